@@ -1,0 +1,191 @@
+// Package wire holds the names that travel: subjects, headers, reasons and
+// limits, as docs/protocol.md describes them. Nothing else spells them.
+package wire
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultNamespace starts every subject unless the connection names another.
+const DefaultNamespace = "aegis"
+
+// Queue is the queue group in which the instances of a service share its calls.
+const Queue = "aegis"
+
+// The kinds of subjects; a kind follows the namespace.
+const (
+	KindCall     = "call"
+	KindInstance = "inst"
+	KindCancel   = "cancel"
+	KindLive     = "live"
+)
+
+// Headers of Aegis, and those of others that it reads and writes. NATS compares
+// header names with their case.
+const (
+	HeaderTimeout          = "Aegis-Timeout"
+	HeaderReason           = "Aegis-Reason"
+	HeaderAttempt          = "Aegis-Attempt"
+	HeaderContentType      = "Content-Type"
+	HeaderServiceError     = "Nats-Service-Error"
+	HeaderServiceErrorCode = "Nats-Service-Error-Code"
+)
+
+// Content types. No content type means protobuf.
+const (
+	ContentTypeProtobuf = "application/protobuf"
+	ContentTypeJSON     = "application/json"
+)
+
+// Reasons that an error reply gives beside its code.
+const (
+	ReasonOverloaded = "OVERLOADED"
+	ReasonStopping   = "STOPPING"
+	ReasonStale      = "STALE"
+	ReasonTooLarge   = "TOO_LARGE"
+)
+
+// Limits.
+const (
+	MinTimeout       = time.Millisecond
+	MaxTimeout       = 24 * time.Hour
+	MaxMetadataBytes = 8 << 10
+)
+
+// Subjects builds the subjects of one namespace.
+type Subjects struct{ ns string }
+
+// NewSubjects returns the subjects of a namespace.
+func NewSubjects(namespace string) Subjects { return Subjects{ns: namespace} }
+
+// Call is where the calls of a method are shared among the instances.
+func (s Subjects) Call(service, method string) string {
+	return join(s.ns, KindCall, service, method)
+}
+
+// Instance is where the calls of a method go that are meant for one instance.
+func (s Subjects) Instance(instance, service, method string) string {
+	return join(s.ns, KindInstance, instance, service, method)
+}
+
+// Cancel is where the callers of a service say that they wait no longer.
+func (s Subjects) Cancel(service string) string { return join(s.ns, KindCancel, service) }
+
+// Live is where one process hears itself, and is asked whether it lives.
+func (s Subjects) Live(process string) string { return join(s.ns, KindLive, process) }
+
+// Void is a subject of a kind to which nobody subscribes, ever.
+func (s Subjects) Void(kind, id string) string { return join(s.ns, kind, "_void", id) }
+
+func join(tokens ...string) string { return strings.Join(tokens, ".") }
+
+// ValidNamespace reports whether a namespace is made of 1 to 32 characters of
+// A-Z a-z 0-9 _.
+func ValidNamespace(ns string) bool { return validToken(ns, 32, false) }
+
+// ValidInstance reports whether an instance name is made of 1 to 64 characters
+// of A-Z a-z 0-9 _ -.
+func ValidInstance(name string) bool { return validToken(name, 64, true) }
+
+func validToken(s string, most int, dash bool) bool {
+	if s == "" || len(s) > most {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !IsAlphanumeric(c) && c != '_' && (!dash || c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// IsAlphanumeric reports whether a byte is one of A-Z a-z 0-9.
+func IsAlphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// Reply subjects. The last token of a reply subject is the slot of the call and
+// the generation of the slot, in base 36, with a dash between them:
+// _INBOX.<nuid>.7-1f. The dash tells such callers from plain NATS clients,
+// which are never asked whether they are still there.
+
+// AppendReplyToken appends the last token of a reply subject.
+func AppendReplyToken(b []byte, slot, generation uint64) []byte {
+	b = strconv.AppendUint(b, slot, 36)
+	b = append(b, '-')
+	return strconv.AppendUint(b, generation, 36)
+}
+
+// ParseReplyToken reads what AppendReplyToken wrote.
+func ParseReplyToken(token string) (slot, generation uint64, ok bool) {
+	i := strings.IndexByte(token, '-')
+	if i < 0 {
+		return 0, 0, false
+	}
+	slot, ok = parseBase36(token[:i])
+	if !ok {
+		return 0, 0, false
+	}
+	generation, ok = parseBase36(token[i+1:])
+	return slot, generation, ok
+}
+
+func parseBase36(s string) (n uint64, ok bool) {
+	if s == "" || len(s) > 12 {
+		return 0, false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9':
+			n = n*36 + uint64(c-'0')
+		case c >= 'a' && c <= 'z':
+			n = n*36 + uint64(c-'a') + 10
+		default:
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// CallerAlive returns the subject on which the sender of a request can be asked
+// whether it is still there, or "" if the reply subject is not of the form that
+// promises one.
+func CallerAlive(reply string) string {
+	i := strings.LastIndexByte(reply, '.')
+	if i <= 0 {
+		return ""
+	}
+	if _, _, ok := ParseReplyToken(reply[i+1:]); !ok {
+		return ""
+	}
+	return reply[:i] + "." + CallerAliveToken
+}
+
+// CallerAliveToken is the last token of the subject that CallerAlive returns.
+const CallerAliveToken = "live"
+
+// ParseTimeout reads the value of HeaderTimeout.
+func ParseTimeout(s string) (time.Duration, bool) {
+	ms, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || ms < 1 || ms > MaxTimeout.Milliseconds() || s[0] == '+' {
+		return 0, false
+	}
+	return time.Duration(ms) * time.Millisecond, true
+}
+
+// FormatTimeout is the value of HeaderTimeout for what is left of a deadline:
+// rounded up, so that a server never gives up before its caller, and within the
+// limits.
+func FormatTimeout(left time.Duration) string {
+	return strconv.FormatInt(TimeoutMillis(left), 10)
+}
+
+// TimeoutMillis is left in whole milliseconds, rounded up, within the limits.
+func TimeoutMillis(left time.Duration) int64 {
+	left = min(max(left, MinTimeout), MaxTimeout)
+	return int64((left + time.Millisecond - 1) / time.Millisecond)
+}
