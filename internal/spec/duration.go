@@ -1,0 +1,101 @@
+package spec
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// span is a range of durations, both ends included.
+type span struct {
+	least, most time.Duration
+}
+
+const day = 24 * time.Hour
+
+// The ranges of options.proto.
+var (
+	timeoutRange        = span{time.Millisecond, day}
+	initialBackoffRange = span{time.Millisecond, time.Hour}
+	maxBackoffRange     = span{time.Millisecond, day}
+	ackWaitRange        = span{time.Second, time.Hour}
+	resultTTLRange      = span{time.Second, 365 * day}
+	leaseRange          = span{500 * time.Millisecond, time.Minute}
+	maxAgeRange         = span{time.Second, 100 * 365 * day}
+	dedupeWindowRange   = span{time.Second, day}
+)
+
+// duration returns what is written, or the default where nothing is written or
+// it is wrong, so that one mistake is not told twice.
+func (c *checker) duration(at Place, d *durationpb.Duration, in span, byDefault time.Duration) time.Duration {
+	if d == nil {
+		return byDefault
+	}
+	if why := invalid(d); why != "" {
+		c.add(at, "{seconds: %d, nanos: %d} is no duration, as %s; write %s", d.GetSeconds(), d.GetNanos(), why, in)
+		return byDefault
+	}
+	// Seconds first: a protobuf Duration reaches further than a Go one.
+	if d.GetSeconds() > int64(in.most/time.Second) || d.GetSeconds() < 0 || d.AsDuration() < in.least || d.AsDuration() > in.most {
+		c.add(at, "%s is out of range; write %s", describe(d), in)
+		return byDefault
+	}
+	if d.AsDuration()%time.Millisecond != 0 {
+		c.add(at, "%s is not a whole number of milliseconds; write %s", describe(d), in)
+		return byDefault
+	}
+	return d.AsDuration()
+}
+
+// invalid says why d breaks the rules of google.protobuf.Duration.
+func invalid(d *durationpb.Duration) string {
+	const maxSeconds = 315_576_000_000
+	seconds, nanos := d.GetSeconds(), d.GetNanos()
+	switch {
+	case seconds > maxSeconds || seconds < -maxSeconds:
+		return "its seconds exceed 10,000 years"
+	case nanos > 999_999_999 || nanos < -999_999_999:
+		return "its nanos exceed a second"
+	case seconds > 0 && nanos < 0 || seconds < 0 && nanos > 0:
+		return "its seconds and nanos have different signs"
+	default:
+		return ""
+	}
+}
+
+// describe writes any duration, also one that Go's type cannot hold.
+func describe(d *durationpb.Duration) string {
+	const most = int64(math.MaxInt64 / time.Second)
+	if seconds := d.GetSeconds(); seconds >= most || seconds <= -most {
+		return fmt.Sprintf("%ds", seconds)
+	}
+	return short(d.AsDuration())
+}
+
+// String tells the range and how a value in it is written.
+func (s span) String() string {
+	example := fmt.Sprintf("{nanos: %d}", s.least)
+	if s.most >= time.Second {
+		example = fmt.Sprintf("{seconds: %d}", max(1, s.least/time.Second))
+	}
+	return fmt.Sprintf("%s to %s in whole milliseconds, such as %s", short(s.least), short(s.most), example)
+}
+
+// short writes a duration without the zeros at its end: 24h, not 24h0m0s; and
+// in days where those are whole.
+func short(d time.Duration) string {
+	if d > day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

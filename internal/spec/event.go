@@ -1,0 +1,71 @@
+package spec
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// EventSpec is what holds for an event.
+type EventSpec struct {
+	EachInstance bool   // what a subscriber gets unless it says otherwise; false: compete
+	Group        string // that a competing subscriber joins; "": its own service
+	Durable      bool
+	KeyField     []protoreflect.FieldDescriptor // the path to it from the event; nil: no key
+	Partitions   int                            // 1 without a key
+	Redelivery   Retry                          // of durable events
+	AckWait      time.Duration                  // of durable events
+}
+
+const (
+	defaultPartitions   = 16
+	maxPartitions       = 1024
+	defaultEventAckWait = 30 * time.Second
+)
+
+func (c *checker) event(m *methodContext, at Place, opts *aegisv1.Event) {
+	m.Pattern = Event
+	m.Event = &EventSpec{
+		EachInstance: opts.GetBroadcast() != nil,
+		Durable:      opts.GetDurable(),
+		Partitions:   1,
+	}
+	c.unaryOnly(m, at, "an event")
+	if out := m.Desc.Output().FullName(); out != "google.protobuf.Empty" {
+		c.add(at, "an event has no answer, but %s returns %s; write returns (google.protobuf.Empty), or leave the option out", m.Desc.Name(), out)
+	}
+	if group := opts.GetCompete().GetGroup(); group != "" {
+		m.Event.Group = c.group(at.Field("compete").Field("group"), group)
+	}
+	c.eventKey(m, at, opts)
+	if opts.GetDurable() {
+		m.Event.Redelivery = c.retry(at.Field("redelivery"), opts.GetRedelivery(), defaultEventAttempts)
+		m.Event.AckWait = c.duration(at.Field("ack_wait"), opts.GetAckWait(), ackWaitRange, defaultEventAckWait)
+		return
+	}
+	if opts.GetRedelivery() != nil {
+		c.add(at.Field("redelivery"), "only durable events are delivered again; leave it out, or write durable: true")
+	}
+	if opts.GetAckWait() != nil {
+		c.add(at.Field("ack_wait"), "only durable events are acknowledged; leave it out, or write durable: true")
+	}
+}
+
+func (c *checker) eventKey(m *methodContext, at Place, opts *aegisv1.Event) {
+	if opts.GetKeyField() == "" {
+		if opts.Partitions != nil {
+			c.add(at.Field("partitions"), "without a key there is nothing to partition by; leave it out, or write key_field")
+		}
+		return
+	}
+	if !opts.GetDurable() {
+		c.add(at.Field("key_field"), "only durable events are ordered by key; leave it out, or write durable: true")
+	}
+	m.Event.KeyField = c.fieldPath(at.Field("key_field"), opts.GetKeyField(), m.Desc.Input())
+	m.Event.Partitions = defaultPartitions
+	if opts.Partitions != nil {
+		m.Event.Partitions = int(c.integer(at.Field("partitions"), uint64(opts.GetPartitions()), 1, maxPartitions))
+	}
+}

@@ -1,0 +1,199 @@
+package spec
+
+import (
+	"math"
+	"regexp"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// DefaultGroup is the group of single active methods that name none.
+const DefaultGroup = "default"
+
+// groupName is a token of a subject and part of a key.
+var groupName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// methodContext is what the checks of one method share.
+type methodContext struct {
+	*Method
+	service *serviceContext
+	at      Place
+	opts    *aegisv1.MethodOptions
+}
+
+func (c *checker) method(desc protoreflect.MethodDescriptor, sc *serviceContext) *Method {
+	at := AtOptions(desc)
+	opts, err := MethodOptions(desc)
+	if err != nil {
+		c.add(at, "%v; write it as aegis/v1/options.proto declares it", err)
+		return nil
+	}
+	c.unknownFields(at, opts.ProtoReflect())
+	c.methodName(desc)
+	mc := &methodContext{
+		Method: &Method{
+			Desc:       desc,
+			Name:       string(desc.Name()),
+			Idempotent: idempotent(desc),
+			Retry:      neverRetried,
+		},
+		service: sc,
+		at:      at,
+		opts:    opts,
+	}
+	c.pattern(mc)
+	c.timeout(mc)
+	c.callRetry(mc)
+	c.maxMessageBytes(mc)
+	return mc.Method
+}
+
+func (c *checker) methodName(desc protoreflect.MethodDescriptor) {
+	// A service whose own name is too long has been told so.
+	if name := desc.FullName(); len(name) > MaxNameLength && len(name.Parent()) <= MaxNameLength {
+		c.add(At(desc), "the full name of the method has %d characters, and subjects made of it would be too long; "+
+			"shorten the names of package, service and method to %d in all", len(name), MaxNameLength)
+	}
+}
+
+func idempotent(desc protoreflect.MethodDescriptor) bool {
+	opts, _ := desc.Options().(*descriptorpb.MethodOptions)
+	return opts.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+}
+
+// pattern decides the pattern and checks what belongs to it.
+func (c *checker) pattern(m *methodContext) {
+	switch pattern := m.opts.GetPattern().(type) {
+	case *aegisv1.MethodOptions_LoadBalanced:
+		c.loadBalanced(m, m.at.Field("load_balanced"), pattern.LoadBalanced)
+	case *aegisv1.MethodOptions_SingleActive:
+		c.singleActive(m, m.at.Field("single_active"), pattern.SingleActive)
+	case *aegisv1.MethodOptions_Broadcast:
+		m.Pattern = Broadcast
+		c.unaryOnly(m, m.at.Field("broadcast"), "a broadcast")
+	case *aegisv1.MethodOptions_Event:
+		c.event(m, m.at.Field("event"), pattern.Event)
+	case *aegisv1.MethodOptions_Command:
+		c.command(m, m.at.Field("command"), pattern.Command)
+	default:
+		c.defaultPattern(m)
+	}
+}
+
+// defaultPattern applies the service's default to a unary method.
+func (c *checker) defaultPattern(m *methodContext) {
+	m.Pattern = LoadBalanced
+	if m.Streaming() {
+		return
+	}
+	switch pattern := m.service.opts.GetDefaultPattern().(type) {
+	case *aegisv1.ServiceOptions_LoadBalanced:
+		c.loadBalanced(m, m.service.at.Field("load_balanced"), pattern.LoadBalanced)
+	case *aegisv1.ServiceOptions_SingleActive:
+		m.Pattern = SingleActive
+		// The group itself was checked with the service.
+		m.Group = orDefault(pattern.SingleActive.GetGroup())
+	}
+}
+
+func (c *checker) loadBalanced(m *methodContext, at Place, opts *aegisv1.LoadBalanced) {
+	m.Pattern = LoadBalanced
+	path := opts.GetStickyField()
+	if path == "" {
+		return
+	}
+	at = at.Field("sticky_field")
+	if m.Desc.IsStreamingClient() {
+		c.add(at, "%s opens its stream before there is a request to read the field from; leave it out, and pass the key with the call", m.Desc.Name())
+		return
+	}
+	m.StickyField = c.fieldPath(at, path, m.Desc.Input())
+}
+
+func (c *checker) singleActive(m *methodContext, at Place, opts *aegisv1.SingleActive) {
+	m.Pattern = SingleActive
+	if m.Desc.IsStreamingClient() {
+		c.add(at, "the requests of a single active method are not a stream, but those of %s are; "+
+			"write a unary or a server-streaming method, or leave the option out", m.Desc.Name())
+	}
+	m.Group = c.group(at.Field("group"), opts.GetGroup())
+}
+
+// group checks the name of a group and fills in the default.
+func (c *checker) group(at Place, name string) string {
+	if name != "" && !groupName.MatchString(name) {
+		c.add(at, "%q is not a group; write 1 to 64 characters of A-Z a-z 0-9 _ -", name)
+	}
+	return orDefault(name)
+}
+
+func orDefault(group string) string {
+	if group == "" {
+		return DefaultGroup
+	}
+	return group
+}
+
+// unaryOnly refuses a stream, where what names the method's pattern.
+func (c *checker) unaryOnly(m *methodContext, at Place, what string) {
+	if m.Streaming() {
+		c.add(at, "%s is not a stream, but %s is; remove the word stream from the method, or leave the option out", what, m.Desc.Name())
+	}
+}
+
+func (c *checker) timeout(m *methodContext) {
+	at := m.at.Field("timeout")
+	opt := m.opts.GetTimeout()
+	switch m.Pattern {
+	case Event:
+		if opt != nil {
+			c.add(at, "nobody waits for the subscribers of an event; leave it out")
+		}
+		return
+	case Command:
+		if opt != nil {
+			c.add(at, "a command is not waited for; leave it out, or write command: {attempt_timeout: ...} for how long one attempt may take")
+		}
+		return
+	}
+	byDefault := m.service.timeout
+	if m.Streaming() {
+		byDefault = 0
+	}
+	m.Timeout = c.duration(at, opt, timeoutRange, byDefault)
+}
+
+// callRetry checks the option retry, which is about calls; events and commands
+// have options of their own.
+func (c *checker) callRetry(m *methodContext) {
+	at := m.at.Field("retry")
+	retried := !m.Streaming() && (m.Pattern == LoadBalanced || m.Pattern == SingleActive)
+	switch {
+	case retried:
+		m.Retry = c.retry(at, m.opts.GetRetry(), defaultCallAttempts)
+	case m.opts.GetRetry() == nil:
+	case m.Pattern == Event:
+		c.add(at, "publishing is not retried; leave it out, or write event: {redelivery: ...} for what happens when a handler fails")
+	case m.Pattern == Command:
+		c.add(at, "the retries of a command are part of its pattern; write command: {retry: ...} instead")
+	case m.Pattern == Broadcast:
+		c.add(at, "a broadcast is not retried, as some instances may have handled it; leave it out")
+	default:
+		c.add(at, "a stream is not retried, as part of it may have been handled; leave it out")
+	}
+}
+
+func (c *checker) maxMessageBytes(m *methodContext) {
+	if m.opts.MaxMessageBytes == nil {
+		return
+	}
+	at := m.at.Field("max_message_bytes")
+	if m.Pattern != LoadBalanced && m.Pattern != SingleActive {
+		c.add(at, "only the messages of load balanced and single active methods travel in chunks; leave it out, or choose another pattern")
+		return
+	}
+	m.MaxMessageBytes = int(c.integer(at, m.opts.GetMaxMessageBytes(), 1, math.MaxInt32))
+}

@@ -1,0 +1,119 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// Problem is one mistake in the options of a service or method.
+type Problem struct {
+	// Desc is the service or method.
+	Desc protoreflect.Descriptor
+	// Option is the option at fault, such as "(aegis.v1.method).timeout"; ""
+	// when no option is.
+	Option string
+	// Path is Option as field numbers, from the options message on.
+	Path protoreflect.SourcePath
+	// Text says what is wrong, and after a semicolon what to write instead.
+	Text string
+}
+
+// Error names the descriptor and the option, and what is wrong.
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%s: %s", p.Desc.FullName(), p.Message())
+}
+
+// Message is the error without the descriptor, for those who name its position
+// instead.
+func (p *Problem) Message() string {
+	if p.Option == "" {
+		return p.Text
+	}
+	return p.Option + ": " + p.Text
+}
+
+// Problems returns the problems that an error of [FromDescriptor] joins.
+func Problems(err error) []*Problem {
+	switch err := err.(type) {
+	case *Problem:
+		return []*Problem{err}
+	case interface{ Unwrap() []error }:
+		var all []*Problem
+		for _, e := range err.Unwrap() {
+			all = append(all, Problems(e)...)
+		}
+		return all
+	default:
+		return nil
+	}
+}
+
+// Place is where an option stands: a service or method, and a path into its
+// options.
+type Place struct {
+	desc    protoreflect.Descriptor
+	option  string
+	path    protoreflect.SourcePath
+	message protoreflect.MessageDescriptor
+}
+
+// At returns the place of a service or a method as a whole, not of an option.
+func At(desc protoreflect.Descriptor) Place {
+	return Place{desc: desc}
+}
+
+// AtOptions returns the place of the Aegis option of a service or method.
+func AtOptions(desc protoreflect.Descriptor) Place {
+	ext := aegisv1.E_Method.TypeDescriptor()
+	if _, ok := desc.(protoreflect.ServiceDescriptor); ok {
+		ext = aegisv1.E_Service.TypeDescriptor()
+	}
+	return Place{
+		desc:    desc,
+		option:  "(" + string(ext.FullName()) + ")",
+		path:    protoreflect.SourcePath{int32(ext.Number())},
+		message: ext.Message(),
+	}
+}
+
+// Option returns the option's path in words, such as
+// "(aegis.v1.method).timeout".
+func (p Place) Option() string {
+	return p.option
+}
+
+// Field returns the place of a field of the option. Without such a field it is
+// the place itself.
+func (p Place) Field(name protoreflect.Name) Place {
+	if p.message == nil {
+		return p
+	}
+	field := p.message.Fields().ByName(name)
+	if field == nil {
+		return p
+	}
+	return Place{
+		desc:    p.desc,
+		option:  p.option + "." + string(name),
+		path:    append(slices.Clip(p.path), int32(field.Number())),
+		message: field.Message(),
+	}
+}
+
+// Problem returns a problem at the place.
+func (p Place) Problem(format string, args ...any) *Problem {
+	return &Problem{Desc: p.desc, Option: p.option, Path: p.path, Text: fmt.Sprintf(format, args...)}
+}
+
+// checker collects what is wrong, so that all of it can be told at once.
+type checker struct {
+	problems []*Problem
+}
+
+func (c *checker) add(p Place, format string, args ...any) {
+	c.problems = append(c.problems, p.Problem(format, args...))
+}

@@ -1,0 +1,51 @@
+package spec
+
+import (
+	"time"
+
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// Retry says how often something is tried, and with which pauses.
+type Retry struct {
+	MaxAttempts    int
+	InitialBackoff time.Duration
+	MaxBackoff     time.Duration
+}
+
+// How often something is tried where the proto says nothing.
+const (
+	defaultCallAttempts    = 3
+	defaultCommandAttempts = 5
+	defaultEventAttempts   = 10
+	maxAttempts            = 100
+)
+
+// neverRetried is the policy of what is tried once.
+var neverRetried = Retry{MaxAttempts: 1}
+
+func (c *checker) retry(at Place, opts *aegisv1.Retry, defaultAttempts int) Retry {
+	before := len(c.problems)
+	r := Retry{MaxAttempts: defaultAttempts}
+	if opts != nil && opts.MaxAttempts != nil {
+		r.MaxAttempts = int(c.integer(at.Field("max_attempts"), uint64(opts.GetMaxAttempts()), 1, maxAttempts))
+	}
+	initial, longest := at.Field("initial_backoff"), at.Field("max_backoff")
+	r.InitialBackoff = c.duration(initial, opts.GetInitialBackoff(), initialBackoffRange, 100*time.Millisecond)
+	r.MaxBackoff = c.duration(longest, opts.GetMaxBackoff(), maxBackoffRange, 5*time.Second)
+	switch {
+	case len(c.problems) > before:
+		// The values below are defaults in place of wrong ones.
+	case r.MaxAttempts == 1 && opts.GetInitialBackoff() != nil:
+		c.add(initial, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
+	case r.MaxAttempts == 1 && opts.GetMaxBackoff() != nil:
+		c.add(longest, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
+	case r.InitialBackoff > r.MaxBackoff && opts.GetMaxBackoff() == nil:
+		c.add(initial, "%s exceeds the default max_backoff of %s; write max_backoff as well, at least %s",
+			short(r.InitialBackoff), short(r.MaxBackoff), short(r.InitialBackoff))
+	case r.InitialBackoff > r.MaxBackoff:
+		c.add(longest, "%s is less than the initial_backoff of %s; write at least that",
+			short(r.MaxBackoff), short(r.InitialBackoff))
+	}
+	return r
+}

@@ -1,0 +1,116 @@
+package spec
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// What holds where the proto says nothing.
+const (
+	DefaultVersion        = "0.0.0"
+	DefaultTimeout        = 5 * time.Second
+	DefaultMaxConcurrency = 256
+)
+
+// MaxNameLength bounds the full name of a method: it is part of subjects, and
+// the name of its service of names that NATS keeps as file names.
+const MaxNameLength = 200
+
+// maxMaxConcurrency is more than a process can use, and keeps sums in range.
+const maxMaxConcurrency = 1_000_000
+
+// semver is the pattern that https://semver.org recommends.
+var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+	`(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?` +
+	`(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+
+// serviceContext is what the checks of a method know of its service.
+type serviceContext struct {
+	at      Place
+	opts    *aegisv1.ServiceOptions
+	timeout time.Duration
+}
+
+func (c *checker) service(desc protoreflect.ServiceDescriptor) *Service {
+	at := AtOptions(desc)
+	opts, err := ServiceOptions(desc)
+	if err != nil {
+		c.add(at, "%v; write it as aegis/v1/options.proto declares it", err)
+		return nil
+	}
+	c.unknownFields(at, opts.ProtoReflect())
+	c.serviceName(desc)
+	s := &Service{
+		Desc:           desc,
+		Name:           string(desc.FullName()),
+		Version:        c.version(at.Field("version"), opts.GetVersion()),
+		MaxConcurrency: c.maxConcurrency(at.Field("max_concurrency"), opts),
+	}
+	sc := &serviceContext{at: at, opts: opts}
+	sc.timeout = c.duration(at.Field("timeout"), opts.GetTimeout(), timeoutRange, DefaultTimeout)
+	if sa := opts.GetSingleActive(); sa != nil {
+		c.group(at.Field("single_active").Field("group"), sa.GetGroup())
+	}
+	for i := range desc.Methods().Len() {
+		if m := c.method(desc.Methods().Get(i), sc); m != nil {
+			s.Methods = append(s.Methods, m)
+		}
+	}
+	c.stores(s, sc)
+	return s
+}
+
+// stores checks the options that only make sense next to certain methods.
+func (c *checker) stores(s *Service, sc *serviceContext) {
+	var elected, durable, commands bool
+	for _, m := range s.Methods {
+		elected = elected || m.Group != ""
+		durable = durable || m.Event != nil && m.Event.Durable
+		commands = commands || m.Command != nil
+	}
+	s.Election = c.election(sc.at.Field("election"), sc.opts.GetElection(), elected)
+	s.EventStorage = c.eventStorage(sc.at.Field("event_storage"), sc.opts.GetEventStorage(), durable)
+	s.CommandStorage = c.commandStorage(sc.at.Field("command_storage"), sc.opts.GetCommandStorage(), commands)
+}
+
+func (c *checker) serviceName(desc protoreflect.ServiceDescriptor) {
+	name := string(desc.FullName())
+	if len(name) > MaxNameLength {
+		c.add(At(desc), "the full name of the service has %d characters, and NATS names made of it would be too long; "+
+			"shorten the names of package and service to %d in all", len(name), MaxNameLength)
+	}
+	if first, _, _ := strings.Cut(name, "."); first == "_void" {
+		c.add(At(desc), "where names begin with _void, Aegis probes for listeners; rename the package, or the service if it has none")
+	}
+}
+
+func (c *checker) version(at Place, version string) string {
+	if version == "" {
+		return DefaultVersion
+	}
+	if !semver.MatchString(version) {
+		c.add(at, "%q is not a semantic version; write MAJOR.MINOR.PATCH without a leading v, such as \"1.4.0\"", version)
+	}
+	return version
+}
+
+func (c *checker) maxConcurrency(at Place, opts *aegisv1.ServiceOptions) int {
+	if opts.MaxConcurrency == nil {
+		return DefaultMaxConcurrency
+	}
+	return int(c.integer(at, uint64(opts.GetMaxConcurrency()), 1, maxMaxConcurrency))
+}
+
+// integer checks a number against its bounds.
+func (c *checker) integer(at Place, value, least, most uint64) uint64 {
+	if value < least || value > most {
+		c.add(at, "%d is out of range; write %d to %d", value, least, most)
+		return least
+	}
+	return value
+}

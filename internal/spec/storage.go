@@ -1,0 +1,86 @@
+package spec
+
+import (
+	"math"
+	"time"
+
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// Storage says how a stream is kept.
+type Storage struct {
+	Replicas     int
+	MaxAge       time.Duration // 0: no limit
+	MaxBytes     int64         // 0: no limit
+	DedupeWindow time.Duration
+}
+
+const (
+	defaultEventMaxAge  = 7 * day
+	defaultDedupeWindow = 2 * time.Minute
+	maxReplicas         = 5
+)
+
+func (c *checker) eventStorage(at Place, opts *aegisv1.Storage, durable bool) *Storage {
+	if opts != nil && !durable {
+		c.add(at, "the service has no durable event, so nothing is stored; leave it out, or write durable: true in an event")
+	}
+	before := len(c.problems)
+	s := c.storage(at, opts)
+	s.MaxAge = c.duration(at.Field("max_age"), opts.GetMaxAge(), maxAgeRange, defaultEventMaxAge)
+	if opts != nil && opts.MaxBytes != nil {
+		s.MaxBytes = int64(c.integer(at.Field("max_bytes"), opts.GetMaxBytes(), 1, math.MaxInt64))
+	}
+	if len(c.problems) == before && s.DedupeWindow > s.MaxAge {
+		c.shortenDedupe(at, opts, s)
+	}
+	if !durable {
+		return nil
+	}
+	return s
+}
+
+// shortenDedupe makes the default window fit, as NATS refuses a window that is
+// longer than the age; one that is written is an error.
+func (c *checker) shortenDedupe(at Place, opts *aegisv1.Storage, s *Storage) {
+	if opts.GetDedupeWindow() != nil {
+		c.add(at.Field("dedupe_window"), "%s is more than the max_age of %s; write at most that",
+			short(s.DedupeWindow), short(s.MaxAge))
+	}
+	s.DedupeWindow = s.MaxAge
+}
+
+func (c *checker) commandStorage(at Place, opts *aegisv1.Storage, commands bool) *Storage {
+	if opts != nil && !commands {
+		c.add(at, "the service has no command, so nothing is stored; leave it out, or make a method a command")
+	}
+	if opts.GetMaxAge() != nil {
+		c.add(at.Field("max_age"), "a command must not be dropped because of its age; leave it out, or give the send an expiry")
+	}
+	if opts != nil && opts.MaxBytes != nil {
+		c.add(at.Field("max_bytes"), "a command must not be dropped for want of room; leave it out, and limit the NATS account instead")
+	}
+	s := c.storage(at, opts)
+	if !commands {
+		return nil
+	}
+	return s
+}
+
+// storage checks what events and commands have in common.
+func (c *checker) storage(at Place, opts *aegisv1.Storage) *Storage {
+	s := &Storage{Replicas: 1}
+	if opts != nil && opts.Replicas != nil {
+		s.Replicas = c.replicas(at.Field("replicas"), opts.GetReplicas())
+	}
+	s.DedupeWindow = c.duration(at.Field("dedupe_window"), opts.GetDedupeWindow(), dedupeWindowRange, defaultDedupeWindow)
+	return s
+}
+
+func (c *checker) replicas(at Place, n uint32) int {
+	if n > maxReplicas || n%2 == 0 {
+		c.add(at, "%d is not a number of replicas; write 1, 3 or 5", n)
+		return 1
+	}
+	return int(n)
+}
