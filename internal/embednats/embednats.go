@@ -1,0 +1,65 @@
+// Package embednats runs a NATS server within the process, for tests, examples
+// and benchmarks.
+package embednats
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const startTimeout = 30 * time.Second
+
+// Options are those of Start. The zero value is a server without JetStream on a
+// free port of the loopback interface.
+type Options struct {
+	// Port to listen on; 0 picks a free one.
+	Port int
+	// StoreDir turns JetStream on and is where it keeps its files.
+	StoreDir string
+	// Config is the path of a configuration file to read first.
+	Config string
+}
+
+// Server is a running NATS server.
+type Server struct {
+	*server.Server
+}
+
+// Start starts a NATS server on the loopback interface and waits until it
+// accepts connections. Stop ends it.
+func Start(o Options) (*Server, error) {
+	opts := &server.Options{}
+	if o.Config != "" {
+		var err error
+		if opts, err = server.ProcessConfigFile(o.Config); err != nil {
+			return nil, fmt.Errorf("NATS server configuration: %w", err)
+		}
+	}
+	opts.Host = "127.0.0.1"
+	opts.Port = server.RANDOM_PORT
+	if o.Port != 0 {
+		opts.Port = o.Port
+	}
+	opts.NoLog, opts.NoSigs = true, true
+	if o.StoreDir != "" {
+		opts.JetStream, opts.StoreDir = true, o.StoreDir
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("NATS server: %w", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return nil, fmt.Errorf("the embedded NATS server was not ready within %v", startTimeout)
+	}
+	return &Server{s}, nil
+}
+
+// Stop ends the server and returns when it has ended.
+func (s *Server) Stop() {
+	s.Shutdown()
+	s.WaitForShutdown()
+}

@@ -1,0 +1,130 @@
+// Package aegistest helps to test services against a real NATS server within
+// the test's process. Nothing needs to be installed or started.
+//
+//	conn := aegistest.Connect(t)
+//	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+//		return echov1aegis.RegisterEchoServiceServer(srv, echo{})
+//	})
+//	client, err := echov1aegis.NewEchoServiceClient(conn)
+package aegistest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	aegis "github.com/aegisrpc/aegis/runtime"
+
+	"github.com/aegisrpc/aegis/internal/embednats"
+)
+
+const (
+	startTimeout = 30 * time.Second
+	stopTimeout  = 60 * time.Second
+)
+
+// NATS is a NATS server with JetStream, on a free port of the loopback
+// interface, with its files in the test's temporary folder.
+type NATS struct {
+	server *embednats.Server
+}
+
+// StartNATS starts a NATS server that ends with the test.
+func StartNATS(tb testing.TB) *NATS {
+	tb.Helper()
+	return start(tb, embednats.Options{StoreDir: tb.TempDir()})
+}
+
+// StartNATSWithConfig is StartNATS with a configuration file of nats-server,
+// for tests with users and permissions. Address, port and JetStream are set as
+// for StartNATS, whatever the file says.
+func StartNATSWithConfig(tb testing.TB, path string) *NATS {
+	tb.Helper()
+	return start(tb, embednats.Options{StoreDir: tb.TempDir(), Config: path})
+}
+
+func start(tb testing.TB, o embednats.Options) *NATS {
+	tb.Helper()
+	s, err := embednats.Start(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Stop)
+	return &NATS{server: s}
+}
+
+// URL is what clients connect to.
+func (n *NATS) URL() string { return n.server.ClientURL() }
+
+// Connect returns a connection that is closed when the test ends.
+func (n *NATS) Connect(tb testing.TB, opts ...aegis.ConnOption) *aegis.Conn {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	conn, err := aegis.Connect(ctx, n.URL(), opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := conn.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return conn
+}
+
+// Connect starts a NATS server and returns a connection to it; both end with
+// the test.
+func Connect(tb testing.TB, opts ...aegis.ConnOption) *aegis.Conn {
+	tb.Helper()
+	return StartNATS(tb).Connect(tb, opts...)
+}
+
+// Serve makes a server, lets register put services on it, runs it, and returns
+// when it serves. It stops gracefully when the test ends.
+func Serve(tb testing.TB, conn *aegis.Conn, register func(*aegis.Server) error, opts ...aegis.ServerOption) *aegis.Server {
+	tb.Helper()
+	running := make(chan struct{})
+	opts = append(opts, aegis.WithStateHook(func(s aegis.State) {
+		if s == aegis.StateRunning {
+			close(running)
+		}
+	}))
+	srv, err := aegis.NewServer(conn, opts...)
+	if err == nil {
+		err = register(srv)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	select {
+	case <-running:
+	case err := <-done:
+		cancel()
+		tb.Fatalf("the server did not start: %v", err)
+	case <-time.After(startTimeout):
+		cancel()
+		tb.Fatalf("the server did not start within %v", startTimeout)
+	}
+	tb.Cleanup(func() {
+		cancel()
+		tb.Helper()
+		if err := await(done); err != nil && !errors.Is(err, aegis.ErrConnClosed) {
+			tb.Errorf("the server stopped with an error: %v", err)
+		}
+	})
+	return srv
+}
+
+func await(done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopTimeout):
+		return errors.New("it did not stop within " + stopTimeout.String())
+	}
+}

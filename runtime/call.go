@@ -1,0 +1,96 @@
+package aegis
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Spec says which method a call is of.
+type Spec struct {
+	// Service is the full name of the service, such as "echo.v1.EchoService".
+	Service string
+	// Method is the name of the method, such as "Echo".
+	Method string
+	// Idempotent: the proto says that running it twice does what running it once
+	// does (option idempotency_level), so the client may try it again.
+	Idempotent bool
+	// Descriptor is the method's descriptor.
+	Descriptor protoreflect.MethodDescriptor
+}
+
+// Call is one call, as its client, its handler and the interceptors between
+// them see it. On the client NewCall makes one, to send metadata and to read
+// what came back; in handlers and interceptors CallFromContext returns it. A
+// Call is not safe for concurrent use.
+type Call struct {
+	spec     Spec
+	instance string
+	attempt  int
+	request  Header
+	response Header
+	// incoming makes the request header when somebody asks for it.
+	incoming func() Header
+}
+
+// Spec returns which method the call is of. It is empty before the call.
+func (c *Call) Spec() Spec { return c.spec }
+
+// Instance returns, on a server, the name of the instance that serves the call.
+func (c *Call) Instance() string { return c.instance }
+
+// Attempt returns, on a server, which attempt of its client this is, from 1 on.
+func (c *Call) Attempt() int { return c.attempt }
+
+// RequestHeader returns the metadata of the request: on the client to be set
+// before the call, on the server to be read.
+func (c *Call) RequestHeader() Header {
+	if c.request == nil {
+		if c.incoming != nil {
+			c.request = c.incoming()
+		} else {
+			c.request = Header{}
+		}
+	}
+	return c.request
+}
+
+// ResponseHeader returns the metadata of the response: on the server to be set
+// before the handler returns, on the client to be read when the call has
+// returned, also with an error.
+func (c *Call) ResponseHeader() Header {
+	if c.response == nil {
+		c.response = Header{}
+	}
+	return c.response
+}
+
+type (
+	outgoingKey struct{}
+	currentKey  struct{}
+)
+
+// NewCall returns a context for one call, and the Call through which that
+// call's metadata is set and read:
+//
+//	ctx, call := aegis.NewCall(ctx)
+//	call.RequestHeader().Set("tenant", "a")
+//	resp, err := orders.GetOrder(ctx, req)
+//	region := call.ResponseHeader().Get("region")
+//
+// The metadata of the call that a handler serves is not passed on by itself.
+func NewCall(ctx context.Context) (context.Context, *Call) {
+	c := &Call{attempt: 1}
+	return context.WithValue(ctx, outgoingKey{}, c), c
+}
+
+// CallFromContext returns the call that a handler or an interceptor works on.
+func CallFromContext(ctx context.Context) (*Call, bool) {
+	c, ok := ctx.Value(currentKey{}).(*Call)
+	return c, ok
+}
+
+func outgoingCall(ctx context.Context) *Call {
+	c, _ := ctx.Value(outgoingKey{}).(*Call)
+	return c
+}

@@ -1,0 +1,344 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// Client is what the generated clients are made of. It is safe for concurrent
+// use.
+type Client struct {
+	conn    *Conn
+	service *spec.Service
+	cfg     clientConfig
+	budget  *retryBudget
+}
+
+type clientConfig struct {
+	call         callConfig
+	interceptors []Interceptor
+	budgetRatio  float64
+	budgetMin    int
+}
+
+type callConfig struct {
+	waitForReady bool
+	instance     string
+	maxAttempts  int // 0: the method's own
+}
+
+// NewClient is called by generated code.
+func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...ClientOption) (*Client, error) {
+	if conn == nil {
+		return nil, errors.New("aegis: the connection of a client is nil")
+	}
+	desc, err := serviceSpec(service)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{conn: conn, service: desc, cfg: clientConfig{budgetRatio: 0.2, budgetMin: 10}}
+	for _, o := range opts {
+		if err := o.applyClient(&c.cfg); err != nil {
+			return nil, err
+		}
+	}
+	c.budget = newRetryBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
+	conn.void.use(wire.KindCall)
+	return c, nil
+}
+
+// serviceSpec reads the options of a service descriptor of generated code.
+func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) {
+	if service == nil {
+		return nil, errors.New("aegis: the service's descriptor is missing: the generated files of messages and services " +
+			"are of different versions; run buf generate")
+	}
+	desc, err := spec.FromDescriptor(service)
+	if err != nil {
+		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
+	}
+	return desc, nil
+}
+
+// UnaryMethod is one unary method of a Client. It is safe for concurrent use.
+type UnaryMethod[Req, Res any] struct {
+	clientMethod
+	// intercepted is the call with its interceptors; nil without any.
+	intercepted UnaryFunc
+}
+
+// clientMethod is what does not depend on the message types.
+type clientMethod struct {
+	client  *Client
+	method  *spec.Method
+	spec    Spec
+	subject string
+	cancel  string
+	millis  int64 // the method's own timeout
+}
+
+// NewUnaryMethod is called by generated code.
+func NewUnaryMethod[Req, Res any](c *Client, name protoreflect.Name) *UnaryMethod[Req, Res] {
+	u := &UnaryMethod[Req, Res]{clientMethod: newClientMethod(c, name)}
+	if len(c.cfg.interceptors) > 0 && u.method != nil {
+		u.intercepted = wrapUnary(u.inside, c.cfg.interceptors)
+	}
+	return u
+}
+
+func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
+	m := clientMethod{client: c, spec: Spec{Service: c.service.Name, Method: string(name)}}
+	for _, method := range c.service.Methods {
+		if method.Name == string(name) {
+			m.method = method
+			m.spec = publicSpec(c.service, method)
+			m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
+			m.cancel = c.conn.subjects.Cancel(c.service.Name)
+			m.millis = wire.TimeoutMillis(method.Timeout)
+		}
+	}
+	return m
+}
+
+func publicSpec(s *spec.Service, m *spec.Method) Spec {
+	return Spec{Service: s.Name, Method: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
+}
+
+// Call calls the method. The deadline is that of ctx, else the method's timeout
+// from now. The error is an *Error.
+func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...CallOption) (*Res, error) {
+	cfg, err := u.config(opts)
+	if err != nil {
+		return nil, err
+	}
+	if u.intercepted != nil {
+		return u.callIntercepted(ctx, req, cfg)
+	}
+	res := new(Res)
+	if err := u.invoke(ctx, any(req).(proto.Message), any(res).(proto.Message), cfg, outgoingCall(ctx)); err != nil { //nolint:forcetypeassert // generated code passes messages
+		return nil, err
+	}
+	return res, nil
+}
+
+func (u *UnaryMethod[Req, Res]) callIntercepted(ctx context.Context, req *Req, cfg *callConfig) (*Res, error) {
+	call := outgoingCall(ctx)
+	if call == nil {
+		call = &Call{attempt: 1}
+	}
+	call.spec = u.spec
+	out, err := u.intercepted(invocation{ctx, call, cfg}, any(req).(proto.Message)) //nolint:forcetypeassert // see Call
+	if err != nil {
+		return nil, asError(err)
+	}
+	res, ok := any(out).(*Res)
+	if !ok || res == nil {
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s returned %T without an error in place of %T", u.spec.name(), out, res)
+	}
+	return res, nil
+}
+
+// inside is what the innermost interceptor calls.
+func (u *UnaryMethod[Req, Res]) inside(ctx context.Context, req proto.Message) (proto.Message, error) {
+	inv, ok := ctx.Value(invocationKey{}).(invocation)
+	if !ok {
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", u.spec.name())
+	}
+	if _, ok := any(req).(*Req); !ok {
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a request of type %T", u.spec.name(), req)
+	}
+	res := new(Res)
+	if err := u.invoke(ctx, req, any(res).(proto.Message), inv.cfg, inv.call); err != nil { //nolint:forcetypeassert // see Call
+		return nil, err
+	}
+	return any(res).(proto.Message), nil //nolint:forcetypeassert // see Call
+}
+
+type invocationKey struct{}
+
+// invocation is the context that the interceptors of a client see: the call is
+// the current one, and a further call made from within them does not inherit
+// its metadata.
+type invocation struct {
+	context.Context //nolint:containedctx // it is a context
+	call            *Call
+	cfg             *callConfig
+}
+
+func (i invocation) Value(key any) any {
+	switch key.(type) {
+	case currentKey:
+		return i.call
+	case invocationKey:
+		return i
+	case outgoingKey:
+		return nil
+	default:
+		return i.Context.Value(key)
+	}
+}
+
+func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
+	if m.method == nil {
+		return nil, Errorf(CodeUnimplemented, "%s is not in the descriptor of the service: the generated files of messages and services "+
+			"are of different versions; run buf generate", m.spec.name())
+	}
+	if len(opts) == 0 {
+		return &m.client.cfg.call, nil
+	}
+	cfg := m.client.cfg.call
+	for _, o := range opts {
+		if err := o.applyCall(&cfg); err != nil {
+			return nil, Errorf(CodeInvalidArgument, "%w", err)
+		}
+	}
+	return &cfg, nil
+}
+
+// invoke marshals the request once and tries it as often as that is safe.
+func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
+	if err := ctx.Err(); err != nil {
+		return asError(err)
+	}
+	now := time.Now()
+	m.client.budget.call(now)
+	mux := m.client.conn.mux
+	slot := mux.acquire()
+	defer mux.release(slot)
+	var err error
+	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], req); err != nil {
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
+	}
+	a, e := m.newAttempt(ctx, slot, now, cfg, call)
+	if e != nil {
+		return e
+	}
+	for {
+		e := a.try(res)
+		if e == nil {
+			return nil
+		}
+		pause, again := a.pause(e)
+		if !again || !a.sleep(pause) {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return asError(ctx.Err())
+			}
+			return e
+		}
+		a.number++
+	}
+}
+
+// attempt is the state of one call between its tries.
+type attempt struct {
+	*clientMethod
+	ctx     context.Context //nolint:containedctx // lives as long as the call
+	slot    *replySlot
+	cfg     *callConfig
+	call    *Call // nil if nobody asked for metadata
+	subject *string
+	headers nats.Header // the user's metadata, nil if there is none
+
+	deadline time.Time
+	timed    bool // the deadline is not the context's own
+	number   int  // from 1 on
+}
+
+func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
+	a := attempt{clientMethod: m, ctx: ctx, slot: slot, cfg: cfg, call: call, subject: &m.subject, number: 1}
+	var ok bool
+	if a.deadline, ok = ctx.Deadline(); !ok {
+		a.deadline = now.Add(m.method.Timeout)
+		a.timed = true
+	}
+	if cfg.instance != "" {
+		m.client.conn.void.use(wire.KindInstance)
+		subject := m.client.conn.subjects.Instance(cfg.instance, m.spec.Service, m.spec.Method)
+		a.subject = &subject
+	}
+	if call != nil {
+		call.spec = m.spec
+		call.response = nil
+		if len(call.request) > 0 {
+			a.headers = make(nats.Header, len(call.request)+2)
+			if err := call.request.encodeTo(a.headers); err != nil {
+				return a, err
+			}
+		}
+	}
+	return a, nil
+}
+
+// try sends the request once and waits for its reply.
+func (a *attempt) try(res proto.Message) *Error {
+	r := request{
+		subject: a.subject, message: a.message(), payload: a.slot.payload,
+		deadline: a.deadline, timed: a.timed, cancel: a.cancel,
+	}
+	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
+	if err != nil {
+		return err
+	}
+	return a.decode(msg, res)
+}
+
+// message returns the request with the headers that this attempt needs, or nil
+// if it needs none.
+func (a *attempt) message() *nats.Msg {
+	var millis int64
+	if !a.timed || a.number > 1 {
+		millis = wire.TimeoutMillis(time.Until(a.deadline))
+		if millis == a.millis {
+			millis = 0 // both sides know it
+		}
+	}
+	switch {
+	case millis == 0 && a.number == 1 && a.headers == nil:
+		return nil
+	case a.number == 1 && a.headers == nil:
+		return a.slot.timeout.message(millis)
+	}
+	if a.headers == nil {
+		a.headers = make(nats.Header, 2)
+	}
+	if millis != 0 {
+		a.headers[wire.HeaderTimeout] = []string{strconv.FormatInt(millis, 10)}
+	} else {
+		delete(a.headers, wire.HeaderTimeout)
+	}
+	if a.number > 1 {
+		a.headers[wire.HeaderAttempt] = []string{strconv.Itoa(a.number)}
+	}
+	return &nats.Msg{Header: a.headers}
+}
+
+// decode reads a reply into res and the call's response header.
+func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
+	if msg.Header != nil {
+		if isNoRespondersMsg(msg) {
+			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.spec.Service, *a.subject)
+		}
+		if a.call != nil {
+			a.call.response, _ = decodeHeader(msg.Header) // what is no metadata is left out
+		}
+		if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
+			return decodeError(msg)
+		}
+	}
+	if err := proto.Unmarshal(msg.Data, res); err != nil {
+		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", a.spec.name(), res.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
+}
+
+func (s Spec) name() string { return s.Service + "." + s.Method }

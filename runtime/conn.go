@@ -1,0 +1,288 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// ErrConnClosed is wrapped by the errors of everything that needs a connection
+// which has been closed.
+var ErrConnClosed = errors.New("aegis: the connection is closed")
+
+// Conn is a NATS connection with what all clients and servers on it share. It
+// is safe for concurrent use, and one per process is enough.
+type Conn struct {
+	nc       *nats.Conn
+	owned    bool
+	subjects wire.Subjects
+	logger   *slog.Logger
+	mux      *replyMux
+	link     link
+	void     voidProbe
+
+	closeOnce sync.Once
+	ctx       context.Context //nolint:containedctx // the connection's life: ends with Close, or when NATS's own connection is closed
+	cancel    context.CancelFunc
+	watchers  sync.WaitGroup // the goroutines of this connection
+}
+
+type connConfig struct {
+	namespace string
+	logger    *slog.Logger
+	nats      []nats.Option
+}
+
+func newConnConfig(opts []ConnOption) (*connConfig, error) {
+	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default()}
+	for _, o := range opts {
+		if err := o.applyConn(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Connect connects to NATS: url is one or several comma-separated server URLs,
+// and "" is nats://127.0.0.1:4222. It returns an error if no server answers
+// before ctx ends or nats.go's own timeout passes (2 s a server).
+//
+// Unless WithNATSOptions says otherwise the connection reconnects for ever, 20
+// to 250 ms after each failure, and asynchronous errors are logged. Close closes
+// it.
+func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error) {
+	cfg, err := newConnConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	var c atomic.Pointer[Conn] // errors may arrive before there is a Conn
+	natsOpts, err := connectOptions(url, cfg, func(err error) {
+		if conn := c.Load(); conn != nil {
+			conn.permissionDenied(err)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	nc, err := dial(ctx, natsOpts)
+	if err != nil {
+		return nil, fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
+	}
+	conn, err := newConn(nc, cfg)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	conn.owned = true
+	c.Store(conn)
+	return conn, nil
+}
+
+// NewConn uses a NATS connection that exists already. It sets no callback on nc
+// and never closes it: Close leaves it open. Keep nats.go's MaxReconnects at -1,
+// as services are expected to come back by themselves.
+func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
+	cfg, err := newConnConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(cfg.nats) > 0:
+		return nil, invalidOption("WithNATSOptions has no effect on a connection that exists; use Connect")
+	case nc == nil || nc.IsClosed():
+		return nil, ErrConnClosed
+	}
+	if nc.Opts.MaxReconnect >= 0 {
+		cfg.logger.Warn("aegis: this NATS connection gives up reconnecting after a number of attempts; use nats.MaxReconnects(-1)",
+			"max_reconnects", nc.Opts.MaxReconnect)
+	}
+	return newConn(nc, cfg)
+}
+
+func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
+	if nc.IsConnected() && !nc.HeadersSupported() {
+		return nil, fmt.Errorf("aegis: the NATS server %s does not support headers; use nats-server 2.2 or later", nc.ConnectedServerVersion())
+	}
+	mux, err := newReplyMux(nc)
+	if err != nil {
+		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
+	}
+	c := &Conn{
+		nc:       nc,
+		subjects: wire.NewSubjects(cfg.namespace),
+		logger:   cfg.logger,
+		mux:      mux,
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.link.init(nc)
+	c.void.init(c)
+	c.watchers.Go(func() { c.link.watch(c.ctx, nc); c.cancel(); c.failWaiting() })
+	c.watchers.Go(func() { c.void.run(c.ctx) })
+	return c, nil
+}
+
+// NATS returns the NATS connection.
+func (c *Conn) NATS() *nats.Conn { return c.nc }
+
+// Close ends all waiting calls with CodeCanceled and, if Connect made the
+// connection, sends what is buffered and closes it. Stop servers first: their
+// Run returns ErrConnClosed when the connection goes away under them. It returns
+// ctx's error if that ends before the NATS server has everything; the connection
+// is closed all the same. Further calls of Close do nothing.
+func (c *Conn) Close(ctx context.Context) error {
+	var err error
+	c.closeOnce.Do(func() {
+		c.cancel()
+		c.watchers.Wait()
+		c.mux.close()
+		if c.owned {
+			if c.nc.IsConnected() {
+				err = c.flush(ctx)
+			}
+			c.nc.Close()
+		}
+	})
+	return err
+}
+
+func (c *Conn) closed() bool {
+	return c.ctx.Err() != nil || c.nc.IsClosed()
+}
+
+// flush waits until the NATS server has read everything sent so far.
+func (c *Conn) flush(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok { // nats.go insists on one
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+	}
+	return c.nc.FlushWithContext(ctx)
+}
+
+func (c *Conn) failWaiting() {
+	c.mux.fail(func(string) bool { return true }, connClosed())
+}
+
+// permissionDenied ends the calls on a subject that this user may not publish
+// to; nats.go reports such a thing only here.
+func (c *Conn) permissionDenied(err error) {
+	subject, ok := deniedPublish(err)
+	if !ok {
+		return
+	}
+	c.mux.fail(func(target string) bool { return target == subject }, permissionError(subject, err))
+}
+
+func permissionError(subject string, err error) *Error {
+	return &Error{
+		code:    CodePermissionDenied,
+		message: "NATS does not allow this user to publish to " + subject + "; add it to the user's permissions",
+		cause:   err,
+	}
+}
+
+var publishViolation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
+
+func deniedPublish(err error) (subject string, ok bool) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return "", false
+	}
+	m := publishViolation.FindStringSubmatch(err.Error())
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+// connectOptions are the defaults of Connect, then the user's options, and in
+// the end what has to see asynchronous errors whoever else does.
+func connectOptions(url string, cfg *connConfig, onError func(error)) (*nats.Options, error) {
+	if url == "" {
+		url = nats.DefaultURL
+	}
+	o := nats.GetDefaultOptions()
+	o.Servers = splitURLs(url)
+	o.MaxReconnect = -1
+	o.CustomReconnectDelayCB = reconnectDelay
+	o.AsyncErrorCB = nil
+	for _, opt := range cfg.nats {
+		if opt == nil {
+			continue
+		}
+		if err := opt(&o); err != nil {
+			return nil, fmt.Errorf("%w: NATS option: %w", ErrInvalidOption, err)
+		}
+	}
+	users := o.AsyncErrorCB
+	o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
+		onError(err)
+		if users != nil {
+			users(nc, sub, err)
+			return
+		}
+		logAsyncError(cfg.logger, sub, err)
+	}
+	return &o, nil
+}
+
+func logAsyncError(logger *slog.Logger, sub *nats.Subscription, err error) {
+	if sub != nil {
+		logger.Error("aegis: NATS error", "subject", sub.Subject, "err", err)
+		return
+	}
+	logger.Error("aegis: NATS error", "err", err)
+}
+
+// reconnectDelay lets 20 to 250 ms pass between attempts: many clients of a
+// restarted server must not come at the same instant.
+func reconnectDelay(attempts int) time.Duration {
+	most := min(20*time.Millisecond<<min(attempts, 4), 250*time.Millisecond)
+	return 20*time.Millisecond + rand.N(most) //nolint:gosec // jitter
+}
+
+func dial(ctx context.Context, o *nats.Options) (*nats.Conn, error) {
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		nc, err := o.Connect()
+		done <- result{nc, err}
+	}()
+	select {
+	case r := <-done:
+		return r.nc, r.err
+	case <-ctx.Done():
+		go func() { // nats.go cannot be interrupted; close what it may still make
+			if r := <-done; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func splitURLs(url string) []string {
+	urls := strings.Split(url, ",")
+	for i := range urls {
+		urls[i] = strings.TrimSpace(urls[i])
+	}
+	return urls
+}
+
+var credentials = regexp.MustCompile(`//[^@/,]*@`)
+
+// redact keeps passwords and tokens out of errors.
+func redact(url string) string { return credentials.ReplaceAllString(url, "//***@") }

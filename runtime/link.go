@@ -1,0 +1,79 @@
+package aegis
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// link knows whether the NATS connection is up. A request is sent only then:
+// nats.go would buffer it and send it after the reconnect, with a timeout that
+// says nothing about how long it has waited.
+type link struct {
+	up atomic.Bool
+
+	mu sync.Mutex
+	// changed is closed when the connection comes up or is closed for good.
+	changed chan struct{}
+	events  chan nats.Status
+}
+
+func (l *link) init(nc *nats.Conn) {
+	l.changed = make(chan struct{})
+	l.events = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	l.update(nc)
+}
+
+// watch follows the connection until it is closed or ctx ends. nats.go drops
+// events beyond its buffer, so each event only says: look again.
+func (l *link) watch(ctx context.Context, nc *nats.Conn) {
+	defer nc.RemoveStatusListener(l.events)
+	defer l.set(false, true)
+	for {
+		l.update(nc)
+		if nc.IsClosed() {
+			return
+		}
+		select {
+		case <-l.events:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *link) update(nc *nats.Conn) { l.set(nc.IsConnected(), false) }
+
+func (l *link) set(up, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.up.Swap(up)
+	if up && !was || closed {
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
+}
+
+// wait returns true as soon as the connection is up, and false at the deadline
+// or when ctx ends or the connection changes without coming up.
+func (l *link) wait(ctx context.Context, deadline time.Time) bool {
+	l.mu.Lock()
+	changed := l.changed
+	up := l.up.Load()
+	l.mu.Unlock()
+	if up {
+		return true
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return l.up.Load()
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return false
+}

@@ -1,0 +1,183 @@
+package aegis
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// replyMux takes the replies to all calls of a connection through one wildcard
+// subscription and hands each to the call that waits for it. Slots are reused
+// with everything that a call needs (channel, buffer), so that a call allocates
+// next to nothing; the generation in the reply subject keeps a late reply to an
+// abandoned call from the next user of its slot.
+type replyMux struct {
+	nc     *nats.Conn
+	prefix string // "_INBOX.<nuid>."
+	sub    *nats.Subscription
+	slots  atomic.Pointer[[]*replySlot]
+
+	mu   sync.Mutex
+	free []*replySlot // the last one used first: its memory is still in the cache
+}
+
+// replySlot is the place of one call at a time.
+type replySlot struct {
+	id         uint64
+	generation uint64
+	// waiting is the generation whose reply is awaited, 0 when none is. Whoever
+	// swaps it to 0 decides: the mux, which then delivers, or the call, which
+	// then leaves.
+	waiting atomic.Uint64
+	replies chan *nats.Msg // of one, and empty whenever waiting is not 0
+	failure *Error         // why nil was delivered
+	// target is the subject that the call was sent to.
+	target atomic.Pointer[string]
+
+	timer   *time.Timer
+	reply   []byte // scratch for the reply subject
+	payload []byte // scratch for the request
+	timeout timeoutHeader
+}
+
+func newReplyMux(nc *nats.Conn) (*replyMux, error) {
+	m := &replyMux{nc: nc, prefix: nc.NewInbox() + "."}
+	m.slots.Store(&[]*replySlot{})
+	sub, err := nc.Subscribe(m.prefix+"*", m.deliver)
+	if err != nil {
+		return nil, err
+	}
+	// What is pending here is bounded by the calls that wait; nats.go's own
+	// bound would drop replies.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, err
+	}
+	m.sub = sub
+	return m, nil
+}
+
+func (m *replyMux) close() { _ = m.sub.Unsubscribe() } // fails only if it is gone already
+
+// deliver is called by the one goroutine of the subscription.
+func (m *replyMux) deliver(msg *nats.Msg) {
+	id, generation, ok := wire.ParseReplyToken(msg.Subject[len(m.prefix):])
+	if !ok {
+		m.answerAlive(msg)
+		return
+	}
+	slots := *m.slots.Load()
+	if generation == 0 || id >= uint64(len(slots)) {
+		return
+	}
+	slot := slots[id]
+	if slot.waiting.CompareAndSwap(generation, 0) {
+		slot.replies <- msg
+	}
+}
+
+// answerAlive tells a server that this caller is still there. That NATS finds
+// the subscription is what counts; the answer only ends the wait earlier.
+func (m *replyMux) answerAlive(msg *nats.Msg) {
+	if msg.Reply != "" && msg.Subject[len(m.prefix):] == wire.CallerAliveToken {
+		_ = m.nc.Publish(msg.Reply, nil)
+	}
+}
+
+func (m *replyMux) acquire() *replySlot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.free); n > 0 {
+		slot := m.free[n-1]
+		m.free = m.free[:n-1]
+		return slot
+	}
+	old := *m.slots.Load()
+	slot := newReplySlot(uint64(len(old)))
+	// Appending in place is safe: readers look no further than the length that
+	// they loaded.
+	slots := append(old, slot)
+	m.slots.Store(&slots)
+	return slot
+}
+
+func newReplySlot(id uint64) *replySlot {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &replySlot{id: id, replies: make(chan *nats.Msg, 1), timer: timer}
+}
+
+// maxKeptPayload bounds what idle slots hold on to.
+const maxKeptPayload = 64 << 10
+
+func (m *replyMux) release(slot *replySlot) {
+	if cap(slot.payload) > maxKeptPayload {
+		slot.payload = nil
+	}
+	m.mu.Lock()
+	m.free = append(m.free, slot)
+	m.mu.Unlock()
+}
+
+// expect starts a generation and returns its reply subject.
+func (m *replyMux) expect(slot *replySlot, target *string) string {
+	slot.generation++
+	slot.reply = append(slot.reply[:0], m.prefix...)
+	slot.reply = wire.AppendReplyToken(slot.reply, slot.id, slot.generation)
+	slot.target.Store(target)
+	slot.waiting.Store(slot.generation)
+	return string(slot.reply)
+}
+
+// received returns the reply, or the failure that was delivered in its place.
+func (slot *replySlot) received(msg *nats.Msg) (*nats.Msg, *Error) {
+	if msg == nil {
+		return nil, slot.failure
+	}
+	return msg, nil
+}
+
+// abandon ends a generation for which the call waits no longer. If its reply is
+// just being delivered, it takes that: ok is true then.
+func (slot *replySlot) abandon() (msg *nats.Msg, failure *Error, ok bool) {
+	if slot.waiting.CompareAndSwap(slot.generation, 0) {
+		return nil, nil, false
+	}
+	msg, failure = slot.received(<-slot.replies)
+	return msg, failure, true
+}
+
+// fail ends the waiting calls whose target matches.
+func (m *replyMux) fail(match func(target string) bool, err *Error) {
+	for _, slot := range *m.slots.Load() {
+		generation := slot.waiting.Load()
+		target := slot.target.Load()
+		if generation == 0 || target == nil || !match(*target) {
+			continue
+		}
+		if slot.waiting.CompareAndSwap(generation, 0) {
+			slot.failure = err
+			slot.replies <- nil
+		}
+	}
+}
+
+// timeoutHeader is a message whose only header is the timeout, kept to be
+// filled again.
+type timeoutHeader struct {
+	msg   nats.Msg
+	value []string
+}
+
+func (t *timeoutHeader) message(millis int64) *nats.Msg {
+	if t.value == nil {
+		t.value = make([]string, 1)
+		t.msg.Header = nats.Header{wire.HeaderTimeout: t.value}
+	}
+	t.value[0] = strconv.FormatInt(millis, 10)
+	return &t.msg
+}

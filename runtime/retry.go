@@ -1,0 +1,73 @@
+package aegis
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// The pauses before trying again what nobody has received.
+const (
+	notDeliveredPause    = 10 * time.Millisecond // then 40 ms
+	maxNotDeliveredPause = time.Second
+)
+
+// pause decides whether a call that failed with err may be tried again, and
+// after how long. It may where no handler can have run, or where running it
+// twice does no harm; the latter, and what was refused by an overloaded server,
+// only within the client's budget.
+func (a *attempt) pause(err *Error) (time.Duration, bool) {
+	most := a.method.Retry.MaxAttempts
+	if a.cfg.maxAttempts > 0 {
+		most = a.cfg.maxAttempts
+	}
+	again := a.number < most
+	switch {
+	case err.reason == ReasonNoResponders:
+		return notDelivered(a.number), again || a.cfg.waitForReady
+	case err.wire && (err.reason == ReasonStopping || err.reason == ReasonStale):
+		return notDelivered(a.number), again
+	case err.wire && err.reason == ReasonOverloaded,
+		err.wire && err.code == CodeUnavailable && a.method.Idempotent:
+		return a.backoff(), again && a.client.budget.withdraw(time.Now())
+	default:
+		return 0, false
+	}
+}
+
+// notDelivered is 10 ms, 40 ms, and so on up to a second.
+func notDelivered(attempt int) time.Duration {
+	return jitter(min(notDeliveredPause<<(2*min(attempt-1, 8)), maxNotDeliveredPause))
+}
+
+// backoff doubles from the method's first pause to its longest.
+func (a *attempt) backoff() time.Duration {
+	r := a.method.Retry
+	pause := r.InitialBackoff
+	for range a.number - 1 {
+		if pause *= 2; pause >= r.MaxBackoff {
+			break
+		}
+	}
+	return jitter(min(pause, r.MaxBackoff))
+}
+
+// jitter varies a pause by a fifth to either side, so that callers that failed
+// together do not come again together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/5 + rand.N(2*d/5+1) //nolint:gosec // jitter
+}
+
+// sleep pauses; false means that there is no time left for another try.
+func (a *attempt) sleep(d time.Duration) bool {
+	if time.Until(a.deadline) <= d {
+		return false
+	}
+	a.slot.timer.Reset(d)
+	defer a.slot.timer.Stop()
+	select {
+	case <-a.slot.timer.C:
+		return true
+	case <-a.ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,145 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// request is a message that wants one reply.
+type request struct {
+	subject  *string
+	message  *nats.Msg // carries the headers; nil without any
+	payload  []byte
+	deadline time.Time
+	// timed: ctx does not end at the deadline, so that a timer has to.
+	timed bool
+	// cancel is where to say that the caller waits no longer; "" for nowhere.
+	cancel string
+}
+
+// exchange sends one request of the runtime itself.
+func (c *Conn) exchange(ctx context.Context, subject string, payload []byte, deadline time.Time) (*nats.Msg, *Error) {
+	slot := c.mux.acquire()
+	defer c.mux.release(slot)
+	msg, err := c.roundTrip(ctx, slot, &request{subject: &subject, payload: payload, deadline: deadline, timed: true})
+	if err == nil && isNoRespondersMsg(msg) {
+		return nil, refusal(CodeUnavailable, ReasonNoResponders, "nobody listens on %s", subject)
+	}
+	return msg, err
+}
+
+// roundTrip sends r as soon as the connection is up, and waits for the reply.
+func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nats.Msg, *Error) {
+	for {
+		if !c.link.up.Load() {
+			if err := c.awaitLink(ctx, r); err != nil {
+				return nil, err
+			}
+		}
+		reply := c.mux.expect(slot, r.subject)
+		err := c.publishRequest(r, reply)
+		if err == nil {
+			return c.await(ctx, slot, r, reply)
+		}
+		if msg, failure, ok := slot.abandon(); ok {
+			return msg, failure
+		}
+		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
+			return nil, c.publishError(r, err)
+		}
+		c.link.update(c.nc) // the connection went down after the look at it
+	}
+}
+
+func (c *Conn) publishRequest(r *request, reply string) error {
+	if r.message == nil {
+		return c.nc.PublishRequest(*r.subject, reply, r.payload)
+	}
+	r.message.Subject, r.message.Reply, r.message.Data = *r.subject, reply, r.payload
+	return c.nc.PublishMsg(r.message)
+}
+
+// publishError says why nothing was sent.
+func (c *Conn) publishError(r *request, err error) *Error {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return tooLarge("the request", len(r.payload), c.nc.MaxPayload())
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return connClosed()
+	default:
+		return Errorf(CodeInternal, "cannot publish to %s: %w", *r.subject, err)
+	}
+}
+
+func connClosed() *Error {
+	return &Error{code: CodeCanceled, message: ErrConnClosed.Error(), cause: ErrConnClosed}
+}
+
+func tooLarge(what string, size int, most int64) *Error {
+	return refusal(CodeResourceExhausted, ReasonTooLarge,
+		"%s takes %d bytes with its headers besides, the NATS server's max_payload is %d", what, size, most)
+}
+
+// awaitLink waits until the connection is up.
+func (c *Conn) awaitLink(ctx context.Context, r *request) *Error {
+	for !c.link.wait(ctx, r.deadline) {
+		switch {
+		case c.closed():
+			return connClosed()
+		case ctx.Err() != nil:
+			return asError(ctx.Err())
+		case !time.Now().Before(r.deadline):
+			return &Error{
+				code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
+				message: "not connected to NATS; nothing was sent to " + *r.subject,
+			}
+		}
+	}
+	return nil
+}
+
+// await waits for the reply to what was sent.
+func (c *Conn) await(ctx context.Context, slot *replySlot, r *request, reply string) (*nats.Msg, *Error) {
+	var expired <-chan time.Time
+	if r.timed {
+		slot.timer.Reset(time.Until(r.deadline))
+		defer slot.timer.Stop()
+		expired = slot.timer.C
+	}
+	select {
+	case msg := <-slot.replies:
+		return slot.received(msg)
+	case <-expired:
+	case <-ctx.Done():
+	}
+	if msg, failure, ok := slot.abandon(); ok {
+		return msg, failure
+	}
+	err := ctx.Err()
+	if errors.Is(err, context.Canceled) && r.cancel != "" {
+		// If it cannot be sent, the handler's deadline ends it.
+		_ = c.nc.Publish(r.cancel, []byte(reply))
+	}
+	return nil, c.unanswered(r, err)
+}
+
+// unanswered is the error of a request that was sent and not answered.
+func (c *Conn) unanswered(r *request, err error) *Error {
+	if errors.Is(err, context.Canceled) {
+		return &Error{code: CodeCanceled, cause: err, message: "canceled by the caller while waiting for " + *r.subject}
+	}
+	// On a connection that Connect did not make, this is where a missing
+	// permission shows.
+	if last := c.nc.LastError(); last != nil {
+		if subject, ok := deniedPublish(last); ok && subject == *r.subject {
+			return permissionError(subject, last)
+		}
+	}
+	return &Error{
+		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
+		message: "no reply on " + *r.subject + " before the deadline; whether the handler ran is unknown",
+	}
+}

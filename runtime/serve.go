@@ -1,0 +1,303 @@
+package aegis
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// serve takes one message off the queue, from its arrival to its reply.
+func (s *Server) serve(w *worker, msg *nats.Msg) {
+	now := time.Now()
+	m, ok := s.routes[msg.Subject]
+	switch {
+	case ok:
+	case msg.Subject == s.liveSubject:
+		s.pause.returned(msg.Data)
+		return
+	default:
+		s.refuse(msg, Errorf(CodeUnimplemented, "%s has no such method", msg.Subject))
+		return
+	}
+	if msg.Reply == "" {
+		s.dropped(msg)
+		return
+	}
+	defer m.service.running.Add(-1)
+	if running := m.service.running.Add(1); running > m.service.max {
+		s.refuse(msg, refusal(CodeResourceExhausted, ReasonOverloaded,
+			"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, m.service.max, m.service.spec.Name))
+		return
+	}
+	if s.expired.Load() {
+		s.refuse(msg, refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance))
+		return
+	}
+	s.handle(w, m, msg, now)
+}
+
+// handle runs the handler of a request, if the request can be run.
+func (s *Server) handle(w *worker, m *serverMethod, msg *nats.Msg, now time.Time) {
+	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
+	if err := r.readHeader(); err != nil {
+		s.refuse(msg, err)
+		return
+	}
+	if !m.spec.Idempotent && s.pause.stale(now) {
+		s.refuse(msg, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance))
+		return
+	}
+	req := m.request()
+	if err := r.unmarshal(req); err != nil {
+		s.refuse(msg, Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", m.spec.name(), req.ProtoReflect().Descriptor().FullName(), err))
+		return
+	}
+	c := &handlerContext{
+		call:     Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
+		base:     s.base,
+		arrived:  now,
+		deadline: now.Add(r.timeout),
+		reply:    msg.Reply,
+	}
+	w.current.Store(c)
+	if s.cancels.take(msg.Reply) {
+		w.current.Store(nil)
+		return // nobody waits for an answer
+	}
+	o := outcome{server: s, worker: w, context: c, msg: msg, json: r.json}
+	defer o.finish()
+	o.res, o.err = m.handle(c, req)
+	o.returned = true
+}
+
+// incoming is what the header of a request says.
+type incoming struct {
+	msg      *nats.Msg
+	timeout  time.Duration
+	attempt  int
+	json     bool
+	metadata Header
+}
+
+func (r *incoming) readHeader() *Error {
+	h := r.msg.Header
+	if h == nil {
+		return nil
+	}
+	user, size := 0, 0
+	for key, values := range h {
+		if reservedKey(key) {
+			continue
+		}
+		user++
+		for _, v := range values {
+			size += len(key) + len(v)
+		}
+	}
+	if err := checkMetadataSize(size); err != nil {
+		return err
+	}
+	switch t := h.Get(wire.HeaderContentType); t {
+	case "", wire.ContentTypeProtobuf:
+	case wire.ContentTypeJSON:
+		r.json = true
+	default:
+		return Errorf(CodeInvalidArgument, "Content-Type %s is not supported; use %s or %s", quote(t), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
+	}
+	if t := h.Get(wire.HeaderTimeout); t != "" {
+		timeout, ok := wire.ParseTimeout(t)
+		if !ok {
+			return Errorf(CodeInvalidArgument, "%s %s is not a number of milliseconds from 1 to %d", wire.HeaderTimeout, quote(t), wire.MaxTimeout.Milliseconds())
+		}
+		r.timeout = timeout
+	}
+	if n, err := strconv.Atoi(h.Get(wire.HeaderAttempt)); err == nil && n > 1 {
+		r.attempt = n
+	}
+	if user > 0 {
+		var err *Error
+		r.metadata, err = decodeHeader(h)
+		return err
+	}
+	return nil
+}
+
+func (r *incoming) unmarshal(req proto.Message) error {
+	if r.json {
+		if len(r.msg.Data) == 0 {
+			return nil
+		}
+		return protojson.Unmarshal(r.msg.Data, req)
+	}
+	return proto.Unmarshal(r.msg.Data, req)
+}
+
+// outcome is what became of a handler. Its finish is deferred, so that a
+// handler which panics or ends its goroutine is answered as well.
+type outcome struct {
+	server   *Server
+	worker   *worker
+	context  *handlerContext
+	msg      *nats.Msg
+	json     bool
+	res      proto.Message
+	err      error
+	returned bool
+}
+
+func (o *outcome) finish() {
+	if !o.returned {
+		o.err = o.abnormal(recover())
+	}
+	o.worker.current.Store(nil)
+	o.context.end()
+	if o.err == nil {
+		o.err = o.server.respond(o)
+	}
+	if o.err != nil {
+		o.server.respondError(o.msg, handlerError(o.err), o.json, o.context.call.response)
+	}
+}
+
+// abnormal is the error for a handler that did not return. What it panicked
+// with, and where, is for the log and not for the caller.
+func (o *outcome) abnormal(panicked any) error {
+	name := o.context.call.spec.name()
+	if panicked == nil {
+		o.server.logger.Error("aegis: a handler ended its goroutine (runtime.Goexit)", "method", name)
+		return Errorf(CodeInternal, "the handler of %s ended without a result", name)
+	}
+	o.server.logger.Error("aegis: a handler panicked", "method", name, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+	return Errorf(CodeInternal, "the handler of %s panicked", name)
+}
+
+// handlerError is err as it travels: without a reason. Only this server's own
+// refusals carry one; a handler may return an error that it got from elsewhere,
+// whose "nothing has run" does not hold for this call.
+func handlerError(err error) *Error {
+	e := asError(err)
+	if e.reason == "" || e.reason == ReasonTooLarge {
+		return e
+	}
+	c := *e
+	c.reason = ""
+	return &c
+}
+
+var marshalJSON = protojson.MarshalOptions{UseProtoNames: false}
+
+// respond sends a response; what cannot be sent is returned as the error to
+// send in its place.
+func (s *Server) respond(o *outcome) error {
+	var err error
+	if o.json {
+		o.worker.payload, err = marshalJSON.MarshalAppend(o.worker.payload[:0], o.res)
+	} else {
+		o.worker.payload, err = proto.MarshalOptions{}.MarshalAppend(o.worker.payload[:0], o.res)
+	}
+	if err != nil {
+		s.logger.Error("aegis: a response cannot be marshalled", "method", o.context.call.spec.name(), "err", err)
+		return Errorf(CodeInternal, "the response of %s cannot be marshalled", o.context.call.spec.name())
+	}
+	header, err := responseHeader(o.context.call.response, o.json)
+	if err != nil {
+		s.logger.Error("aegis: response metadata", "method", o.context.call.spec.name(), "err", err)
+		o.context.call.response = nil
+		return err
+	}
+	err = s.send(o.msg.Reply, header, o.worker.payload)
+	if cap(o.worker.payload) > maxKeptPayload {
+		o.worker.payload = nil
+	}
+	return err
+}
+
+func responseHeader(metadata Header, json bool) (nats.Header, error) {
+	if len(metadata) == 0 && !json {
+		return nil, nil //nolint:nilnil // no header is a header
+	}
+	h := make(nats.Header, len(metadata)+1)
+	if err := metadata.encodeTo(h); err != nil {
+		return nil, Errorf(CodeInternal, "response %s", err.message)
+	}
+	if json {
+		h[wire.HeaderContentType] = []string{wire.ContentTypeJSON}
+	}
+	return h, nil
+}
+
+// send returns an error only if the message is too large for NATS; a connection
+// that is gone is nobody's mistake.
+func (s *Server) send(subject string, header nats.Header, payload []byte) error {
+	var err error
+	if header == nil {
+		err = s.conn.nc.Publish(subject, payload)
+	} else {
+		err = s.conn.nc.PublishMsg(&nats.Msg{Subject: subject, Header: header, Data: payload})
+	}
+	switch {
+	case err == nil:
+		return nil
+	case err == nats.ErrMaxPayload: //nolint:errorlint // nats.go returns it as it is, and this is the request path
+		return tooLarge("the response", len(payload), s.conn.nc.MaxPayload())
+	default:
+		s.logger.Warn("aegis: a reply cannot be sent", "err", err)
+		return nil
+	}
+}
+
+// refuse answers a request without running it.
+func (s *Server) refuse(msg *nats.Msg, err *Error) {
+	if msg.Reply == "" {
+		s.dropped(msg)
+		return
+	}
+	s.respondError(msg, err, msg.Header.Get(wire.HeaderContentType) == wire.ContentTypeJSON, nil)
+}
+
+func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
+	h, _ := responseHeader(metadata, json) // metadata that cannot travel must not hide the error
+	if h == nil {
+		h = make(nats.Header, 3)
+	}
+	h[wire.HeaderServiceError] = []string{headerText(err.message)}
+	h[wire.HeaderServiceErrorCode] = []string{strconv.Itoa(int(err.code))}
+	if err.reason != "" {
+		h[wire.HeaderReason] = []string{err.reason}
+	}
+	var body []byte
+	if json {
+		body, _ = marshalJSON.Marshal(err.status()) // fails only for details of unknown types; the headers have the rest
+	} else {
+		body, _ = proto.Marshal(err.status()) // cannot fail: details are marshalled already
+	}
+	if s.send(msg.Reply, h, body) != nil { // too large: code, reason and the beginning of the text fit always
+		_ = s.send(msg.Reply, h, nil)
+	}
+}
+
+// headerText makes one line of at most 1 KB of an error's text.
+func headerText(s string) string {
+	b := []byte(s[:min(len(s), 1<<10)])
+	for i := range b {
+		if b[i] < ' ' {
+			b[i] = ' '
+		}
+	}
+	return string(b)
+}
+
+// dropped reports a request without a reply subject, which nobody waits for.
+func (s *Server) dropped(msg *nats.Msg) {
+	s.logger.Warn("aegis: a request without a reply subject is dropped; use nats req, not nats pub", "subject", msg.Subject)
+}
+
+var _ context.Context = (*handlerContext)(nil)

@@ -1,0 +1,355 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// Server is one running instance of one or several services. Register the
+// services, then call Run. A Server is safe for concurrent use.
+type Server struct {
+	conn    *Conn
+	cfg     serverConfig
+	logger  *slog.Logger
+	process string // new at each start, where the instance's name may stay
+
+	mu       sync.Mutex // guards services, and state's changes
+	services []*service
+	state    atomic.Int32
+
+	// Set when Run starts, and not changed after that.
+	routes      map[string]*serverMethod // by subject
+	liveSubject string
+	pool        *pool
+	subs        []*nats.Subscription // those that deliver to the pool
+	cancelSubs  []*nats.Subscription
+	base        context.Context //nolint:containedctx // what handlers' contexts derive from
+	cancelBase  context.CancelFunc
+
+	cancels cancels
+	pause   pauseDetector
+	probing atomic.Bool // callers are being asked whether they are still there
+	asking  sync.WaitGroup
+	expired atomic.Bool // the grace period is over
+}
+
+type serverConfig struct {
+	instance     string
+	grace        time.Duration
+	logger       *slog.Logger
+	interceptors []Interceptor
+	hooks        []func(State)
+}
+
+// NewServer makes a server on a connection. It refuses a NATS connection with
+// the NoEcho option: a server has to hear itself.
+func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
+	if conn == nil {
+		return nil, errors.New("aegis: the connection of a server is nil")
+	}
+	if conn.nc.Opts.NoEcho {
+		return nil, errors.New("aegis: the NATS connection has the NoEcho option, and a server has to hear its own messages; connect without nats.NoEcho()")
+	}
+	s := &Server{conn: conn, process: nuid.Next(), cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger}}
+	for _, o := range opts {
+		if err := o.applyServer(&s.cfg); err != nil {
+			return nil, err
+		}
+	}
+	if s.cfg.instance == "" {
+		s.cfg.instance = defaultInstance()
+	}
+	s.logger = s.cfg.logger.With("instance", s.cfg.instance)
+	s.setState(StateInit)
+	return s, nil
+}
+
+// defaultInstance is the first label of the host's name and six random
+// characters.
+func defaultInstance() string {
+	host, _ := os.Hostname() // without one, the random part is the name
+	host, _, _ = strings.Cut(host, ".")
+	host = strings.Map(func(r rune) rune {
+		if r < 0x80 && (wire.IsAlphanumeric(byte(r)) || r == '_' || r == '-') {
+			return r
+		}
+		return '-'
+	}, host)
+	if host == "" {
+		host = "host"
+	}
+	id := nuid.Next()
+	return host[:min(len(host), 57)] + "-" + id[len(id)-6:]
+}
+
+// Instance returns the name of this instance.
+func (s *Server) Instance() string { return s.cfg.instance }
+
+// State returns where the server is in its life.
+func (s *Server) State() State { return State(s.state.Load()) }
+
+func (s *Server) setState(state State) {
+	s.mu.Lock()
+	s.state.Store(int32(state))
+	s.mu.Unlock()
+	for _, hook := range s.cfg.hooks {
+		hook(state)
+	}
+}
+
+func (s *Server) register(service *service) error {
+	if err := service.complete(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.State() != StateInit {
+		return fmt.Errorf("aegis: register %s: the server is %s; register before Run", service.spec.Name, s.State())
+	}
+	for _, other := range s.services {
+		if other.spec.Name == service.spec.Name {
+			return fmt.Errorf("aegis: %s is registered already", service.spec.Name)
+		}
+	}
+	s.services = append(s.services, service)
+	return nil
+}
+
+// Run serves until ctx ends. Then it stops gracefully: it takes no new calls,
+// finishes those that run, and returns nil. If the grace period (default 30 s)
+// passes before they are finished, their contexts end, they are logged, and Run
+// returns an error that names them.
+//
+// It also returns an error if it cannot start (NATS refuses a subscription,
+// nothing is registered), if it was called before, and, wrapping ErrConnClosed,
+// if the connection is closed under it. A lost connection is no error: Run goes
+// on and serves again once it is back.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	s.setState(StateStarting)
+	s.prepare()
+	var chores sync.WaitGroup
+	stop := make(chan struct{})
+	chores.Go(func() { s.chores(stop) })
+	err := s.start(ctx)
+	if err == nil {
+		s.setState(StateRunning)
+		err = s.serveUntil(ctx)
+	}
+	s.setState(StateStopping)
+	err = errors.Join(err, s.drain())
+	close(stop)
+	chores.Wait()
+	s.asking.Wait()
+	s.setState(StateStopped)
+	return err
+}
+
+// begin makes sure that Run runs once, and that nothing is registered any more.
+func (s *Server) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.State() != StateInit {
+		return fmt.Errorf("aegis: Run was called before; the server is %s", s.State())
+	}
+	if len(s.services) == 0 {
+		return errors.New("aegis: nothing is registered with the server")
+	}
+	s.state.Store(int32(StateStarting))
+	return nil
+}
+
+// prepare makes what serves, before anything arrives.
+func (s *Server) prepare() {
+	s.base, s.cancelBase = context.WithCancel(context.Background())
+	s.liveSubject = s.conn.subjects.Live(s.process)
+	s.routes = make(map[string]*serverMethod)
+	handlers := 0
+	for _, service := range s.services {
+		handlers += int(service.max)
+		for _, m := range service.methods {
+			s.routes[s.conn.subjects.Call(service.spec.Name, m.spec.Method)] = m
+			s.routes[s.conn.subjects.Instance(s.cfg.instance, service.spec.Name, m.spec.Method)] = m
+		}
+	}
+	s.pause.init(time.Now())
+	s.pool = newPool(handlers, s.serve)
+}
+
+// start subscribes to everything, and waits until NATS has said yes.
+func (s *Server) start(ctx context.Context) error {
+	before := s.conn.nc.LastError()
+	if err := s.subscribe(); err != nil {
+		return fmt.Errorf("aegis: subscribe: %w", err)
+	}
+	if err := s.conn.flush(ctx); err != nil {
+		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
+	}
+	if after := s.conn.nc.LastError(); after != before && errors.Is(after, nats.ErrPermissionViolation) { //nolint:errorlint // is it another one?
+		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
+	}
+	return nil
+}
+
+func (s *Server) subscribe() error {
+	if err := s.deliver(s.liveSubject, ""); err != nil {
+		return err
+	}
+	for _, service := range s.services {
+		name := service.spec.Name
+		sub, err := s.conn.nc.Subscribe(s.conn.subjects.Cancel(name), s.canceled)
+		if err != nil {
+			return err
+		}
+		s.cancelSubs = append(s.cancelSubs, sub)
+		if err := s.deliver(s.conn.subjects.Instance(s.cfg.instance, name, "*"), ""); err != nil {
+			return err
+		}
+		for _, m := range service.methods {
+			if err := s.deliver(s.conn.subjects.Call(name, m.spec.Method), wire.Queue); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deliver subscribes the pool to a subject.
+func (s *Server) deliver(subject, queue string) error {
+	sub, err := s.conn.nc.ChanQueueSubscribe(subject, queue, s.pool.queue)
+	if err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	s.subs = append(s.subs, sub)
+	return nil
+}
+
+// serveUntil waits while the workers serve.
+func (s *Server) serveUntil(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.conn.ctx.Done():
+		return ErrConnClosed
+	}
+}
+
+// chores does what is to be done every so often, until the last handler has
+// returned.
+func (s *Server) chores(stop <-chan struct{}) {
+	ticker := time.NewTicker(tickInterval)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		s.tick(time.Now(), n)
+	}
+}
+
+// tick is called every 100 ms.
+func (s *Server) tick(now time.Time, n int) {
+	if payload := s.pause.ticked(now); payload != nil {
+		s.logger.Warn("aegis: the process was paused; calls of unknown age are refused unless they are idempotent")
+		if err := s.conn.nc.Publish(s.liveSubject, payload); err != nil {
+			s.logger.Warn("aegis: cannot send to itself", "err", err)
+		}
+	}
+	if n%askInterval == 0 {
+		s.cancels.tidy(now)
+		s.askCallers(now)
+	}
+}
+
+// drain finishes what runs, within the grace period.
+func (s *Server) drain() error {
+	defer s.cancelBase()
+	grace, cancel := context.WithTimeout(context.Background(), s.cfg.grace)
+	defer cancel()
+	s.unsubscribe(grace)
+	done := s.pool.close()
+	var err error
+	select {
+	case <-done:
+	case <-grace.Done():
+		err = s.expire(done)
+	}
+	for _, sub := range s.cancelSubs {
+		_ = sub.Unsubscribe() // fails only if it is gone already
+	}
+	if s.conn.nc.IsConnected() {
+		// The last replies; a connection that hangs must not hold up the stop.
+		flush, cancel := context.WithTimeout(context.Background(), max(time.Second, s.cfg.grace/10))
+		defer cancel()
+		if ferr := s.conn.flush(flush); ferr != nil && !s.conn.closed() {
+			s.logger.Warn("aegis: the last replies may be lost", "err", ferr)
+		}
+	}
+	return err
+}
+
+// unsubscribe returns when nothing can be queued any more. nats.go lets in what
+// NATS has sent before it knew.
+func (s *Server) unsubscribe(grace context.Context) {
+	closed := make(chan struct{}, len(s.subs))
+	draining := 0
+	for _, sub := range s.subs {
+		sub.SetClosedHandler(func(string) { closed <- struct{}{} })
+		if sub.Drain() == nil {
+			draining++
+		}
+	}
+	for range draining {
+		select {
+		case <-closed:
+			continue
+		case <-s.conn.ctx.Done():
+		case <-grace.Done():
+		}
+		break
+	}
+	for _, sub := range s.subs {
+		if sub.IsValid() {
+			_ = sub.Unsubscribe() // what matters is that nats.go lets go of the queue, which it does first
+		}
+	}
+}
+
+// abandonTime is how long handlers get to return once their contexts have ended.
+const abandonTime = time.Second
+
+// expire ends the handlers that the grace period was too short for.
+func (s *Server) expire(done <-chan struct{}) error {
+	s.expired.Store(true) // what is still queued is refused
+	names := make(map[string]int)
+	s.pool.each(func(c *handlerContext) {
+		names[c.call.spec.name()]++
+		c.end()
+	})
+	s.cancelBase()
+	timer := time.NewTimer(abandonTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+	s.logger.Error("aegis: the grace period was too short for handlers that still ran; their contexts were ended",
+		"grace", s.cfg.grace, "handlers", fmt.Sprint(names))
+	return fmt.Errorf("aegis: after the grace period of %v handlers still ran: %v", s.cfg.grace, names)
+}

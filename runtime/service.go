@@ -1,0 +1,143 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+)
+
+// Handler is one method of an implementation S of a service. Generated code
+// makes them.
+type Handler[S any] struct {
+	name    protoreflect.Name
+	request func() proto.Message
+	bind    func(impl S) UnaryFunc
+}
+
+// UnaryHandler is called by generated code.
+func UnaryHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, *Req) (*Res, error)) Handler[S] {
+	return Handler[S]{
+		name:    name,
+		request: func() proto.Message { return any(new(Req)).(proto.Message) }, //nolint:forcetypeassert // generated code passes messages
+		bind: func(impl S) UnaryFunc {
+			return func(ctx context.Context, in proto.Message) (proto.Message, error) {
+				req, ok := any(in).(*Req)
+				if !ok {
+					return nil, Errorf(CodeInternal, "an interceptor of the server passed on a request of type %T in place of %T to %s", in, req, name)
+				}
+				res, err := call(impl, ctx, req)
+				if err != nil {
+					return nil, err
+				}
+				if res == nil {
+					return nil, Errorf(CodeInternal, "the handler of %s returned neither a response nor an error", name)
+				}
+				return any(res).(proto.Message), nil //nolint:forcetypeassert // see above
+			}
+		},
+	}
+}
+
+// RegisterService is called by generated code.
+func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, impl S, handlers []Handler[S], opts ...ServiceOption) error {
+	if srv == nil {
+		return errors.New("aegis: the server to register with is nil")
+	}
+	service, err := serviceSpec(desc)
+	if err != nil {
+		return err
+	}
+	if any(impl) == nil {
+		return fmt.Errorf("aegis: the implementation of %s is nil", service.Name)
+	}
+	s, err := newService(srv, service, opts)
+	if err != nil {
+		return err
+	}
+	for _, h := range handlers {
+		m := s.find(string(h.name))
+		if m == nil {
+			return fmt.Errorf("aegis: %s.%s is not in the descriptor: the generated files of messages and services are of different versions; run buf generate",
+				service.Name, h.name)
+		}
+		m.request = h.request
+		m.handle = wrapUnary(h.bind(impl), s.interceptors)
+	}
+	return srv.register(s)
+}
+
+// Unimplemented is what the methods of a generated Unimplemented server return.
+func Unimplemented(method protoreflect.FullName) error {
+	return Errorf(CodeUnimplemented, "%s is not implemented by this server", method)
+}
+
+type serviceConfig struct {
+	maxConcurrency int
+	interceptors   []Interceptor
+}
+
+// service is a registered service.
+type service struct {
+	spec         *spec.Service
+	interceptors []Interceptor
+	methods      []*serverMethod
+	max          int64
+	running      atomic.Int64 // handlers
+}
+
+// serverMethod is a registered method.
+type serverMethod struct {
+	service *service
+	method  *spec.Method
+	spec    Spec
+	request func() proto.Message
+	handle  UnaryFunc // with its interceptors
+}
+
+func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service, error) {
+	cfg := serviceConfig{
+		maxConcurrency: desc.MaxConcurrency,
+		interceptors:   append([]Interceptor(nil), srv.cfg.interceptors...),
+	}
+	for _, o := range opts {
+		if err := o.applyService(&cfg); err != nil {
+			return nil, err
+		}
+	}
+	s := &service{spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency)}
+	for _, m := range desc.Methods {
+		s.methods = append(s.methods, &serverMethod{service: s, method: m, spec: publicSpec(desc, m)})
+	}
+	return s, nil
+}
+
+func (s *service) find(method string) *serverMethod {
+	for _, m := range s.methods {
+		if m.spec.Method == method {
+			return m
+		}
+	}
+	return nil
+}
+
+// complete returns an error if a method has no handler.
+func (s *service) complete() error {
+	var missing []string
+	for _, m := range s.methods {
+		if m.handle == nil {
+			missing = append(missing, m.spec.Method)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("aegis: %s has no handler for %s: the generated files of messages and services are of different versions; run buf generate",
+			s.spec.Name, strings.Join(missing, ", "))
+	}
+	return nil
+}
