@@ -35,16 +35,17 @@ func (c *checker) duration(at Place, d *durationpb.Duration, in span, byDefault 
 		return byDefault
 	}
 	if why := invalid(d); why != "" {
-		c.add(at, "{seconds: %d, nanos: %d} is no duration, as %s; write %s", d.GetSeconds(), d.GetNanos(), why, in)
+		c.addf(at, "{seconds: %d, nanos: %d} is no duration, as %s; write %s", d.GetSeconds(), d.GetNanos(), why, in)
 		return byDefault
 	}
-	// Seconds first: a protobuf Duration reaches further than a Go one.
-	if d.GetSeconds() > int64(in.most/time.Second) || d.GetSeconds() < 0 || d.AsDuration() < in.least || d.AsDuration() > in.most {
-		c.add(at, "%s is out of range; write %s", describe(d), in)
+	// A protobuf Duration reaches further than a Go one, but AsDuration then
+	// gives the furthest that there is.
+	if d.AsDuration() < in.least || d.AsDuration() > in.most {
+		c.addf(at, "%s is out of range; write %s", describe(d), in)
 		return byDefault
 	}
 	if d.AsDuration()%time.Millisecond != 0 {
-		c.add(at, "%s is not a whole number of milliseconds; write %s", describe(d), in)
+		c.addf(at, "%s is not a whole number of milliseconds; write %s", describe(d), in)
 		return byDefault
 	}
 	return d.AsDuration()

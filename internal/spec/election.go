@@ -38,11 +38,11 @@ func preset(p aegisv1.Election_Preset) (Election, bool) {
 
 func (c *checker) election(at Place, opts *aegisv1.Election, elected bool) *Election {
 	if opts != nil && !elected {
-		c.add(at, "no method or command of the service is single active, so nobody is elected; leave it out, or make one single_active")
+		c.addf(at, "no method or command of the service is single active, so nobody is elected; leave it out, or make one single_active")
 	}
 	e, ok := preset(opts.GetPreset())
 	if !ok {
-		c.add(at.Field("preset"), "%d is no preset; write PRESET_AGGRESSIVE, PRESET_BALANCED or PRESET_CONSERVATIVE", opts.GetPreset())
+		c.addf(at.Field("preset"), "%d is no preset; write PRESET_AGGRESSIVE, PRESET_BALANCED or PRESET_CONSERVATIVE", opts.GetPreset())
 		return nil
 	}
 	before := len(c.problems)
@@ -59,7 +59,7 @@ func (c *checker) election(at Place, opts *aegisv1.Election, elected bool) *Elec
 	e.ProbeInterval = c.duration(at.Field("probe_interval"), opts.GetProbeInterval(), probe, e.ProbeInterval)
 	// Only the preset's own value can still be out of range.
 	if len(c.problems) == before && e.ProbeInterval > probe.most {
-		c.add(at.Field("act_window"), "%s is less than twice the preset's probe interval of %s; write probe_interval as well, %s",
+		c.addf(at.Field("act_window"), "%s is less than twice the preset's probe interval of %s; write probe_interval as well, %s",
 			short(e.ActWindow), short(e.ProbeInterval), probe)
 	}
 	if !elected {

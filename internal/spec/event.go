@@ -34,7 +34,7 @@ func (c *checker) event(m *methodContext, at Place, opts *aegisv1.Event) {
 	}
 	c.unaryOnly(m, at, "an event")
 	if out := m.Desc.Output().FullName(); out != "google.protobuf.Empty" {
-		c.add(at, "an event has no answer, but %s returns %s; write returns (google.protobuf.Empty), or leave the option out", m.Desc.Name(), out)
+		c.addf(at, "an event has no answer, but %s returns %s; write returns (google.protobuf.Empty), or leave the option out", m.Desc.Name(), out)
 	}
 	if group := opts.GetCompete().GetGroup(); group != "" {
 		m.Event.Group = c.group(at.Field("compete").Field("group"), group)
@@ -46,26 +46,26 @@ func (c *checker) event(m *methodContext, at Place, opts *aegisv1.Event) {
 		return
 	}
 	if opts.GetRedelivery() != nil {
-		c.add(at.Field("redelivery"), "only durable events are delivered again; leave it out, or write durable: true")
+		c.addf(at.Field("redelivery"), "only durable events are delivered again; leave it out, or write durable: true")
 	}
 	if opts.GetAckWait() != nil {
-		c.add(at.Field("ack_wait"), "only durable events are acknowledged; leave it out, or write durable: true")
+		c.addf(at.Field("ack_wait"), "only durable events are acknowledged; leave it out, or write durable: true")
 	}
 }
 
 func (c *checker) eventKey(m *methodContext, at Place, opts *aegisv1.Event) {
 	if opts.GetKeyField() == "" {
 		if opts.Partitions != nil {
-			c.add(at.Field("partitions"), "without a key there is nothing to partition by; leave it out, or write key_field")
+			c.addf(at.Field("partitions"), "without a key there is nothing to partition by; leave it out, or write key_field")
 		}
 		return
 	}
 	if !opts.GetDurable() {
-		c.add(at.Field("key_field"), "only durable events are ordered by key; leave it out, or write durable: true")
+		c.addf(at.Field("key_field"), "only durable events are ordered by key; leave it out, or write durable: true")
 	}
 	m.Event.KeyField = c.fieldPath(at.Field("key_field"), opts.GetKeyField(), m.Desc.Input())
 	m.Event.Partitions = defaultPartitions
 	if opts.Partitions != nil {
-		m.Event.Partitions = int(c.integer(at.Field("partitions"), uint64(opts.GetPartitions()), 1, maxPartitions))
+		m.Event.Partitions = int(c.integer(at.Field("partitions"), uint64(opts.GetPartitions()), maxPartitions))
 	}
 }

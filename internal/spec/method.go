@@ -28,7 +28,7 @@ func (c *checker) method(desc protoreflect.MethodDescriptor, sc *serviceContext)
 	at := AtOptions(desc)
 	opts, err := MethodOptions(desc)
 	if err != nil {
-		c.add(at, "%v; write it as aegis/v1/options.proto declares it", err)
+		c.addf(at, "%v; write it as aegis/v1/options.proto declares it", err)
 		return nil
 	}
 	c.unknownFields(at, opts.ProtoReflect())
@@ -54,7 +54,7 @@ func (c *checker) method(desc protoreflect.MethodDescriptor, sc *serviceContext)
 func (c *checker) methodName(desc protoreflect.MethodDescriptor) {
 	// A service whose own name is too long has been told so.
 	if name := desc.FullName(); len(name) > MaxNameLength && len(name.Parent()) <= MaxNameLength {
-		c.add(At(desc), "the full name of the method has %d characters, and subjects made of it would be too long; "+
+		c.addf(At(desc), "the full name of the method has %d characters, and subjects made of it would be too long; "+
 			"shorten the names of package, service and method to %d in all", len(name), MaxNameLength)
 	}
 }
@@ -107,7 +107,7 @@ func (c *checker) loadBalanced(m *methodContext, at Place, opts *aegisv1.LoadBal
 	}
 	at = at.Field("sticky_field")
 	if m.Desc.IsStreamingClient() {
-		c.add(at, "%s opens its stream before there is a request to read the field from; leave it out, and pass the key with the call", m.Desc.Name())
+		c.addf(at, "%s opens its stream before there is a request to read the field from; leave it out, and pass the key with the call", m.Desc.Name())
 		return
 	}
 	m.StickyField = c.fieldPath(at, path, m.Desc.Input())
@@ -116,7 +116,7 @@ func (c *checker) loadBalanced(m *methodContext, at Place, opts *aegisv1.LoadBal
 func (c *checker) singleActive(m *methodContext, at Place, opts *aegisv1.SingleActive) {
 	m.Pattern = SingleActive
 	if m.Desc.IsStreamingClient() {
-		c.add(at, "the requests of a single active method are not a stream, but those of %s are; "+
+		c.addf(at, "the requests of a single active method are not a stream, but those of %s are; "+
 			"write a unary or a server-streaming method, or leave the option out", m.Desc.Name())
 	}
 	m.Group = c.group(at.Field("group"), opts.GetGroup())
@@ -125,7 +125,7 @@ func (c *checker) singleActive(m *methodContext, at Place, opts *aegisv1.SingleA
 // group checks the name of a group and fills in the default.
 func (c *checker) group(at Place, name string) string {
 	if name != "" && !groupName.MatchString(name) {
-		c.add(at, "%q is not a group; write 1 to 64 characters of A-Z a-z 0-9 _ -", name)
+		c.addf(at, "%q is not a group; write 1 to 64 characters of A-Z a-z 0-9 _ -", name)
 	}
 	return orDefault(name)
 }
@@ -140,7 +140,7 @@ func orDefault(group string) string {
 // unaryOnly refuses a stream, where what names the method's pattern.
 func (c *checker) unaryOnly(m *methodContext, at Place, what string) {
 	if m.Streaming() {
-		c.add(at, "%s is not a stream, but %s is; remove the word stream from the method, or leave the option out", what, m.Desc.Name())
+		c.addf(at, "%s is not a stream, but %s is; remove the word stream from the method, or leave the option out", what, m.Desc.Name())
 	}
 }
 
@@ -150,20 +150,19 @@ func (c *checker) timeout(m *methodContext) {
 	switch m.Pattern {
 	case Event:
 		if opt != nil {
-			c.add(at, "nobody waits for the subscribers of an event; leave it out")
+			c.addf(at, "nobody waits for the subscribers of an event; leave it out")
 		}
-		return
 	case Command:
 		if opt != nil {
-			c.add(at, "a command is not waited for; leave it out, or write command: {attempt_timeout: ...} for how long one attempt may take")
+			c.addf(at, "a command is not waited for; leave it out, or write command: {attempt_timeout: ...} for how long one attempt may take")
 		}
-		return
+	case LoadBalanced, SingleActive, Broadcast:
+		byDefault := m.service.timeout
+		if m.Streaming() {
+			byDefault = 0
+		}
+		m.Timeout = c.duration(at, opt, timeoutRange, byDefault)
 	}
-	byDefault := m.service.timeout
-	if m.Streaming() {
-		byDefault = 0
-	}
-	m.Timeout = c.duration(at, opt, timeoutRange, byDefault)
 }
 
 // callRetry checks the option retry, which is about calls; events and commands
@@ -176,13 +175,13 @@ func (c *checker) callRetry(m *methodContext) {
 		m.Retry = c.retry(at, m.opts.GetRetry(), defaultCallAttempts)
 	case m.opts.GetRetry() == nil:
 	case m.Pattern == Event:
-		c.add(at, "publishing is not retried; leave it out, or write event: {redelivery: ...} for what happens when a handler fails")
+		c.addf(at, "publishing is not retried; leave it out, or write event: {redelivery: ...} for what happens when a handler fails")
 	case m.Pattern == Command:
-		c.add(at, "the retries of a command are part of its pattern; write command: {retry: ...} instead")
+		c.addf(at, "the retries of a command are part of its pattern; write command: {retry: ...} instead")
 	case m.Pattern == Broadcast:
-		c.add(at, "a broadcast is not retried, as some instances may have handled it; leave it out")
+		c.addf(at, "a broadcast is not retried, as some instances may have handled it; leave it out")
 	default:
-		c.add(at, "a stream is not retried, as part of it may have been handled; leave it out")
+		c.addf(at, "a stream is not retried, as part of it may have been handled; leave it out")
 	}
 }
 
@@ -192,8 +191,8 @@ func (c *checker) maxMessageBytes(m *methodContext) {
 	}
 	at := m.at.Field("max_message_bytes")
 	if m.Pattern != LoadBalanced && m.Pattern != SingleActive {
-		c.add(at, "only the messages of load balanced and single active methods travel in chunks; leave it out, or choose another pattern")
+		c.addf(at, "only the messages of load balanced and single active methods travel in chunks; leave it out, or choose another pattern")
 		return
 	}
-	m.MaxMessageBytes = int(c.integer(at, m.opts.GetMaxMessageBytes(), 1, math.MaxInt32))
+	m.MaxMessageBytes = int(c.integer(at, m.opts.GetMaxMessageBytes(), math.MaxInt32))
 }

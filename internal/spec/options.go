@@ -37,10 +37,9 @@ func readOptions[T proto.Message](desc protoreflect.Descriptor, into proto.Messa
 			return none, fmt.Errorf("the options of %s cannot be read: %w", desc.FullName(), err)
 		}
 	}
-	value, ok := proto.GetExtension(into, ext).(T)
-	if !ok || !value.ProtoReflect().IsValid() {
-		var none T
-		return none.ProtoReflect().New().Interface().(T), nil
+	value, _ := proto.GetExtension(into, ext).(T)
+	if !value.ProtoReflect().IsValid() {
+		value, _ = ext.New().Message().Interface().(T)
 	}
 	return value, nil
 }
@@ -49,7 +48,7 @@ func readOptions[T proto.Message](desc protoreflect.Descriptor, into proto.Messa
 // newer options.proto, and would otherwise be an option without effect.
 func (c *checker) unknownFields(p Place, m protoreflect.Message) {
 	if len(m.GetUnknown()) > 0 {
-		c.add(p, "this version of Aegis does not know all of its fields; "+
+		c.addf(p, "this version of Aegis does not know all of its fields; "+
 			"update protoc-gen-aegis and the module github.com/aegisrpc/aegis, or write the options.proto of this version with protoc-gen-aegis --export-protos")
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // Problem is one mistake in the options of a service or method.
-type Problem struct {
+type Problem struct { //nolint:errname // it reads better among the words of this package
 	// Desc is the service or method.
 	Desc protoreflect.Descriptor
 	// Option is the option at fault, such as "(aegis.v1.method).timeout"; ""
@@ -38,18 +39,18 @@ func (p *Problem) Message() string {
 
 // Problems returns the problems that an error of [FromDescriptor] joins.
 func Problems(err error) []*Problem {
-	switch err := err.(type) {
-	case *Problem:
-		return []*Problem{err}
-	case interface{ Unwrap() []error }:
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
 		var all []*Problem
-		for _, e := range err.Unwrap() {
+		for _, e := range joined.Unwrap() {
 			all = append(all, Problems(e)...)
 		}
 		return all
-	default:
-		return nil
 	}
+	if problem, ok := errors.AsType[*Problem](err); ok {
+		return []*Problem{problem}
+	}
+	return nil
 }
 
 // Place is where an option stands: a service or method, and a path into its
@@ -114,6 +115,6 @@ type checker struct {
 	problems []*Problem
 }
 
-func (c *checker) add(p Place, format string, args ...any) {
+func (c *checker) addf(p Place, format string, args ...any) {
 	c.problems = append(c.problems, p.Problem(format, args...))
 }

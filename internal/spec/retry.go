@@ -28,7 +28,7 @@ func (c *checker) retry(at Place, opts *aegisv1.Retry, defaultAttempts int) Retr
 	before := len(c.problems)
 	r := Retry{MaxAttempts: defaultAttempts}
 	if opts != nil && opts.MaxAttempts != nil {
-		r.MaxAttempts = int(c.integer(at.Field("max_attempts"), uint64(opts.GetMaxAttempts()), 1, maxAttempts))
+		r.MaxAttempts = int(c.integer(at.Field("max_attempts"), uint64(opts.GetMaxAttempts()), maxAttempts))
 	}
 	initial, longest := at.Field("initial_backoff"), at.Field("max_backoff")
 	r.InitialBackoff = c.duration(initial, opts.GetInitialBackoff(), initialBackoffRange, 100*time.Millisecond)
@@ -37,14 +37,14 @@ func (c *checker) retry(at Place, opts *aegisv1.Retry, defaultAttempts int) Retr
 	case len(c.problems) > before:
 		// The values below are defaults in place of wrong ones.
 	case r.MaxAttempts == 1 && opts.GetInitialBackoff() != nil:
-		c.add(initial, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
+		c.addf(initial, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
 	case r.MaxAttempts == 1 && opts.GetMaxBackoff() != nil:
-		c.add(longest, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
+		c.addf(longest, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
 	case r.InitialBackoff > r.MaxBackoff && opts.GetMaxBackoff() == nil:
-		c.add(initial, "%s exceeds the default max_backoff of %s; write max_backoff as well, at least %s",
+		c.addf(initial, "%s exceeds the default max_backoff of %s; write max_backoff as well, at least %s",
 			short(r.InitialBackoff), short(r.MaxBackoff), short(r.InitialBackoff))
 	case r.InitialBackoff > r.MaxBackoff:
-		c.add(longest, "%s is less than the initial_backoff of %s; write at least that",
+		c.addf(longest, "%s is less than the initial_backoff of %s; write at least that",
 			short(r.MaxBackoff), short(r.InitialBackoff))
 	}
 	return r

@@ -40,7 +40,7 @@ func (c *checker) service(desc protoreflect.ServiceDescriptor) *Service {
 	at := AtOptions(desc)
 	opts, err := ServiceOptions(desc)
 	if err != nil {
-		c.add(at, "%v; write it as aegis/v1/options.proto declares it", err)
+		c.addf(at, "%v; write it as aegis/v1/options.proto declares it", err)
 		return nil
 	}
 	c.unknownFields(at, opts.ProtoReflect())
@@ -81,11 +81,11 @@ func (c *checker) stores(s *Service, sc *serviceContext) {
 func (c *checker) serviceName(desc protoreflect.ServiceDescriptor) {
 	name := string(desc.FullName())
 	if len(name) > MaxNameLength {
-		c.add(At(desc), "the full name of the service has %d characters, and NATS names made of it would be too long; "+
+		c.addf(At(desc), "the full name of the service has %d characters, and NATS names made of it would be too long; "+
 			"shorten the names of package and service to %d in all", len(name), MaxNameLength)
 	}
 	if first, _, _ := strings.Cut(name, "."); first == "_void" {
-		c.add(At(desc), "where names begin with _void, Aegis probes for listeners; rename the package, or the service if it has none")
+		c.addf(At(desc), "where names begin with _void, Aegis probes for listeners; rename the package, or the service if it has none")
 	}
 }
 
@@ -94,7 +94,7 @@ func (c *checker) version(at Place, version string) string {
 		return DefaultVersion
 	}
 	if !semver.MatchString(version) {
-		c.add(at, "%q is not a semantic version; write MAJOR.MINOR.PATCH without a leading v, such as \"1.4.0\"", version)
+		c.addf(at, "%q is not a semantic version; write MAJOR.MINOR.PATCH without a leading v, such as \"1.4.0\"", version)
 	}
 	return version
 }
@@ -103,14 +103,14 @@ func (c *checker) maxConcurrency(at Place, opts *aegisv1.ServiceOptions) int {
 	if opts.MaxConcurrency == nil {
 		return DefaultMaxConcurrency
 	}
-	return int(c.integer(at, uint64(opts.GetMaxConcurrency()), 1, maxMaxConcurrency))
+	return int(c.integer(at, uint64(opts.GetMaxConcurrency()), maxMaxConcurrency))
 }
 
-// integer checks a number against its bounds.
-func (c *checker) integer(at Place, value, least, most uint64) uint64 {
-	if value < least || value > most {
-		c.add(at, "%d is out of range; write %d to %d", value, least, most)
-		return least
+// integer checks a number, which is at least 1.
+func (c *checker) integer(at Place, value, most uint64) uint64 {
+	if value < 1 || value > most {
+		c.addf(at, "%d is out of range; write 1 to %d", value, most)
+		return 1
 	}
 	return value
 }

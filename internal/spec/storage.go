@@ -23,13 +23,13 @@ const (
 
 func (c *checker) eventStorage(at Place, opts *aegisv1.Storage, durable bool) *Storage {
 	if opts != nil && !durable {
-		c.add(at, "the service has no durable event, so nothing is stored; leave it out, or write durable: true in an event")
+		c.addf(at, "the service has no durable event, so nothing is stored; leave it out, or write durable: true in an event")
 	}
 	before := len(c.problems)
 	s := c.storage(at, opts)
 	s.MaxAge = c.duration(at.Field("max_age"), opts.GetMaxAge(), maxAgeRange, defaultEventMaxAge)
 	if opts != nil && opts.MaxBytes != nil {
-		s.MaxBytes = int64(c.integer(at.Field("max_bytes"), opts.GetMaxBytes(), 1, math.MaxInt64))
+		s.MaxBytes = int64(c.integer(at.Field("max_bytes"), opts.GetMaxBytes(), math.MaxInt64))
 	}
 	if len(c.problems) == before && s.DedupeWindow > s.MaxAge {
 		c.shortenDedupe(at, opts, s)
@@ -44,7 +44,7 @@ func (c *checker) eventStorage(at Place, opts *aegisv1.Storage, durable bool) *S
 // longer than the age; one that is written is an error.
 func (c *checker) shortenDedupe(at Place, opts *aegisv1.Storage, s *Storage) {
 	if opts.GetDedupeWindow() != nil {
-		c.add(at.Field("dedupe_window"), "%s is more than the max_age of %s; write at most that",
+		c.addf(at.Field("dedupe_window"), "%s is more than the max_age of %s; write at most that",
 			short(s.DedupeWindow), short(s.MaxAge))
 	}
 	s.DedupeWindow = s.MaxAge
@@ -52,13 +52,13 @@ func (c *checker) shortenDedupe(at Place, opts *aegisv1.Storage, s *Storage) {
 
 func (c *checker) commandStorage(at Place, opts *aegisv1.Storage, commands bool) *Storage {
 	if opts != nil && !commands {
-		c.add(at, "the service has no command, so nothing is stored; leave it out, or make a method a command")
+		c.addf(at, "the service has no command, so nothing is stored; leave it out, or make a method a command")
 	}
 	if opts.GetMaxAge() != nil {
-		c.add(at.Field("max_age"), "a command must not be dropped because of its age; leave it out, or give the send an expiry")
+		c.addf(at.Field("max_age"), "a command must not be dropped because of its age; leave it out, or give the send an expiry")
 	}
 	if opts != nil && opts.MaxBytes != nil {
-		c.add(at.Field("max_bytes"), "a command must not be dropped for want of room; leave it out, and limit the NATS account instead")
+		c.addf(at.Field("max_bytes"), "a command must not be dropped for want of room; leave it out, and limit the NATS account instead")
 	}
 	s := c.storage(at, opts)
 	if !commands {
@@ -79,7 +79,7 @@ func (c *checker) storage(at Place, opts *aegisv1.Storage) *Storage {
 
 func (c *checker) replicas(at Place, n uint32) int {
 	if n > maxReplicas || n%2 == 0 {
-		c.add(at, "%d is not a number of replicas; write 1, 3 or 5", n)
+		c.addf(at, "%d is not a number of replicas; write 1, 3 or 5", n)
 		return 1
 	}
 	return int(n)

@@ -1,0 +1,148 @@
+package codegen
+
+import (
+	"go/token"
+	"strings"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+)
+
+// serviceNames holds every identifier that is declared for a service.
+type serviceNames struct {
+	Name          string // EchoServiceName
+	Client        string // EchoServiceClient
+	NewClient     string // NewEchoServiceClient
+	clientImpl    string // echoServiceClient
+	Server        string // EchoServiceServer
+	Register      string // RegisterEchoServiceServer
+	Unimplemented string // UnimplementedEchoServiceServer
+}
+
+func newServiceNames(s *protogen.Service) serviceNames {
+	return serviceNames{
+		Name:          s.GoName + "Name",
+		Client:        s.GoName + "Client",
+		NewClient:     "New" + s.GoName + "Client",
+		clientImpl:    lowerFirst(s.GoName) + "Client",
+		Server:        s.GoName + "Server",
+		Register:      "Register" + s.GoName + "Server",
+		Unimplemented: "Unimplemented" + s.GoName + "Server",
+	}
+}
+
+// all lists the identifiers, the most telling first.
+func (n serviceNames) all() []string {
+	return []string{n.Client, n.NewClient, n.Server, n.Register, n.Unimplemented, n.Name, n.clientImpl}
+}
+
+// methodNames holds every identifier that is declared for a method.
+type methodNames struct {
+	Method string // Echo
+	field  string // echo, in the client
+}
+
+// scope is the block of one generated package.
+type scope struct {
+	owners map[string]protoreflect.ServiceDescriptor
+}
+
+// declare claims the identifiers of a service. The first identifier that
+// another service has claimed is a mistake.
+func (sc *scope) declare(s *protogen.Service, names serviceNames, found *mistakes) {
+	for _, name := range names.all() {
+		if other, taken := sc.owners[name]; taken {
+			found.add(spec.At(s.Desc).Problem("the services %s and %s of one Go package both need the Go name %s; rename one of them",
+				other.FullName(), s.Desc.FullName(), name))
+			return
+		}
+	}
+	for _, name := range names.all() {
+		sc.owners[name] = s.Desc
+	}
+}
+
+// methodScope is the method set and the fields of one client and server.
+type methodScope struct {
+	names   serviceNames
+	methods map[string]protoreflect.MethodDescriptor
+	fields  map[string]bool
+}
+
+func newMethodScope(s *protogen.Service, names serviceNames) *methodScope {
+	return &methodScope{
+		names:   names,
+		methods: make(map[string]protoreflect.MethodDescriptor, len(s.Methods)),
+		fields:  make(map[string]bool, len(s.Methods)),
+	}
+}
+
+// declare claims the identifiers of a method. Two methods of one Go name are a
+// mistake, as the name is the user's; fields are ours and made to fit.
+func (sc *methodScope) declare(m *protogen.Method, found *mistakes) methodNames {
+	if other, taken := sc.methods[m.GoName]; taken {
+		found.add(spec.At(m.Desc).Problem("the methods %s and %s of one service both need the Go name %s; rename one of them",
+			other.Name(), m.Desc.Name(), m.GoName))
+	} else if m.GoName == sc.names.Unimplemented {
+		found.add(spec.At(m.Desc).Problem("an implementation embeds the type %s and cannot have a method of that name; rename the method", m.GoName))
+	}
+	sc.methods[m.GoName] = m.Desc
+	field := lowerFirst(m.GoName)
+	for token.IsKeyword(field) || sc.fields[field] {
+		field += "_"
+	}
+	sc.fields[field] = true
+	return methodNames{Method: m.GoName, field: field}
+}
+
+// lowerFirst makes an exported identifier unexported.
+func lowerFirst(name string) string {
+	return strings.ToLower(name[:1]) + name[1:]
+}
+
+// packages knows the Go packages of a run: those of the messages, and those
+// that are generated.
+type packages struct {
+	names  map[protogen.GoImportPath]protogen.GoPackageName
+	scopes map[protogen.GoImportPath]*scope
+}
+
+func newPackages(plugin *protogen.Plugin, found *mistakes) *packages {
+	p := &packages{
+		names:  make(map[protogen.GoImportPath]protogen.GoPackageName, len(plugin.Files)),
+		scopes: map[protogen.GoImportPath]*scope{},
+	}
+	for _, f := range plugin.Files {
+		p.names[f.GoImportPath] = f.GoPackageName
+	}
+	for _, f := range plugin.Files {
+		if f.Generate && len(f.Services) > 0 {
+			p.check(f, found)
+		}
+	}
+	return p
+}
+
+// check refuses Go packages that the generated code cannot live beside.
+func (p *packages) check(f *protogen.File, found *mistakes) {
+	at := spec.At(f.Services[0].Desc)
+	if f.GoPackageName == "main" {
+		found.add(at.Problem("the messages are in a Go package main, which nothing can import; write another package in go_package, such as %q",
+			string(f.GoImportPath)+";echov1"))
+	}
+	if _, taken := p.names[outputPath(f)]; taken {
+		found.add(at.Problem("the code of this service belongs in the Go package %q, which holds the messages of another file; write another go_package there",
+			string(outputPath(f))))
+	}
+}
+
+// scope returns the scope of the package that is generated for a file.
+func (p *packages) scope(f *protogen.File) *scope {
+	path := outputPath(f)
+	if p.scopes[path] == nil {
+		p.scopes[path] = &scope{owners: map[string]protoreflect.ServiceDescriptor{}}
+	}
+	return p.scopes[path]
+}

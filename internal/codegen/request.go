@@ -1,0 +1,67 @@
+package codegen
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/pluginpb"
+)
+
+// Serve answers one request of a compiler: it reads a CodeGeneratorRequest and
+// writes a CodeGeneratorResponse. Mistakes in the .proto files and in the
+// plugin's parameters are part of the response; the error is about the
+// exchange itself.
+func (g *Generator) Serve(in io.Reader, out io.Writer) error {
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	req := &pluginpb.CodeGeneratorRequest{}
+	if err := proto.Unmarshal(data, req); err != nil {
+		return fmt.Errorf("standard input holds no request of a compiler: this program is run by buf or protoc, not by hand: %w", err)
+	}
+	data, err = proto.Marshal(g.Respond(req))
+	if err != nil {
+		return fmt.Errorf("encode the response: %w", err)
+	}
+	if _, err := out.Write(data); err != nil {
+		return fmt.Errorf("write the response: %w", err)
+	}
+	return nil
+}
+
+// Respond generates what a request asks for, or says why not.
+func (g *Generator) Respond(req *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
+	plugin, err := newPlugin(req)
+	if err != nil {
+		failed := &protogen.Plugin{}
+		declareFeatures(failed)
+		failed.Error(err)
+		return failed.Response()
+	}
+	if err := g.Run(plugin); err != nil {
+		plugin.Error(err)
+	}
+	return plugin.Response()
+}
+
+// parameters is what an error about a parameter names.
+const parameters = "paths=import, paths=source_relative, module=<prefix> or M<file>=<import path>"
+
+func newPlugin(req *pluginpb.CodeGeneratorRequest) (*protogen.Plugin, error) {
+	// protogen takes this one for itself, but jennifer's output cannot be
+	// annotated: better an error than a parameter without effect.
+	for param := range strings.SplitSeq(req.GetParameter(), ",") {
+		if name, _, _ := strings.Cut(param, "="); name == "annotate_code" {
+			return nil, unknownParameter(name, "")
+		}
+	}
+	return protogen.Options{ParamFunc: unknownParameter}.New(req)
+}
+
+func unknownParameter(name, _ string) error {
+	return fmt.Errorf("unknown parameter %q; write %s", name, parameters)
+}
