@@ -47,7 +47,7 @@ func (s *Server) askCallers(now time.Time) {
 func (s *Server) askCaller(alive string, calls []*handlerContext) {
 	ctx, cancel := context.WithTimeout(s.base, askTimeout)
 	defer cancel()
-	_, err := s.conn.exchange(ctx, alive, nil, time.Now().Add(askTimeout))
+	err := s.conn.exchange(ctx, alive, time.Now().Add(askTimeout))
 	if err != nil && err.reason == ReasonNoResponders {
 		for _, c := range calls {
 			c.end()

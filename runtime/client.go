@@ -67,6 +67,11 @@ func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) 
 	if err != nil {
 		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
 	}
+	for _, m := range desc.Methods {
+		if m.Pattern != spec.LoadBalanced || m.Streaming() || m.MaxMessageBytes > 0 {
+			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has only unary load balanced methods, without max_message_bytes", desc.Name, m.Name)
+		}
+	}
 	return desc, nil
 }
 
@@ -125,7 +130,9 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...Call
 		return u.callIntercepted(ctx, req, cfg)
 	}
 	res := new(Res)
-	if err := u.invoke(ctx, any(req).(proto.Message), any(res).(proto.Message), cfg, outgoingCall(ctx)); err != nil { //nolint:forcetypeassert // generated code passes messages
+	//nolint:forcetypeassert // generated code passes messages
+	err = u.invoke(ctx, any(req).(proto.Message), any(res).(proto.Message), cfg, outgoingCall(ctx))
+	if err != nil {
 		return nil, err
 	}
 	return res, nil

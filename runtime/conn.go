@@ -248,7 +248,7 @@ func logAsyncError(logger *slog.Logger, sub *nats.Subscription, err error) {
 // restarted server must not come at the same instant.
 func reconnectDelay(attempts int) time.Duration {
 	most := min(20*time.Millisecond<<min(attempts, 4), 250*time.Millisecond)
-	return 20*time.Millisecond + rand.N(most) //nolint:gosec // jitter
+	return 20*time.Millisecond + rand.N(most)
 }
 
 func dial(ctx context.Context, o *nats.Options) (*nats.Conn, error) {

@@ -107,7 +107,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target is the sentinel of e's reason.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // errors.Is unwraps; this compares one link of the chain
+	t, ok := target.(*Error)
 	return ok && t == ErrNoResponders && e.reason == t.reason
 }
 
@@ -170,7 +170,7 @@ func decodeError(msg *nats.Msg) *Error {
 }
 
 func (e *Error) status() *aegisv1.Status {
-	return &aegisv1.Status{Code: int32(e.code), Message: e.message, Details: e.details} //nolint:gosec // 1 to 16
+	return &aegisv1.Status{Code: int32(e.code), Message: e.message, Details: e.details}
 }
 
 // refusal is an error of the runtime with a reason.

@@ -27,30 +27,28 @@ func (c *handlerContext) Deadline() (time.Time, bool) { return c.deadline, true 
 func (c *handlerContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.open()
+	return c.inner.Done()
+}
+
+// open makes the inner context; c.mu is held.
+func (c *handlerContext) open() {
 	if c.inner == nil {
 		c.inner, c.stop = context.WithDeadline(c.base, c.deadline)
 		if c.ended {
 			c.stop()
 		}
 	}
-	return c.inner.Done()
 }
 
 func (c *handlerContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.inner != nil:
-		return c.inner.Err()
-	case c.ended:
-		return context.Canceled
-	case c.base.Err() != nil:
-		return c.base.Err()
-	case !time.Now().Before(c.deadline):
-		return context.DeadlineExceeded
-	default:
+	if c.inner == nil && !c.ended && c.base.Err() == nil && time.Now().Before(c.deadline) {
 		return nil
 	}
+	c.open() // which keeps the error, as a context has to
+	return c.inner.Err()
 }
 
 // Value asks the inner context last: package context finds its own there, and

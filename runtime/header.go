@@ -80,7 +80,7 @@ func checkKey(key string) *Error {
 	}
 	for i := range len(key) {
 		c := key[i]
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
 			return NewError(CodeInvalidArgument, "metadata: the key "+quote(key)+" has characters other than a-z 0-9 - _ .")
 		}
 	}
@@ -129,15 +129,4 @@ func decodeHeader(in nats.Header) (Header, *Error) {
 		}
 	}
 	return h, nil
-}
-
-// metadataSize is what the keys and values of a NATS header take.
-func metadataSize(in nats.Header) int {
-	size := 0
-	for key, values := range in {
-		for _, v := range values {
-			size += len(key) + len(v)
-		}
-	}
-	return size
 }

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -30,8 +31,8 @@ type InterceptorFunc func(next UnaryFunc) UnaryFunc
 func (f InterceptorFunc) WrapUnary(next UnaryFunc) UnaryFunc { return f(next) }
 
 func wrapUnary(next UnaryFunc, interceptors []Interceptor) UnaryFunc {
-	for i := len(interceptors) - 1; i >= 0; i-- {
-		next = interceptors[i].WrapUnary(next)
+	for _, in := range slices.Backward(interceptors) {
+		next = in.WrapUnary(next)
 	}
 	return next
 }

@@ -15,7 +15,8 @@ import (
 type link struct {
 	up atomic.Bool
 
-	mu sync.Mutex
+	mu     sync.Mutex
+	closed bool // for good
 	// changed is closed when the connection comes up or is closed for good.
 	changed chan struct{}
 	events  chan nats.Status
@@ -51,6 +52,7 @@ func (l *link) set(up, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.up.Swap(up)
+	l.closed = l.closed || closed
 	if up && !was || closed {
 		close(l.changed)
 		l.changed = make(chan struct{})
@@ -58,14 +60,14 @@ func (l *link) set(up, closed bool) {
 }
 
 // wait returns true as soon as the connection is up, and false at the deadline
-// or when ctx ends or the connection changes without coming up.
+// or when ctx ends or the connection is closed for good.
 func (l *link) wait(ctx context.Context, deadline time.Time) bool {
 	l.mu.Lock()
 	changed := l.changed
-	up := l.up.Load()
+	up, closed := l.up.Load(), l.closed
 	l.mu.Unlock()
-	if up {
-		return true
+	if up || closed {
+		return up
 	}
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()

@@ -98,10 +98,10 @@ func (m *replyMux) acquire() *replySlot {
 	}
 	old := *m.slots.Load()
 	slot := newReplySlot(uint64(len(old)))
-	// Appending in place is safe: readers look no further than the length that
+	// Growing in place is safe: readers look no further than the length that
 	// they loaded.
-	slots := append(old, slot)
-	m.slots.Store(&slots)
+	old = append(old, slot)
+	m.slots.Store(&old)
 	return slot
 }
 

@@ -121,9 +121,11 @@ func (o InterceptorsOption) appendTo(list *[]Interceptor) error {
 	return nil
 }
 
-func (o InterceptorsOption) applyServer(c *serverConfig) error   { return o.appendTo(&c.interceptors) }
+func (o InterceptorsOption) applyServer(c *serverConfig) error { return o.appendTo(&c.interceptors) }
+
 func (o InterceptorsOption) applyService(c *serviceConfig) error { return o.appendTo(&c.interceptors) }
-func (o InterceptorsOption) applyClient(c *clientConfig) error   { return o.appendTo(&c.interceptors) }
+
+func (o InterceptorsOption) applyClient(c *clientConfig) error { return o.appendTo(&c.interceptors) }
 
 // WithInstance names the instance: 1 to 64 characters of A-Z a-z 0-9 _ -. The
 // name must be unique among the running instances of a service. Default: the

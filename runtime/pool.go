@@ -51,8 +51,8 @@ func (p *pool) grow() {
 		return
 	}
 	w := &worker{}
-	workers := append(old, w) // readers look no further than the length that they loaded
-	p.workers.Store(&workers)
+	old = append(old, w) // readers look no further than the length that they loaded
+	p.workers.Store(&old)
 	p.start(w)
 }
 

@@ -54,7 +54,7 @@ func (a *attempt) backoff() time.Duration {
 // jitter varies a pause by a fifth to either side, so that callers that failed
 // together do not come again together.
 func jitter(d time.Duration) time.Duration {
-	return d - d/5 + rand.N(2*d/5+1) //nolint:gosec // jitter
+	return d - d/5 + rand.N(2*d/5+1)
 }
 
 // sleep pauses; false means that there is no time left for another try.

@@ -20,26 +20,33 @@ type request struct {
 	cancel string
 }
 
-// exchange sends one request of the runtime itself.
-func (c *Conn) exchange(ctx context.Context, subject string, payload []byte, deadline time.Time) (*nats.Msg, *Error) {
+// exchange sends one empty request of the runtime itself, and returns why no
+// reply came.
+func (c *Conn) exchange(ctx context.Context, subject string, deadline time.Time) *Error {
 	slot := c.mux.acquire()
 	defer c.mux.release(slot)
-	msg, err := c.roundTrip(ctx, slot, &request{subject: &subject, payload: payload, deadline: deadline, timed: true})
+	msg, err := c.roundTrip(ctx, slot, &request{subject: &subject, deadline: deadline, timed: true})
 	if err == nil && isNoRespondersMsg(msg) {
-		return nil, refusal(CodeUnavailable, ReasonNoResponders, "nobody listens on %s", subject)
+		return refusal(CodeUnavailable, ReasonNoResponders, "nobody listens on %s", subject)
 	}
-	return msg, err
+	return err
 }
 
 // roundTrip sends r as soon as the connection is up, and waits for the reply.
 func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nats.Msg, *Error) {
 	for {
+		reply := c.mux.expect(slot, r.subject)
+		// Looked at after the call waits: either it is seen here that the
+		// connection is gone, or failWaiting sees the call.
 		if !c.link.up.Load() {
+			if msg, failure, ok := slot.abandon(); ok {
+				return msg, failure
+			}
 			if err := c.awaitLink(ctx, r); err != nil {
 				return nil, err
 			}
+			continue
 		}
-		reply := c.mux.expect(slot, r.subject)
 		err := c.publishRequest(r, reply)
 		if err == nil {
 			return c.await(ctx, slot, r, reply)

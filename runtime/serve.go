@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
@@ -246,7 +247,7 @@ func (s *Server) send(subject string, header nats.Header, payload []byte) error 
 	switch {
 	case err == nil:
 		return nil
-	case err == nats.ErrMaxPayload: //nolint:errorlint // nats.go returns it as it is, and this is the request path
+	case errors.Is(err, nats.ErrMaxPayload):
 		return tooLarge("the response", len(payload), s.conn.nc.MaxPayload())
 	default:
 		s.logger.Warn("aegis: a reply cannot be sent", "err", err)

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 )
@@ -62,7 +62,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	if conn.nc.Opts.NoEcho {
 		return nil, errors.New("aegis: the NATS connection has the NoEcho option, and a server has to hear its own messages; connect without nats.NoEcho()")
 	}
-	s := &Server{conn: conn, process: nuid.Next(), cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger}}
+	s := &Server{conn: conn, process: rand.Text(), cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger}}
 	for _, o := range opts {
 		if err := o.applyServer(&s.cfg); err != nil {
 			return nil, err
@@ -90,8 +90,7 @@ func defaultInstance() string {
 	if host == "" {
 		host = "host"
 	}
-	id := nuid.Next()
-	return host[:min(len(host), 57)] + "-" + id[len(id)-6:]
+	return host[:min(len(host), 57)] + "-" + rand.Text()[:6]
 }
 
 // Instance returns the name of this instance.
@@ -146,9 +145,12 @@ func (s *Server) Run(ctx context.Context) error {
 	stop := make(chan struct{})
 	chores.Go(func() { s.chores(stop) })
 	err := s.start(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.setState(StateRunning)
 		err = s.serveUntil(ctx)
+	case ctx.Err() != nil:
+		err = nil // stopped before it served is stopped
 	}
 	s.setState(StateStopping)
 	err = errors.Join(err, s.drain())
@@ -308,10 +310,13 @@ func (s *Server) drain() error {
 // NATS has sent before it knew.
 func (s *Server) unsubscribe(grace context.Context) {
 	closed := make(chan struct{}, len(s.subs))
-	draining := 0
+	draining, connected := 0, s.conn.nc.IsConnected()
 	for _, sub := range s.subs {
-		sub.SetClosedHandler(func(string) { closed <- struct{}{} })
-		if sub.Drain() == nil {
+		// nats.go may call it twice, and does so with its connection locked: it
+		// must never block.
+		var once sync.Once
+		sub.SetClosedHandler(func(string) { once.Do(func() { closed <- struct{}{} }) })
+		if connected && sub.Drain() == nil { // else there is nothing to wait for
 			draining++
 		}
 	}

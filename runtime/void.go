@@ -2,11 +2,12 @@ package aegis
 
 import (
 	"context"
+	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 )
 
 const (
@@ -38,10 +39,8 @@ func (v *voidProbe) init(c *Conn) {
 func (v *voidProbe) use(kind string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, k := range v.kinds {
-		if k == kind {
-			return
-		}
+	if slices.Contains(v.kinds, kind) {
+		return
 	}
 	v.kinds = append(v.kinds, kind)
 	select {
@@ -62,7 +61,7 @@ func (v *voidProbe) run(ctx context.Context) {
 			return
 		}
 		v.mu.Lock()
-		kinds := v.kinds[:len(v.kinds):len(v.kinds)]
+		kinds := slices.Clip(v.kinds)
 		v.mu.Unlock()
 		for _, kind := range kinds {
 			v.probe(ctx, kind)
@@ -71,16 +70,16 @@ func (v *voidProbe) run(ctx context.Context) {
 }
 
 func (v *voidProbe) probe(ctx context.Context, kind string) {
-	subject := v.conn.subjects.Void(kind, nuid.Next())
-	_, err := v.conn.exchange(ctx, subject, nil, time.Now().Add(voidTimeout))
+	subject := v.conn.subjects.Void(kind, rand.Text())
+	err := v.conn.exchange(ctx, subject, time.Now().Add(voidTimeout))
 	switch {
 	case ctx.Err() != nil || !v.conn.link.up.Load():
 		return // it says nothing
-	case CodeOf(err) == CodePermissionDenied:
+	case err != nil && err.code == CodePermissionDenied:
 		v.conn.logger.Debug("aegis: not allowed to probe for hidden no-responders", "subject", subject)
 		return
 	}
-	hidden := !isNoResponders(err)
+	hidden := err == nil || err.reason != ReasonNoResponders
 	v.mu.Lock()
 	was := v.hidden[kind]
 	v.hidden[kind] = hidden
@@ -96,9 +95,4 @@ func (v *voidProbe) probe(ctx context.Context, kind string) {
 // listens on the subject of the request.
 func isNoRespondersMsg(msg *nats.Msg) bool {
 	return len(msg.Data) == 0 && msg.Header != nil && msg.Header.Get("Status") == "503"
-}
-
-func isNoResponders(err error) bool {
-	e, ok := err.(*Error) //nolint:errorlint // asked only of errors made here
-	return ok && e.reason == ReasonNoResponders
 }

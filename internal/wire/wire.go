@@ -121,15 +121,14 @@ func AppendReplyToken(b []byte, slot, generation uint64) []byte {
 
 // ParseReplyToken reads what AppendReplyToken wrote.
 func ParseReplyToken(token string) (slot, generation uint64, ok bool) {
-	i := strings.IndexByte(token, '-')
-	if i < 0 {
-		return 0, 0, false
-	}
-	slot, ok = parseBase36(token[:i])
+	before, after, ok := strings.Cut(token, "-")
 	if !ok {
 		return 0, 0, false
 	}
-	generation, ok = parseBase36(token[i+1:])
+	if slot, ok = parseBase36(before); !ok {
+		return 0, 0, false
+	}
+	generation, ok = parseBase36(after)
 	return slot, generation, ok
 }
 

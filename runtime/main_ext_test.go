@@ -1,0 +1,19 @@
+package aegis_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// helperEnv names what a process does that is this test binary run again; see
+// process_ext_test.go.
+const helperEnv = "AEGIS_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(helperEnv); kind != "" {
+		os.Exit(runHelper(kind))
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,166 @@
+package aegis_test
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/aegisrpc/aegis/internal/embednats"
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// restartable is a NATS server that can be away for a while.
+type restartable struct {
+	t    *testing.T
+	url  string
+	port int
+	*embednats.Server
+}
+
+func startRestartable(t *testing.T) *restartable {
+	t.Helper()
+	r := &restartable{t: t}
+	r.up()
+	r.url = r.ClientURL()
+	u, err := url.Parse(r.url)
+	require.NoError(t, err)
+	r.port, err = strconv.Atoi(u.Port())
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Stop() })
+	return r
+}
+
+func (r *restartable) up() {
+	r.t.Helper()
+	var err error
+	// The port may be in use for a moment by an outgoing connection of
+	// another test.
+	eventually(r.t, "the NATS server listens", func() bool {
+		r.Server, err = embednats.Start(embednats.Options{Port: r.port})
+		return err == nil
+	})
+}
+
+func (r *restartable) down(conns ...*aegis.Conn) {
+	r.t.Helper()
+	r.Stop()
+	for _, c := range conns {
+		eventually(r.t, "the outage is noticed", func() bool { return !c.NATS().IsConnected() })
+	}
+}
+
+func TestEverythingServesAgainAfterNATSRestarts(t *testing.T) {
+	t.Parallel()
+	nats := startRestartable(t)
+	serverConn, clientConn := connectTo(t, nats.url), connectTo(t, nats.url)
+	serve(t, serverConn, probe{}, aegis.WithInstance("one"))
+	client := newClient(t, clientConn)
+	for range 2 {
+		nats.down(serverConn, clientConn)
+		waiting := async(func() (*testv1.DoResponse, error) {
+			return client.Do(t.Context(), doRequest("waits"), aegis.WaitForReady())
+		})
+		nats.up()
+		require.NoError(t, receive(t, "the call of the outage", waiting).err)
+		_, err := client.Do(t.Context(), doRequest("directed"), aegis.ToInstance("one"))
+		require.NoError(t, err)
+	}
+}
+
+func TestCallsDuringAnOutageEndAtTheirDeadlineUnsent(t *testing.T) {
+	t.Parallel()
+	nats := startRestartable(t)
+	conn := connectTo(t, nats.url)
+	serve(t, connectTo(t, nats.url), probe{do: func(_ context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		if req.GetText() == "stale" {
+			t.Error("a request of before the reconnect was sent after it")
+		}
+		return &testv1.DoResponse{}, nil
+	}})
+	client := newClient(t, conn)
+	nats.down(conn)
+	eventually(t, "calls wait", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		_, err := client.Do(ctx, doRequest("stale"))
+		require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err))
+		require.False(t, aegis.IsWireError(err))
+		return asError(t, err).Message() == "not connected to NATS; nothing was sent to "+doSubject
+	})
+	nats.up()
+	_, err := client.Do(t.Context(), doRequest("new"), aegis.WaitForReady())
+	require.NoError(t, err)
+}
+
+func TestCallsDuringAnOutageEndWhenCanceled(t *testing.T) {
+	t.Parallel()
+	nats := startRestartable(t)
+	conn := connectTo(t, nats.url)
+	client := newClient(t, conn)
+	nats.down(conn)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	call := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest("")) })
+	cancel()
+	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "the call ends", call).err))
+}
+
+// Callers hammer a server whose NATS goes away and comes back: a handler may
+// never believe that it has more time than its caller gives it.
+func TestNoRequestIsSentStaleAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	const slack = 150 * time.Millisecond // of a busy machine
+	nats := startRestartable(t)
+	serverConn, clientConn := connectTo(t, nats.url), connectTo(t, nats.url)
+	epoch := time.Now()
+	serve(t, serverConn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		deadline, _ := ctx.Deadline()
+		if late := deadline.Sub(epoch) - req.GetWait().AsDuration(); late > slack {
+			t.Errorf("the handler believes that it has %v longer than its caller waits", late)
+		}
+		return &testv1.DoResponse{}, nil
+	}})
+	client := newClient(t, clientConn)
+	ctx, stop := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				callCtx, cancel := context.WithTimeout(ctx, time.Second)
+				deadline, _ := callCtx.Deadline()
+				_, _ = client.Do(callCtx, &testv1.DoRequest{Wait: durationpb.New(deadline.Sub(epoch))})
+				cancel()
+			}
+		})
+	}
+	for range 3 {
+		nats.down(serverConn, clientConn)
+		<-time.After(2 * slack) // how long the outage is
+		nats.up()
+		eventually(t, "calls are served", func() bool {
+			_, err := client.Get(t.Context(), getRequest(""))
+			return err == nil
+		})
+	}
+	stop()
+	callers.Wait()
+}
+
+// A server that is told to stop while NATS is away has nothing to wait for.
+func TestStopDuringAnOutageIsQuick(t *testing.T) {
+	t.Parallel()
+	nats := startRestartable(t)
+	conn := connectTo(t, nats.url)
+	srv := run(t, conn, probe{})
+	nats.down(conn)
+	start := time.Now()
+	srv.stop()
+	require.NoError(t, receive(t, "Run returns", srv.done))
+	require.Less(t, time.Since(start), 5*time.Second)
+}

@@ -1,0 +1,3 @@
+package aegis_test
+
+func runHelper(string) int { return 2 }
