@@ -1,0 +1,91 @@
+# Nothing but Go and make is needed for `make demo` and `make test`. The tools
+# of the other targets are pinned in tools/ and built by Go when first used,
+# which takes some minutes once.
+
+GO ?= go
+BUF ?= $(GO) tool -modfile=tools/buf.mod buf
+GOLANGCI ?= $(GO) tool -modfile=tools/go.mod golangci-lint
+GOFUMPT ?= $(GO) tool -modfile=tools/go.mod gofumpt
+GOVULNCHECK ?= $(GO) tool -modfile=tools/go.mod govulncheck
+
+# How long one package's tests may take, and one fuzz target runs.
+TEST_TIMEOUT ?= 5m
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: ## Three echo servers share calls over NATS; one is killed, one is stopped
+	$(GO) run ./examples/demo
+
+.PHONY: test
+test: ## Run the tests
+	$(GO) test -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: race
+race: ## Run the tests with the race detector (needs a C compiler)
+	@cc=$$($(GO) env CC); command -v $${cc%% *} >/dev/null || { \
+		echo "make race: the race detector needs cgo, and there is no C compiler '$$cc'."; \
+		echo "Install one (Debian: apt-get install gcc libc6-dev) or name yours in CC."; \
+		exit 1; }
+	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: generate
+generate: ## Generate the code of all protos with the plugin of this tree
+	$(BUF) generate
+	$(BUF) generate --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis
+	$(BUF) build --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/golden/image.binpb
+	$(BUF) build --config internal/codegen/mistakes.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/mistakes/image.binpb
+
+.PHONY: checkgenerate
+checkgenerate: generate ## Fail unless the committed generated code is what make generate gives
+	@git --no-pager diff --exit-code -- '*.pb.go' '*.aegis.go' '*.binpb' || { \
+		echo "make checkgenerate: generated code differs from what is committed (above)."; \
+		echo "Commit what make generate wrote, or undo the change that led to it."; \
+		exit 1; }
+	@new=$$(git ls-files --others --exclude-standard -- '*.pb.go' '*.aegis.go' '*.binpb'); \
+	test -z "$$new" || { \
+		echo "make checkgenerate: generated files that are not committed:"; echo "$$new"; \
+		echo "Add them to the commit."; \
+		exit 1; }
+
+.PHONY: usertest
+usertest: ## Follow the README's quick start in an empty folder, word for word
+	$(GO) test -tags usertest -count 1 -timeout 15m ./internal/usertest
+
+.PHONY: lint
+lint: ## Run golangci-lint, gofumpt and buf lint
+	$(GOLANGCI) run
+	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { \
+		echo "make lint: not formatted, run make fmt:"; echo "$$bad"; exit 1; }
+	$(BUF) lint
+
+.PHONY: fmt
+fmt: ## Format Go code and protos
+	$(GOFUMPT) -w .
+	$(BUF) format -w
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what is linked (asks the Go vulnerability database)
+	$(GOVULNCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | \
+	while IFS=: read -r file _ target; do \
+		name=$${target#func }; \
+		echo "fuzz $$(dirname $$file) $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## Measure against hand-written nats.go; some minutes
+	$(GO) run ./internal/bench
+
+.PHONY: ci
+ci: ## Run everything that a change has to pass
+	.ci/run
