@@ -62,6 +62,9 @@ func newConnConfig(opts []ConnOption) (*connConfig, error) {
 // to 250 ms after each failure, and asynchronous errors are logged. Close closes
 // it.
 func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error) {
+	if url == "" {
+		url = nats.DefaultURL
+	}
 	cfg, err := newConnConfig(opts)
 	if err != nil {
 		return nil, err
@@ -208,9 +211,6 @@ func deniedPublish(err error) (subject string, ok bool) {
 // connectOptions are the defaults of Connect, then the user's options, and in
 // the end what has to see asynchronous errors whoever else does.
 func connectOptions(url string, cfg *connConfig, onError func(error)) (*nats.Options, error) {
-	if url == "" {
-		url = nats.DefaultURL
-	}
 	o := nats.GetDefaultOptions()
 	o.Servers = splitURLs(url)
 	o.MaxReconnect = -1

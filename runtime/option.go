@@ -128,11 +128,11 @@ func (o InterceptorsOption) applyService(c *serviceConfig) error { return o.appe
 func (o InterceptorsOption) applyClient(c *clientConfig) error { return o.appendTo(&c.interceptors) }
 
 // WithInstance names the instance: 1 to 64 characters of A-Z a-z 0-9 _ -. The
-// name must be unique among the running instances of a service. Default: the
-// first label of the host's name and six random characters.
+// name must be unique among the running instances of a service. Default, and
+// what "" means: the first label of the host's name and six random characters.
 func WithInstance(name string) ServerOption {
 	return serverOption(func(c *serverConfig) error {
-		if !wire.ValidInstance(name) {
+		if name != "" && !wire.ValidInstance(name) {
 			return invalidOption("instance %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", name)
 		}
 		c.instance = name

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	echoServerPackage = "github.com/aegisrpc/aegis/examples/echo/server"
+	// echoDelay is how long a call takes in its server, so that some are inside
+	// when it is killed.
+	echoDelay = 5 * time.Millisecond
+
+	echoCalls    = 3000
+	echoKillAt   = echoCalls / 3
+	echoStopAt   = echoCalls * 2 / 3
+	echoInFlight = 16
+	echoDeadline = 2 * time.Second
+)
+
+// echoPart runs three echo servers and a client, all processes of their own,
+// kills one server and stops another while the client calls.
+func echoPart(ctx context.Context, s *stage) error {
+	path, err := s.build(ctx, "echo-server", echoServerPackage)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := limitPart(ctx)
+	defer cancel()
+	e := &echoShow{stage: s, handled: map[string]int{}}
+	if err := e.startServers(ctx, path, "echo-1", "echo-2", "echo-3"); err != nil {
+		return err
+	}
+	report, err := e.runClient(ctx)
+	if err != nil {
+		return err
+	}
+	stopErr := e.stop(e.servers[2]) // the balance may say more about it
+	balance := &echoBalance{
+		load: echoLoad{calls: echoCalls, inFlight: echoInFlight}, report: report,
+		killed: e.servers[0].name, gone: e.gone, handled: e.handled,
+	}
+	fmt.Fprintf(s.out, "\n%s\n", balance)
+	return errors.Join(stopErr, balance.check())
+}
+
+// echoShow is the part while it runs.
+type echoShow struct {
+	stage   *stage
+	servers []*process
+	// gone is when NATS had seen the end of the server that was killed.
+	gone time.Time
+	// handled is how many calls the others say that they handled.
+	handled map[string]int
+}
+
+func (e *echoShow) startServers(ctx context.Context, path string, names ...string) error {
+	for _, name := range names {
+		p, err := e.stage.start(ctx, name, path, "--nats", e.stage.nats.ClientURL(), "--name", name, "--delay", echoDelay.String())
+		if err != nil {
+			return err
+		}
+		e.servers = append(e.servers, p)
+	}
+	var all []string
+	for _, p := range e.servers {
+		if err := p.awaitLine("is RUNNING"); err != nil {
+			return err
+		}
+		all = append(all, p.String())
+	}
+	e.stage.sayf("%d servers serve: %s", len(all), strings.Join(all, ", "))
+	return nil
+}
+
+// runClient runs the client from its start to its report, and sees to the faults
+// on the way.
+func (e *echoShow) runClient(ctx context.Context) (*echoReport, error) {
+	load := echoLoad{natsURL: e.stage.nats.ClientURL(), calls: echoCalls, inFlight: echoInFlight, deadline: echoDeadline}
+	client, err := e.stage.startSelf(ctx, echoClientRole, load.args()...)
+	if err != nil {
+		return nil, err
+	}
+	e.stage.sayf("%s makes %s calls, %d at a time, with a deadline of %v each",
+		client, thousands(load.calls), load.inFlight, load.deadline)
+	faults := []struct {
+		at int
+		do func() error
+	}{
+		{echoKillAt, func() error { return e.kill(ctx, e.servers[0]) }},
+		{echoStopAt, func() error { return e.stop(e.servers[1]) }},
+	}
+	for lines := json.NewDecoder(client.stdout); ; {
+		var news echoNews
+		if err := lines.Decode(&news); err != nil {
+			return nil, client.failure("it ended without a report: " + err.Error())
+		}
+		if len(faults) > 0 && news.Finished >= faults[0].at {
+			e.stage.sayf("%s calls are done", thousands(news.Finished))
+			if err := faults[0].do(); err != nil {
+				return nil, err
+			}
+			faults = faults[1:]
+		}
+		if news.Report != nil {
+			e.stage.sayf("all calls are done")
+			_, err := client.finish()
+			return news.Report, err
+		}
+	}
+}
+
+func (e *echoShow) kill(ctx context.Context, p *process) error {
+	clients := e.stage.nats.NumClients()
+	began := time.Now()
+	if err := p.kill(); err != nil {
+		return err
+	}
+	if p.cmd.ProcessState.Exited() {
+		return p.failure("it had ended by itself before it was to be killed")
+	}
+	err := await(ctx, func() bool { return e.stage.nats.NumClients() < clients })
+	e.gone = time.Now()
+	e.stage.sayf("%s was killed (SIGKILL); NATS noticed within %v", p.name, rounded(e.gone.Sub(began)))
+	return err
+}
+
+var stoppedLine = regexp.MustCompile(`is STOPPED after (\d+) calls`)
+
+func (e *echoShow) stop(p *process) error {
+	began := time.Now()
+	said, err := p.terminate()
+	if err != nil {
+		return err
+	}
+	match := stoppedLine.FindStringSubmatch(said)
+	if match == nil {
+		return fmt.Errorf("%s did not say that it stopped, but %q", p.name, said)
+	}
+	if e.handled[p.name], err = strconv.Atoi(match[1]); err != nil {
+		return err
+	}
+	e.stage.sayf("%s was stopped (SIGTERM); it finished its calls and ended within %v", p.name, rounded(time.Since(began)))
+	return nil
+}
+
+func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
+
+// thousands formats n with commas.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

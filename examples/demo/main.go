@@ -1,0 +1,78 @@
+// Command demo shows what Aegis promises with real processes, a real NATS server
+// and real faults. It ends with status 0 if all went as promised, and leaves
+// neither a process nor a file behind. It needs a Unix system and the go command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// parts is what the demo shows, in order. Each has a file of its own.
+var parts = []part{
+	{"Three echo servers share 3,000 calls; one is killed, one is stopped.", echoPart},
+}
+
+type part struct {
+	title string
+	show  func(context.Context, *stage) error
+}
+
+// roles is what this program does in the processes that it starts of itself, by
+// their first argument.
+var roles = map[string]func(ctx context.Context, args []string, out io.Writer) error{
+	echoClientRole: echoClient,
+}
+
+const next = `All went as promised.
+
+What to try next:
+  make test                       the tests
+  go run ./examples/echo/server   a server with a NATS of its own; it prints how to call it
+  README.md                       a service of your own, from the proto to the first call
+  docs/protocol.md                what travels over NATS
+`
+
+func main() {
+	// Each of these would end the demo before it has cleaned up; SIGPIPE comes
+	// with `make demo | head`.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return demo(ctx, out)
+	}
+	role, known := roles[args[0]]
+	if !known {
+		return fmt.Errorf("unknown argument %q; the demo takes none", args[0])
+	}
+	return role(ctx, args[1:], out)
+}
+
+func demo(ctx context.Context, out io.Writer) error {
+	s, err := openStage(out)
+	if err != nil {
+		return err
+	}
+	err = s.show(ctx, parts)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // which is why anything else failed
+	}
+	if err := errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	fmt.Fprint(out, next)
+	return nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/embednats"
+)
+
+const (
+	// partLimit is for a part that hangs; all that it started is killed then.
+	partLimit = 60 * time.Second
+	pollEvery = time.Millisecond
+)
+
+// stage is what the parts share. Close ends and removes all that was started and
+// made on it.
+type stage struct {
+	out       io.Writer
+	began     time.Time
+	dir       string
+	nats      *embednats.Server
+	processes []*process
+}
+
+func openStage(out io.Writer) (*stage, error) {
+	s := &stage{out: out, began: time.Now()}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "aegis-demo-"); err != nil {
+		return nil, err
+	}
+	if s.nats, err = embednats.Start(embednats.Options{}); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.sayf("NATS server runs at %s", s.nats.ClientURL())
+	return s, nil
+}
+
+func (s *stage) close() error {
+	var errs []error
+	for _, p := range s.processes {
+		errs = append(errs, p.kill())
+	}
+	if s.nats != nil {
+		s.nats.Stop()
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}
+
+func (s *stage) show(ctx context.Context, parts []part) error {
+	for i, p := range parts {
+		fmt.Fprintf(s.out, "\nPart %d of %d. %s\n\n", i+1, len(parts), p.title)
+		if err := p.show(ctx, s); err != nil {
+			return fmt.Errorf("part %d did not go as promised:\n%w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// sayf prints a line that begins with the time since the demo's start.
+func (s *stage) sayf(format string, args ...any) {
+	fmt.Fprintf(s.out, "%6.2f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// build compiles a main package of this module and returns the program's path.
+func (s *stage) build(ctx context.Context, name, pkg string) (string, error) {
+	s.sayf("building %s", name)
+	path := filepath.Join(s.dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg) //nolint:gosec // a package of this module
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+s.dir)               // what it leaves when interrupted goes with the stage
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return path, nil
+}
+
+// start starts a process, which is killed when ctx ends.
+func (s *stage) start(ctx context.Context, name, path string, args ...string) (*process, error) {
+	p, err := startProcess(ctx, name, path, args...)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	s.processes = append(s.processes, p)
+	return p, nil
+}
+
+// startSelf is start with this program in another role.
+func (s *stage) startSelf(ctx context.Context, role string, args ...string) (*process, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return s.start(ctx, role, path, append([]string{role}, args...)...)
+}
+
+func limitPart(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, partLimit, fmt.Errorf("it took longer than %v", partLimit))
+}
+
+// await waits until condition holds or ctx ends.
+func await(ctx context.Context, condition func() bool) error {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for !condition() {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}

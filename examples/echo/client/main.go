@@ -1,0 +1,34 @@
+// Command client calls echo.v1.EchoService with its arguments as the text.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"strings"
+
+	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+func main() {
+	natsURL := flag.String("nats", "", "`URL` of the NATS server, as the echo server prints it")
+	flag.Parse()
+	conn, err := aegis.Connect(context.Background(), *natsURL)
+	check(err)
+	client, err := echov1aegis.NewEchoServiceClient(conn)
+	check(err)
+	ctx, call := aegis.NewCall(context.Background()) // to set and read metadata
+	call.RequestHeader().Set("tenant", "acme")
+	resp, err := client.Echo(ctx, &echov1.EchoRequest{Text: strings.Join(flag.Args(), " ")})
+	check(err)
+	fmt.Printf("%s (from %s, served for %s)\n", resp.GetText(), resp.GetInstance(), call.ResponseHeader().Get("served-for"))
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatalln("echo client:", err) // of a failed call: its code and message
+	}
+}
