@@ -11,6 +11,7 @@ import (
 const (
 	cancelKept    = time.Second
 	maxCancelKept = 4096
+	maxReplyBytes = 512 // of a reply subject; those of clients take some 40
 )
 
 // cancels are the calls whose callers wait no longer and which no worker serves
@@ -28,6 +29,9 @@ type cancels struct {
 // worker looks at the notes after it has said what it serves, so one of the two
 // sees the other.
 func (s *Server) canceled(msg *nats.Msg) {
+	if len(msg.Data) == 0 || len(msg.Data) > maxReplyBytes {
+		return // no reply subject
+	}
 	reply := string(msg.Data)
 	s.cancels.add(reply, time.Now())
 	s.pool.each(func(c *handlerContext) {

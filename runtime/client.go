@@ -139,12 +139,13 @@ func (u *UnaryMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...Call
 }
 
 func (u *UnaryMethod[Req, Res]) callIntercepted(ctx context.Context, req *Req, cfg *callConfig) (*Res, error) {
-	call := outgoingCall(ctx)
-	if call == nil {
-		call = &Call{attempt: 1}
+	inv := &invocation{Context: ctx, call: outgoingCall(ctx), cfg: cfg}
+	if inv.call == nil {
+		inv.own.attempt = 1
+		inv.call = &inv.own
 	}
-	call.spec = u.spec
-	out, err := u.intercepted(invocation{ctx, call, cfg}, any(req).(proto.Message)) //nolint:forcetypeassert // see Call
+	inv.call.spec = u.spec
+	out, err := u.intercepted(inv, any(req).(proto.Message)) //nolint:forcetypeassert // see Call
 	if err != nil {
 		return nil, asError(err)
 	}
@@ -157,7 +158,7 @@ func (u *UnaryMethod[Req, Res]) callIntercepted(ctx context.Context, req *Req, c
 
 // inside is what the innermost interceptor calls.
 func (u *UnaryMethod[Req, Res]) inside(ctx context.Context, req proto.Message) (proto.Message, error) {
-	inv, ok := ctx.Value(invocationKey{}).(invocation)
+	inv, ok := ctx.Value(invocationKey{}).(*invocation)
 	if !ok {
 		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", u.spec.name())
 	}
@@ -179,10 +180,11 @@ type invocationKey struct{}
 type invocation struct {
 	context.Context //nolint:containedctx // it is a context
 	call            *Call
+	own             Call // what call is, unless the caller has made one
 	cfg             *callConfig
 }
 
-func (i invocation) Value(key any) any {
+func (i *invocation) Value(key any) any {
 	switch key.(type) {
 	case currentKey:
 		return i.call
@@ -259,6 +261,7 @@ type attempt struct {
 	deadline time.Time
 	timed    bool // the deadline is not the context's own
 	number   int  // from 1 on
+	waited   bool // for the connection, before it was sent
 }
 
 func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
@@ -293,6 +296,11 @@ func (a *attempt) try(res proto.Message) *Error {
 		deadline: a.deadline, timed: a.timed, cancel: a.cancel,
 	}
 	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
+	for err == errLinkWasDown {
+		a.waited = true
+		r.message = a.message() // less time is left than it said
+		msg, err = a.client.conn.roundTrip(a.ctx, a.slot, &r)
+	}
 	if err != nil {
 		return err
 	}
@@ -303,7 +311,7 @@ func (a *attempt) try(res proto.Message) *Error {
 // if it needs none.
 func (a *attempt) message() *nats.Msg {
 	var millis int64
-	if !a.timed || a.number > 1 {
+	if !a.timed || a.number > 1 || a.waited {
 		millis = wire.TimeoutMillis(time.Until(a.deadline))
 		if millis == a.millis {
 			millis = 0 // both sides know it

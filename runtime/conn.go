@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	neturl "net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -80,6 +81,10 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 	}
 	nc, err := dial(ctx, natsOpts)
 	if err != nil {
+		var parse *neturl.Error
+		if errors.As(err, &parse) { // it quotes the URL, or parts of a password in it
+			err = errors.New("not a valid URL")
+		}
 		return nil, fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
 	}
 	conn, err := newConn(nc, cfg)
@@ -197,6 +202,11 @@ func permissionError(subject string, err error) *Error {
 
 var publishViolation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
 
+// deniedSubscribe tells refused subscriptions from refused publishing.
+func deniedSubscribe(err error) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(strings.ToLower(err.Error()), "violation for subscription")
+}
+
 func deniedPublish(err error) (subject string, ok bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return "", false
@@ -282,7 +292,7 @@ func splitURLs(url string) []string {
 	return urls
 }
 
-var credentials = regexp.MustCompile(`//[^@/,]*@`)
+var credentials = regexp.MustCompile(`([a-z]+://)?[^\s,]*@`)
 
 // redact keeps passwords and tokens out of errors.
-func redact(url string) string { return credentials.ReplaceAllString(url, "//***@") }
+func redact(url string) string { return credentials.ReplaceAllString(url, "$1***@") }

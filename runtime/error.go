@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
@@ -60,7 +61,10 @@ func NewError(code Code, message string) *Error {
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	e := NewError(code, err.Error())
-	e.cause = errors.Unwrap(err)
+	switch err.(type) { //nolint:errorlint // does it wrap anything?
+	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
+		e.cause = err
+	}
 	return e
 }
 
@@ -132,7 +136,9 @@ func IsWireError(err error) bool {
 func asError(err error) *Error {
 	var e *Error
 	switch {
-	case errors.As(err, &e):
+	case errors.As(err, &e) && e == nil: // a variable of type *Error that was never set
+		return NewError(CodeInternal, "a nil *aegis.Error was returned as an error")
+	case e != nil:
 		if e == err { //nolint:errorlint // an *Error that is not wrapped stays as it is
 			return e
 		}
@@ -170,7 +176,7 @@ func decodeError(msg *nats.Msg) *Error {
 }
 
 func (e *Error) status() *aegisv1.Status {
-	return &aegisv1.Status{Code: int32(e.code), Message: e.message, Details: e.details}
+	return &aegisv1.Status{Code: int32(e.code), Message: strings.ToValidUTF8(e.message, "\uFFFD"), Details: e.details}
 }
 
 // refusal is an error of the runtime with a reason.

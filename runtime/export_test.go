@@ -17,8 +17,3 @@ func (s *Server) Suspect(suspect bool) {
 	}
 	s.pause.suspect.Store(suspect)
 }
-
-// Metadata sizes and times that tests need.
-const (
-	AskAfter = askAfter
-)

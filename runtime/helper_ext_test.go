@@ -3,7 +3,9 @@ package aegis_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
@@ -34,6 +37,8 @@ const (
 )
 
 type (
+	natsMsg = nats.Msg
+
 	doFunc    = func(context.Context, *testv1.DoRequest) (*testv1.DoResponse, error)
 	getFunc   = func(context.Context, *testv1.GetRequest) (*testv1.GetResponse, error)
 	quickFunc = func(context.Context, *testv1.QuickRequest) (*testv1.QuickResponse, error)
@@ -257,6 +262,7 @@ func (l *logs) option() aegis.LoggerOption {
 
 // standIn answers a subject by hand, in place of a server.
 type standIn struct {
+	nc       *nats.Conn
 	mu       sync.Mutex
 	requests []*nats.Msg
 }
@@ -265,7 +271,7 @@ type standIn struct {
 func standInFor(t testing.TB, conn *aegis.Conn, subject string, answer func(n int, msg *nats.Msg)) *standIn {
 	t.Helper()
 	nc := plain(t, conn)
-	s := &standIn{}
+	s := &standIn{nc: nc}
 	_, err := nc.Subscribe(subject, func(msg *nats.Msg) { answer(s.add(msg), msg) })
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
@@ -277,6 +283,13 @@ func (s *standIn) add(msg *nats.Msg) int {
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, msg)
 	return len(s.requests)
+}
+
+// leave ends it; NATS knows when it returns.
+func (s *standIn) leave(t testing.TB) {
+	t.Helper()
+	require.NoError(t, s.nc.Drain())
+	eventually(t, "the stand-in is gone", s.nc.IsClosed)
 }
 
 func (s *standIn) count() int { return len(s.all()) }
@@ -323,3 +336,9 @@ func (s *standIn) subjects(want func(subject string) bool) []string {
 
 // unanswered leaves a request unanswered.
 func unanswered(int, *nats.Msg) {}
+
+var errWrong = errors.New("wrong")
+
+func nan() float64 { return math.NaN() }
+
+func durationOf(d time.Duration) *durationpb.Duration { return durationpb.New(d) }

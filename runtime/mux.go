@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,8 +39,8 @@ type replySlot struct {
 	failure *Error         // why nil was delivered
 	// target is the subject that the call was sent to.
 	target atomic.Pointer[string]
+	expiry expiry
 
-	timer   *time.Timer
 	reply   []byte // scratch for the reply subject
 	payload []byte // scratch for the request
 	timeout timeoutHeader
@@ -58,10 +59,33 @@ func newReplyMux(nc *nats.Conn) (*replyMux, error) {
 		return nil, err
 	}
 	m.sub = sub
+	if err := m.denied(); err != nil {
+		m.close()
+		return nil, err
+	}
 	return m, nil
 }
 
-func (m *replyMux) close() { _ = m.sub.Unsubscribe() } // fails only if it is gone already
+// denied returns NATS's error if this user may not subscribe to its replies. If
+// the connection is down, that shows in the log when it is up.
+func (m *replyMux) denied() error {
+	const patience = 2 * time.Second
+	if !m.nc.IsConnected() || m.nc.FlushTimeout(patience) != nil {
+		return nil
+	}
+	if err := m.nc.LastError(); deniedSubscribe(err) && strings.Contains(err.Error(), m.prefix) {
+		return err
+	}
+	return nil
+}
+
+// close is called when nobody waits any more.
+func (m *replyMux) close() {
+	_ = m.sub.Unsubscribe() // fails only if it is gone already
+	for _, slot := range *m.slots.Load() {
+		slot.expiry.timer.Stop()
+	}
+}
 
 // deliver is called by the one goroutine of the subscription.
 func (m *replyMux) deliver(msg *nats.Msg) {
@@ -106,9 +130,9 @@ func (m *replyMux) acquire() *replySlot {
 }
 
 func newReplySlot(id uint64) *replySlot {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &replySlot{id: id, replies: make(chan *nats.Msg, 1), timer: timer}
+	slot := &replySlot{id: id, replies: make(chan *nats.Msg, 1)}
+	slot.expiry.init(slot.expire)
+	return slot
 }
 
 // maxKeptPayload bounds what idle slots hold on to.
@@ -129,26 +153,18 @@ func (m *replyMux) expect(slot *replySlot, target *string) string {
 	slot.reply = append(slot.reply[:0], m.prefix...)
 	slot.reply = wire.AppendReplyToken(slot.reply, slot.id, slot.generation)
 	slot.target.Store(target)
+	slot.expiry.deadline.Store(never)
 	slot.waiting.Store(slot.generation)
 	return string(slot.reply)
 }
 
-// received returns the reply, or the failure that was delivered in its place.
-func (slot *replySlot) received(msg *nats.Msg) (*nats.Msg, *Error) {
-	if msg == nil {
-		return nil, slot.failure
-	}
-	return msg, nil
-}
-
-// abandon ends a generation for which the call waits no longer. If its reply is
+// abandon ends a generation for which the call waits no longer. If something is
 // just being delivered, it takes that: ok is true then.
-func (slot *replySlot) abandon() (msg *nats.Msg, failure *Error, ok bool) {
+func (slot *replySlot) abandon() (msg *nats.Msg, ok bool) {
 	if slot.waiting.CompareAndSwap(slot.generation, 0) {
-		return nil, nil, false
+		return nil, false
 	}
-	msg, failure = slot.received(<-slot.replies)
-	return msg, failure, true
+	return <-slot.replies, true
 }
 
 // fail ends the waiting calls whose target matches.

@@ -23,6 +23,7 @@ type pauseDetector struct {
 	sent    atomic.Uint64 // the number of the last message to oneself
 	back    atomic.Uint64 // the last one that came back
 	ticks   int           // since the message was sent
+	settled bool          // a tick has seen it back
 }
 
 func (p *pauseDetector) init(now time.Time) { p.epoch = now }
@@ -49,9 +50,10 @@ func (p *pauseDetector) ticked(now time.Time) []byte {
 		return nil
 	}
 	// A worker may have taken a request off the queue before the message to
-	// oneself and look at it only now; it has had a tick's time since.
+	// oneself and look at it only now; it gets a tick's time for that.
 	if p.back.Load() == p.sent.Load() {
-		p.suspect.Store(false)
+		p.suspect.Store(!p.settled)
+		p.settled = true
 		return nil
 	}
 	if p.ticks++; p.ticks%10 == 0 { // lost with a connection
@@ -61,7 +63,7 @@ func (p *pauseDetector) ticked(now time.Time) []byte {
 }
 
 func (p *pauseDetector) next() []byte {
-	p.ticks = 0
+	p.ticks, p.settled = 0, false
 	return strconv.AppendUint(nil, p.sent.Add(1), 10)
 }
 

@@ -62,10 +62,10 @@ func (a *attempt) sleep(d time.Duration) bool {
 	if time.Until(a.deadline) <= d {
 		return false
 	}
-	a.slot.timer.Reset(d)
-	defer a.slot.timer.Stop()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-a.slot.timer.C:
+	case <-timer.C:
 		return true
 	case <-a.ctx.Done():
 		return false

@@ -25,40 +25,61 @@ type request struct {
 func (c *Conn) exchange(ctx context.Context, subject string, deadline time.Time) *Error {
 	slot := c.mux.acquire()
 	defer c.mux.release(slot)
-	msg, err := c.roundTrip(ctx, slot, &request{subject: &subject, deadline: deadline, timed: true})
+	r := request{subject: &subject, deadline: deadline, timed: true}
+	msg, err := c.roundTrip(ctx, slot, &r)
+	for err == errLinkWasDown {
+		msg, err = c.roundTrip(ctx, slot, &r)
+	}
 	if err == nil && isNoRespondersMsg(msg) {
 		return refusal(CodeUnavailable, ReasonNoResponders, "nobody listens on %s", subject)
 	}
 	return err
 }
 
-// roundTrip sends r as soon as the connection is up, and waits for the reply.
+// errLinkWasDown says that nothing was sent, and that the connection is back.
+var errLinkWasDown = &Error{code: CodeUnavailable, message: "the connection to NATS was down"}
+
+// roundTrip sends r and waits for the reply. If the connection is down, it waits
+// for that instead and returns errLinkWasDown: the caller sends r again, with
+// what is then left of its deadline.
 func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nats.Msg, *Error) {
-	for {
-		reply := c.mux.expect(slot, r.subject)
-		// Looked at after the call waits: either it is seen here that the
-		// connection is gone, or failWaiting sees the call.
-		if !c.link.up.Load() {
-			if msg, failure, ok := slot.abandon(); ok {
-				return msg, failure
-			}
-			if err := c.awaitLink(ctx, r); err != nil {
-				return nil, err
-			}
-			continue
+	reply := c.mux.expect(slot, r.subject)
+	// Looked at after the call waits: either it is seen here that the connection
+	// is gone, or failWaiting sees the call.
+	if !c.linkUp() {
+		if msg, ok := slot.abandon(); ok {
+			return c.replied(slot, r, msg)
 		}
-		err := c.publishRequest(r, reply)
-		if err == nil {
-			return c.await(ctx, slot, r, reply)
+		if err := c.awaitLink(ctx, r); err != nil {
+			return nil, err
 		}
-		if msg, failure, ok := slot.abandon(); ok {
-			return msg, failure
-		}
-		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
-			return nil, c.publishError(r, err)
-		}
-		c.link.update(c.nc) // the connection went down after the look at it
+		return nil, errLinkWasDown
 	}
+	err := c.publishRequest(r, reply)
+	if err == nil {
+		return c.await(ctx, slot, r, reply)
+	}
+	if msg, ok := slot.abandon(); ok {
+		return c.replied(slot, r, msg)
+	}
+	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return nil, c.publishError(r, err)
+	}
+	c.link.update(c.nc) // the connection went down after the look at it
+	return nil, errLinkWasDown
+}
+
+// linkUp asks nats.go as well: the link hears of an outage a moment later, in
+// which nats.go would keep requests and send them after the reconnect.
+func (c *Conn) linkUp() bool {
+	if !c.link.up.Load() {
+		return false
+	}
+	if c.nc.IsConnected() {
+		return true
+	}
+	c.link.update(c.nc)
+	return false
 }
 
 func (c *Conn) publishRequest(r *request, reply string) error {
@@ -110,20 +131,20 @@ func (c *Conn) awaitLink(ctx context.Context, r *request) *Error {
 
 // await waits for the reply to what was sent.
 func (c *Conn) await(ctx context.Context, slot *replySlot, r *request, reply string) (*nats.Msg, *Error) {
-	var expired <-chan time.Time
 	if r.timed {
-		slot.timer.Reset(time.Until(r.deadline))
-		defer slot.timer.Stop()
-		expired = slot.timer.C
+		slot.expiry.arm(r.deadline)
+	}
+	done := ctx.Done()
+	if done == nil { // a receive costs less than a select
+		return c.replied(slot, r, <-slot.replies)
 	}
 	select {
 	case msg := <-slot.replies:
-		return slot.received(msg)
-	case <-expired:
-	case <-ctx.Done():
+		return c.replied(slot, r, msg)
+	case <-done:
 	}
-	if msg, failure, ok := slot.abandon(); ok {
-		return msg, failure
+	if msg, ok := slot.abandon(); ok {
+		return c.replied(slot, r, msg)
 	}
 	err := ctx.Err()
 	if errors.Is(err, context.Canceled) && r.cancel != "" {
@@ -131,6 +152,18 @@ func (c *Conn) await(ctx context.Context, slot *replySlot, r *request, reply str
 		_ = c.nc.Publish(r.cancel, []byte(reply))
 	}
 	return nil, c.unanswered(r, err)
+}
+
+// replied returns the reply, or the failure that was delivered in its place.
+func (c *Conn) replied(slot *replySlot, r *request, msg *nats.Msg) (*nats.Msg, *Error) {
+	switch {
+	case msg != nil:
+		return msg, nil
+	case slot.failure == errExpired: //nolint:errorlint // is it that one?
+		return nil, c.unanswered(r, nil)
+	default:
+		return nil, slot.failure
+	}
 }
 
 // unanswered is the error of a request that was sent and not answered.

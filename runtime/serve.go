@@ -32,34 +32,34 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 		s.dropped(msg)
 		return
 	}
-	defer m.service.running.Add(-1)
 	if running := m.service.running.Add(1); running > m.service.max {
-		s.refuse(msg, refusal(CodeResourceExhausted, ReasonOverloaded,
-			"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, m.service.max, m.service.spec.Name))
+		m.service.running.Add(-1)
+		s.refuseOverload(msg, m.service)
 		return
 	}
-	if s.expired.Load() {
-		s.refuse(msg, refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance))
-		return
+	if err := s.handle(w, m, msg, now); err != nil {
+		m.service.running.Add(-1)
+		s.refuse(msg, err)
 	}
-	s.handle(w, m, msg, now)
 }
 
-// handle runs the handler of a request, if the request can be run.
-func (s *Server) handle(w *worker, m *serverMethod, msg *nats.Msg, now time.Time) {
+// handle runs the handler of a request, or says why the request cannot be run.
+// A call that has run counts no longer when its reply is sent, so that as many
+// callers as may run at once are never refused.
+func (s *Server) handle(w *worker, m *serverMethod, msg *nats.Msg, now time.Time) *Error {
+	if s.expired.Load() {
+		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
+	}
 	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
 	if err := r.readHeader(); err != nil {
-		s.refuse(msg, err)
-		return
+		return err
 	}
 	if !m.spec.Idempotent && s.pause.stale(now) {
-		s.refuse(msg, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance))
-		return
+		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
 	if err := r.unmarshal(req); err != nil {
-		s.refuse(msg, Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", m.spec.name(), req.ProtoReflect().Descriptor().FullName(), err))
-		return
+		return Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", m.spec.name(), req.ProtoReflect().Descriptor().FullName(), err)
 	}
 	c := &handlerContext{
 		call:     Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
@@ -69,14 +69,21 @@ func (s *Server) handle(w *worker, m *serverMethod, msg *nats.Msg, now time.Time
 		reply:    msg.Reply,
 	}
 	w.current.Store(c)
-	if s.cancels.take(msg.Reply) {
+	if s.cancels.take(msg.Reply) { // nobody waits for an answer
 		w.current.Store(nil)
-		return // nobody waits for an answer
+		m.service.running.Add(-1)
+		return nil
 	}
-	o := outcome{server: s, worker: w, context: c, msg: msg, json: r.json}
+	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json}
 	defer o.finish()
-	o.res, o.err = m.handle(c, req)
+	res, err := m.handle(c, req)
+	if err != nil {
+		o.err = handlerError(err)
+	} else if o.res = res; !m.response(res) {
+		o.err = Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.spec.name(), res)
+	}
 	o.returned = true
+	return nil
 }
 
 // incoming is what the header of a request says.
@@ -146,11 +153,12 @@ func (r *incoming) unmarshal(req proto.Message) error {
 type outcome struct {
 	server   *Server
 	worker   *worker
+	method   *serverMethod
 	context  *handlerContext
 	msg      *nats.Msg
 	json     bool
 	res      proto.Message
-	err      error
+	err      *Error
 	returned bool
 }
 
@@ -160,17 +168,18 @@ func (o *outcome) finish() {
 	}
 	o.worker.current.Store(nil)
 	o.context.end()
+	o.method.service.running.Add(-1)
 	if o.err == nil {
 		o.err = o.server.respond(o)
 	}
 	if o.err != nil {
-		o.server.respondError(o.msg, handlerError(o.err), o.json, o.context.call.response)
+		o.server.respondError(o.msg, o.err, o.json, o.context.call.response)
 	}
 }
 
 // abnormal is the error for a handler that did not return. What it panicked
 // with, and where, is for the log and not for the caller.
-func (o *outcome) abnormal(panicked any) error {
+func (o *outcome) abnormal(panicked any) *Error {
 	name := o.context.call.spec.name()
 	if panicked == nil {
 		o.server.logger.Error("aegis: a handler ended its goroutine (runtime.Goexit)", "method", name)
@@ -185,7 +194,7 @@ func (o *outcome) abnormal(panicked any) error {
 // whose "nothing has run" does not hold for this call.
 func handlerError(err error) *Error {
 	e := asError(err)
-	if e.reason == "" || e.reason == ReasonTooLarge {
+	if e.reason == "" {
 		return e
 	}
 	c := *e
@@ -197,7 +206,7 @@ var marshalJSON = protojson.MarshalOptions{UseProtoNames: false}
 
 // respond sends a response; what cannot be sent is returned as the error to
 // send in its place.
-func (s *Server) respond(o *outcome) error {
+func (s *Server) respond(o *outcome) *Error {
 	var err error
 	if o.json {
 		o.worker.payload, err = marshalJSON.MarshalAppend(o.worker.payload[:0], o.res)
@@ -208,20 +217,20 @@ func (s *Server) respond(o *outcome) error {
 		s.logger.Error("aegis: a response cannot be marshalled", "method", o.context.call.spec.name(), "err", err)
 		return Errorf(CodeInternal, "the response of %s cannot be marshalled", o.context.call.spec.name())
 	}
-	header, err := responseHeader(o.context.call.response, o.json)
-	if err != nil {
-		s.logger.Error("aegis: response metadata", "method", o.context.call.spec.name(), "err", err)
+	header, failure := responseHeader(o.context.call.response, o.json)
+	if failure != nil {
+		s.logger.Error("aegis: response metadata", "method", o.context.call.spec.name(), "err", failure)
 		o.context.call.response = nil
-		return err
+		return failure
 	}
-	err = s.send(o.msg.Reply, header, o.worker.payload)
+	failure = s.send(o.msg.Reply, header, o.worker.payload)
 	if cap(o.worker.payload) > maxKeptPayload {
 		o.worker.payload = nil
 	}
-	return err
+	return failure
 }
 
-func responseHeader(metadata Header, json bool) (nats.Header, error) {
+func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
 	if len(metadata) == 0 && !json {
 		return nil, nil //nolint:nilnil // no header is a header
 	}
@@ -237,7 +246,7 @@ func responseHeader(metadata Header, json bool) (nats.Header, error) {
 
 // send returns an error only if the message is too large for NATS; a connection
 // that is gone is nobody's mistake.
-func (s *Server) send(subject string, header nats.Header, payload []byte) error {
+func (s *Server) send(subject string, header nats.Header, payload []byte) *Error {
 	var err error
 	if header == nil {
 		err = s.conn.nc.Publish(subject, payload)
@@ -264,8 +273,32 @@ func (s *Server) refuse(msg *nats.Msg, err *Error) {
 	s.respondError(msg, err, msg.Header.Get(wire.HeaderContentType) == wire.ContentTypeJSON, nil)
 }
 
+// refuseOverload refuses with a reply that is made once: in a flood, refusing is
+// most of what there is to do.
+func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
+	if msg.Header.Get(wire.HeaderContentType) == wire.ContentTypeJSON {
+		s.respondError(msg, service.overload, true, nil)
+		return
+	}
+	_ = s.send(msg.Reply, service.overloadHeader, service.overloadBody) // is small
+}
+
+func (s *Server) prepareOverload(service *service) {
+	service.overload = refusal(CodeResourceExhausted, ReasonOverloaded,
+		"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, service.max, service.spec.Name)
+	service.overloadHeader, service.overloadBody = encodeError(service.overload, false, nil)
+}
+
 func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
-	h, _ := responseHeader(metadata, json) // metadata that cannot travel must not hide the error
+	h, body := encodeError(err, json, metadata)
+	if s.send(msg.Reply, h, body) != nil { // too large: code, reason and the beginning of the text fit always
+		_ = s.send(msg.Reply, h, nil)
+	}
+}
+
+// encodeError returns an error as it travels.
+func encodeError(err *Error, json bool, metadata Header) (h nats.Header, body []byte) {
+	h, _ = responseHeader(metadata, json) // metadata that cannot travel must not hide the error
 	if h == nil {
 		h = make(nats.Header, 3)
 	}
@@ -274,15 +307,12 @@ func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Hea
 	if err.reason != "" {
 		h[wire.HeaderReason] = []string{err.reason}
 	}
-	var body []byte
 	if json {
 		body, _ = marshalJSON.Marshal(err.status()) // fails only for details of unknown types; the headers have the rest
 	} else {
 		body, _ = proto.Marshal(err.status()) // cannot fail: details are marshalled already
 	}
-	if s.send(msg.Reply, h, body) != nil { // too large: code, reason and the beginning of the text fit always
-		_ = s.send(msg.Reply, h, nil)
-	}
+	return h, body
 }
 
 // headerText makes one line of at most 1 KB of an error's text.

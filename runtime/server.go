@@ -183,6 +183,7 @@ func (s *Server) prepare() {
 	handlers := 0
 	for _, service := range s.services {
 		handlers += int(service.max)
+		s.prepareOverload(service)
 		for _, m := range service.methods {
 			s.routes[s.conn.subjects.Call(service.spec.Name, m.spec.Method)] = m
 			s.routes[s.conn.subjects.Instance(s.cfg.instance, service.spec.Name, m.spec.Method)] = m
@@ -201,7 +202,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.conn.flush(ctx); err != nil {
 		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
 	}
-	if after := s.conn.nc.LastError(); after != before && errors.Is(after, nats.ErrPermissionViolation) { //nolint:errorlint // is it another one?
+	if after := s.conn.nc.LastError(); after != before && deniedSubscribe(after) { //nolint:errorlint // is it another one?
 		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -18,7 +19,9 @@ import (
 type Handler[S any] struct {
 	name    protoreflect.Name
 	request func() proto.Message
-	bind    func(impl S) UnaryFunc
+	// response reports whether what interceptors returned is a response.
+	response func(proto.Message) bool
+	bind     func(impl S) UnaryFunc
 }
 
 // UnaryHandler is called by generated code.
@@ -26,6 +29,10 @@ func UnaryHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.
 	return Handler[S]{
 		name:    name,
 		request: func() proto.Message { return any(new(Req)).(proto.Message) }, //nolint:forcetypeassert // generated code passes messages
+		response: func(out proto.Message) bool {
+			res, ok := any(out).(*Res)
+			return ok && res != nil
+		},
 		bind: func(impl S) UnaryFunc {
 			return func(ctx context.Context, in proto.Message) (proto.Message, error) {
 				req, ok := any(in).(*Req)
@@ -68,6 +75,7 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 				service.Name, h.name)
 		}
 		m.request = h.request
+		m.response = h.response
 		m.handle = wrapUnary(h.bind(impl), s.interceptors)
 	}
 	return srv.register(s)
@@ -90,6 +98,11 @@ type service struct {
 	methods      []*serverMethod
 	max          int64
 	running      atomic.Int64 // handlers
+
+	// The refusal of what exceeds max, made when the server starts.
+	overload       *Error
+	overloadHeader nats.Header
+	overloadBody   []byte
 }
 
 // serverMethod is a registered method.
@@ -98,7 +111,9 @@ type serverMethod struct {
 	method  *spec.Method
 	spec    Spec
 	request func() proto.Message
-	handle  UnaryFunc // with its interceptors
+	// response tells responses from what an interceptor made up.
+	response func(proto.Message) bool
+	handle   UnaryFunc // with its interceptors
 }
 
 func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service, error) {

@@ -1,0 +1,83 @@
+package aegis
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// expiry ends the calls of a slot at their deadlines, with a timer that is
+// hardly ever touched: it stays set when a call ends, and when it fires, it is
+// set again for the call of that moment. A timer set and stopped for each call
+// would wake an idle thread each time, only to wait for it. When there are no
+// more calls, it fires once at most.
+type expiry struct {
+	epoch time.Time
+	// deadline is that of the generation that waits, in ns since epoch.
+	deadline atomic.Int64
+	// armed is when the timer fires, 0 if it is not set.
+	armed atomic.Int64
+
+	mu    sync.Mutex // to set the timer
+	timer *time.Timer
+}
+
+const never = math.MaxInt64
+
+// errExpired is delivered in place of a reply when the deadline has come.
+var errExpired = NewError(CodeDeadlineExceeded, "the deadline has come")
+
+func (e *expiry) init(expire func()) {
+	e.epoch = time.Now()
+	e.timer = time.AfterFunc(time.Hour, expire)
+	e.timer.Stop()
+}
+
+// arm sets the deadline of the generation that waits. If the timer fires at this
+// moment, either it sees the deadline, or this sees that the timer is not set.
+func (e *expiry) arm(deadline time.Time) {
+	at := int64(deadline.Sub(e.epoch))
+	e.deadline.Store(at)
+	if e.firesBy(at) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.firesBy(at) {
+		e.set(at)
+	}
+}
+
+func (e *expiry) firesBy(at int64) bool {
+	armed := e.armed.Load()
+	return armed != 0 && armed <= at
+}
+
+func (e *expiry) set(at int64) {
+	e.armed.Store(at)
+	e.timer.Reset(time.Duration(at) - time.Since(e.epoch))
+}
+
+// expire is called by the timer. The generation is read before the deadline:
+// a deadline is never taken for that of a later generation.
+func (slot *replySlot) expire() {
+	e := &slot.expiry
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.armed.Store(0)
+	for {
+		generation, deadline := slot.waiting.Load(), e.deadline.Load()
+		switch {
+		case generation == 0 || deadline == never:
+			return
+		case int64(time.Since(e.epoch)) < deadline:
+			e.set(deadline)
+			return
+		case slot.waiting.CompareAndSwap(generation, 0):
+			slot.failure = errExpired
+			slot.replies <- nil
+			return
+		}
+	}
+}
