@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// The generated client and server with everything on: bounded handlers, a
+// deadline for every call, and an interceptor on both sides.
+
+// otherTimeout differs from the method's own, so that it travels in a header.
+const otherTimeout = 3 * time.Second
+
+// echoServer answers what it was sent.
+type echoServer struct {
+	echov1aegis.UnimplementedEchoServiceServer
+	takes time.Duration
+}
+
+func (s echoServer) Echo(_ context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+	if s.takes > 0 {
+		time.Sleep(s.takes)
+	}
+	return &echov1.EchoResponse{Text: req.GetText()}, nil
+}
+
+// passOn is an interceptor that does nothing.
+func passOn(next aegis.UnaryFunc) aegis.UnaryFunc {
+	return func(ctx context.Context, req proto.Message) (proto.Message, error) { return next(ctx, req) }
+}
+
+func interceptors() aegis.InterceptorsOption {
+	return aegis.WithInterceptors(aegis.InterceptorFunc(passOn))
+}
+
+func startAegisEcho(url string) (map[string]op, func(), error) {
+	return startAegisServer(url, echoServer{})
+}
+
+// startAegisServer returns when the server runs.
+func startAegisServer(url string, impl echoServer, opts ...aegis.ServiceOption) (map[string]op, func(), error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := aegis.Connect(ctx, url)
+	if err != nil {
+		return nil, nil, err
+	}
+	running := make(chan struct{})
+	srv, err := aegis.NewServer(conn, interceptors(), aegis.WithStateHook(func(s aegis.State) {
+		if s == aegis.StateRunning {
+			close(running)
+		}
+	}))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := echov1aegis.RegisterEchoServiceServer(srv, impl, opts...); err != nil {
+		return nil, nil, err
+	}
+	life, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(life) }()
+	stop := func() {
+		end()
+		if err := <-ended; err != nil {
+			fmt.Fprintln(os.Stderr, "bench: the server ended with:", err)
+		}
+		_ = conn.Close(context.Background())
+	}
+	select {
+	case <-running:
+		return map[string]op{}, stop, nil
+	case err := <-ended:
+		return nil, nil, fmt.Errorf("the server ended: %w", err)
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+func newAegisClient(url string) (*aegis.Conn, echov1aegis.EchoServiceClient, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := aegis.Connect(ctx, url)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := echov1aegis.NewEchoServiceClient(conn, interceptors())
+	return conn, client, err
+}
+
+func startAegisClient(url string) (map[string]op, func(), error) {
+	conn, client, err := newAegisClient(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	call := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+		return client.Echo(ctx, req)
+	}
+	withTimeout := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+		ctx, cancel := context.WithTimeout(ctx, otherTimeout)
+		defer cancel()
+		return client.Echo(ctx, req)
+	}
+	load := func(o loadOrder) (*loadResult, error) {
+		if o.Deadline == deadlineOfCall {
+			return runLoad(o, withTimeout)
+		}
+		return runLoad(o, call)
+	}
+	return map[string]op{opLoad: typed(load)}, func() { _ = conn.Close(context.Background()) }, nil
+}

@@ -1,0 +1,73 @@
+// Command bench measures Aegis against hand-written nats.go, side by side in
+// one run: make bench. How to read what it prints: docs/benchmarks.md.
+//
+// It starts its processes by running itself again under the name of a role, and
+// everything it starts ends with it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleCommand {
+		os.Exit(status(runRole(os.Args[2:])))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	os.Exit(status(err))
+}
+
+func status(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	return 1
+}
+
+// settings are the flags.
+type settings struct {
+	rounds    int
+	warmups   int
+	roundTime time.Duration
+	floodTime time.Duration
+	only      string
+}
+
+func run(ctx context.Context) error {
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 30, "rounds that count, in each comparison")
+	flag.IntVar(&s.warmups, "warm-ups", 2, "rounds before them that do not")
+	flag.DurationVar(&s.roundTime, "round-time", 500*time.Millisecond, "how long each contender runs in a round")
+	flag.DurationVar(&s.floodTime, "flood-time", 10*time.Second, "how long the flood lasts")
+	flag.StringVar(&s.only, "only", "", "comma-separated scenarios, of "+scenarioNames())
+	flag.Parse()
+	if flag.NArg() > 0 || s.rounds < 1 || s.warmups < 0 || s.roundTime <= 0 || s.floodTime <= 0 {
+		flag.Usage()
+		return fmt.Errorf("these arguments make no sense: %q", os.Args[1:])
+	}
+	chosen, err := chooseScenarios(s.only)
+	if err != nil {
+		return err
+	}
+	printEnvironment(os.Stdout)
+	missed := 0
+	for _, sc := range chosen {
+		fmt.Printf("\n## %s\n\n%s\n", sc.name, sc.about)
+		n, err := sc.run(ctx, &s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+		missed += n
+	}
+	fmt.Printf("\n%d targets missed\n", missed)
+	return nil
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// scenario is one comparison with its own tables, in a file of its own.
+type scenario struct {
+	name  string
+	about string
+	// run prints what it measured and returns how many targets were missed.
+	run func(ctx context.Context, s *settings) (missed int, err error)
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		unaryScenario(1, unaryTargetsAt1()),
+		unaryScenario(64, unaryTargetsAt64()),
+		floodScenario(),
+		generateScenario(),
+	}
+}
+
+func scenarioNames() string {
+	var names []string
+	for _, sc := range scenarios() {
+		names = append(names, sc.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func chooseScenarios(only string) ([]scenario, error) {
+	if only == "" {
+		return scenarios(), nil
+	}
+	var chosen []scenario
+	for name := range strings.SplitSeq(only, ",") {
+		found := false
+		for _, sc := range scenarios() {
+			if sc.name == strings.TrimSpace(name) {
+				chosen, found = append(chosen, sc), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no scenario %q; there are %s", name, scenarioNames())
+		}
+	}
+	return chosen, nil
+}
