@@ -47,7 +47,7 @@ func TestCallThatIsCanceledBeforeItArrivesDoesNotRun(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	var ran atomic.Int64
-	srv := serve(t, conn, probe{do: func(_ context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+	srv := serve(t, conn, probe{do: func(_ context.Context, _ *testv1.DoRequest) (*testv1.DoResponse, error) {
 		ran.Add(1)
 		return &testv1.DoResponse{}, nil
 	}})

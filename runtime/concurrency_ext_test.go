@@ -71,7 +71,8 @@ type holder struct {
 func (h *holder) hold(_ context.Context, req *testv1.HoldRequest) (*testv1.HoldResponse, error) {
 	n := h.running.Add(1)
 	defer h.running.Add(-1)
-	for most := h.most.Load(); n > most && !h.most.CompareAndSwap(most, n); most = h.most.Load() {
+	for most := h.most.Load(); n > most; most = h.most.Load() {
+		h.most.CompareAndSwap(most, n)
 	}
 	h.ran.Add(1)
 	<-h.release

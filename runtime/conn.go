@@ -81,8 +81,7 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 	}
 	nc, err := dial(ctx, natsOpts)
 	if err != nil {
-		var parse *neturl.Error
-		if errors.As(err, &parse) { // it quotes the URL, or parts of a password in it
+		if _, ok := errors.AsType[*neturl.Error](err); ok { // it quotes the URL, or parts of a password in it
 			err = errors.New("not a valid URL")
 		}
 		return nil, fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)

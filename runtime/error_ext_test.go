@@ -150,8 +150,8 @@ func TestServerSurvivesPanics(t *testing.T) {
 	panics := map[string]func(){
 		"text":    func() { panic("secret") },
 		"error":   func() { panic(errors.New("secret")) },
-		"nil":     func() { panic(nil) }, //nolint:govet // that is the case
-		"runtime": func() { var m map[string]int; m["secret"] = 1 },
+		"nil":     func() { panic(nil) },                            //nolint:govet // that is the case
+		"runtime": func() { var m map[string]int; m["secret"] = 1 }, //nolint:govet,staticcheck // that is the case
 		"own":     func() { panic(aegis.NewError(aegis.CodeNotFound, "secret")) },
 	}
 	do, log := failing(t, func(_ context.Context, text string) error { panics[text](); return nil })

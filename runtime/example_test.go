@@ -100,8 +100,7 @@ func ExampleError() {
 		if aegis.CodeOf(err) == aegis.CodeNotFound && aegis.IsWireError(err) {
 			fmt.Println("the server says that it is not there")
 		}
-		var e *aegis.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*aegis.Error](err); ok {
 			var hint testv1.GetRequest
 			fmt.Println(e.Details()[0].UnmarshalTo(&hint), hint.GetText())
 		}

@@ -17,3 +17,7 @@ func (s *Server) Suspect(suspect bool) {
 	}
 	s.pause.suspect.Store(suspect)
 }
+
+// PretendUp makes c believe that its connection is up, as it does for a moment
+// after it went down.
+func (c *Conn) PretendUp() { c.link.up.Store(true) }

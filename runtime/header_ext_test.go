@@ -3,6 +3,7 @@ package aegis_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -87,9 +88,7 @@ func TestMetadataThatCannotTravelIsRefusedBeforeSending(t *testing.T) {
 		"too many":         {manyKeys(10_000), "bytes, at most 8192 are allowed"},
 	} {
 		ctx, call := aegis.NewCall(t.Context())
-		for key, values := range c.header {
-			call.RequestHeader()[key] = values
-		}
+		maps.Copy(call.RequestHeader(), c.header)
 		_, err := client.Do(ctx, doRequest(""))
 		require.ErrorContains(t, err, c.want, name)
 		require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err), name)
@@ -179,7 +178,7 @@ func TestNewCallIsForOneCall(t *testing.T) {
 	inner := newClient(t, conn)
 	outer := make(chan string, 1)
 	serve(t, conn, probe{
-		do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		do: func(ctx context.Context, _ *testv1.DoRequest) (*testv1.DoResponse, error) {
 			call, ok := aegis.CallFromContext(ctx)
 			require.True(t, ok)
 			require.Equal(t, "aegistest.v1.ProbeService", call.Spec().Service)

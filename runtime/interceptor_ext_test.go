@@ -114,9 +114,14 @@ func TestInterceptorsMayAnswerByThemselves(t *testing.T) {
 func TestInterceptorsOfTheClientSetAndReadMetadata(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	serve(t, conn, probe{do: mirror})
+	serve(t, conn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		if call, _ := aegis.CallFromContext(ctx); req.GetText() == "nested" && len(call.RequestHeader()) > 0 {
+			t.Errorf("a nested call has inherited %v", call.RequestHeader())
+		}
+		return mirror(ctx, req)
+	}})
 	var client interface {
-		Do(context.Context, *testv1.DoRequest, ...aegis.CallOption) (*testv1.DoResponse, error)
+		Do(ctx context.Context, req *testv1.DoRequest, opts ...aegis.CallOption) (*testv1.DoResponse, error)
 	}
 	plainClient := newClient(t, conn)
 	var got, nested string
@@ -127,7 +132,7 @@ func TestInterceptorsOfTheClientSetAndReadMetadata(t *testing.T) {
 		_, err := plainClient.Do(innerCtx, doRequest("")) // such as for the token
 		require.NoError(t, err)
 		nested = inner.ResponseHeader().Get("token")
-		_, err = plainClient.Do(ctx, doRequest(""))
+		_, err = plainClient.Do(ctx, doRequest("nested"))
 		require.NoError(t, err)
 		res, err := next(ctx, req)
 		got = call.ResponseHeader().Get("token")

@@ -104,6 +104,42 @@ func TestStopFinishesWhatRuns(t *testing.T) {
 	require.NoError(t, receive(t, "Run returns", srv.done))
 }
 
+// NATS still delivers for a moment to those that unsubscribe.
+func TestStopsUnderLoadLoseNothing(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	serve(t, another(t, conn), probe{})
+	client := newClient(t, another(t, conn))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var callers sync.WaitGroup
+	for range 16 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := client.Do(t.Context(), doRequest("")); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 25 {
+		served := make(chan struct{}, 1)
+		srv := run(t, conn, probe{do: func(context.Context, *testv1.DoRequest) (*testv1.DoResponse, error) {
+			select {
+			case served <- struct{}{}:
+			default:
+			}
+			return &testv1.DoResponse{}, nil
+		}})
+		receive(t, "it serves", served)
+		srv.stop()
+		require.NoError(t, receive(t, "Run returns", srv.done))
+	}
+	stop()
+	callers.Wait()
+}
+
 func TestContextsEndWithTheGracePeriod(t *testing.T) {
 	t.Parallel()
 	var log logs

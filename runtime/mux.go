@@ -70,10 +70,8 @@ func newReplyMux(nc *nats.Conn) (*replyMux, error) {
 // the connection is down, that shows in the log when it is up.
 func (m *replyMux) denied() error {
 	const patience = 2 * time.Second
-	if !m.nc.IsConnected() || m.nc.FlushTimeout(patience) != nil {
-		return nil
-	}
-	if err := m.nc.LastError(); deniedSubscribe(err) && strings.Contains(err.Error(), m.prefix) {
+	answered := m.nc.IsConnected() && m.nc.FlushTimeout(patience) == nil
+	if err := m.nc.LastError(); answered && deniedSubscribe(err) && strings.Contains(err.Error(), m.prefix) {
 		return err
 	}
 	return nil

@@ -8,20 +8,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
 // restartable is a NATS server that can be away for a while.
 type restartable struct {
+	*embednats.Server
+
 	t    *testing.T
 	url  string
 	port int
-	*embednats.Server
 }
 
 func startRestartable(t *testing.T) *restartable {
@@ -58,16 +61,16 @@ func (r *restartable) down(conns ...*aegis.Conn) {
 
 func TestEverythingServesAgainAfterNATSRestarts(t *testing.T) {
 	t.Parallel()
-	nats := startRestartable(t)
-	serverConn, clientConn := connectTo(t, nats.url), connectTo(t, nats.url)
+	restarted := startRestartable(t)
+	serverConn, clientConn := connectTo(t, restarted.url), connectTo(t, restarted.url)
 	serve(t, serverConn, probe{}, aegis.WithInstance("one"))
 	client := newClient(t, clientConn)
 	for range 2 {
-		nats.down(serverConn, clientConn)
+		restarted.down(serverConn, clientConn)
 		waiting := async(func() (*testv1.DoResponse, error) {
 			return client.Do(t.Context(), doRequest("waits"), aegis.WaitForReady())
 		})
-		nats.up()
+		restarted.up()
 		require.NoError(t, receive(t, "the call of the outage", waiting).err)
 		_, err := client.Do(t.Context(), doRequest("directed"), aegis.ToInstance("one"))
 		require.NoError(t, err)
@@ -76,16 +79,16 @@ func TestEverythingServesAgainAfterNATSRestarts(t *testing.T) {
 
 func TestCallsDuringAnOutageEndAtTheirDeadlineUnsent(t *testing.T) {
 	t.Parallel()
-	nats := startRestartable(t)
-	conn := connectTo(t, nats.url)
-	serve(t, connectTo(t, nats.url), probe{do: func(_ context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+	restarted := startRestartable(t)
+	conn := connectTo(t, restarted.url)
+	serve(t, connectTo(t, restarted.url), probe{do: func(_ context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
 		if req.GetText() == "stale" {
 			t.Error("a request of before the reconnect was sent after it")
 		}
 		return &testv1.DoResponse{}, nil
 	}})
 	client := newClient(t, conn)
-	nats.down(conn)
+	restarted.down(conn)
 	eventually(t, "calls wait", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
@@ -94,21 +97,67 @@ func TestCallsDuringAnOutageEndAtTheirDeadlineUnsent(t *testing.T) {
 		require.False(t, aegis.IsWireError(err))
 		return asError(t, err).Message() == "not connected to NATS; nothing was sent to "+doSubject
 	})
-	nats.up()
+	restarted.up()
 	_, err := client.Do(t.Context(), doRequest("new"), aegis.WaitForReady())
 	require.NoError(t, err)
 }
 
 func TestCallsDuringAnOutageEndWhenCanceled(t *testing.T) {
 	t.Parallel()
-	nats := startRestartable(t)
-	conn := connectTo(t, nats.url)
+	restarted := startRestartable(t)
+	conn := connectTo(t, restarted.url)
 	client := newClient(t, conn)
-	nats.down(conn)
+	restarted.down(conn)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	call := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest("")) })
 	cancel()
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "the call ends", call).err))
+}
+
+// What is left of the deadline is not what was left before the wait.
+func TestCallThatWaitedForTheConnectionSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	const outage = 300 * time.Millisecond
+	restartable := startRestartable(t)
+	conn := connectTo(t, restartable.url)
+	client := newClient(t, conn)
+	timeouts := make(chan string, 1)
+	_, err := conn.NATS().Subscribe(doSubject, func(msg *nats.Msg) {
+		timeouts <- msg.Header.Get(wire.HeaderTimeout)
+		answerWith(msg, &testv1.DoResponse{})
+	})
+	require.NoError(t, err)
+	restartable.down(conn)
+	call := async(func() (*testv1.DoResponse, error) {
+		defer close(timeouts)
+		return client.Do(t.Context(), doRequest(""))
+	})
+	<-time.After(outage)
+	restartable.up()
+	require.NoError(t, receive(t, "the call", call).err)
+	millis, err := strconv.Atoi(<-timeouts)
+	require.NoError(t, err, "the method's own timeout is not what is left")
+	require.LessOrEqual(t, millis, int((5*time.Second - outage/2).Milliseconds()))
+}
+
+// For a moment after an outage began, nobody has told Aegis. nats.go keeps what
+// is published then, and would send it after the reconnect.
+func TestNothingIsSentBeforeTheOutageIsKnown(t *testing.T) {
+	t.Parallel()
+	restartable := startRestartable(t)
+	conn := connectTo(t, restartable.url)
+	client := newClient(t, conn)
+	restartable.down(conn)
+	conn.PretendUp()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	buffered, err := conn.NATS().Buffered()
+	require.NoError(t, err)
+	_, err = client.Do(ctx, doRequest("stale"))
+	require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err))
+	after, err := conn.NATS().Buffered()
+	require.NoError(t, err)
+	require.Equal(t, buffered, after)
 }
 
 // Callers hammer a server whose NATS goes away and comes back: a handler may
@@ -116,8 +165,8 @@ func TestCallsDuringAnOutageEndWhenCanceled(t *testing.T) {
 func TestNoRequestIsSentStaleAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const outage, slack = time.Second, 700 * time.Millisecond // of a busy machine
-	nats := startRestartable(t)
-	serverConn, clientConn := connectTo(t, nats.url), connectTo(t, nats.url)
+	restarted := startRestartable(t)
+	serverConn, clientConn := connectTo(t, restarted.url), connectTo(t, restarted.url)
 	epoch := time.Now()
 	serve(t, serverConn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
 		deadline, _ := ctx.Deadline()
@@ -140,9 +189,9 @@ func TestNoRequestIsSentStaleAfterAnOutage(t *testing.T) {
 		})
 	}
 	for range 2 {
-		nats.down(serverConn, clientConn)
+		restarted.down(serverConn, clientConn)
 		<-time.After(outage)
-		nats.up()
+		restarted.up()
 		eventually(t, "calls are served", func() bool {
 			_, err := client.Get(t.Context(), getRequest(""))
 			return err == nil
@@ -155,10 +204,10 @@ func TestNoRequestIsSentStaleAfterAnOutage(t *testing.T) {
 // A server that is told to stop while NATS is away has nothing to wait for.
 func TestStopDuringAnOutageIsQuick(t *testing.T) {
 	t.Parallel()
-	nats := startRestartable(t)
-	conn := connectTo(t, nats.url)
+	restarted := startRestartable(t)
+	conn := connectTo(t, restarted.url)
 	srv := run(t, conn, probe{})
-	nats.down(conn)
+	restarted.down(conn)
 	start := time.Now()
 	srv.stop()
 	require.NoError(t, receive(t, "Run returns", srv.done))

@@ -70,8 +70,8 @@ func (p *pool) call() {
 		return
 	}
 	w := &worker{called: make(chan struct{}, 1)}
-	workers := append(old, w) // readers look no further than the length that they loaded
-	p.workers.Store(&workers)
+	old = append(old, w) // readers look no further than the length that they loaded
+	p.workers.Store(&old)
 	p.start(w)
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -151,7 +152,7 @@ func (l *load) run(ctx context.Context, t *testing.T, client aegistestv1aegis.Pr
 	for range callers {
 		all.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				req := doRequest(fmt.Sprint(i))
+				req := doRequest(strconv.Itoa(i))
 				req.Wait = durationOf(time.Duration(i%4) * time.Millisecond)
 				res, err := client.Do(t.Context(), req)
 				l.calls.Add(1)

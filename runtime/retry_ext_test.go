@@ -245,12 +245,12 @@ func TestOverloadedCallsAreServedElsewhere(t *testing.T) {
 	release := make(chan struct{})
 	var attempts atomic.Int64
 	held := make(chan struct{})
-	serveWith(t, conn, probe{do: func(ctx context.Context, _ *testv1.DoRequest) (*testv1.DoResponse, error) {
+	serveWith(t, conn, probe{do: func(context.Context, *testv1.DoRequest) (*testv1.DoResponse, error) {
 		close(held)
 		<-release
 		return &testv1.DoResponse{}, nil
 	}}, []aegis.ServiceOption{aegis.WithMaxConcurrency(1)}, aegis.WithInstance("full"))
-	free := serve(t, conn, probe{quick: func(ctx context.Context, req *testv1.QuickRequest) (*testv1.QuickResponse, error) {
+	free := serve(t, conn, probe{quick: func(ctx context.Context, _ *testv1.QuickRequest) (*testv1.QuickResponse, error) {
 		call, _ := aegis.CallFromContext(ctx)
 		if call.Attempt() > 1 {
 			attempts.Add(1)

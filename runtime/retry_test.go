@@ -21,15 +21,15 @@ func TestPausesGrowAndAreJittered(t *testing.T) {
 	a := &attempt{clientMethod: &clientMethod{method: &spec.Method{
 		Retry: spec.Retry{MaxAttempts: 100, InitialBackoff: 100 * time.Millisecond, MaxBackoff: time.Second},
 	}}}
-	for n, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-		want *= time.Millisecond
+	for n, millis := range []int{100, 200, 400, 800, 1000, 1000} {
+		want := time.Duration(millis) * time.Millisecond
 		a.number = n + 1
 		between(t, a.backoff(), want*8/10, want*12/10)
 	}
 	a.number = 100
 	between(t, a.backoff(), 800*time.Millisecond, 1200*time.Millisecond)
-	for n, want := range []time.Duration{10, 40, 160, 640, 1000, 1000} {
-		want *= time.Millisecond
+	for n, millis := range []int{10, 40, 160, 640, 1000, 1000} {
+		want := time.Duration(millis) * time.Millisecond
 		between(t, notDelivered(n+1), want*8/10, want*12/10)
 	}
 	between(t, notDelivered(1<<30), 800*time.Millisecond, 1200*time.Millisecond)

@@ -159,7 +159,7 @@ func (c *Conn) replied(slot *replySlot, r *request, msg *nats.Msg) (*nats.Msg, *
 	switch {
 	case msg != nil:
 		return msg, nil
-	case slot.failure == errExpired: //nolint:errorlint // is it that one?
+	case slot.failure == errExpired:
 		return nil, c.unanswered(r, nil)
 	default:
 		return nil, slot.failure

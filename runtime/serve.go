@@ -232,7 +232,7 @@ func (s *Server) respond(o *outcome) *Error {
 
 func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
 	if len(metadata) == 0 && !json {
-		return nil, nil //nolint:nilnil // no header is a header
+		return nil, nil
 	}
 	h := make(nats.Header, len(metadata)+1)
 	if err := metadata.encodeTo(h); err != nil {
