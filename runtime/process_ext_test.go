@@ -224,6 +224,7 @@ func TestRequestsThatWaitedForAPausedProcessAreRefused(t *testing.T) {
 	client := newClient(t, conn, aegis.MaxAttempts(1))
 	_, err := client.Do(t.Context(), doRequest(""))
 	require.NoError(t, err)
+	eventually(t, "the void probe is over", func() bool { return conn.NATS().Stats().InMsgs == 2 })
 
 	p.freeze(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
