@@ -20,6 +20,9 @@ const (
 	KindInstance = "inst"
 	KindCancel   = "cancel"
 	KindLive     = "live"
+	KindLead     = "lead"
+	KindWho      = "who"
+	KindLed      = "led"
 )
 
 // Headers of Aegis, and those of others that it reads and writes. NATS compares
@@ -28,6 +31,7 @@ const (
 	HeaderTimeout          = "Aegis-Timeout"
 	HeaderReason           = "Aegis-Reason"
 	HeaderAttempt          = "Aegis-Attempt"
+	HeaderTerm             = "Aegis-Term"
 	HeaderContentType      = "Content-Type"
 	HeaderServiceError     = "Nats-Service-Error"
 	HeaderServiceErrorCode = "Nats-Service-Error-Code"
@@ -45,6 +49,9 @@ const (
 	ReasonStopping   = "STOPPING"
 	ReasonStale      = "STALE"
 	ReasonTooLarge   = "TOO_LARGE"
+
+	ReasonNotActive      = "NOT_ACTIVE"
+	ReasonLeadershipLost = "LEADERSHIP_LOST"
 )
 
 // Limits.
@@ -75,6 +82,22 @@ func (s Subjects) Cancel(service string) string { return join(s.ns, KindCancel, 
 
 // Live is where one process hears itself, and is asked whether it lives.
 func (s Subjects) Live(process string) string { return join(s.ns, KindLive, process) }
+
+// Lead is where the calls of a method go that the leader of one term handles.
+func (s Subjects) Lead(service, method, group string, term uint64) string {
+	return join(s.ns, KindLead, service, method, group, strconv.FormatUint(term, 10))
+}
+
+// LeadAny is the same for plain NATS clients, whoever leads.
+func (s Subjects) LeadAny(service, method, group string) string {
+	return join(s.ns, KindLead, service, method, group, "any")
+}
+
+// Who is where candidates are asked who leads.
+func (s Subjects) Who(service, group string) string { return join(s.ns, KindWho, service, group) }
+
+// Led is where a new leader says that it serves.
+func (s Subjects) Led(service, group string) string { return join(s.ns, KindLed, service, group) }
 
 // Void is a subject of a kind to which nobody subscribes, ever.
 func (s Subjects) Void(kind, id string) string { return join(s.ns, kind, "_void", id) }

@@ -1,0 +1,131 @@
+package election
+
+import "time"
+
+// selfRing bounds the messages to oneself that are under way. An older one that
+// still comes back is ignored.
+const selfRing = 128
+
+// selfMessage is a message to oneself that is under way.
+type selfMessage struct {
+	number uint64
+	sent   time.Duration
+	epoch  *epoch
+	// peer and probe name the probe that this message was sent after (S5).
+	peer  *peer
+	probe uint64
+}
+
+// contact is what a process knows about its own connection. There is one for
+// all candidates of the process: a leader's window (L3) and a standby's
+// permission to stand (S1) both come from it.
+type contact struct {
+	process *Process
+	epoch   *epoch
+	number  uint64
+	under   [selfRing]selfMessage
+
+	interval    time.Duration // between messages to oneself, 0 for none
+	window      time.Duration // the shortest of the candidates'
+	next        time.Duration
+	silentSince time.Duration // for L6
+}
+
+func (k *contact) connected() bool { return k.epoch.id.Connected() }
+
+// within tells whether a message that was sent less than d ago came back on the
+// current identity (S1).
+func (k *contact) within(now Instant, d time.Duration) bool {
+	return now.Mono < k.epoch.lastSent()+d
+}
+
+// jumped tells whether the machine was suspended since the last contact (L8).
+func (k *contact) jumped(now Instant) bool {
+	return k.window > 0 && k.process.mutation != noWallClock && k.epoch.jumped(now, k.window/2)
+}
+
+// begin starts a new epoch: nothing that was sent before it counts any more.
+func (k *contact) begin(now Instant, id ConnID) {
+	if id != k.epoch.id {
+		k.silentSince = now.Mono
+	}
+	k.epoch = newEpoch(id, now)
+	k.next = now.Mono
+}
+
+// pace sets the interval and brings the next message forward where needed.
+func (k *contact) pace(now Instant, interval time.Duration) {
+	if interval == k.interval {
+		return
+	}
+	k.interval = interval
+	k.next = min(k.next, now.Mono+interval)
+}
+
+func (k *contact) due() time.Duration {
+	if k.interval == 0 || !k.connected() {
+		return forever
+	}
+	return min(k.next, k.silentSince+resubscribeAfter)
+}
+
+// tick sends what is due.
+func (k *contact) tick(now Instant) {
+	if now.Mono < k.due() {
+		return
+	}
+	if now.Mono >= k.silentSince+resubscribeAfter {
+		k.resubscribe(now)
+	}
+	if now.Mono >= k.next {
+		k.send(now, nil, 0)
+		k.next = now.Mono + k.interval
+	}
+}
+
+// resubscribe is for a subscription that the server refused or took back: the
+// client library does not always know (L6).
+func (k *contact) resubscribe(now Instant) {
+	k.silentSince = now.Mono
+	k.process.link.Resubscribe()
+	k.process.observe(now)
+}
+
+// send publishes a message to oneself, after a probe if there was one.
+func (k *contact) send(now Instant, after *peer, probe uint64) {
+	k.number++
+	k.under[k.number%selfRing] = selfMessage{
+		number: k.number, sent: now.Mono, epoch: k.epoch, peer: after, probe: probe,
+	}
+	k.process.link.SendSelf(k.number)
+}
+
+// lapsed tells whether a candidate may have to be told that contact is back.
+func (k *contact) lapsed(now Instant) bool { return !k.within(now, k.window) }
+
+// refresh sends a message to oneself ahead of its time.
+func (k *contact) refresh(now Instant) {
+	k.send(now, nil, 0)
+	k.next = now.Mono + k.interval
+}
+
+// echo counts a message that came back.
+func (k *contact) echo(now Instant, number uint64) {
+	m := &k.under[number%selfRing]
+	if m.number != number || number == 0 {
+		return
+	}
+	m.number = 0 // a second delivery says nothing
+	counts := m.epoch
+	if counts != k.epoch && k.process.mutation != contactOverReconnect {
+		return // L3: sent on another connection
+	}
+	if m.sent > counts.lastSent() {
+		counts.sent.Store(int64(m.sent)) // L3: the time before it was sent
+	}
+	counts.skew.Store(int64(now.skew()))
+	k.silentSince = now.Mono
+	if m.peer != nil && m.peer.refused < m.probe {
+		m.peer.alive(now) // S5: its "no responders" would have come before it
+	}
+}

@@ -1,0 +1,233 @@
+package election
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Term numbers the leaderships of a group and is its fencing token: each is
+// greater than all before. It counts microseconds since the Unix epoch where
+// nothing forces it higher, and stays below 2^53 so that JSON keeps it.
+type Term uint64
+
+const (
+	// RecordVersion is the version that [Record.Encode] writes and the only one
+	// that [DecodeRecord] accepts.
+	RecordVersion = 1
+
+	// MaxProbers is how many processes a leader names as its probers.
+	MaxProbers = 2
+
+	maxTerm       = Term(1)<<53 - 1
+	maxRecordSize = 4096
+	maxName       = 64
+)
+
+// Record is what the store keeps for a group: who leads, and since which term.
+type Record struct {
+	// Instance is the leader's name, for people. Nothing is decided by it: a
+	// process restarted under the same name is another candidate.
+	Instance string
+	// Process identifies the leader: new at each start of a process.
+	Process string
+	// Term is the leader's token.
+	Term Term
+	// ServerID names the NATS server that the leader was connected to when it
+	// wrote this. It is empty in a vacant record: nobody leads, and the lease of
+	// a leader whose record was removed is being waited out.
+	ServerID string
+	// Since is when the term began by the leader's wall clock, for people.
+	Since time.Time
+	// Lease and Window are the leader's, in whole milliseconds: the others wait
+	// at least as long (S8).
+	Lease, Window time.Duration
+	// Probers are the processes that probe at the full rate; "" for none.
+	Probers [MaxProbers]string
+	// Released says that this leader acts no more and anybody may follow.
+	Released bool
+}
+
+// recordJSON is the record as it is stored. Pointers tell what is missing from
+// what is zero.
+type recordJSON struct {
+	Version  int      `json:"v"`
+	Instance string   `json:"instance"`
+	Process  string   `json:"process"`
+	Term     Term     `json:"term"`
+	ServerID string   `json:"server_id"`
+	Since    string   `json:"since"`
+	LeaseMS  int64    `json:"lease_ms"`
+	WindowMS int64    `json:"window_ms"`
+	Probers  []string `json:"probers"`
+	Released *bool    `json:"released"`
+}
+
+// Encode returns the record as JSON.
+func (r Record) Encode() ([]byte, error) {
+	out := recordJSON{
+		Version:  RecordVersion,
+		Instance: r.Instance,
+		Process:  r.Process,
+		Term:     r.Term,
+		ServerID: r.ServerID,
+		Since:    r.Since.UTC().Format(time.RFC3339Nano),
+		LeaseMS:  r.Lease.Milliseconds(),
+		WindowMS: r.Window.Milliseconds(),
+		Probers:  []string{},
+		Released: &r.Released,
+	}
+	for _, prober := range r.Probers {
+		if prober != "" {
+			out.Probers = append(out.Probers, prober)
+		}
+	}
+	return json.Marshal(out)
+}
+
+// DecodeRecord reads a record. It is strict, as a record that is misread makes
+// two leaders: the error wraps [ErrForeignRecord] for what is no leader record,
+// [ErrFutureRecord] for a version that this package does not know, and
+// [ErrCorruptRecord] for the known version with values that it never has.
+func DecodeRecord(data []byte) (Record, error) {
+	fields, err := object(data)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := checkVersion(fields); err != nil {
+		return Record{}, err
+	}
+	for name := range fields {
+		if !slices.Contains(recordFields, name) {
+			return Record{}, corrupt("unknown field %q", name)
+		}
+	}
+	var in recordJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return Record{}, corrupt("%v", err)
+	}
+	record, err := in.record()
+	if err != nil {
+		return Record{}, err
+	}
+	return record, record.check()
+}
+
+// recordFields are the names of version 1. encoding/json alone would take them in
+// any case.
+var recordFields = []string{
+	"v", "instance", "process", "term", "server_id", "since", "lease_ms", "window_ms", "probers", "released",
+}
+
+// object reads the JSON object that the value must be.
+func object(data []byte) (map[string]json.RawMessage, error) {
+	if len(data) > maxRecordSize {
+		return nil, fmt.Errorf("%w: it has %d bytes, a record at most %d; remove the key or use another namespace",
+			ErrForeignRecord, len(data), maxRecordSize)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, foreign(err.Error())
+	}
+	return fields, nil
+}
+
+// checkVersion tells a foreign value from a record of another version, before
+// anything else of it is read.
+func checkVersion(fields map[string]json.RawMessage) error {
+	var version int
+	if err := json.Unmarshal(fields["v"], &version); err != nil || fields["process"] == nil {
+		return foreign(`it has no "v" and "process"`)
+	}
+	switch {
+	case version > RecordVersion:
+		return fmt.Errorf("%w: %d, and this program knows %d; update it", ErrFutureRecord, version, RecordVersion)
+	case version < RecordVersion:
+		return corrupt("version %d does not exist", version)
+	}
+	return nil
+}
+
+func (in recordJSON) record() (Record, error) {
+	since, err := time.Parse(time.RFC3339Nano, in.Since)
+	switch {
+	case err != nil:
+		return Record{}, corrupt("since: %v", err)
+	case in.Released == nil:
+		return Record{}, corrupt("released is missing")
+	case len(in.Probers) > MaxProbers:
+		return Record{}, corrupt("%d probers, at most %d", len(in.Probers), MaxProbers)
+	case in.LeaseMS < 0 || in.LeaseMS > MaxLease.Milliseconds():
+		return Record{}, corrupt("lease_ms is %d", in.LeaseMS)
+	case in.WindowMS < 0 || in.WindowMS > MaxLease.Milliseconds():
+		return Record{}, corrupt("window_ms is %d", in.WindowMS)
+	}
+	record := Record{
+		Instance: in.Instance,
+		Process:  in.Process,
+		Term:     in.Term,
+		ServerID: in.ServerID,
+		Since:    since,
+		Lease:    time.Duration(in.LeaseMS) * time.Millisecond,
+		Window:   time.Duration(in.WindowMS) * time.Millisecond,
+		Released: *in.Released,
+	}
+	for i, prober := range in.Probers {
+		if !validName(prober) {
+			return Record{}, corrupt("prober %q is no name", prober)
+		}
+		record.Probers[i] = prober
+	}
+	return record, nil
+}
+
+// check refuses what no candidate writes.
+func (r Record) check() error {
+	switch {
+	case !validName(r.Instance):
+		return corrupt("instance %q is no name", r.Instance)
+	case !validName(r.Process):
+		return corrupt("process %q is no name", r.Process)
+	case r.Term == 0 || r.Term > maxTerm:
+		return corrupt("term %d is out of range", r.Term)
+	case len(r.ServerID) > maxName:
+		return corrupt("server_id has %d bytes", len(r.ServerID))
+	case r.Lease < MinLease || r.Lease > MaxLease:
+		return corrupt("lease %v is out of range", r.Lease)
+	case r.Window < MinWindow || r.Window > r.Lease/4:
+		return corrupt("window %v is out of range", r.Window)
+	}
+	return nil
+}
+
+func (r Record) vacant() bool { return r.ServerID == "" && !r.Released }
+
+func (r Record) probers() (named int) {
+	for _, prober := range r.Probers {
+		if prober != "" {
+			named++
+		}
+	}
+	return named
+}
+
+// validName accepts what can be one token of a subject.
+func validName(name string) bool {
+	for _, c := range []byte(name) {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxName
+}
+
+func foreign(why string) error {
+	return fmt.Errorf("%w: %s; remove the key or use another namespace", ErrForeignRecord, why)
+}
+
+func corrupt(format string, args ...any) error {
+	why := fmt.Sprintf(format, args...)
+	return fmt.Errorf("%w: %s; find out who wrote it, then remove the key", ErrCorruptRecord, why)
+}
