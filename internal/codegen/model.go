@@ -31,6 +31,7 @@ type service struct {
 	file       protogen.GoIdent
 	comment    comment
 	deprecated bool
+	elected    bool // some method is single active
 	methods    []*method
 }
 
@@ -77,16 +78,18 @@ func newFile(f *protogen.File, packages *packages, found *mistakes) *file {
 	}
 	scope := packages.scope(f)
 	for _, s := range f.Services {
-		if _, err := spec.FromDescriptor(s.Desc); err != nil {
+		checked, err := spec.FromDescriptor(s.Desc)
+		if err != nil {
 			found.add(spec.Problems(err)...)
 		}
 		found.add(unsupported(s.Desc)...)
-		model.services = append(model.services, newService(s, f, scope, found))
+		elected := err == nil && checked.Election != nil
+		model.services = append(model.services, newService(s, f, elected, scope, found))
 	}
 	return model
 }
 
-func newService(s *protogen.Service, f *protogen.File, scope *scope, found *mistakes) *service {
+func newService(s *protogen.Service, f *protogen.File, elected bool, scope *scope, found *mistakes) *service {
 	opts, _ := s.Desc.Options().(*descriptorpb.ServiceOptions)
 	model := &service{
 		names:      newServiceNames(s),
@@ -95,9 +98,10 @@ func newService(s *protogen.Service, f *protogen.File, scope *scope, found *mist
 		file:       f.GoDescriptorIdent,
 		comment:    newComment(s.Comments.Leading),
 		deprecated: opts.GetDeprecated(),
+		elected:    elected,
 	}
 	scope.declare(s, model.names, found)
-	methods := newMethodScope(s, model.names)
+	methods := newMethodScope(s, model.names, elected)
 	for _, m := range s.Methods {
 		opts, _ := m.Desc.Options().(*descriptorpb.MethodOptions)
 		model.methods = append(model.methods, &method{

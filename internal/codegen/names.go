@@ -67,13 +67,15 @@ func (sc *scope) declare(s *protogen.Service, names serviceNames, found *mistake
 // methodScope is the method set and the fields of one client and server.
 type methodScope struct {
 	names   serviceNames
+	elected bool
 	methods map[string]protoreflect.MethodDescriptor
 	fields  map[string]bool
 }
 
-func newMethodScope(s *protogen.Service, names serviceNames) *methodScope {
+func newMethodScope(s *protogen.Service, names serviceNames, elected bool) *methodScope {
 	return &methodScope{
 		names:   names,
+		elected: elected,
 		methods: make(map[string]protoreflect.MethodDescriptor, len(s.Methods)),
 		fields:  make(map[string]bool, len(s.Methods)),
 	}
@@ -87,6 +89,8 @@ func (sc *methodScope) declare(m *protogen.Method, found *mistakes) methodNames 
 			other.Name(), m.Desc.Name(), m.GoName))
 	} else if m.GoName == sc.names.Unimplemented {
 		found.add(spec.At(m.Desc).Problem("an implementation embeds the type %s and cannot have a method of that name; rename the method", m.GoName))
+	} else if sc.elected && m.GoName == onLeading {
+		found.add(spec.At(m.Desc).Problem("the server of a service with single active methods has a method %s of its own; rename this one", onLeading))
 	}
 	sc.methods[m.GoName] = m.Desc
 	field := lowerFirst(m.GoName)
@@ -96,6 +100,9 @@ func (sc *methodScope) declare(m *protogen.Method, found *mistakes) methodNames 
 	sc.fields[field] = true
 	return methodNames{Method: m.GoName, field: field}
 }
+
+// onLeading is the method that the servers of elected services have besides.
+const onLeading = "OnLeading"
 
 // lowerFirst makes an exported identifier unexported.
 func lowerFirst(name string) string {

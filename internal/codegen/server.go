@@ -21,6 +21,9 @@ func emitServerInterface(g *jen.Group, s *service) {
 			m.doc(m.names.Method + " handles " + m.fullName + ".").write(g)
 			g.Add(unaryServerSignature(m))
 		}
+		if s.elected {
+			emitOnLeading(g)
+		}
 	})
 	g.Line()
 }
@@ -31,6 +34,9 @@ func emitRegistration(g *jen.Group, s *service) {
 	var handlers []jen.Code
 	for _, m := range s.methods {
 		handlers = append(handlers, unaryHandler(s, m))
+	}
+	if s.elected {
+		handlers = append(handlers, leadingHandler(s))
 	}
 	g.Func().Id(s.names.Register).Params(
 		jen.Id("srv").Op("*").Add(aegis("Server")), jen.Id("impl").Id(s.names.Server), optionsParam("ServiceOption"),

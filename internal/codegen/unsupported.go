@@ -11,12 +11,9 @@ import (
 // option that is read and does nothing would be worse than an error.
 var notYet = map[string]bool{
 	"(aegis.v1.service).load_balanced.sticky_field": true,
-	"(aegis.v1.service).single_active":              true,
-	"(aegis.v1.service).election":                   true,
 	"(aegis.v1.service).event_storage":              true,
 	"(aegis.v1.service).command_storage":            true,
 	"(aegis.v1.method).load_balanced.sticky_field":  true,
-	"(aegis.v1.method).single_active":               true,
 	"(aegis.v1.method).broadcast":                   true,
 	"(aegis.v1.method).event":                       true,
 	"(aegis.v1.method).command":                     true,
