@@ -27,6 +27,7 @@ type Call struct {
 	spec     Spec
 	instance string
 	attempt  int
+	term     Term
 	request  Header
 	response Header
 	// incoming makes the request header when somebody asks for it.
@@ -41,6 +42,11 @@ func (c *Call) Instance() string { return c.instance }
 
 // Attempt returns, on a server, which attempt of its client this is, from 1 on.
 func (c *Call) Attempt() int { return c.attempt }
+
+// Term returns the term in which a single active method was handled: on the
+// server as TermFromContext does, on the client, when the call has returned,
+// without Since. It is zero for other methods and where no leader answered.
+func (c *Call) Term() Term { return c.term }
 
 // RequestHeader returns the metadata of the request: on the client to be set
 // before the call, on the server to be read.

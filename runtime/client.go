@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,6 +23,7 @@ type Client struct {
 	service *spec.Service
 	cfg     clientConfig
 	budget  *retryBudget
+	leaders map[string]*leaderView // by group
 }
 
 type clientConfig struct {
@@ -54,7 +56,24 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	}
 	c.budget = newRetryBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
 	conn.void.use(wire.KindCall)
-	return c, nil
+	return c, c.followLeaders()
+}
+
+// followLeaders begins to know who leads the groups of the service.
+func (c *Client) followLeaders() error {
+	c.leaders = make(map[string]*leaderView)
+	for _, m := range c.service.Methods {
+		if m.Pattern != spec.SingleActive || c.leaders[m.Group] != nil {
+			continue
+		}
+		view, err := c.conn.leader(c.service.Name, m.Group)
+		if err != nil {
+			return fmt.Errorf("aegis: subscribe to who leads %s, group %s: %w", c.service.Name, m.Group, err)
+		}
+		c.leaders[m.Group] = view
+		c.conn.void.use(wire.KindLead)
+	}
+	return nil
 }
 
 // serviceSpec reads the options of a service descriptor of generated code.
@@ -68,8 +87,9 @@ func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) 
 		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
 	}
 	for _, m := range desc.Methods {
-		if m.Pattern != spec.LoadBalanced || m.Streaming() || m.MaxMessageBytes > 0 {
-			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has only unary load balanced methods, without max_message_bytes", desc.Name, m.Name)
+		if m.Pattern != spec.LoadBalanced && m.Pattern != spec.SingleActive || m.Streaming() || m.MaxMessageBytes > 0 {
+			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has only unary methods, load balanced or single active, "+
+				"without max_message_bytes", desc.Name, m.Name)
 		}
 	}
 	return desc, nil
@@ -90,6 +110,15 @@ type clientMethod struct {
 	subject string
 	cancel  string
 	millis  int64 // the method's own timeout
+
+	leader *leaderView                  // nil unless the method is single active
+	led    *atomic.Pointer[termSubject] // where the leader of the last term known is called
+}
+
+// termSubject is the subject of a term.
+type termSubject struct {
+	term    uint64
+	subject string
 }
 
 // NewUnaryMethod is called by generated code.
@@ -110,6 +139,9 @@ func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 			m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
 			m.cancel = c.conn.subjects.Cancel(c.service.Name)
 			m.millis = wire.TimeoutMillis(method.Timeout)
+			if method.Pattern == spec.SingleActive {
+				m.leader, m.led = c.leaders[method.Group], new(atomic.Pointer[termSubject])
+			}
 		}
 	}
 	return m
@@ -259,9 +291,11 @@ type attempt struct {
 	headers nats.Header // the user's metadata, nil if there is none
 
 	deadline time.Time
-	timed    bool // the deadline is not the context's own
-	number   int  // from 1 on
-	waited   bool // for the connection, before it was sent
+	timed    bool   // the deadline is not the context's own
+	number   int    // from 1 on
+	waited   bool   // for the connection or a leader, before it was sent
+	term     uint64 // of the leader that is called
+	news     uint64 // of who leads, when this attempt began
 }
 
 func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
@@ -278,7 +312,7 @@ func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time
 	}
 	if call != nil {
 		call.spec = m.spec
-		call.response = nil
+		call.response, call.term = nil, Term{}
 		if len(call.request) > 0 {
 			a.headers = make(nats.Header, len(call.request)+2)
 			if err := call.request.encodeTo(a.headers); err != nil {
@@ -291,6 +325,11 @@ func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time
 
 // try sends the request once and waits for its reply.
 func (a *attempt) try(res proto.Message) *Error {
+	if a.leader != nil && a.cfg.instance == "" {
+		if err := a.findLeader(); err != nil {
+			return err
+		}
+	}
 	r := request{
 		subject: a.subject, message: a.message(), payload: a.slot.payload,
 		deadline: a.deadline, timed: a.timed, cancel: a.cancel,
@@ -305,6 +344,30 @@ func (a *attempt) try(res proto.Message) *Error {
 		return err
 	}
 	return a.decode(msg, res)
+}
+
+// findLeader sets the subject to that of the leader's term, once that is known.
+func (a *attempt) findLeader() *Error {
+	a.news = a.leader.news.Load() // before the term: what comes later wakes this attempt
+	a.term = a.leader.term.Load()
+	if a.term == 0 {
+		a.waited = true
+		a.leader.await(a.ctx, 0, a.deadline)
+		a.news = a.leader.news.Load()
+		if a.term = a.leader.term.Load(); a.term == 0 {
+			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
+				return asError(err)
+			}
+			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.spec.Service, a.leader.group)
+		}
+	}
+	led := a.led.Load()
+	if led == nil || led.term != a.term {
+		led = &termSubject{a.term, a.client.conn.subjects.Lead(a.spec.Service, a.spec.Method, a.leader.group, a.term)}
+		a.led.Store(led)
+	}
+	a.subject = &led.subject
+	return nil
 }
 
 // message returns the request with the headers that this attempt needs, or nil
@@ -339,12 +402,18 @@ func (a *attempt) message() *nats.Msg {
 
 // decode reads a reply into res and the call's response header.
 func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
+	if a.call != nil && a.term != 0 {
+		a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: a.term}
+	}
 	if msg.Header != nil {
 		if isNoRespondersMsg(msg) {
 			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.spec.Service, *a.subject)
 		}
 		if a.call != nil {
 			a.call.response, _ = decodeHeader(msg.Header) // what is no metadata is left out
+			if t, err := strconv.ParseUint(msg.Header.Get(wire.HeaderTerm), 10, 64); err == nil && a.leader != nil {
+				a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: t}
+			}
 		}
 		if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
 			return decodeError(msg)

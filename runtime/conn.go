@@ -27,12 +27,15 @@ var ErrConnClosed = errors.New("aegis: the connection is closed")
 type Conn struct {
 	nc       *nats.Conn
 	owned    bool
+	ns       string
 	subjects wire.Subjects
 	logger   *slog.Logger
 	mux      *replyMux
 	link     link
 	void     voidProbe
+	leaders  leaders
 
+	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
 	ctx       context.Context //nolint:containedctx // the connection's life: ends with Close, or when NATS's own connection is closed
 	cancel    context.CancelFunc
@@ -127,6 +130,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	}
 	c := &Conn{
 		nc:       nc,
+		ns:       cfg.namespace,
 		subjects: wire.NewSubjects(cfg.namespace),
 		logger:   cfg.logger,
 		mux:      mux,
@@ -134,7 +138,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.link.init(nc)
 	c.void.init(c)
-	c.watchers.Go(func() { c.link.watch(c.ctx, nc); c.cancel(); c.failWaiting() })
+	c.watchers.Go(func() { c.link.watch(c.ctx, nc, c.leaders.reconnected); c.cancel(); c.failWaiting() })
 	c.watchers.Go(func() { c.void.run(c.ctx) })
 	return c, nil
 }
@@ -150,7 +154,9 @@ func (c *Conn) NATS() *nats.Conn { return c.nc }
 func (c *Conn) Close(ctx context.Context) error {
 	var err error
 	c.closeOnce.Do(func() {
+		c.mu.Lock()
 		c.cancel()
+		c.mu.Unlock()
 		c.watchers.Wait()
 		c.mux.close()
 		if c.owned {
@@ -161,6 +167,18 @@ func (c *Conn) Close(ctx context.Context) error {
 		}
 	})
 	return err
+}
+
+// start runs f in a goroutine that Close waits for; f must return when the
+// connection's context ends. It reports whether the connection is still open.
+func (c *Conn) start(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return false
+	}
+	c.watchers.Go(f)
+	return true
 }
 
 func (c *Conn) closed() bool {

@@ -29,11 +29,23 @@ const (
 	ReasonStale = wire.ReasonStale
 	// ReasonTooLarge: a message exceeds the max_payload of the NATS server.
 	ReasonTooLarge = wire.ReasonTooLarge
+	// ReasonNotActive: the instance does not lead the group of the method, or
+	// nobody does. Nothing ran.
+	ReasonNotActive = wire.ReasonNotActive
+	// ReasonLeadershipLost: the leader's term ended before it could reply.
+	// Whether the handler ran is unknown.
+	ReasonLeadershipLost = wire.ReasonLeadershipLost
 )
 
 // ErrNoResponders matches, with errors.Is, the error of a call for which nobody
 // listened. Its code is CodeUnavailable, and no handler has run.
 var ErrNoResponders = &Error{code: CodeUnavailable, reason: ReasonNoResponders, message: "no server listens"}
+
+// ErrNotActive matches, with errors.Is, the error of a call to a single active
+// method that no leader took until the call's deadline, and of a directed call
+// to an instance that does not lead. Its code is CodeUnavailable, and no handler
+// has run.
+var ErrNotActive = &Error{code: CodeUnavailable, reason: ReasonNotActive, message: "the instance is not the leader"}
 
 // Error is the error of a call: a code, a message for people, details for
 // programs. Every error that a client returns is an *Error or wraps one, so
@@ -112,7 +124,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Is reports whether target is the sentinel of e's reason.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t == ErrNoResponders && e.reason == t.reason
+	return ok && (t == ErrNoResponders || t == ErrNotActive) && e.reason == t.reason
 }
 
 // CodeOf returns the code of the first *Error in err's chain. For other errors

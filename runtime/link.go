@@ -30,11 +30,13 @@ func (l *link) init(nc *nats.Conn) {
 
 // watch follows the connection until it is closed or ctx ends. nats.go drops
 // events beyond its buffer, so each event only says: look again.
-func (l *link) watch(ctx context.Context, nc *nats.Conn) {
+func (l *link) watch(ctx context.Context, nc *nats.Conn, cameUp func()) {
 	defer nc.RemoveStatusListener(l.events)
-	defer l.set(false, true)
+	defer func() { l.set(false, true) }()
 	for {
-		l.update(nc)
+		if l.update(nc) {
+			cameUp()
+		}
 		if nc.IsClosed() {
 			return
 		}
@@ -46,9 +48,9 @@ func (l *link) watch(ctx context.Context, nc *nats.Conn) {
 	}
 }
 
-func (l *link) update(nc *nats.Conn) { l.set(nc.IsConnected(), false) }
+func (l *link) update(nc *nats.Conn) (cameUp bool) { return l.set(nc.IsConnected(), false) }
 
-func (l *link) set(up, closed bool) {
+func (l *link) set(up, closed bool) (cameUp bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.up.Swap(up)
@@ -57,6 +59,7 @@ func (l *link) set(up, closed bool) {
 		close(l.changed)
 		l.changed = make(chan struct{})
 	}
+	return up && !was
 }
 
 // wait returns true as soon as the connection is up, and false at the deadline

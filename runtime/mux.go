@@ -25,6 +25,17 @@ type replyMux struct {
 
 	mu   sync.Mutex
 	free []*replySlot // the last one used first: its memory is still in the cache
+
+	collectors sync.Map // of func(*nats.Msg), by token: requests with many replies
+	collected  atomic.Uint64
+}
+
+// collect returns a reply subject whose replies all go to f, until stop is
+// called. f is called by one goroutine at a time and must not wait.
+func (m *replyMux) collect(f func(*nats.Msg)) (reply string, stop func()) {
+	token := "all" + strconv.FormatUint(m.collected.Add(1), 36)
+	m.collectors.Store(token, f)
+	return m.prefix + token, func() { m.collectors.Delete(token) }
 }
 
 // replySlot is the place of one call at a time.
@@ -87,9 +98,14 @@ func (m *replyMux) close() {
 
 // deliver is called by the one goroutine of the subscription.
 func (m *replyMux) deliver(msg *nats.Msg) {
-	id, generation, ok := wire.ParseReplyToken(msg.Subject[len(m.prefix):])
+	token := msg.Subject[len(m.prefix):]
+	id, generation, ok := wire.ParseReplyToken(token)
 	if !ok {
-		m.answerAlive(msg)
+		if f, ok := m.collectors.Load(token); ok {
+			f.(func(*nats.Msg))(msg) //nolint:forcetypeassert // nothing else is stored
+		} else {
+			m.answerAlive(msg)
+		}
 		return
 	}
 	slots := *m.slots.Load()

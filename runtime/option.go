@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/election"
 )
 
 // ErrInvalidOption is wrapped by what a constructor returns for an option whose
@@ -176,6 +177,31 @@ func WithMaxConcurrency(n int) ServiceOption {
 			return invalidOption("max concurrency %d: use 1 to %d", n, maxMaxConcurrency)
 		}
 		c.maxConcurrency = n
+		return nil
+	})
+}
+
+// WithElection sets how fast a lost leader of the service is replaced: what is
+// not zero wins over the proto's election option. The presets are
+// election.Aggressive.Config() and its like. The error of an invalid
+// combination wraps ErrInvalidOption and election.ErrInvalidConfig.
+func WithElection(cfg election.Config) ServiceOption {
+	return serviceOption(func(c *serviceConfig) error {
+		c.election = cfg
+		return nil
+	})
+}
+
+// WithLeaderBucket says how the KV bucket of the leader records is made where it
+// does not exist: on how many NATS servers (1, 3 or 5). With create false it is
+// not made, and the server stands for election once it is there; for accounts
+// that may not create streams. Default: 1, and it is made.
+func WithLeaderBucket(replicas int, create bool) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if replicas != 1 && replicas != 3 && replicas != 5 {
+			return invalidOption("leader bucket on %d servers: use 1, 3 or 5", replicas)
+		}
+		c.bucketReplicas, c.bucketNoCreate = replicas, !create
 		return nil
 	})
 }

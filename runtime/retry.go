@@ -22,6 +22,11 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	}
 	again := a.number < most
 	switch {
+	case a.leader != nil && a.cfg.instance == "" && (err.reason == ReasonNoResponders || err.reason == ReasonNotActive):
+		a.leader.doubt()
+		return min(notDelivered(a.number), askLeaderInterval), a.term != 0
+	case err.reason == ReasonLeadershipLost:
+		return jitter(notDeliveredPause), a.method.Idempotent && again && a.client.budget.withdraw(time.Now())
 	case err.reason == ReasonNoResponders:
 		return notDelivered(a.number), again || a.cfg.waitForReady
 	case err.wire && (err.reason == ReasonStopping || err.reason == ReasonStale):
@@ -57,8 +62,12 @@ func jitter(d time.Duration) time.Duration {
 	return d - d/5 + rand.N(2*d/5+1)
 }
 
-// sleep pauses; false means that there is no time left for another try.
+// sleep pauses; false means that there is no time left for another try. A new
+// leader ends the pause.
 func (a *attempt) sleep(d time.Duration) bool {
+	if a.term != 0 {
+		return a.sleepUntilLed(d)
+	}
 	if time.Until(a.deadline) <= d {
 		return false
 	}
@@ -70,4 +79,13 @@ func (a *attempt) sleep(d time.Duration) bool {
 	case <-a.ctx.Done():
 		return false
 	}
+}
+
+func (a *attempt) sleepUntilLed(d time.Duration) bool {
+	until := time.Now().Add(d)
+	if until.After(a.deadline) {
+		until = a.deadline
+	}
+	a.leader.await(a.ctx, a.news, until)
+	return a.ctx.Err() == nil && time.Now().Before(a.deadline)
 }

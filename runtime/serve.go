@@ -18,7 +18,7 @@ import (
 // serve takes one message off the queue, from its arrival to its reply.
 func (s *Server) serve(w *worker, msg *nats.Msg) {
 	now := time.Now()
-	m, ok := s.routes[msg.Subject]
+	r, ok := s.routes.find(msg.Subject)
 	switch {
 	case ok:
 	case msg.Subject == s.liveSubject:
@@ -32,13 +32,14 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 		s.dropped(msg)
 		return
 	}
-	if running := m.service.running.Add(1); running > m.service.max {
-		m.service.running.Add(-1)
-		s.refuseOverload(msg, m.service)
+	service := r.method.service
+	if running := service.running.Add(1); running > service.max {
+		service.running.Add(-1)
+		s.refuseOverload(msg, service)
 		return
 	}
-	if err := s.handle(w, m, msg, now); err != nil {
-		m.service.running.Add(-1)
+	if err := s.handle(w, &r, msg, now); err != nil {
+		service.running.Add(-1)
 		s.refuse(msg, err)
 	}
 }
@@ -46,10 +47,16 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 // handle runs the handler of a request, or says why the request cannot be run.
 // A call that has run counts no longer when its reply is sent, so that as many
 // callers as may run at once are never refused.
-func (s *Server) handle(w *worker, m *serverMethod, msg *nats.Msg, now time.Time) *Error {
+func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Error {
 	if s.expired.Load() {
 		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
 	}
+	if to.lead != nil {
+		if to.term = to.activeTerm(s.clock.At(now)); to.term == nil {
+			return notActive(s.cfg.instance, to.lead)
+		}
+	}
+	m := to.method
 	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
 	if err := r.readHeader(); err != nil {
 		return err
@@ -68,13 +75,16 @@ func (s *Server) handle(w *worker, m *serverMethod, msg *nats.Msg, now time.Time
 		deadline: now.Add(r.timeout),
 		reply:    msg.Reply,
 	}
+	if to.term != nil {
+		c.base, c.call.term = to.term.base, to.term.info
+	}
 	w.current.Store(c)
 	if s.cancels.take(msg.Reply) { // nobody waits for an answer
 		w.current.Store(nil)
 		m.service.running.Add(-1)
 		return nil
 	}
-	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json}
+	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json, term: to.term, named: to.named}
 	defer o.finish()
 	res, err := m.handle(c, req)
 	if err != nil {
@@ -157,6 +167,8 @@ type outcome struct {
 	context  *handlerContext
 	msg      *nats.Msg
 	json     bool
+	term     *term // nil unless the method is single active
+	named    bool  // the reply names the term, as the subject does not
 	res      proto.Message
 	err      *Error
 	returned bool
@@ -168,6 +180,9 @@ func (o *outcome) finish() {
 	}
 	o.worker.current.Store(nil)
 	o.context.end()
+	if o.term != nil && !o.term.mayReply(o.server.clock) {
+		o.err = leadershipLost(o.context.call.spec.Service, o.term.info.Group)
+	}
 	o.method.service.running.Add(-1)
 	if o.err == nil {
 		o.err = o.server.respond(o)
@@ -217,7 +232,7 @@ func (s *Server) respond(o *outcome) *Error {
 		s.logger.Error("aegis: a response cannot be marshalled", "method", o.context.call.spec.name(), "err", err)
 		return Errorf(CodeInternal, "the response of %s cannot be marshalled", o.context.call.spec.name())
 	}
-	header, failure := responseHeader(o.context.call.response, o.json)
+	header, failure := o.header()
 	if failure != nil {
 		s.logger.Error("aegis: response metadata", "method", o.context.call.spec.name(), "err", failure)
 		o.context.call.response = nil
@@ -228,6 +243,17 @@ func (s *Server) respond(o *outcome) *Error {
 		o.worker.payload = nil
 	}
 	return failure
+}
+
+func (o *outcome) header() (nats.Header, *Error) {
+	h, err := responseHeader(o.context.call.response, o.json)
+	if err == nil && o.named {
+		if h == nil {
+			h = make(nats.Header, 1)
+		}
+		h[wire.HeaderTerm] = []string{strconv.FormatUint(o.term.info.Token, 10)}
+	}
+	return h, err
 }
 
 func responseHeader(metadata Header, json bool) (nats.Header, *Error) {

@@ -14,7 +14,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/leader"
 )
 
 // Server is one running instance of one or several services. Register the
@@ -30,14 +33,18 @@ type Server struct {
 	state    atomic.Int32
 
 	// Set when Run starts, and not changed after that.
-	routes      map[string]*serverMethod // by subject
+	clock       election.Clock
+	routes      routes
 	liveSubject string
 	pool        *pool
 	subs        []*nats.Subscription // those that deliver to the pool
 	cancelSubs  []*nats.Subscription
 	base        context.Context //nolint:containedctx // what handlers' contexts derive from
 	cancelBase  context.CancelFunc
+	elector     *leader.Elector // nil without single active methods
+	leaderships []*leadership
 
+	changes leadershipChanges
 	cancels cancels
 	pause   pauseDetector
 	probing atomic.Bool // callers are being asked whether they are still there
@@ -51,6 +58,9 @@ type serverConfig struct {
 	logger       *slog.Logger
 	interceptors []Interceptor
 	hooks        []func(State)
+
+	bucketReplicas int
+	bucketNoCreate bool
 }
 
 // NewServer makes a server on a connection. It refuses a NATS connection with
@@ -62,7 +72,10 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	if conn.nc.Opts.NoEcho {
 		return nil, errors.New("aegis: the NATS connection has the NoEcho option, and a server has to hear its own messages; connect without nats.NoEcho()")
 	}
-	s := &Server{conn: conn, process: rand.Text(), cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger}}
+	s := &Server{
+		conn: conn, process: rand.Text(), clock: election.NewClock(),
+		cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1},
+	}
 	for _, o := range opts {
 		if err := o.applyServer(&s.cfg); err != nil {
 			return nil, err
@@ -157,6 +170,7 @@ func (s *Server) Run(ctx context.Context) error {
 	close(stop)
 	chores.Wait()
 	s.asking.Wait()
+	s.changes.close()
 	s.setState(StateStopped)
 	return err
 }
@@ -179,15 +193,10 @@ func (s *Server) begin() error {
 func (s *Server) prepare() {
 	s.base, s.cancelBase = context.WithCancel(context.Background())
 	s.liveSubject = s.conn.subjects.Live(s.process)
-	s.routes = make(map[string]*serverMethod)
 	handlers := 0
 	for _, service := range s.services {
 		handlers += int(service.max)
 		s.prepareOverload(service)
-		for _, m := range service.methods {
-			s.routes[s.conn.subjects.Call(service.spec.Name, m.spec.Method)] = m
-			s.routes[s.conn.subjects.Instance(s.cfg.instance, service.spec.Name, m.spec.Method)] = m
-		}
 	}
 	s.pause.init(time.Now())
 	s.pool = newPool(handlers, s.serve)
@@ -196,6 +205,10 @@ func (s *Server) prepare() {
 // start subscribes to everything, and waits until NATS has said yes.
 func (s *Server) start(ctx context.Context) error {
 	before := s.conn.nc.LastError()
+	if err := s.elect(); err != nil {
+		return fmt.Errorf("aegis: election: %w", err)
+	}
+	s.addStaticRoutes()
 	if err := s.subscribe(); err != nil {
 		return fmt.Errorf("aegis: subscribe: %w", err)
 	}
@@ -204,6 +217,11 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	if after := s.conn.nc.LastError(); after != before && deniedSubscribe(after) { //nolint:errorlint // is it another one?
 		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
+	}
+	if s.elector != nil {
+		if err := s.elector.Start(); err != nil {
+			return fmt.Errorf("aegis: election: %w", err)
+		}
 	}
 	return nil
 }
@@ -223,6 +241,9 @@ func (s *Server) subscribe() error {
 			return err
 		}
 		for _, m := range service.methods {
+			if m.method.Pattern != spec.LoadBalanced {
+				continue
+			}
 			if err := s.deliver(s.conn.subjects.Call(name, m.spec.Method), wire.Queue); err != nil {
 				return err
 			}
@@ -285,6 +306,9 @@ func (s *Server) drain() error {
 	defer s.cancelBase()
 	grace, cancel := context.WithTimeout(context.Background(), s.cfg.grace)
 	defer cancel()
+	for _, l := range s.leaderships {
+		s.subs = append(s.subs, l.resign()...)
+	}
 	s.unsubscribe(grace)
 	done := s.pool.close()
 	var err error
@@ -293,6 +317,7 @@ func (s *Server) drain() error {
 	case <-grace.Done():
 		err = s.expire(done)
 	}
+	s.release()
 	for _, sub := range s.cancelSubs {
 		_ = sub.Unsubscribe() // fails only if it is gone already
 	}
@@ -335,6 +360,22 @@ func (s *Server) unsubscribe(grace context.Context) {
 			_ = sub.Unsubscribe() // what matters is that nats.go lets go of the queue, which it does first
 		}
 	}
+}
+
+// releaseTime bounds how long a stopping server tries to release its
+// leaderships when its grace period leaves it less.
+const releaseTime = time.Second
+
+func (s *Server) release() {
+	if s.elector == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	for _, l := range s.leaderships {
+		l.release(ctx)
+	}
+	s.elector.Stop()
 }
 
 // abandonTime is how long handlers get to return once their contexts have ended.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/election"
 )
 
 // Handler is one method of an implementation S of a service. Generated code
@@ -22,6 +23,12 @@ type Handler[S any] struct {
 	// response reports whether what interceptors returned is a response.
 	response func(proto.Message) bool
 	bind     func(impl S) UnaryFunc
+	leading  func(S, context.Context, Term) error // alone, for OnLeading
+}
+
+// LeadingHandler is called by generated code.
+func LeadingHandler[S any](onLeading func(S, context.Context, Term) error) Handler[S] {
+	return Handler[S]{leading: onLeading}
 }
 
 // UnaryHandler is called by generated code.
@@ -69,6 +76,10 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 		return err
 	}
 	for _, h := range handlers {
+		if h.leading != nil {
+			s.onLeading = func(ctx context.Context, t Term) error { return h.leading(impl, ctx, t) }
+			continue
+		}
 		m := s.find(string(h.name))
 		if m == nil {
 			return fmt.Errorf("aegis: %s.%s is not in the descriptor: the generated files of messages and services are of different versions; run buf generate",
@@ -89,6 +100,7 @@ func Unimplemented(method protoreflect.FullName) error {
 type serviceConfig struct {
 	maxConcurrency int
 	interceptors   []Interceptor
+	election       election.Config // what is zero is as the proto says
 }
 
 // service is a registered service.
@@ -98,6 +110,8 @@ type service struct {
 	methods      []*serverMethod
 	max          int64
 	running      atomic.Int64 // handlers
+	election     election.Config
+	onLeading    func(context.Context, Term) error // nil without single active methods
 
 	// The refusal of what exceeds max, made when the server starts.
 	overload       *Error
@@ -127,10 +141,44 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		}
 	}
 	s := &service{spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency)}
+	if desc.Election != nil {
+		s.election = electionConfig(desc.Election, cfg.election)
+		if err := s.election.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: service %s: %w", ErrInvalidOption, desc.Name, err)
+		}
+	} else if cfg.election != (election.Config{}) {
+		return nil, invalidOption("WithElection: %s has no single active method", desc.Name)
+	}
 	for _, m := range desc.Methods {
 		s.methods = append(s.methods, &serverMethod{service: s, method: m, spec: publicSpec(desc, m)})
 	}
 	return s, nil
+}
+
+// electionConfig is what the proto says, with what the program says instead.
+func electionConfig(proto *spec.Election, program election.Config) election.Config {
+	c := program
+	if c.Lease == 0 {
+		c.Lease = proto.Lease
+	}
+	if c.Window == 0 {
+		c.Window = proto.ActWindow
+	}
+	if c.Probe == 0 {
+		c.Probe = proto.ProbeInterval
+	}
+	return c
+}
+
+// groups are the single active groups of the service, each with its methods.
+func (s *service) groups() map[string][]*serverMethod {
+	groups := make(map[string][]*serverMethod)
+	for _, m := range s.methods {
+		if m.method.Pattern == spec.SingleActive {
+			groups[m.method.Group] = append(groups[m.method.Group], m)
+		}
+	}
+	return groups
 }
 
 func (s *service) find(method string) *serverMethod {
@@ -149,6 +197,9 @@ func (s *service) complete() error {
 		if m.handle == nil {
 			missing = append(missing, m.spec.Method)
 		}
+	}
+	if s.spec.Election != nil && s.onLeading == nil {
+		missing = append(missing, "OnLeading")
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("aegis: %s has no handler for %s: the generated files of messages and services are of different versions; run buf generate",

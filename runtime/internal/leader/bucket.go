@@ -1,0 +1,210 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/election"
+)
+
+// bucket is the KV bucket of the leader records: ns-leaders. It is made as a
+// stream, because a KV bucket always has direct get on, which may answer from a
+// replica that is behind.
+type bucket struct {
+	js       jetstream.JetStream
+	name     string // "ns-leaders"
+	replicas int
+	create   bool
+
+	mu      sync.Mutex
+	stream  jetstream.Stream // nil until it was found
+	created int64            // when that stream was made, in ns
+}
+
+func (b *bucket) streamName() string { return "KV_" + b.name }
+
+func (b *bucket) subjectPrefix() string { return "$KV." + b.name + "." }
+
+// key is where the record of a group lies in the bucket that was created then.
+// With the creation in the key, a write that was meant for a deleted bucket
+// finds no revision to go over in the one that was made in its place.
+func (b *bucket) key(service, group string, created int64) string {
+	return b.subjectPrefix() + service + "." + group + "." + strconv.FormatInt(created, 10)
+}
+
+// split reads service.group and the creation time out of a key's subject.
+func (b *bucket) split(subject string) (id string, created int64, ok bool) {
+	rest, ok := strings.CutPrefix(subject, b.subjectPrefix())
+	i := strings.LastIndexByte(rest, '.')
+	if !ok || i < 0 {
+		return "", 0, false
+	}
+	created, err := strconv.ParseInt(rest[i+1:], 10, 64)
+	return rest[:i], created, err == nil
+}
+
+func (b *bucket) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              b.streamName(),
+		Description:       "Aegis: who leads",
+		Subjects:          []string{b.subjectPrefix() + ">"},
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		Replicas:          b.replicas,
+		DenyDelete:        true,
+		AllowRollup:       true,
+		AllowDirect:       false,
+	}
+}
+
+// open finds the stream, or makes it, and returns when it was made.
+func (b *bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
+	b.mu.Lock()
+	stream, created := b.stream, b.created
+	b.mu.Unlock()
+	if stream != nil {
+		return stream, created, nil
+	}
+	stream, err := b.js.Stream(ctx, b.streamName())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = b.make(ctx)
+	}
+	if err != nil {
+		return nil, 0, explain(err)
+	}
+	info := stream.CachedInfo()
+	if err := b.check(info.Config); err != nil {
+		return nil, 0, err
+	}
+	created = info.Created.UnixNano()
+	b.mu.Lock()
+	b.stream, b.created = stream, created
+	b.mu.Unlock()
+	return stream, created, nil
+}
+
+func (b *bucket) make(ctx context.Context) (jetstream.Stream, error) {
+	if !b.create {
+		return nil, fmt.Errorf("the KV bucket %s does not exist and may not be created here; create the stream %s with history 1 and direct get off",
+			b.name, b.streamName())
+	}
+	stream, err := b.js.CreateStream(ctx, b.config())
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster, with other settings
+		return b.js.Stream(ctx, b.streamName())
+	}
+	return stream, err
+}
+
+// check refuses settings with which two candidates could both win.
+func (b *bucket) check(c jetstream.StreamConfig) error {
+	switch {
+	case c.AllowDirect:
+		return fmt.Errorf("the stream %s has direct get on, which may answer from a replica that is behind; "+
+			"turn it off (allow_direct: false), or delete the bucket and let a server make it", c.Name)
+	case c.Mirror != nil || len(c.Sources) > 0:
+		return fmt.Errorf("the stream %s is a mirror or has sources; leaders need a bucket of their own: delete it, or use another namespace", c.Name)
+	case len(c.Subjects) != 1 || c.Subjects[0] != b.subjectPrefix()+">":
+		return fmt.Errorf("the stream %s captures %v in place of %s>; delete it, or use another namespace", c.Name, c.Subjects, b.subjectPrefix())
+	case c.MaxAge != 0 || c.MaxMsgs > 0 || c.MaxBytes > 0:
+		return fmt.Errorf("the stream %s drops records by age, number or size; remove max_age, max_msgs and max_bytes from it", c.Name)
+	}
+	return nil
+}
+
+// forget makes the next operation look for the stream again.
+func (b *bucket) forget() {
+	b.mu.Lock()
+	b.stream = nil
+	b.mu.Unlock()
+}
+
+// read returns a group's entry. The creation time is asked for after the record:
+// if it is the one in the key, the record was read from that very bucket.
+func (b *bucket) read(ctx context.Context, service, group string) (election.Entry, error) {
+	for range 3 {
+		stream, created, err := b.open(ctx)
+		if err != nil {
+			return election.Entry{}, err
+		}
+		entry, err := b.get(ctx, stream, b.key(service, group, created), created)
+		if err == nil {
+			var info *jetstream.StreamInfo
+			if info, err = stream.Info(ctx); err == nil {
+				if info.Created.UnixNano() == created {
+					return entry, nil
+				}
+				b.forget()
+				continue // made anew in between
+			}
+		}
+		b.forget()
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return election.Entry{}, explain(err)
+		}
+	}
+	return election.Entry{}, fmt.Errorf("the KV bucket %s is being deleted and made again and again", b.name)
+}
+
+func (b *bucket) get(ctx context.Context, stream jetstream.Stream, subject string, created int64) (election.Entry, error) {
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return election.Entry{Created: created, Absent: true}, nil
+	}
+	if err != nil {
+		return election.Entry{}, err
+	}
+	return entry(created, msg.Sequence, msg.Header, msg.Data), nil
+}
+
+// entry decodes a message of the stream.
+func entry(created int64, revision uint64, header nats.Header, data []byte) election.Entry {
+	e := election.Entry{Created: created, Revision: revision}
+	if op := header.Get("KV-Operation"); op != "" || len(data) == 0 && header.Get(jetstream.MarkerReasonHeader) != "" {
+		e.Absent = true
+		return e
+	}
+	e.Record, e.Err = election.DecodeRecord(data)
+	return e
+}
+
+// write is the compare-and-set. It is never repeated by itself.
+func (b *bucket) write(ctx context.Context, service, group string, w election.Write) (uint64, error) {
+	data, err := w.Record.Encode()
+	if err != nil {
+		return 0, err
+	}
+	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: b.key(service, group, w.Created), Data: data},
+		jetstream.WithExpectStream(b.streamName()),
+		jetstream.WithExpectLastSequencePerSubject(w.Over),
+		jetstream.WithRetryAttempts(0))
+	if err != nil {
+		var api *jetstream.APIError
+		if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+			return 0, fmt.Errorf("%w: %w", election.ErrRefused, err)
+		}
+		b.forget()
+		return 0, explain(err)
+	}
+	return ack.Sequence, nil
+}
+
+// explain adds what a person can do about it.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
+		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: single active services need JetStream; enable it on the NATS servers (jetstream: enabled) and for this account", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: the JetStream of this account did not answer in time, or this user may not use its API ($JS.API.>)", err)
+	}
+	return err
+}

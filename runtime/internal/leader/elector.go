@@ -1,0 +1,253 @@
+// Package leader drives the state machines of package election over NATS: the
+// records are in a KV bucket, liveness is a subject per process.
+package leader
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/election"
+)
+
+// inboxLength is far more than what a process is sent between two turns of its
+// loop. What does not fit is dropped, which counts as lost contact.
+const inboxLength = 8192
+
+// Options are those of New.
+type Options struct {
+	NATS      *nats.Conn
+	Namespace string
+	Process   string // new at each start
+	Instance  string
+	Clock     election.Clock
+	Replicas  int  // of a bucket that has to be made
+	NoCreate  bool // the bucket has to exist
+}
+
+// Elector runs the candidates of one process in one loop.
+type Elector struct {
+	nc       *nats.Conn
+	clock    election.Clock
+	subjects wire.Subjects
+	process  *election.Process
+	link     *link
+	bucket   *bucket
+	watch    *watcher
+	groups   map[string]*Group // by service.group
+
+	inbox  chan *nats.Msg
+	events chan func(election.Instant)
+	ctx    context.Context //nolint:containedctx // the elector's life
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	whos   []*nats.Subscription
+}
+
+// Group is one candidate.
+type Group struct {
+	elector   *Elector
+	service   string
+	group     string
+	id        string // service.group
+	candidate *election.Candidate
+	announced Leader // the last term of this process that served
+}
+
+// New makes an elector without groups.
+func New(o Options) (*Elector, error) {
+	js, err := jetstream.New(o.NATS)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	e := &Elector{
+		nc: o.NATS, clock: o.Clock, subjects: wire.NewSubjects(o.Namespace),
+		groups: make(map[string]*Group),
+		inbox:  make(chan *nats.Msg, inboxLength),
+		events: make(chan func(election.Instant), inboxLength),
+		bucket: &bucket{js: js, name: o.Namespace + "-leaders", replicas: max(o.Replicas, 1), create: !o.NoCreate},
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.link = newLink(o.NATS, e.subjects, o.Process, e.inbox)
+	if e.process, err = election.NewProcess(o.Process, o.Instance, e.link); err != nil {
+		return nil, err
+	}
+	e.link.process = e.process
+	e.watch = &watcher{bucket: e.bucket, report: e.reported}
+	return e, nil
+}
+
+// Add makes a candidate, before Start.
+func (e *Elector) Add(service, group string, cfg election.Config, observer election.Observer) (*Group, error) {
+	g := &Group{elector: e, service: service, group: group, id: service + "." + group}
+	c, err := e.process.Add(cfg, g, observer)
+	if err != nil {
+		return nil, err
+	}
+	g.candidate = c
+	e.groups[g.id] = g
+	e.watch.filter = append(e.watch.filter, e.bucket.subjectPrefix()+g.id+".*")
+	return g, nil
+}
+
+// Start subscribes and begins to stand in all groups.
+func (e *Elector) Start() error {
+	e.link.Resubscribe()
+	if e.link.sub == nil {
+		return fmt.Errorf("cannot subscribe to %s>", e.link.prefix)
+	}
+	for _, g := range e.groups {
+		sub, err := e.nc.ChanSubscribe(e.subjects.Who(g.service, g.group), e.inbox)
+		if err != nil {
+			return err
+		}
+		e.whos = append(e.whos, sub)
+	}
+	e.post(func(now election.Instant) {
+		for _, g := range e.groups {
+			g.candidate.Stand(now)
+		}
+	})
+	e.tasks.Go(e.loop)
+	return nil
+}
+
+// Stop ends the loop. Candidates that lead must have resigned before.
+func (e *Elector) Stop() {
+	e.cancel()
+	for _, sub := range e.whos {
+		_ = sub.Unsubscribe() // fails only if it is gone already
+	}
+	e.watch.close()
+	e.tasks.Wait()
+	e.link.close()
+}
+
+// post hands an event to the loop.
+func (e *Elector) post(event func(election.Instant)) {
+	select {
+	case e.events <- event:
+	case <-e.ctx.Done():
+	}
+}
+
+// loop gives the process one event at a time.
+func (e *Elector) loop() {
+	status := e.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	defer e.nc.RemoveStatusListener(status)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case event := <-e.events:
+			event(e.clock.Now())
+		case msg := <-e.inbox:
+			if !e.link.receive(e.clock.Now, msg) {
+				e.answerWho(msg)
+			}
+		case s := <-status:
+			if s == nats.CONNECTED {
+				e.tasks.Go(func() { e.watch.renew(e.ctx) })
+			}
+			e.process.OnConnection(e.clock.Now())
+		case <-timer.C:
+			e.process.Tick(e.clock.Now())
+		}
+		timer.Reset(e.process.Next() - e.clock.Now().Mono)
+	}
+}
+
+// Leader says who leads.
+type Leader struct {
+	Term     election.Term `json:"term"`
+	Instance string        `json:"instance"`
+}
+
+// answerWho tells who leads, as far as this candidate knows.
+func (e *Elector) answerWho(msg *nats.Msg) {
+	for _, g := range e.groups {
+		if msg.Reply == "" || msg.Subject != e.subjects.Who(g.service, g.group) {
+			continue
+		}
+		_ = e.nc.Publish(msg.Reply, marshal(g.leader()))
+	}
+}
+
+// leader is who leads as far as this candidate knows: itself, if it serves, or
+// whom the record names.
+func (g *Group) leader() Leader {
+	if lease := g.candidate.Lease(); lease != nil && lease.Term() == g.announced.Term {
+		return g.announced
+	}
+	if record, ok := g.candidate.Leader(); ok {
+		return Leader{Term: record.Term, Instance: record.Instance}
+	}
+	return Leader{}
+}
+
+// Announce tells clients and candidates that the leader of a term serves. It is
+// called from within Observer.Serving.
+func (g *Group) Announce(l Leader) {
+	g.announced = l
+	_ = g.elector.nc.Publish(g.elector.subjects.Led(g.service, g.group), marshal(l))
+}
+
+// reported is called by the watcher.
+func (e *Elector) reported(id string, entry election.Entry) {
+	if g := e.groups[id]; g != nil {
+		e.post(func(now election.Instant) { g.candidate.OnWatch(now, entry) })
+	}
+}
+
+// Led brings the outcome of OnLeading.
+func (g *Group) Led(term election.Term, err error) {
+	g.elector.post(func(now election.Instant) { g.candidate.Led(now, term, err) })
+}
+
+// Resign ends the candidacy.
+func (g *Group) Resign() { g.elector.post(g.candidate.Resign) }
+
+// Drained says that nothing of the term is in flight any more.
+func (g *Group) Drained() { g.elector.post(g.candidate.Drained) }
+
+// Lease is the current lease, nil for a standby.
+func (g *Group) Lease() *election.Lease { return g.candidate.Lease() }
+
+// Read, Write and Watch make a Group the store of its candidate.
+func (g *Group) Read(operation uint64) {
+	g.task(func(ctx context.Context) {
+		entry, err := g.elector.bucket.read(ctx, g.service, g.group)
+		g.elector.post(func(now election.Instant) { g.candidate.OnRead(now, operation, entry, err) })
+	})
+}
+
+// Write is the compare-and-set.
+func (g *Group) Write(operation uint64, w election.Write) {
+	g.task(func(ctx context.Context) {
+		revision, err := g.elector.bucket.write(ctx, g.service, g.group, w)
+		g.elector.post(func(now election.Instant) { g.candidate.OnWritten(now, operation, revision, err) })
+	})
+}
+
+// Watch reports revisions.
+func (g *Group) Watch(created int64) {
+	e := g.elector
+	e.tasks.Go(func() { e.watch.follow(e.ctx, g.id, created) })
+}
+
+// task runs an operation of the store for as long as the candidate waits for it.
+func (g *Group) task(f func(context.Context)) {
+	e := g.elector
+	e.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(e.ctx, g.candidate.Timeout())
+		defer cancel()
+		f(ctx)
+	})
+}

@@ -1,0 +1,167 @@
+package leader
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/election"
+)
+
+// The last tokens of liveness subjects.
+const (
+	tokenSelf  = "self"  // what a process sends to itself
+	tokenProbe = "probe" // what others ask
+	tokenReply = "reply" // where answers and "no responders" come: .reply.<to>.<number>
+)
+
+// link is the process's way to its own liveness subject and to those of others.
+// One subscription takes everything, so that the order of probes, answers and
+// messages to oneself is NATS's own.
+type link struct {
+	nc      *nats.Conn
+	prefix  string // ns.live.P.
+	others  string // ns.live.
+	inbox   chan *nats.Msg
+	process *election.Process
+	nonce   string // makes messages to oneself unguessable
+
+	sub        *nats.Subscription
+	generation atomic.Uint64
+}
+
+func newLink(nc *nats.Conn, subjects wire.Subjects, process string, inbox chan *nats.Msg) *link {
+	return &link{
+		nc: nc, inbox: inbox, nonce: rand.Text() + " ",
+		prefix: subjects.Live(process) + ".",
+		others: subjects.Live(""),
+	}
+}
+
+// probeBody is the payload of a probe.
+type probeBody struct {
+	Process  string `json:"process"`
+	ServerID string `json:"server_id"`
+	Number   uint64 `json:"number"`
+	Answer   bool   `json:"answer,omitempty"`
+}
+
+// answerBody is the payload of an answer.
+type answerBody struct {
+	ServerID string `json:"server_id"`
+}
+
+// Identity reads the count first and again last: if it changed, everything in
+// between may be of two connections.
+func (l *link) Identity() election.ConnID {
+	for range 3 {
+		before := l.nc.Stats().Reconnects
+		if !l.nc.IsConnected() {
+			return election.ConnID{}
+		}
+		id := election.ConnID{ServerID: l.nc.ConnectedServerId(), Reconnects: before, Generation: l.generation.Load()}
+		client, err := l.nc.GetClientID()
+		if err != nil {
+			return election.ConnID{}
+		}
+		id.ClientID = client
+		if l.nc.IsConnected() && l.nc.Stats().Reconnects == before {
+			return id
+		}
+	}
+	return election.ConnID{}
+}
+
+// SendSelf and the others ignore errors: what does not arrive is noticed by its
+// absence.
+func (l *link) SendSelf(number uint64) {
+	_ = l.nc.Publish(l.prefix+tokenSelf, strconv.AppendUint([]byte(l.nonce), number, 10))
+}
+
+func (l *link) SendProbe(p election.Probe) {
+	body := marshal(probeBody{Process: p.From, ServerID: p.ServerID, Number: p.Number, Answer: p.WantAnswer})
+	reply := l.prefix + tokenReply + "." + p.To + "." + strconv.FormatUint(p.Number, 10)
+	_ = l.nc.PublishRequest(l.others+p.To+"."+tokenProbe, reply, body)
+}
+
+// Resubscribe may leave the process without a subscription if NATS refuses it;
+// then there is no contact, and it is tried again.
+func (l *link) Resubscribe() {
+	l.generation.Add(1)
+	if l.sub != nil {
+		_ = l.sub.Unsubscribe() // fails only if it is gone already
+	}
+	l.sub, _ = l.nc.ChanSubscribe(l.prefix+">", l.inbox)
+}
+
+// receive turns a message of the liveness subscription into an event. It
+// reports whether it was one.
+func (l *link) receive(now func() election.Instant, msg *nats.Msg) bool {
+	rest, ok := strings.CutPrefix(msg.Subject, l.prefix)
+	if !ok {
+		return false
+	}
+	kind, rest, _ := strings.Cut(rest, ".")
+	switch kind {
+	case tokenSelf:
+		number, ours := strings.CutPrefix(string(msg.Data), l.nonce)
+		if n, err := strconv.ParseUint(number, 10, 64); err == nil && ours {
+			l.process.OnEcho(now(), n)
+		}
+	case tokenProbe:
+		l.probed(now(), msg)
+	case tokenReply:
+		to, number, _ := strings.Cut(rest, ".")
+		if n, err := strconv.ParseUint(number, 10, 64); err == nil {
+			l.answered(now(), msg, to, n)
+		}
+	}
+	return true
+}
+
+func (l *link) probed(now election.Instant, msg *nats.Msg) {
+	var body probeBody
+	if json.Unmarshal(msg.Data, &body) != nil {
+		return
+	}
+	id := l.Identity()
+	p := election.Probe{From: body.Process, ServerID: body.ServerID, Number: body.Number, WantAnswer: body.Answer}
+	if !l.process.OnProbe(now, p) || msg.Reply == "" || !id.Connected() {
+		return
+	}
+	_ = l.nc.Publish(msg.Reply, marshal(answerBody{ServerID: id.ServerID}))
+}
+
+func (l *link) answered(now election.Instant, msg *nats.Msg, to string, number uint64) {
+	if len(msg.Data) == 0 {
+		if msg.Header.Get("Status") == "503" {
+			l.process.OnNoResponders(now, to, number)
+		}
+		return
+	}
+	var body answerBody
+	if json.Unmarshal(msg.Data, &body) == nil {
+		l.process.OnAnswer(now, to, body.ServerID, number)
+	}
+}
+
+// marshal is for bodies of strings and numbers, which always can be.
+func marshal(body any) []byte {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// close ends the subscription.
+func (l *link) close() {
+	if l.sub != nil {
+		_ = l.sub.Unsubscribe()
+	}
+}

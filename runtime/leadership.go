@@ -1,0 +1,281 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/leader"
+)
+
+// leadership is this server's part in one group of a single active service. It
+// is the observer of its candidate: what it does there happens within the
+// election's loop and must not wait.
+type leadership struct {
+	server    *Server
+	service   *service
+	group     string
+	methods   []*serverMethod
+	onLeading func(context.Context, Term) error
+	candidate *leader.Group
+
+	current  atomic.Pointer[term] // from Leading to Lost
+	resigned chan struct{}        // closed when nothing is left to release
+
+	mu          sync.Mutex
+	stopping    bool
+	lastProblem string
+	problemAt   time.Time
+}
+
+// term is one term of this server.
+type term struct {
+	info  Term
+	lease *election.Lease
+
+	ctx    context.Context //nolint:containedctx // OnLeading's: ends when the server resigns
+	cancel context.CancelFunc
+	base   context.Context //nolint:containedctx // the handlers': ends when the term is over
+	end    context.CancelFunc
+	loaded chan struct{} // closed when OnLeading has returned
+	served atomic.Bool
+
+	subs   []*nats.Subscription // these two are guarded by the leadership's mutex
+	routes []string
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when replies that wait should look again
+}
+
+// Leading begins a term: OnLeading runs, nothing is served yet.
+func (l *leadership) Leading(lease *election.Lease) {
+	t := &term{
+		info:    Term{Service: l.service.spec.Name, Group: l.group, Token: uint64(lease.Term()), Since: time.Now()},
+		lease:   lease,
+		loaded:  make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	t.base, t.end = context.WithCancel(context.WithValue(l.server.base, termKey{}, t.info))
+	t.ctx, t.cancel = context.WithCancel(t.base)
+	l.mu.Lock()
+	l.current.Store(t)
+	if l.stopping {
+		t.cancel()
+	}
+	l.mu.Unlock()
+	l.server.logger.Info("aegis: elected, loading", l.attrs(t)...)
+	go func() {
+		err := l.load(t)
+		close(t.loaded)
+		l.candidate.Led(lease.Term(), err)
+	}()
+}
+
+// load runs the user's OnLeading.
+func (l *leadership) load(t *term) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p := recover()
+		err = fmt.Errorf("OnLeading panicked: %v", p)
+		l.server.logger.Error("aegis: OnLeading panicked", append(l.attrs(t), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))...)
+	}()
+	err = l.onLeading(t.ctx, t.info)
+	returned = true
+	if err == nil && t.ctx.Err() != nil {
+		err = t.ctx.Err()
+	}
+	return err
+}
+
+// Serving follows when OnLeading has returned: calls come in over the term's own
+// subject, and everybody hears of it.
+func (l *leadership) Serving(lease *election.Lease) {
+	t := l.current.Load()
+	if err := l.listen(t); err != nil {
+		// Clients find nobody on the term's subject and ask again.
+		l.server.logger.Error("aegis: elected, but calls cannot be subscribed to", append(l.attrs(t), "err", err)...)
+	}
+	t.served.Store(true)
+	l.candidate.Announce(leader.Leader{Term: lease.Term(), Instance: l.server.cfg.instance})
+	l.server.logger.Info("aegis: leading", l.attrs(t)...)
+	l.server.changes.publish(LeadershipChange{Term: t.info, Leading: true})
+}
+
+// listen subscribes to the term's subjects.
+func (l *leadership) listen(t *term) error {
+	subjects := l.server.conn.subjects
+	name := l.service.spec.Name
+	routes := make(map[string]route, 2*len(l.methods))
+	for _, m := range l.methods {
+		routes[subjects.Lead(name, m.spec.Method, l.group, t.info.Token)] = route{method: m, lead: l, term: t}
+		routes[subjects.LeadAny(name, m.spec.Method, l.group)] = route{method: m, lead: l, term: t, named: true}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopping {
+		return nil // the queue takes nothing new
+	}
+	l.server.addRoutes(routes)
+	for subject := range routes {
+		t.routes = append(t.routes, subject)
+	}
+	own, err := l.server.conn.nc.ChanSubscribe(subjects.Lead(name, "*", l.group, t.info.Token), l.server.pool.queue)
+	if err != nil {
+		return err
+	}
+	t.subs = append(t.subs, own)
+	anybody, err := l.server.conn.nc.ChanQueueSubscribe(subjects.LeadAny(name, "*", l.group), wire.Queue, l.server.pool.queue)
+	if err == nil {
+		t.subs = append(t.subs, anybody)
+	}
+	return err
+}
+
+// leave unsubscribes from the term's subjects.
+func (l *leadership) leave(t *term) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, sub := range t.subs {
+		_ = sub.Unsubscribe() // fails only if it is gone already
+	}
+	t.subs = nil
+	l.server.removeRoutes(t.routes, t)
+	t.routes = nil
+}
+
+// Suspended and Resumed: contact is lost and back.
+func (l *leadership) Suspended(*election.Lease) {
+	if t := l.current.Load(); t != nil {
+		l.server.logger.Warn("aegis: suspended: no contact with NATS within the act window", l.attrs(t)...)
+	}
+}
+
+// Resumed lets the replies that wait look again.
+func (l *leadership) Resumed(*election.Lease) {
+	if t := l.current.Load(); t != nil {
+		l.server.logger.Info("aegis: resumed", l.attrs(t)...)
+		t.wake()
+	}
+}
+
+func (t *term) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// Lost ends the term.
+func (l *leadership) Lost(_ *election.Lease, cause error) {
+	t := l.current.Swap(nil)
+	if t == nil {
+		return
+	}
+	t.end()
+	t.cancel()
+	t.wake()
+	l.leave(t)
+	change := LeadershipChange{Term: t.info}
+	if errors.Is(cause, election.ErrResigned) {
+		l.server.logger.Info("aegis: resigned", l.attrs(t)...)
+	} else {
+		change.Cause = cause
+		l.server.logger.Warn("aegis: leadership lost", append(l.attrs(t), "cause", cause)...)
+	}
+	if t.served.Load() {
+		l.server.changes.publish(change)
+	}
+}
+
+// Resigned follows resign.
+func (l *leadership) Resigned() { close(l.resigned) }
+
+const sameProblem = time.Minute
+
+// Problem logs what keeps the candidate from standing, the same thing once a
+// minute.
+func (l *leadership) Problem(err error) {
+	if l.server.State() != StateRunning && l.server.State() != StateStarting {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); err.Error() != l.lastProblem || now.Sub(l.problemAt) > sameProblem {
+		l.lastProblem, l.problemAt = err.Error(), now
+		l.server.logger.Error("aegis: cannot stand for election", "service", l.service.spec.Name, "group", l.group, "err", err)
+	}
+}
+
+func (l *leadership) attrs(t *term) []any {
+	return []any{"service", l.service.spec.Name, "group", l.group, "term", t.info.Token}
+}
+
+// resign starts to give the leadership up: no handler starts any more. It
+// returns the subscriptions that the server has to drain.
+func (l *leadership) resign() []*nats.Subscription {
+	l.candidate.Resign()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopping = true
+	t := l.current.Load()
+	if t == nil {
+		return nil
+	}
+	t.cancel()
+	subs := t.subs
+	t.subs = nil
+	return subs
+}
+
+// release gives the leadership up when nothing of the term runs any more.
+func (l *leadership) release(ctx context.Context) {
+	if t := l.current.Load(); t != nil {
+		select {
+		case <-t.loaded:
+		case <-ctx.Done():
+			l.server.logger.Error("aegis: OnLeading has not returned although its context has ended", l.attrs(t)...)
+		}
+	}
+	l.candidate.Drained()
+	select {
+	case <-l.resigned:
+	case <-ctx.Done():
+		l.server.logger.Warn("aegis: leadership could not be released; the others wait out the lease",
+			"service", l.service.spec.Name, "group", l.group)
+	}
+}
+
+// mayReply waits until a reply may leave: while the leader is suspended it
+// waits for contact, and false means that the term is over.
+func (t *term) mayReply(clock election.Clock) bool {
+	for {
+		t.mu.Lock()
+		changed := t.changed
+		t.mu.Unlock()
+		now := clock.Now()
+		switch t.lease.Reply(now) {
+		case election.ReplySend:
+			return true
+		case election.ReplyLost:
+			return false
+		case election.ReplyHold:
+		}
+		timer := time.NewTimer(t.lease.Until() - now.Mono)
+		select {
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}

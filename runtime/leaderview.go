@@ -1,0 +1,190 @@
+package aegis
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// askLeaderInterval is how often it is asked who leads until that is known.
+	askLeaderInterval = 100 * time.Millisecond
+	// supersededAfter is how long after the announcement of a new term the calls
+	// of an older one are given for a reply that is under way.
+	supersededAfter = 25 * time.Millisecond
+)
+
+// leaderView is what a connection knows of who leads a group. It asks once and
+// then follows the announcements; it asks again when what it knows proves wrong.
+type leaderView struct {
+	conn           *Conn
+	service, group string
+	term           atomic.Uint64 // 0: not known
+
+	// news counts what makes waiting calls try again: a new term, and the
+	// announcement that it is served. Candidates tell of a term before that.
+	news atomic.Uint64
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when there are news
+	asking  bool
+}
+
+// leaders are the views of a connection, by service and group.
+type leaders struct {
+	mu    sync.Mutex
+	views map[string]*leaderView
+}
+
+// leader returns the view of a group, and begins it if it is the first client
+// to want it.
+func (c *Conn) leader(service, group string) (*leaderView, error) {
+	c.leaders.mu.Lock()
+	defer c.leaders.mu.Unlock()
+	id := service + "." + group
+	if v := c.leaders.views[id]; v != nil {
+		return v, nil
+	}
+	v := &leaderView{conn: c, service: service, group: group, changed: make(chan struct{})}
+	if _, err := c.nc.Subscribe(c.subjects.Led(service, group), v.announced); err != nil {
+		return nil, err
+	}
+	if c.leaders.views == nil {
+		c.leaders.views = make(map[string]*leaderView)
+	}
+	c.leaders.views[id] = v
+	v.doubt()
+	return v, nil
+}
+
+// reconnected makes all views ask again: announcements may have been missed.
+func (l *leaders) reconnected() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, v := range l.views {
+		v.doubt()
+	}
+}
+
+// leaderBody is what candidates answer and leaders announce.
+type leaderBody struct {
+	Term     uint64 `json:"term"`
+	Instance string `json:"instance"`
+}
+
+func (v *leaderView) announced(msg *nats.Msg) {
+	var body leaderBody
+	if json.Unmarshal(msg.Data, &body) == nil {
+		v.learn(body.Term, true)
+	}
+}
+
+// learn takes a term that is newer than the one known, or that is served now.
+func (v *leaderView) learn(term uint64, served bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	old := v.term.Load()
+	if term < old || term == old && !served {
+		return
+	}
+	v.term.Store(term)
+	v.news.Add(1)
+	close(v.changed)
+	v.changed = make(chan struct{})
+	if old != 0 && term > old {
+		time.AfterFunc(supersededAfter, func() { v.endOlder(term) })
+	}
+}
+
+// endOlder ends the calls of terms before this one: their leader acts no more,
+// and cannot reply.
+func (v *leaderView) endOlder(term uint64) {
+	prefix := v.conn.subjects.Lead(v.service, "", "", 0)
+	prefix = prefix[:len(prefix)-len("..0")]
+	v.conn.mux.fail(func(target string) bool {
+		rest, ok := strings.CutPrefix(target, prefix)
+		if !ok {
+			return false
+		}
+		tokens := strings.Split(rest, ".") // method, group, term
+		if len(tokens) != 3 || tokens[1] != v.group {
+			return false
+		}
+		n, err := strconv.ParseUint(tokens[2], 10, 64)
+		return err == nil && n < term
+	}, leadershipLost(v.service, v.group))
+}
+
+func leadershipLost(service, group string) *Error {
+	return refusal(CodeAborted, ReasonLeadershipLost,
+		"the leader of %s, group %s, lost its leadership before it replied; whether the handler ran is unknown", service, group)
+}
+
+// doubt asks who leads until somebody knows.
+func (v *leaderView) doubt() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.asking {
+		v.asking = v.conn.start(v.ask)
+	}
+}
+
+func (v *leaderView) ask() {
+	known := make(chan struct{}, 1)
+	reply, stop := v.conn.mux.collect(func(msg *nats.Msg) {
+		var body leaderBody
+		if json.Unmarshal(msg.Data, &body) == nil && body.Term > 0 {
+			v.learn(body.Term, false)
+			select {
+			case known <- struct{}{}:
+			default:
+			}
+		}
+	})
+	defer stop()
+	defer func() {
+		v.mu.Lock()
+		v.asking = false
+		v.mu.Unlock()
+	}()
+	ticker := time.NewTicker(askLeaderInterval)
+	defer ticker.Stop()
+	for {
+		_ = v.conn.nc.PublishRequest(v.conn.subjects.Who(v.service, v.group), reply, nil) // asked again soon
+		select {
+		case <-known:
+			return
+		case <-v.conn.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// await returns as soon as there are other news than the given ones, or when ctx
+// ends or the time comes.
+func (v *leaderView) await(ctx context.Context, news uint64, until time.Time) {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	for {
+		v.mu.Lock()
+		changed := v.changed
+		v.mu.Unlock()
+		if v.news.Load() != news {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

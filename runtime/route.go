@@ -1,0 +1,134 @@
+package aegis
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/leader"
+)
+
+// route is where the requests on one subject go.
+type route struct {
+	method *serverMethod
+	lead   *leadership // nil unless the method is single active
+	term   *term       // of a subject that belongs to one term
+	named  bool        // the subject does not say the term, so the reply does
+}
+
+// activeTerm is the term in which a request may be handled now, or nil.
+func (r *route) activeTerm(now election.Instant) *term {
+	t := r.term
+	if t == nil {
+		t = r.lead.current.Load()
+	}
+	if t == nil || !t.lease.MayAct(now) {
+		return nil
+	}
+	return t
+}
+
+func notActive(instance string, l *leadership) *Error {
+	return refusal(CodeUnavailable, ReasonNotActive, "%s does not lead %s, group %s", instance, l.service.spec.Name, l.group)
+}
+
+// routes are all routes by subject. They are read with every request and change
+// only with a term.
+type routes struct {
+	table atomic.Pointer[map[string]route]
+	mu    sync.Mutex
+}
+
+func (r *routes) find(subject string) (route, bool) {
+	found, ok := (*r.table.Load())[subject]
+	return found, ok
+}
+
+func (r *routes) change(f func(map[string]route)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	table := make(map[string]route)
+	if old := r.table.Load(); old != nil {
+		table = maps.Clone(*old)
+	}
+	f(table)
+	r.table.Store(&table)
+}
+
+func (s *Server) addRoutes(more map[string]route) {
+	s.routes.change(func(table map[string]route) { maps.Copy(table, more) })
+}
+
+func (s *Server) removeRoutes(subjects []string, of *term) {
+	s.routes.change(func(table map[string]route) {
+		for _, subject := range subjects {
+			if table[subject].term == of {
+				delete(table, subject)
+			}
+		}
+	})
+}
+
+// addStaticRoutes adds what does not change while the server runs.
+func (s *Server) addStaticRoutes() {
+	table := make(map[string]route)
+	for _, service := range s.services {
+		name := service.spec.Name
+		for _, m := range service.methods {
+			r := route{method: m}
+			if m.method.Pattern == spec.SingleActive {
+				r.lead, r.named = s.leadership(service, m.method.Group), true
+			} else {
+				table[s.conn.subjects.Call(name, m.spec.Method)] = r
+			}
+			table[s.conn.subjects.Instance(s.cfg.instance, name, m.spec.Method)] = r
+		}
+	}
+	s.addRoutes(table)
+}
+
+func (s *Server) leadership(service *service, group string) *leadership {
+	for _, l := range s.leaderships {
+		if l.service == service && l.group == group {
+			return l
+		}
+	}
+	return nil
+}
+
+// elect makes a candidate for each single active group.
+func (s *Server) elect() error {
+	for _, service := range s.services {
+		for group, methods := range service.groups() {
+			if err := s.stand(service, group, methods); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) stand(service *service, group string, methods []*serverMethod) error {
+	if s.elector == nil {
+		var err error
+		s.elector, err = leader.New(leader.Options{
+			NATS: s.conn.nc, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
+			Replicas: s.cfg.bucketReplicas, NoCreate: s.cfg.bucketNoCreate,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l := &leadership{
+		server: s, service: service, group: group, methods: methods,
+		onLeading: service.onLeading, resigned: make(chan struct{}),
+	}
+	var err error
+	if l.candidate, err = s.elector.Add(service.spec.Name, group, service.election, l); err != nil {
+		return err
+	}
+	s.leaderships = append(s.leaderships, l)
+	return nil
+}
