@@ -16,6 +16,7 @@ import (
 // parts is what the demo shows, in order. Each has a file of its own.
 var parts = []part{
 	{"Three echo servers share 3,000 calls; one is killed, one is stopped.", echoPart},
+	{"Three order servers elect a leader; it is killed, the next one is stopped.", orderPart},
 }
 
 type part struct {
@@ -26,7 +27,8 @@ type part struct {
 // roles is what this program does in the processes that it starts of itself, by
 // their first argument.
 var roles = map[string]func(ctx context.Context, args []string, out io.Writer) error{
-	echoClientRole: echoClient,
+	echoClientRole:  echoClient,
+	orderClientRole: orderClient,
 }
 
 const next = `All went as promised.

@@ -35,7 +35,7 @@ func openStage(out io.Writer) (*stage, error) {
 	if s.dir, err = os.MkdirTemp("", "aegis-demo-"); err != nil {
 		return nil, err
 	}
-	if s.nats, err = embednats.Start(embednats.Options{}); err != nil {
+	if s.nats, err = embednats.Start(embednats.Options{StoreDir: filepath.Join(s.dir, "nats")}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.sayf("NATS server runs at %s", s.nats.ClientURL())

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
+	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+const (
+	orderServerPackage = "github.com/aegisrpc/aegis/examples/order/server"
+
+	orderCount    = 3000
+	orderKillAt   = orderCount / 3
+	orderStopAt   = orderCount * 2 / 3
+	orderInFlight = 4
+	// orderEvery is how often each of those that place orders places one.
+	orderEvery = 3 * time.Millisecond
+	// orderListLimit bounds how long it takes to list the book.
+	orderListLimit = 10 * time.Second
+)
+
+// orderPart runs three order servers and a client, all processes of their own,
+// kills the server that leads and stops the one that leads then, while the
+// client places orders.
+func orderPart(ctx context.Context, s *stage) error {
+	path, err := s.build(ctx, "order-server", orderServerPackage)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := limitPart(ctx)
+	defer cancel()
+	o := &orderShow{
+		stage: s, servers: map[string]*process{},
+		balance: &orderBalance{load: orderLoad{natsURL: s.nats.ClientURL(), orders: orderCount, inFlight: orderInFlight, every: orderEvery}},
+	}
+	if err := o.startServers(ctx, path, "order-1", "order-2", "order-3"); err != nil {
+		return err
+	}
+	if err := o.runClient(ctx); err != nil {
+		return err
+	}
+	if o.balance.listed, err = listOrders(ctx, s.nats.ClientURL()); err != nil {
+		return o.servers[o.leader.Instance].failure("it leads, and the orders cannot be listed: " + err.Error())
+	}
+	_, stopErr := o.servers[o.leader.Instance].terminate()
+	fmt.Fprintf(s.out, "\n%s\n", o.balance)
+	return errors.Join(stopErr, o.balance.check())
+}
+
+// orderShow is the part while it runs.
+type orderShow struct {
+	stage   *stage
+	servers map[string]*process
+	balance *orderBalance
+	// leader is the last order of the latest term, and so who leads.
+	leader acceptedOrder
+	// lost is the fault from which no next leader has followed yet.
+	lost *orderFault
+}
+
+// orderFault is the loss of a leader.
+type orderFault struct {
+	what, after string // for people
+	do          func(*process) error
+	at          int // when so many orders are accepted
+
+	leader acceptedOrder // before
+	began  time.Time
+}
+
+func (o *orderShow) startServers(ctx context.Context, path string, names ...string) error {
+	var all []string
+	for _, name := range names {
+		p, err := o.stage.start(ctx, name, path, "--nats", o.stage.nats.ClientURL(), "--name", name)
+		if err != nil {
+			return err
+		}
+		o.servers[name] = p
+		all = append(all, p.String())
+	}
+	for _, name := range names {
+		if err := o.servers[name].awaitLine("is RUNNING"); err != nil {
+			return err
+		}
+	}
+	o.stage.sayf("%d servers stand for election: %s", len(all), strings.Join(all, ", "))
+	return nil
+}
+
+// runClient runs the client from its start to its report, and sees to the faults
+// on the way.
+func (o *orderShow) runClient(ctx context.Context) error {
+	load := &o.balance.load
+	client, err := o.stage.startSelf(ctx, orderClientRole, load.args()...)
+	if err != nil {
+		return err
+	}
+	o.stage.sayf("%s places %s orders, %d at a time", client, thousands(load.orders), load.inFlight)
+	faults := []*orderFault{
+		{what: "is killed (SIGKILL)", after: "the kill", do: killLeader, at: orderKillAt},
+		{what: "is stopped (SIGTERM)", after: "the stop began", do: stopLeader, at: orderStopAt},
+	}
+	for lines := json.NewDecoder(client.stdout); ; {
+		var news orderNews
+		if err := lines.Decode(&news); err != nil {
+			return client.failure("it ended without a report: " + err.Error())
+		}
+		if news.Report != nil {
+			o.stage.sayf("all orders are accepted")
+			o.balance.report = *news.Report
+			_, err := client.finish()
+			return err
+		}
+		o.accepted(*news.Accepted)
+		if len(faults) > 0 && o.lost == nil && len(o.balance.accepted) >= faults[0].at {
+			if err := o.lose(faults[0]); err != nil {
+				return err
+			}
+			faults = faults[1:]
+		}
+	}
+}
+
+// accepted takes note of an order, and of the leader that follows one that was
+// lost. Times are of two processes, so they are compared by the machine's clock.
+func (o *orderShow) accepted(order acceptedOrder) {
+	o.balance.accepted = append(o.balance.accepted, order)
+	if order.Term < o.leader.Term {
+		return // answered by a later leader, which found it in the book
+	}
+	if o.leader.Term == 0 {
+		o.stage.sayf("%s leads", order.Instance)
+	}
+	o.leader = order
+	if o.lost != nil && order.Term > o.lost.leader.Term {
+		took := order.At.Sub(o.lost.began)
+		o.balance.failovers = append(o.balance.failovers, took)
+		o.stage.sayf("%s accepted the next order %v after %s", order.Instance, took.Round(time.Millisecond), o.lost.after)
+		o.lost = nil
+	}
+}
+
+// lose takes the leader away.
+func (o *orderShow) lose(fault *orderFault) error {
+	p := o.servers[o.leader.Instance]
+	if p == nil {
+		return fmt.Errorf("an order was answered by %q, which was not started", o.leader.Instance)
+	}
+	o.stage.sayf("%s orders are accepted; %s, the leader, %s", thousands(len(o.balance.accepted)), p.name, fault.what)
+	fault.leader, fault.began = o.leader, time.Now()
+	o.lost = fault
+	return fault.do(p)
+}
+
+func killLeader(p *process) error {
+	if err := p.kill(); err != nil {
+		return err
+	}
+	if p.cmd.ProcessState.Exited() {
+		return p.failure("it had ended by itself before it was to be killed")
+	}
+	return nil
+}
+
+func stopLeader(p *process) error {
+	_, err := p.terminate()
+	return err
+}
+
+// listOrders returns the whole book.
+func listOrders(ctx context.Context, natsURL string) (all []*orderv1.Order, err error) {
+	conn, err := aegis.Connect(ctx, natsURL)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.Background())
+	client, err := orderv1aegis.NewOrderServiceClient(conn)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, orderListLimit)
+	defer cancel()
+	for {
+		page, err := client.ListOrders(ctx, &orderv1.ListOrdersRequest{After: uint64(len(all))})
+		if err != nil || len(page.GetOrders()) == 0 {
+			return all, err
+		}
+		all = append(all, page.GetOrders()...)
+	}
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
+)
+
+func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*orderBalance)
+		want   string
+	}{
+		"Good":     {func(*orderBalance) {}, ""},
+		"Lost":     {func(b *orderBalance) { b.listed = b.listed[:2] }, "- 1 orders were accepted and are not in the book, or not where the client was told, such as demo-3"},
+		"Moved":    {func(b *orderBalance) { b.accepted[1].Sequence = 3 }, "- 1 orders were accepted and are not in the book, or not where the client was told, such as demo-2"},
+		"Doubled":  {func(b *orderBalance) { b.listed = append(b.listed, listedOrder(2, 4, 9)) }, "- 1 orders are in the book more than once, such as demo-2"},
+		"Stranger": {func(b *orderBalance) { b.listed = append(b.listed, listedOrder(7, 4, 9)) }, "- 1 orders are in the book and were not accepted, such as demo-7"},
+		"Gap":      {func(b *orderBalance) { b.listed[2].Sequence, b.accepted[2].Sequence = 4, 4 }, "- order 3 of the book has the sequence 4"},
+		"OldTerm":  {func(b *orderBalance) { b.listed[2].Term = 4 }, "- order 3 of the book is of term 4, after one of term 9"},
+		"Garbled":  {func(b *orderBalance) { b.listed[2].Quantity = 5 }, "- order 3 of the book, demo-3, has the quantity 5"},
+		"Few":      {func(b *orderBalance) { b.load.orders = 4 }, "- 4 orders were to be placed, and 3 were accepted"},
+		"NoLeader": {func(b *orderBalance) { b.failovers = b.failovers[:1] }, "- 2 leaders were lost, and another followed 1 times"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &orderBalance{
+				load:      orderLoad{orders: 3},
+				accepted:  []acceptedOrder{{ID: "demo-1", Sequence: 1}, {ID: "demo-2", Sequence: 2}, {ID: "demo-3", Sequence: 3}},
+				failovers: []time.Duration{1, 1},
+				listed:    []*orderv1.Order{listedOrder(1, 1, 5), listedOrder(2, 2, 9), listedOrder(3, 3, 9)},
+			}
+			c.change(b)
+			if c.want == "" {
+				require.NoError(t, b.check())
+				return
+			}
+			require.EqualError(t, b.check(), c.want)
+		})
+	}
+}
+
+func listedOrder(n int64, sequence, term uint64) *orderv1.Order {
+	return &orderv1.Order{Id: orderRequest(n).GetId(), Quantity: n, Sequence: sequence, Term: term}
+}

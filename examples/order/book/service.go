@@ -1,0 +1,79 @@
+// Package book is an order book of which every process has a copy, and which
+// only the elected leader changes. Its orders are the messages of a JetStream
+// stream.
+package book
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
+	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// Service implements order.v1.OrderService.
+type Service struct {
+	js      jetstream.JetStream
+	current atomic.Pointer[ledger] // of the last term that began here
+}
+
+var _ orderv1aegis.OrderServiceServer = (*Service)(nil)
+
+// NewService returns a service that keeps the book in the stream ORDERS.
+func NewService(js jetstream.JetStream) *Service { return &Service{js: js} }
+
+// OnLeading reads the book and begins a term in it. What this process knew from
+// an earlier term is not used: others have led since.
+func (s *Service) OnLeading(ctx context.Context, term aegis.Term) error {
+	l, err := beginTerm(ctx, s.js, term.Token)
+	if err != nil {
+		return err
+	}
+	s.current.Store(l)
+	return nil
+}
+
+// PlaceOrder accepts an order, once for each id.
+func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error) {
+	if err := checkOrder(req); err != nil {
+		return nil, err
+	}
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	order, err := l.place(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	call, _ := aegis.CallFromContext(ctx)
+	return &orderv1.PlaceOrderResponse{Order: order, Instance: call.Instance()}, nil
+}
+
+// ListOrders returns a page of the book.
+func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
+	limit, err := pageLimit(req)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := l.list(req.GetAfter(), limit)
+	return &orderv1.ListOrdersResponse{Orders: orders}, err
+}
+
+// ledger returns that of the handler's term. A handler that was held up for so
+// long that its process leads again by now must not write in the later term.
+func (s *Service) ledger(ctx context.Context) (*ledger, error) {
+	l := s.current.Load()
+	term, ok := aegis.TermFromContext(ctx)
+	if !ok || l == nil || l.term != term.Token {
+		return nil, aegis.Errorf(aegis.CodeAborted, "term %d is over; nothing was stored, call again", term.Token)
+	}
+	return l, nil
+}

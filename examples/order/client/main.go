@@ -1,0 +1,126 @@
+// Command client places orders with order.v1.OrderService, and lists them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
+	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+const usage = `usage: client [--nats URL] COMMAND
+
+  run                                  place an order every 0.2 s until interrupted;
+                                       without --nats it starts a NATS server too
+  place ID SYMBOL buy|sell QUANTITY PRICE_IN_CENTS
+  list [AFTER_SEQUENCE]
+
+`
+
+func main() {
+	natsURL := flag.String("nats", "", "`URL` of the NATS server")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(ctx, *natsURL, flag.Arg(0), flag.Args()[min(1, flag.NArg()):])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "order client:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, natsURL, name string, args []string) error {
+	switch {
+	case name == "run" && len(args) == 0 && natsURL == "":
+		return withNATS(func(url string) error { return withClient(ctx, url, run) })
+	case name == "run" && len(args) == 0:
+		return withClient(ctx, natsURL, run)
+	case name == "place" && len(args) == 5:
+		req, err := parseOrder(args)
+		if err != nil {
+			return err
+		}
+		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error { return place(ctx, c, req) })
+	case name == "list" && len(args) <= 1:
+		after, err := strconv.ParseUint(strings.Join(append(args, "0")[:1], ""), 10, 64)
+		if err != nil {
+			return fmt.Errorf("list: the sequence: %w", err)
+		}
+		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error { return list(ctx, c, after) })
+	default:
+		return errors.New("use one of the commands run, place and list with its arguments; --help shows them")
+	}
+}
+
+func withClient(ctx context.Context, natsURL string, use func(context.Context, orderv1aegis.OrderServiceClient) error) error {
+	if natsURL == "" {
+		natsURL = nats.DefaultURL
+	}
+	conn, err := aegis.Connect(ctx, natsURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.Background())
+	client, err := orderv1aegis.NewOrderServiceClient(conn)
+	if err != nil {
+		return err
+	}
+	return use(ctx, client)
+}
+
+func parseOrder(args []string) (*orderv1.PlaceOrderRequest, error) {
+	sides := map[string]orderv1.Side{"buy": orderv1.Side_SIDE_BUY, "sell": orderv1.Side_SIDE_SELL}
+	quantity, err := strconv.ParseInt(args[3], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("place: the quantity: %w", err)
+	}
+	price, err := strconv.ParseInt(args[4], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("place: the price: %w", err)
+	}
+	// The server says what is wrong with the rest.
+	return &orderv1.PlaceOrderRequest{Id: args[0], Symbol: args[1], Side: sides[args[2]], Quantity: quantity, PriceCents: price}, nil
+}
+
+func place(ctx context.Context, client orderv1aegis.OrderServiceClient, req *orderv1.PlaceOrderRequest) error {
+	began := time.Now()
+	resp, err := client.PlaceOrder(ctx, req)
+	if err != nil {
+		return err
+	}
+	o := resp.GetOrder()
+	fmt.Printf("%s is number %d of the book, accepted in term %d; %s answered after %v\n",
+		o.GetId(), o.GetSequence(), o.GetTerm(), resp.GetInstance(), time.Since(began).Round(10*time.Microsecond))
+	return nil
+}
+
+func list(ctx context.Context, client orderv1aegis.OrderServiceClient, after uint64) error {
+	for {
+		resp, err := client.ListOrders(ctx, &orderv1.ListOrdersRequest{After: after})
+		if err != nil || len(resp.GetOrders()) == 0 {
+			return err
+		}
+		for _, o := range resp.GetOrders() {
+			side := strings.ToLower(strings.TrimPrefix(o.GetSide().String(), "SIDE_"))
+			fmt.Printf("%6d  %s: %s %d %s at %d.%02d, term %d\n", o.GetSequence(), o.GetId(), side,
+				o.GetQuantity(), o.GetSymbol(), o.GetPriceCents()/100, o.GetPriceCents()%100, o.GetTerm())
+			after = o.GetSequence()
+		}
+	}
+}
