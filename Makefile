@@ -19,7 +19,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: ## Three echo servers share calls over NATS; one is killed, one is stopped
+demo: ## Servers share calls and elect leaders over NATS while some are killed and stopped
 	$(GO) run ./examples/demo
 
 .PHONY: test
@@ -85,6 +85,13 @@ fuzz: ## Run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: ## Measure against hand-written nats.go; some minutes
 	$(GO) run ./internal/bench
+
+# Steps of each world of the election's simulation.
+STEPS ?= 20000000
+
+.PHONY: sim
+sim: ## Simulate the election for STEPS steps in each of its worlds
+	$(GO) test ./runtime/election -run TestSimulation -sim.steps=$(STEPS) -timeout 0
 
 .PHONY: ci
 ci: ## Run everything that a change has to pass
