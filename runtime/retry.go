@@ -27,8 +27,12 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 		return min(notDelivered(a.number), askLeaderInterval), a.term != 0
 	case err.reason == ReasonLeadershipLost:
 		return jitter(notDeliveredPause), a.method.Idempotent && again && a.client.budget.withdraw(time.Now())
+	case err.reason == ReasonNoResponders && a.cfg.waitForReady:
+		// The last try comes shortly before the deadline, with time for a reply.
+		left := time.Until(a.deadline)
+		return min(notDelivered(a.number), left/2), left > 4*notDeliveredPause
 	case err.reason == ReasonNoResponders:
-		return notDelivered(a.number), again || a.cfg.waitForReady
+		return notDelivered(a.number), again
 	case err.wire && (err.reason == ReasonStopping || err.reason == ReasonStale):
 		return notDelivered(a.number), again
 	case err.wire && err.reason == ReasonOverloaded,
