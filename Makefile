@@ -86,6 +86,10 @@ fuzz: ## Run every fuzz target for FUZZTIME
 bench: ## Measure against hand-written nats.go; some minutes
 	$(GO) run ./internal/bench
 
+.PHONY: fault
+fault: ## Kill, freeze and cut off leaders, judge the histories; SCENARIO= picks some
+	$(GO) run ./internal/fault
+
 # Steps of each world of the election's simulation.
 STEPS ?= 20000000
 

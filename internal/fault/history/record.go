@@ -1,0 +1,65 @@
+// Package history records what processes do on the one clock that they share,
+// so that it survives their sudden death, and reads it back.
+package history
+
+// Kind says what a Record is about.
+type Kind uint8
+
+const (
+	// Started is a handler: Begin is when the runtime decided to let it run, End
+	// when its first line ran.
+	Started Kind = iota + 1
+	// Ended is a handler that returns: End is when.
+	Ended
+	// Elected is a call of OnLeading: Begin is when it began.
+	Elected
+	// Called is a call as its caller saw it, from Begin to End.
+	Called
+)
+
+// Outcome is what a caller knows of a call that has returned.
+type Outcome uint8
+
+const (
+	// Accepted means that the reply said so.
+	Accepted Outcome = iota + 1
+	// Refused means an error that promises that nothing has run.
+	Refused
+	// Unknown means any other error. The call may have had its effect, or may have it
+	// at any later time.
+	Unknown
+)
+
+// Reason is why a call failed, where that matters.
+type Reason uint8
+
+const (
+	// OtherReason is none of the next ones.
+	OtherReason Reason = iota
+	// NotActive is NOT_ACTIVE: no leader until the deadline.
+	NotActive
+	// LeadershipLost is LEADERSHIP_LOST.
+	LeadershipLost
+	// Stale is STALE: refused by a process that was paused.
+	Stale
+	// TimedOut is the deadline.
+	TimedOut
+	// Unsettled is what the handler says of a write of unknown outcome.
+	Unsettled
+)
+
+// Record is one line of a history. What does not belong to its kind is zero.
+type Record struct {
+	Kind    Kind
+	Outcome Outcome
+	Reason  Reason
+	Key     uint32
+	// ID is the call's.
+	ID uint64
+	// Term is the leader's token.
+	Term uint64
+	// Previous is what the reply said was in the register.
+	Previous uint64
+	// Begin and End are readings of the shared clock.
+	Begin, End int64
+}

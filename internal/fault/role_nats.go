@@ -1,0 +1,81 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const natsReady = 30 * time.Second
+
+// natsOrder says how to run a NATS server.
+type natsOrder struct {
+	Name  string
+	Port  int
+	Store string
+	Log   string
+
+	// Of a cluster only.
+	Cluster string
+	Routing int      // the port for routes
+	Peers   []string // what to connect to
+}
+
+// runNATS runs a NATS server until the parent goes away.
+func runNATS(o natsOrder) error {
+	opts := &server.Options{
+		ServerName: o.Name, Host: "127.0.0.1", Port: o.Port,
+		JetStream: true, StoreDir: o.Store,
+		LogFile: o.Log, NoSigs: true,
+	}
+	if o.Cluster != "" {
+		opts.Cluster = server.ClusterOpts{Name: o.Cluster, Host: "127.0.0.1", Port: o.Routing, NoAdvertise: true}
+		for _, peer := range o.Peers {
+			u, err := url.Parse("nats-route://" + peer)
+			if err != nil {
+				return fmt.Errorf("route: %w", err)
+			}
+			opts.Routes = append(opts.Routes, u)
+		}
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return err
+	}
+	s.ConfigureLogger()
+	s.Start()
+	if !s.ReadyForConnections(natsReady) {
+		return errors.New("the NATS server was not ready in time")
+	}
+	sayReady()
+	awaitParent(func(line string) {
+		if connection, ok := strings.CutPrefix(line, commandCount+" "); ok {
+			say(eventCount, countMessages(s, connection), 0)
+		}
+	})
+	s.Shutdown()
+	return nil
+}
+
+// commandCount asks for the messages of the connections of a name.
+const commandCount = "count"
+
+func countMessages(s *server.Server, connection string) uint64 {
+	var n uint64
+	all, err := s.Connz(&server.ConnzOptions{})
+	if err != nil {
+		return 0
+	}
+	for _, c := range all.Conns {
+		if c.Name == connection {
+			n += uint64(c.InMsgs + c.OutMsgs)
+		}
+	}
+	return n
+}
