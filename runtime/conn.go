@@ -63,7 +63,7 @@ func newConnConfig(opts []ConnOption) (*connConfig, error) {
 // before ctx ends or nats.go's own timeout passes (2 s a server).
 //
 // Unless WithNATSOptions says otherwise the connection reconnects for ever, 20
-// to 250 ms after each failure, and asynchronous errors are logged. Close closes
+// to 120 ms after each failure, and asynchronous errors are logged. Close closes
 // it.
 func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error) {
 	if url == "" {
@@ -271,10 +271,10 @@ func logAsyncError(logger *slog.Logger, sub *nats.Subscription, err error) {
 	logger.Error("aegis: NATS error", "err", err)
 }
 
-// reconnectDelay lets 20 to 250 ms pass between attempts: many clients of a
+// reconnectDelay lets 20 to 120 ms pass between attempts: many clients of a
 // restarted server must not come at the same instant.
 func reconnectDelay(attempts int) time.Duration {
-	most := min(20*time.Millisecond<<min(attempts, 4), 250*time.Millisecond)
+	most := min(20*time.Millisecond<<min(attempts, 4), 100*time.Millisecond)
 	return 20*time.Millisecond + rand.N(most)
 }
 

@@ -51,11 +51,6 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 	if s.expired.Load() {
 		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
 	}
-	if to.lead != nil {
-		if to.term = to.activeTerm(s.clock.At(now)); to.term == nil {
-			return notActive(s.cfg.instance, to.lead)
-		}
-	}
 	m := to.method
 	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
 	if err := r.readHeader(); err != nil {
@@ -67,6 +62,13 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 	req := m.request()
 	if err := r.unmarshal(req); err != nil {
 		return Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", m.spec.name(), req.ProtoReflect().Descriptor().FullName(), err)
+	}
+	if to.lead != nil {
+		// As late as can be: from here on nothing but a pause of the process lies
+		// between the look at the lease and the handler.
+		if to.term = to.activeTerm(s.clock.Now()); to.term == nil {
+			return notActive(s.cfg.instance, to.lead)
+		}
 	}
 	c := &handlerContext{
 		call:     Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
