@@ -23,22 +23,27 @@ type watcher struct {
 	mu      sync.Mutex
 	created int64
 	entries map[string]election.Entry // the last ones, for candidates that begin to watch later
+	told    map[string]bool           // who has begun to watch
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-// follow watches the bucket of this creation time, and tells the candidate what
-// is known already.
+// follow watches the bucket of this creation time, and tells a candidate that
+// begins to watch what is known already. One that asks again has read something
+// else than it was told: a purged key, say, of which no watch hears. What is
+// known is worth nothing then.
 func (w *watcher) follow(ctx context.Context, id string, created int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stop != nil && w.created == created {
+	if w.stop != nil && w.created == created && !w.told[id] {
+		w.told[id] = true
 		if e, ok := w.entries[id]; ok {
 			w.report(id, e)
 		}
 		return
 	}
 	w.restart(ctx, created)
+	w.told = map[string]bool{id: true}
 }
 
 // renew starts over: after a reconnect the consumer may be gone.
