@@ -1,0 +1,148 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+)
+
+// Result is what a check finds. The zero Result is that all is well.
+type Result struct {
+	// Penalty lowers the score, by 0 to 100 points.
+	Penalty float64
+	// Unhealthy keeps the instance from getting calls.
+	Unhealthy bool
+	// Reason says why, for a person.
+	Reason string
+}
+
+// Check looks at something that the service needs. It should heed ctx; one that
+// does not answer in time counts as unhealthy until it does, and is not called
+// again before that. A panic counts as unhealthy.
+type Check func(ctx context.Context) Result
+
+// Finding is the result of a check that found something.
+type Finding struct {
+	Check     string  `json:"check"`
+	Penalty   float64 `json:"penalty,omitempty"`
+	Unhealthy bool    `json:"unhealthy,omitempty"`
+	Reason    string  `json:"reason,omitempty"`
+}
+
+// penalty is what really is taken off: no check raises the score.
+func (f Finding) penalty() float64 {
+	if math.IsNaN(f.Penalty) {
+		return 0
+	}
+	return min(max(f.Penalty, 0), fullScore)
+}
+
+var (
+	// ErrCheckName is returned by [Checks.Add] for a name that is empty or taken.
+	ErrCheckName = errors.New("health: the name of a check is empty or taken")
+	// ErrNilCheck is returned by [Checks.Add] for a check that is nil.
+	ErrNilCheck = errors.New("health: the check is nil")
+)
+
+// Checks are the users' checks of an instance. The zero Checks has none. It is
+// safe for concurrent use.
+type Checks struct {
+	mu  sync.Mutex
+	all []*running
+}
+
+type running struct {
+	name   string
+	check  Check
+	busy   chan struct{} // closed when the run that goes on has ended; nil if none does
+	result Result        // of that run
+}
+
+// Add adds a check. The errors are [ErrCheckName] and [ErrNilCheck].
+func (c *Checks) Add(name string, check Check) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if check == nil {
+		return ErrNilCheck
+	}
+	taken := slices.ContainsFunc(c.all, func(r *running) bool { return r.name == name })
+	if name == "" || taken {
+		return fmt.Errorf("%w: %q", ErrCheckName, name)
+	}
+	c.all = append(c.all, &running{name: name, check: check})
+	return nil
+}
+
+// Run runs all checks at once, waits for them until ctx ends, and returns what
+// they found, in the order in which they were added; nil if all is well. At most
+// one goroutine per check is there at any time, also if checks hang.
+func (c *Checks) Run(ctx context.Context) []Finding {
+	c.mu.Lock()
+	all := slices.Clone(c.all)
+	waits := make([]chan struct{}, len(all))
+	for i, r := range all {
+		waits[i] = c.start(ctx, r)
+	}
+	c.mu.Unlock()
+	var findings []Finding
+	for i, r := range all {
+		if f := (Finding{Check: r.name, Unhealthy: true, Reason: "no answer in time"}); !ended(ctx, waits[i]) {
+			findings = append(findings, f)
+			continue
+		}
+		if f := c.finding(r); f != (Finding{Check: r.name}) {
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+// start starts a check unless it runs, and returns what is closed at its end.
+func (c *Checks) start(ctx context.Context, r *running) chan struct{} {
+	if r.busy != nil {
+		return r.busy
+	}
+	done := make(chan struct{})
+	r.busy = done
+	go func() {
+		// Also when the check ends its goroutine.
+		result := Result{Unhealthy: true, Reason: "the check ended its goroutine"}
+		defer func() {
+			if value := recover(); value != nil {
+				result = Result{Unhealthy: true, Reason: fmt.Sprint("panic: ", value)}
+			}
+			c.mu.Lock()
+			r.busy, r.result = nil, result
+			c.mu.Unlock()
+			close(done)
+		}()
+		result = r.check(ctx)
+	}()
+	return done
+}
+
+func (c *Checks) finding(r *running) Finding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := Finding{Check: r.name, Penalty: r.result.Penalty, Unhealthy: r.result.Unhealthy, Reason: r.result.Reason}
+	f.Penalty = f.penalty() // what is no number has no JSON
+	return f
+}
+
+// ended waits for done until ctx ends; what has ended by then counts.
+func ended(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,18 @@
+package selection
+
+import "errors"
+
+var (
+	// ErrNoInstance is returned by [Picker.Pick] when no instance is running,
+	// healthy and believed to be alive.
+	ErrNoInstance = errors.New("selection: no instance can take a call")
+	// ErrAllTried is returned by [Picker.Pick] when the call was tried on every
+	// instance that could take it.
+	ErrAllTried = errors.New("selection: every instance that can take a call was tried")
+	// ErrDeclined is returned by [Picker.Pick] when the strategy picked nobody
+	// although there are candidates.
+	ErrDeclined = errors.New("selection: the strategy picked nobody")
+	// ErrStrategy is wrapped by what [Picker.Pick] returns when the strategy
+	// panicked or picked what is not in the view.
+	ErrStrategy = errors.New("selection: the strategy failed")
+)

@@ -1,0 +1,148 @@
+package selection
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// idleLoad is added to every number of calls, so that one call more or less
+	// on instances that do next to nothing is no difference.
+	idleLoad = 4
+	// idleLatency is added to every latency for the same reason.
+	idleLatency = float64(time.Millisecond)
+	// clearRatio is the ratio of costs from which on the cheaper one of a pair
+	// is always taken.
+	clearRatio = 4
+	// evenChance is what the better informed of a pair is never denied while
+	// the other one is new.
+	evenChance = 0.5
+	// slowestStart is the fraction of its share that an instance begins with.
+	slowestStart = 0.1
+)
+
+// LeastLoaded returns the strategy that compares two random candidates and
+// prefers the less loaded one (Mitzenmacher: The power of two choices in
+// randomized load balancing, IEEE TPDS 2001). Looking at two only is what keeps
+// clients that all see the same heartbeats from sending everything to one
+// instance: none ever gets more than twice the mean.
+//
+// The cost of a candidate is
+//
+//	(outstanding + 4) x (own latency + 1 ms) x sqrt((others + 4) x (said latency + 1 ms)) / capacity
+//
+// Outstanding and own latency are what this process has and sees: exact and
+// current. The own latency is an average that fades with a half-life of 5 s, so
+// that one which was slow is tried again by single calls. Others, said latency
+// and capacity come with the heartbeats: calls in flight besides this process's
+// own, and the mean latency lately. They are up to a heartbeat old, and all
+// clients act on the same ones, which oscillates if they do so in full; hence
+// the root. A latency or capacity that one of the two lacks counts for neither.
+//
+// The cheaper one is taken with a probability of 1/2 at equal costs, which
+// rises linearly with their ratio to 1 at four times. So chance differences
+// decide little, which keeps the share of each of 16 equals under 1.5 times the
+// mean, and clear ones all: an instance that is 20 ms slower than the rest gets
+// next to nothing.
+//
+// An instance that joins would look idle to all clients at once. For
+// [Config.SlowStart] it gets a tenth of an equal share, rising linearly to a
+// whole one, and no more than that before there is a latency of it.
+func LeastLoaded() Strategy { return leastLoaded{} }
+
+type leastLoaded struct{ Ignorant }
+
+func (leastLoaded) Pick(view *View, call Call) int {
+	n := view.Len()
+	if n == 1 {
+		return 0
+	}
+	var a, b int
+	for range 1 + redraws {
+		a, b = pair(view.set.cfg.Rand(), n)
+		switch usableA, usableB := call.Usable(view.list[a]), call.Usable(view.list[b]); {
+		case usableA && usableB:
+			if view.prefersFirst(view.list[a], view.list[b]) {
+				return a
+			}
+			return b
+		case usableA:
+			return a
+		case usableB:
+			return b
+		}
+	}
+	return a // the picker looks for another one
+}
+
+// pair returns two different numbers from 0 to n-1.
+func pair(random uint64, n int) (int, int) {
+	a := int(random >> 32 * uint64(n) >> 32)
+	b := int(random & (1<<32 - 1) * uint64(n-1) >> 32)
+	if b >= a {
+		b++
+	}
+	return a, b
+}
+
+func (v *View) prefersFirst(a, b *Instance) bool {
+	now := v.set.cfg.Now()
+	chance := chanceOfFirst(a, b, now)
+	limitA, limitB := v.set.limit(a, now), v.set.limit(b, now)
+	switch {
+	case limitA < 1 && limitB == 1:
+		chance = min(chance, limitA)
+	case limitB < 1 && limitA == 1:
+		chance = max(chance, 1-limitB)
+	}
+	return unit(v.set.cfg.Rand()) < chance
+}
+
+// chanceOfFirst is the probability of taking a, by the costs of both.
+func chanceOfFirst(a, b *Instance, now time.Duration) float64 {
+	costA, costB := costs(a, b, now)
+	better := 0.5 * (1 + (max(costA, costB)/min(costA, costB)-1)/(clearRatio-1))
+	if better > 1 {
+		better = 1
+	}
+	if costA <= costB {
+		return better
+	}
+	return 1 - better
+}
+
+// costs returns the costs of both, which only mean something relative to each
+// other.
+func costs(a, b *Instance, now time.Duration) (float64, float64) {
+	ownA, ownB := idleLatency, idleLatency
+	if seenA, seenB := a.observed.get(now), b.observed.get(now); seenA > 0 && seenB > 0 {
+		ownA, ownB = ownA+seenA, ownB+seenB
+	}
+	saidA, saidB := idleLatency, idleLatency
+	if toldA, toldB := a.latency.Load(), b.latency.Load(); toldA > 0 && toldB > 0 {
+		saidA, saidB = saidA+float64(toldA), saidB+float64(toldB)
+	}
+	costA := float64(a.outstanding.Load()+idleLoad) * ownA * math.Sqrt(float64(a.others()+idleLoad)*saidA)
+	costB := float64(b.outstanding.Load()+idleLoad) * ownB * math.Sqrt(float64(b.others()+idleLoad)*saidB)
+	if capA, capB := a.capacity.Load(), b.capacity.Load(); capA > 0 && capB > 0 {
+		costA, costB = costA/float64(capA), costB/float64(capB)
+	}
+	return costA, costB
+}
+
+// limit is the highest chance that i may have against one that is not new; 1 if
+// it is not new itself.
+func (s *Set) limit(i *Instance, now time.Duration) float64 {
+	age := now - time.Duration(i.since.Load())
+	if age < s.cfg.SlowStart {
+		ramp := float64(max(age, 0)) / float64(s.cfg.SlowStart)
+		return evenChance * (slowestStart + (1-slowestStart)*ramp)
+	}
+	if i.latency.Load() == 0 && i.observed.value.Load() == 0 {
+		return evenChance
+	}
+	return 1
+}
+
+// unit maps random bits to [0, 1).
+func unit(random uint64) float64 { return float64(random>>11) / (1 << 53) }

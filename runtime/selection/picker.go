@@ -1,0 +1,159 @@
+package selection
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// overloadPenalty is what a call counts as that was refused or lost: refusals
+// are quick, and an instance that only refuses would look like the fastest.
+const overloadPenalty = 100 * time.Millisecond
+
+// Fault is a strategy's panic.
+type Fault struct {
+	// Err says which strategy panicked where with what; it wraps [ErrStrategy].
+	Err error
+	// Stack is the stack of the panic.
+	Stack []byte
+}
+
+// Picker picks from a [Set] by a [Strategy], and guards against the strategy's
+// mistakes. Make it with [Set.Picker]. It is safe for concurrent use.
+type Picker struct {
+	set      *Set
+	strategy Strategy
+	mu       sync.Mutex // to make a view
+	view     atomic.Pointer[View]
+}
+
+// Picker returns a picker of the set by strategy; nil means [RoundRobin].
+func (s *Set) Picker(strategy Strategy) *Picker {
+	if strategy == nil {
+		strategy = RoundRobin()
+	}
+	return &Picker{set: s, strategy: strategy}
+}
+
+// Pick picks the instance for a call and counts the call as begun. The caller
+// has to call [Picker.Finish] exactly once for it. It never waits for anything
+// but the making of a view, and allocates nothing while the candidates stay
+// the same.
+//
+// The errors are [ErrNoInstance], [ErrAllTried], [ErrDeclined] and what wraps
+// [ErrStrategy].
+func (p *Picker) Pick(call Call) (*Instance, error) {
+	for {
+		view := p.current()
+		instance, err := p.pickFrom(view, call)
+		if err != nil {
+			return nil, err
+		}
+		if instance != nil {
+			instance.outstanding.Add(1)
+			p.set.outstanding.Add(1)
+			p.started(instance)
+			return instance, nil
+		}
+		if view.version != p.set.version.Load() {
+			continue // candidates went or came while it was looked at
+		}
+		return nil, ErrAllTried
+	}
+}
+
+// Finish says how the call to instance, which Pick returned, has ended.
+func (p *Picker) Finish(instance *Instance, outcome Outcome) {
+	instance.outstanding.Add(-1)
+	p.set.outstanding.Add(-1)
+	switch outcome.Failure {
+	case FailureNoResponders, FailureStopping:
+		p.set.refused(instance, outcome.Failure)
+	case FailureOverloaded, FailureLost:
+		instance.observed.add(p.set.cfg.Now(), max(outcome.Latency, overloadPenalty))
+	case FailureCanceled:
+	case FailureNone:
+		instance.observed.add(p.set.cfg.Now(), outcome.Latency)
+	}
+	p.finished(instance, outcome)
+}
+
+// pickFrom returns nil without an error if no candidate is usable.
+func (p *Picker) pickFrom(view *View, call Call) (*Instance, error) {
+	switch {
+	case view.Len() == 0:
+		return nil, ErrNoInstance
+	case view.broken != nil:
+		return nil, view.broken
+	}
+	at, err := p.ask(view, call)
+	switch {
+	case err != nil:
+		return nil, err
+	case at == None:
+		return nil, ErrDeclined
+	case at < 0 || at >= view.Len():
+		return nil, fmt.Errorf("%w: %T picked %d of %d candidates", ErrStrategy, p.strategy, at, view.Len())
+	}
+	if instance := view.list[at]; call.Usable(instance) {
+		return instance, nil
+	}
+	return view.next(at, call), nil
+}
+
+// current returns the view of the present candidates.
+func (p *Picker) current() *View {
+	if view := p.view.Load(); view != nil && view.version == p.set.version.Load() {
+		return view
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list, version := p.set.candidates()
+	previous := p.view.Load()
+	if previous != nil && previous.version == version {
+		return previous // another call has made it meanwhile
+	}
+	view := &View{set: p.set, version: version, list: list}
+	p.prepare(view, previous)
+	p.view.Store(view)
+	return view
+}
+
+func (p *Picker) prepare(view, previous *View) {
+	preparer, ok := p.strategy.(Preparer)
+	if !ok || view.Len() == 0 {
+		return
+	}
+	defer p.rescue("Prepare", &view.broken)
+	view.prepared = preparer.Prepare(view, previous)
+}
+
+func (p *Picker) ask(view *View, call Call) (at int, err error) {
+	defer p.rescue("Pick", &err)
+	return p.strategy.Pick(view, call), nil
+}
+
+func (p *Picker) started(instance *Instance) {
+	defer p.rescue("Started", nil)
+	p.strategy.Started(instance)
+}
+
+func (p *Picker) finished(instance *Instance, outcome Outcome) {
+	defer p.rescue("Finished", nil)
+	p.strategy.Finished(instance, outcome)
+}
+
+// rescue is deferred around the strategy's methods.
+func (p *Picker) rescue(method string, err *error) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	fault := fmt.Errorf("%w: %T panicked in %s: %v", ErrStrategy, p.strategy, method, value)
+	if err != nil {
+		*err = fault
+	}
+	p.set.cfg.Fault(Fault{Err: fault, Stack: debug.Stack()})
+}
