@@ -1,0 +1,270 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// RecordVersion is the version that is written and the newest that is read.
+	// A field that older watchers can do without is no new version: they ignore
+	// fields that they do not know, or a rolling update would hide the updated
+	// instances from everybody else.
+	RecordVersion = 1
+
+	// MinHeartbeat is the shortest interval of heartbeats.
+	MinHeartbeat = 100 * time.Millisecond
+	// MaxHeartbeat is the longest one.
+	MaxHeartbeat = time.Minute
+	// DefaultHeartbeat is what servers use unless they are told otherwise.
+	DefaultHeartbeat = 2 * time.Second
+
+	maxRecordSize = 16 << 10
+	maxLeads      = 256
+	maxName       = 64
+	maxService    = 200
+	maxVersion    = 128
+	maxNumber     = 1<<53 - 1 // what JSON keeps everywhere
+)
+
+// ErrInvalidRecord is wrapped by the errors for everything that is no record of
+// a version that this package knows: values of other programs, corrupt ones and
+// those of newer versions. Watchers skip them.
+var ErrInvalidRecord = errors.New("registry: not a valid record")
+
+// Record is what an instance says of itself, for one of its services.
+type Record struct {
+	// Service and Instance are the key: the service's full name and the name of
+	// the instance.
+	Service, Instance string
+	// Process identifies the process: new at each start.
+	Process string
+	// Incarnation orders the processes that use one name after another; see
+	// [NextIncarnation].
+	Incarnation uint64
+	// Change orders the records of one process: each new one is greater.
+	Change uint64
+	// State is where the instance is in its life.
+	State State
+	// Version is the version of the service, from its proto.
+	Version string
+	// Started is when the process started by its own clock, for people.
+	Started time.Time
+	// Heartbeat is the interval of its heartbeats, in whole milliseconds.
+	Heartbeat time.Duration
+	// Leads are the single active groups that it leads, by name.
+	Leads []Lead
+}
+
+// Lead is one leadership.
+type Lead struct {
+	Group string
+	Term  uint64
+	// Since is when the term began by the leader's clock, for people.
+	Since time.Time
+}
+
+type recordJSON struct {
+	Version     *int       `json:"v"`
+	Service     string     `json:"service"`
+	Instance    string     `json:"instance"`
+	Process     string     `json:"process"`
+	Incarnation uint64     `json:"incarnation"`
+	Change      uint64     `json:"change"`
+	State       State      `json:"state"`
+	Proto       string     `json:"version"`
+	Started     time.Time  `json:"started"`
+	HeartbeatMS int64      `json:"heartbeat_ms"`
+	Leads       []leadJSON `json:"leads,omitempty"`
+}
+
+type leadJSON struct {
+	Group string    `json:"group"`
+	Term  uint64    `json:"term"`
+	Since time.Time `json:"since"`
+}
+
+// Encode returns the record as JSON. It returns an error for a record that
+// [Decode] would not accept.
+func (r *Record) Encode() ([]byte, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(r.json())
+}
+
+func (r *Record) json() *recordJSON {
+	version := RecordVersion
+	out := &recordJSON{
+		Version: &version, Service: r.Service, Instance: r.Instance, Process: r.Process,
+		Incarnation: r.Incarnation, Change: r.Change, State: r.State, Proto: r.Version,
+		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(),
+	}
+	for _, l := range r.Leads {
+		out.Leads = append(out.Leads, leadJSON{l.Group, l.Term, l.Since.UTC()})
+	}
+	return out
+}
+
+// Decode reads the record of a key. Errors wrap [ErrInvalidRecord] and say
+// whether the value is foreign, corrupt or of a newer version.
+func Decode(service, instance string, data []byte) (*Record, error) {
+	if len(data) > maxRecordSize {
+		return nil, invalid("foreign: it has %d bytes, a record at most %d", len(data), maxRecordSize)
+	}
+	var in recordJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, explain(data, err)
+	}
+	return in.record(service, instance)
+}
+
+// explain finds out why data cannot be read: in a newer version fields may have
+// other types.
+func explain(data []byte, err error) error {
+	var probe struct {
+		Version *int `json:"v"`
+	}
+	switch {
+	case json.Unmarshal(data, &probe) != nil || probe.Version == nil:
+		return invalid("foreign: %v", err)
+	case *probe.Version > RecordVersion:
+		return future(*probe.Version)
+	}
+	return invalid("corrupt: %v", err)
+}
+
+// ProcessOf returns the process that a value names which is no record of this
+// version, "" if it names none.
+func ProcessOf(data []byte) string {
+	var probe struct {
+		Process string `json:"process"`
+	}
+	if json.Unmarshal(data, &probe) != nil || !validToken(probe.Process) {
+		return ""
+	}
+	return probe.Process
+}
+
+func (in *recordJSON) record(service, instance string) (*Record, error) {
+	switch {
+	case in.Version == nil || in.Process == "":
+		return nil, invalid(`foreign: it has no "v" and "process"`)
+	case *in.Version > RecordVersion:
+		return nil, future(*in.Version)
+	case *in.Version < 1:
+		return nil, invalid("corrupt: version %d does not exist", *in.Version)
+	case in.Service != service || in.Instance != instance:
+		return nil, invalid("corrupt: it is of %.200q and %.200q, not of its key %s.%s", in.Service, in.Instance, service, instance)
+	case in.HeartbeatMS < MinHeartbeat.Milliseconds() || in.HeartbeatMS > MaxHeartbeat.Milliseconds():
+		return nil, invalid("corrupt: heartbeat_ms is %d", in.HeartbeatMS)
+	}
+	r := &Record{
+		Service: service, Instance: instance, Process: in.Process,
+		Incarnation: in.Incarnation, Change: in.Change, State: in.State, Version: in.Proto,
+		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond,
+	}
+	for _, l := range in.Leads {
+		r.Leads = append(r.Leads, Lead(l))
+	}
+	return r, r.check()
+}
+
+// check refuses what no instance writes.
+func (r *Record) check() error {
+	switch {
+	case !ValidService(r.Service):
+		return invalid("corrupt: service %.200q is no name of a service", r.Service)
+	case !validToken(r.Instance):
+		return invalid("corrupt: instance %.100q is no name", r.Instance)
+	case !validToken(r.Process):
+		return invalid("corrupt: process %.100q is no name", r.Process)
+	case r.Incarnation == 0 || r.Incarnation > maxNumber || r.Change == 0 || r.Change > maxNumber:
+		return invalid("corrupt: incarnation %d or change %d is out of range", r.Incarnation, r.Change)
+	case !r.State.valid():
+		return invalid("corrupt: state %.100q does not exist", r.State)
+	case len(r.Version) > maxVersion:
+		return invalid("corrupt: a version of %d characters", len(r.Version))
+	case r.Heartbeat < MinHeartbeat || r.Heartbeat > MaxHeartbeat:
+		return invalid("corrupt: heartbeat %v is out of range", r.Heartbeat)
+	case len(r.Leads) > maxLeads:
+		return invalid("corrupt: it leads %d groups, at most %d are possible", len(r.Leads), maxLeads)
+	}
+	return checkLeads(r.Leads)
+}
+
+func checkLeads(leads []Lead) error {
+	for i, l := range leads {
+		switch {
+		case !validToken(l.Group):
+			return invalid("corrupt: group %.100q is no name", l.Group)
+		case l.Term == 0 || l.Term > maxNumber:
+			return invalid("corrupt: term %d is out of range", l.Term)
+		case i > 0 && leads[i-1].Group >= l.Group:
+			return invalid("corrupt: groups are not in order")
+		}
+	}
+	return nil
+}
+
+// WithLead returns the leads with one more, or with another term of its group.
+// The old slice is not changed.
+func WithLead(leads []Lead, lead Lead) []Lead {
+	out := append(WithoutLead(leads, lead.Group), lead)
+	slices.SortFunc(out, func(a, b Lead) int { return strings.Compare(a.Group, b.Group) })
+	return out
+}
+
+// WithoutLead returns the leads without a group. The old slice is not changed.
+func WithoutLead(leads []Lead, group string) []Lead {
+	var out []Lead
+	for _, l := range leads {
+		if l.Group != group {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// NextIncarnation is the incarnation of a process that takes a name over from
+// one of the given incarnation, 0 if none is known: the wall clock's
+// microseconds, but always greater.
+func NextIncarnation(previous uint64, wall time.Time) uint64 {
+	next := uint64(max(wall.UnixMicro(), 1))
+	return min(max(next, previous+1), maxNumber)
+}
+
+// ValidService reports whether a name can be the full name of a service.
+func ValidService(name string) bool {
+	if name == "" || len(name) > maxService {
+		return false
+	}
+	for token := range strings.SplitSeq(name, ".") {
+		if token == "" || strings.ContainsFunc(token, func(c rune) bool { return !alphanumeric(c) && c != '_' }) {
+			return false
+		}
+	}
+	return true
+}
+
+// validToken accepts what can be one token of a subject.
+func validToken(name string) bool {
+	return name != "" && len(name) <= maxName &&
+		!strings.ContainsFunc(name, func(c rune) bool { return !alphanumeric(c) && c != '-' && c != '_' })
+}
+
+func alphanumeric(c rune) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+func future(version int) error {
+	return invalid("version %d, and this program knows %d; update it", version, RecordVersion)
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidRecord, fmt.Sprintf(format, args...))
+}
