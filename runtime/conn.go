@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/directory"
 )
 
 // ErrConnClosed is wrapped by the errors of everything that needs a connection
@@ -25,15 +26,16 @@ var ErrConnClosed = errors.New("aegis: the connection is closed")
 // Conn is a NATS connection with what all clients and servers on it share. It
 // is safe for concurrent use, and one per process is enough.
 type Conn struct {
-	nc       *nats.Conn
-	owned    bool
-	ns       string
-	subjects wire.Subjects
-	logger   *slog.Logger
-	mux      *replyMux
-	link     link
-	void     voidProbe
-	leaders  leaders
+	nc        *nats.Conn
+	owned     bool
+	ns        string
+	subjects  wire.Subjects
+	logger    *slog.Logger
+	mux       *replyMux
+	link      link
+	void      voidProbe
+	leaders   leaders
+	directory *directory.Directory
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
@@ -124,16 +126,21 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if nc.IsConnected() && !nc.HeadersSupported() {
 		return nil, fmt.Errorf("aegis: the NATS server %s does not support headers; use nats-server 2.2 or later", nc.ConnectedServerVersion())
 	}
+	dir, err := directory.New(directory.Options{NATS: nc, Namespace: cfg.namespace, Logger: cfg.logger})
+	if err != nil {
+		return nil, fmt.Errorf("aegis: discovery: %w", err)
+	}
 	mux, err := newReplyMux(nc)
 	if err != nil {
 		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
 	}
 	c := &Conn{
-		nc:       nc,
-		ns:       cfg.namespace,
-		subjects: wire.NewSubjects(cfg.namespace),
-		logger:   cfg.logger,
-		mux:      mux,
+		nc:        nc,
+		ns:        cfg.namespace,
+		subjects:  wire.NewSubjects(cfg.namespace),
+		logger:    cfg.logger,
+		mux:       mux,
+		directory: dir,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.link.init(nc)
@@ -157,6 +164,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.mu.Lock()
 		c.cancel()
 		c.mu.Unlock()
+		c.directory.Close()
 		c.watchers.Wait()
 		c.mux.close()
 		if c.owned {

@@ -110,6 +110,7 @@ func (l *leadership) Serving(lease *election.Lease) {
 	l.candidate.Announce(leader.Leader{Term: lease.Term(), Instance: l.server.cfg.instance})
 	l.server.logger.Info("aegis: leading", l.attrs(t)...)
 	l.server.changes.publish(LeadershipChange{Term: t.info, Leading: true})
+	l.registerTerm(t)
 }
 
 // listen subscribes to the term's subjects.
@@ -194,6 +195,7 @@ func (l *leadership) Lost(_ *election.Lease, cause error) {
 		l.server.logger.Warn("aegis: leadership lost", append(l.attrs(t), "cause", cause)...)
 	}
 	if t.served.Load() {
+		l.deregisterTerm(t)
 		l.server.changes.publish(change)
 	}
 }

@@ -17,14 +17,15 @@ import (
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-// permissions are those of docs/protocol.md, and users that lack some of them.
+// permissions are those of docs/protocol.md and docs/registry.md, and users that lack some of them.
 const permissions = `
 authorization {
   users = [
     {user: server, password: pw, permissions: {
-      publish: ["aegis.live.*", "_INBOX.*.live"]
+      publish: ["aegis.live.*", "_INBOX.*.live", "aegis.beat.aegistest.v1.ProbeService.*", "$KV.aegis-registry.aegistest.v1.ProbeService.*",
+                "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry"]
       subscribe: ["aegis.call.aegistest.v1.ProbeService.* aegis", "aegis.inst.*.aegistest.v1.ProbeService.*",
-                  "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "_INBOX.>"]
+                  "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "_INBOX.>", "aegis.beat.aegistest.v1.ProbeService.*", "$SRV.>"]
       allow_responses: {max: -1}
     }}
     {user: client, password: pw, permissions: {

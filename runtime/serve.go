@@ -22,6 +22,10 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 	switch {
 	case ok:
 	case msg.Subject == s.liveSubject:
+		if msg.Reply != "" { // somebody wants the instance's name and asks whether it is free
+			_ = s.conn.nc.Publish(msg.Reply, []byte(s.cfg.instance)) // the heartbeats tell as well
+			return
+		}
 		s.pause.returned(msg.Data)
 		return
 	default:
@@ -189,6 +193,7 @@ func (o *outcome) finish() {
 	if o.err == nil {
 		o.err = o.server.respond(o)
 	}
+	o.method.stats.done(time.Since(o.context.arrived), o.err)
 	if o.err != nil {
 		o.server.respondError(o.msg, o.err, o.json, o.context.call.response)
 	}

@@ -3,6 +3,7 @@ package aegis
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,8 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
+	"github.com/aegisrpc/aegis/runtime/internal/micro"
+	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 )
 
 // Server is one running instance of one or several services. Register the
@@ -43,6 +46,9 @@ type Server struct {
 	cancelBase  context.CancelFunc
 	elector     *leader.Elector // nil without single active methods
 	leaderships []*leadership
+	registrar   *registrar.Registrar
+	micro       *micro.Responder // nil: NATS micro tools do not see the server
+	taken       chan error       // another process has the instance's name
 
 	changes leadershipChanges
 	cancels cancels
@@ -61,6 +67,13 @@ type serverConfig struct {
 
 	bucketReplicas int
 	bucketNoCreate bool
+
+	heartbeat        time.Duration // 0: the default
+	registryReplicas int
+	registryNoCreate bool
+	// snapshot returns the metrics of a service for its heartbeat, as JSON; nil
+	// for none. It must not wait.
+	snapshot func(service string) json.RawMessage
 }
 
 // NewServer makes a server on a connection. It refuses a NATS connection with
@@ -73,7 +86,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 		return nil, errors.New("aegis: the NATS connection has the NoEcho option, and a server has to hear its own messages; connect without nats.NoEcho()")
 	}
 	s := &Server{
-		conn: conn, process: rand.Text(), clock: election.NewClock(),
+		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1),
 		cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1},
 	}
 	for _, o := range opts {
@@ -116,6 +129,7 @@ func (s *Server) setState(state State) {
 	s.mu.Lock()
 	s.state.Store(int32(state))
 	s.mu.Unlock()
+	s.registerState(state)
 	for _, hook := range s.cfg.hooks {
 		hook(state)
 	}
@@ -145,9 +159,10 @@ func (s *Server) register(service *service) error {
 // returns an error that names them.
 //
 // It also returns an error if it cannot start (NATS refuses a subscription,
-// nothing is registered), if it was called before, and, wrapping ErrConnClosed,
-// if the connection is closed under it. A lost connection is no error: Run goes
-// on and serves again once it is back.
+// nothing is registered), if it was called before, wrapping ErrInstanceTaken, if
+// another process has the instance's name, and, wrapping ErrConnClosed, if the
+// connection is closed under it. A lost connection is no error: Run goes on and
+// serves again once it is back.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -209,15 +224,26 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("aegis: election: %w", err)
 	}
 	s.addStaticRoutes()
+	// Whoever finds this instance's name in the registry asks there whether it
+	// lives.
+	if err := s.deliver(s.liveSubject, ""); err != nil {
+		return fmt.Errorf("aegis: subscribe: %w", err)
+	}
+	if err := s.confirm(ctx, before); err != nil {
+		return err
+	}
+	if err := s.claim(ctx); err != nil {
+		return err
+	}
+	before = s.conn.nc.LastError() // a user without JetStream may serve
 	if err := s.subscribe(); err != nil {
 		return fmt.Errorf("aegis: subscribe: %w", err)
 	}
-	if err := s.conn.flush(ctx); err != nil {
-		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
+	if err := s.confirm(ctx, before); err != nil {
+		return err
 	}
-	if after := s.conn.nc.LastError(); after != before && deniedSubscribe(after) { //nolint:errorlint // is it another one?
-		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
-	}
+	s.answerMicro()
+	s.registrar.Start()
 	if s.elector != nil {
 		if err := s.elector.Start(); err != nil {
 			return fmt.Errorf("aegis: election: %w", err)
@@ -226,10 +252,19 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) subscribe() error {
-	if err := s.deliver(s.liveSubject, ""); err != nil {
-		return err
+// confirm waits until NATS has taken everything sent so far, and returns an
+// error if it has refused any of it.
+func (s *Server) confirm(ctx context.Context, before error) error {
+	if err := s.conn.flush(ctx); err != nil {
+		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
 	}
+	if after := s.conn.nc.LastError(); after != before && deniedSubscribe(after) { //nolint:errorlint // is it another one?
+		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
+	}
+	return nil
+}
+
+func (s *Server) subscribe() error {
 	for _, service := range s.services {
 		name := service.spec.Name
 		sub, err := s.conn.nc.Subscribe(s.conn.subjects.Cancel(name), s.canceled)
@@ -269,6 +304,8 @@ func (s *Server) serveUntil(ctx context.Context) error {
 		return nil
 	case <-s.conn.ctx.Done():
 		return ErrConnClosed
+	case err := <-s.taken:
+		return instanceTaken(err)
 	}
 }
 
@@ -318,6 +355,7 @@ func (s *Server) drain() error {
 		err = s.expire(done)
 	}
 	s.release()
+	s.deregister()
 	for _, sub := range s.cancelSubs {
 		_ = sub.Unsubscribe() // fails only if it is gone already
 	}

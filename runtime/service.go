@@ -128,6 +128,7 @@ type serverMethod struct {
 	// response tells responses from what an interceptor made up.
 	response func(proto.Message) bool
 	handle   UnaryFunc // with its interceptors
+	stats    methodStats
 }
 
 func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service, error) {

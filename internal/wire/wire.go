@@ -23,7 +23,12 @@ const (
 	KindLead     = "lead"
 	KindWho      = "who"
 	KindLed      = "led"
+	KindBeat     = "beat"
 )
+
+// NoMethod is in the place of a method and never one: names of methods have no
+// dashes. An instance answers it as it does any method that it lacks.
+const NoMethod = "-"
 
 // Headers of Aegis, and those of others that it reads and writes. NATS compares
 // header names with their case.
@@ -98,6 +103,49 @@ func (s Subjects) Who(service, group string) string { return join(s.ns, KindWho,
 
 // Led is where a new leader says that it serves.
 func (s Subjects) Led(service, group string) string { return join(s.ns, KindLed, service, group) }
+
+// Beat is where an instance of a service says that it lives, and in which state.
+func (s Subjects) Beat(service, instance string) string {
+	return join(s.ns, KindBeat, service, instance)
+}
+
+// Beats covers the Beat subjects of all instances of a service, or of all
+// services if it is "".
+func (s Subjects) Beats(service string) string {
+	if service == "" {
+		return join(s.ns, KindBeat, ">")
+	}
+	return s.Beat(service, "*")
+}
+
+// ParseBeat reads service and instance out of a Beat subject of this namespace.
+func (s Subjects) ParseBeat(subject string) (service, instance string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, join(s.ns, KindBeat, ""))
+	if !ok {
+		return "", "", false
+	}
+	return ParseRegistryKey(rest)
+}
+
+// RegistryBucket is the KV bucket of a namespace in which instances are
+// registered.
+func RegistryBucket(namespace string) string { return namespace + "-registry" }
+
+// RegistryKey is the key of an instance in that bucket.
+func RegistryKey(service, instance string) string { return join(service, instance) }
+
+// ParseRegistryKey splits what RegistryKey joined.
+func ParseRegistryKey(key string) (service, instance string, ok bool) {
+	i := strings.LastIndexByte(key, '.')
+	if i <= 0 || i == len(key)-1 {
+		return "", "", false
+	}
+	return key[:i], key[i+1:], true
+}
+
+// MicroName is the name of a service in NATS micro, which allows no dots; proto
+// names have no dashes.
+func MicroName(service string) string { return strings.ReplaceAll(service, ".", "-") }
 
 // Void is a subject of a kind to which nobody subscribes, ever.
 func (s Subjects) Void(kind, id string) string { return join(s.ns, kind, "_void", id) }

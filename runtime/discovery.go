@@ -1,0 +1,206 @@
+package aegis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// AllServices is what Instances and WatchInstances take for every service of the
+// namespace.
+const AllServices = "*"
+
+// Instance is one running instance of a service, as it was heard of last.
+type Instance struct {
+	// Service is the full name of the service, and Name that of the instance,
+	// which ToInstance takes.
+	Service, Name string
+	// Process identifies the process: new at each start, unlike Name.
+	Process string
+	// Version is the version of the service, from its proto.
+	Version string
+	// State is StateStarting, StateRunning or StateStopping.
+	State State
+	// Started is when the process started, by its own clock.
+	Started time.Time
+	// Leading are the groups that it leads, by name.
+	Leading []Term
+}
+
+// InstanceChangeKind says what has changed at an instance.
+type InstanceChangeKind int
+
+// The kinds of changes.
+const (
+	// InstanceJoined: the instance is there.
+	InstanceJoined InstanceChangeKind = iota + 1
+	// InstanceStateChanged: it has another state.
+	InstanceStateChanged
+	// InstanceLeads: it leads a group.
+	InstanceLeads
+	// InstanceLeadsNoMore: it no longer leads a group.
+	InstanceLeadsNoMore
+	// InstanceLeft: it has stopped.
+	InstanceLeft
+	// InstanceExpired: it was not heard any more.
+	InstanceExpired
+)
+
+// String returns the kind as people read it, such as "joined".
+func (k InstanceChangeKind) String() string { return registry.Kind(k).String() }
+
+// InstanceChange is one step of one instance. What happens together comes as
+// several steps: an instance that is lost while it leads first does not lead any
+// more and then expires.
+type InstanceChange struct {
+	Kind InstanceChangeKind
+	// Instance is as it is after this step; for InstanceLeft and InstanceExpired
+	// what was known last.
+	Instance Instance
+	// Previous is the state before, for InstanceStateChanged.
+	Previous State
+	// Term is which leadership, for InstanceLeads and InstanceLeadsNoMore.
+	Term Term
+}
+
+// Instances returns the instances of a service, by name; of all services, by
+// service and name, for AllServices. There may be none.
+//
+// The first call for a service begins to watch it and waits until all is known,
+// for up to 5 s; further ones answer from memory, for as long as somebody asks
+// at least every 30 s or watches. The error's code is CodeUnavailable if the
+// instances are not known in time, and that of ctx if it ends before.
+func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error) {
+	v, err := c.directoryView(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Release()
+	known := v.Instances()
+	list := make([]Instance, len(known))
+	for i, one := range known {
+		list[i] = publicInstance(one.Record)
+	}
+	slices.SortFunc(list, func(a, b Instance) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
+	})
+	return list, nil
+}
+
+// Services returns the full names of the services that have instances, in order.
+// It watches all services, as Instances does for AllServices.
+func (c *Conn) Services(ctx context.Context) ([]string, error) {
+	instances, err := c.Instances(ctx, AllServices)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, i := range instances {
+		if n := len(names); n == 0 || names[n-1] != i.Service {
+			names = append(names, i.Service)
+		}
+	}
+	return names, nil
+}
+
+// WatchInstances returns the changes of a service's instances, or of those of
+// all services for AllServices: first that each that is there has joined, then
+// what happens, until ctx ends. The changes always add up to what is: none is
+// missed or repeated over a reconnect, and a reader that is thousands of changes
+// late gets the difference in their place.
+//
+// An error is the last element: the instances are not known in time, as for
+// Instances, or the connection was closed (ErrConnClosed).
+func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[InstanceChange, error] {
+	return func(yield func(InstanceChange, error) bool) {
+		v, err := c.directoryView(ctx, service)
+		if err != nil {
+			if ctx.Err() == nil {
+				yield(InstanceChange{}, err)
+			}
+			return
+		}
+		defer v.Release()
+		w := v.Watch()
+		defer w.Close()
+		for {
+			change, ok := w.Next(ctx)
+			if !ok {
+				break
+			}
+			if !yield(publicChange(change), nil) {
+				return
+			}
+		}
+		if ctx.Err() == nil {
+			yield(InstanceChange{}, connClosed())
+		}
+	}
+}
+
+func (c *Conn) directoryView(ctx context.Context, service string) (*directory.View, error) {
+	switch {
+	case service == AllServices:
+		service = ""
+	case !registry.ValidService(service):
+		return nil, Errorf(CodeInvalidArgument, "%s is no full name of a service, such as echo.v1.EchoService", quote(service))
+	}
+	v, err := c.directory.View(ctx, service)
+	switch {
+	case err == nil:
+		return v, nil
+	case c.closed() || errors.Is(err, nats.ErrConnectionClosed):
+		return nil, connClosed()
+	case ctx.Err() != nil:
+		return nil, asError(ctx.Err())
+	}
+	return nil, Errorf(CodeUnavailable, "%w", err)
+}
+
+func publicInstance(r *registry.Record) Instance {
+	i := Instance{
+		Service: r.Service, Name: r.Instance, Process: r.Process, Version: r.Version,
+		State: publicState(r.State), Started: r.Started,
+	}
+	for _, l := range r.Leads {
+		i.Leading = append(i.Leading, publicTerm(r.Service, l))
+	}
+	return i
+}
+
+func publicTerm(service string, l registry.Lead) Term {
+	return Term{Service: service, Group: l.Group, Token: l.Term, Since: l.Since}
+}
+
+func publicState(s registry.State) State {
+	switch s {
+	case registry.Starting:
+		return StateStarting
+	case registry.Running:
+		return StateRunning
+	case registry.Stopping:
+		return StateStopping
+	default:
+		return StateStopped
+	}
+}
+
+func publicChange(c registry.Change) InstanceChange {
+	change := InstanceChange{Kind: InstanceChangeKind(c.Kind), Instance: publicInstance(c.Record)}
+	switch c.Kind {
+	case registry.StateChanged:
+		change.Previous = publicState(c.Previous)
+	case registry.Leads, registry.LeadsNoMore:
+		change.Term = publicTerm(c.Record.Service, c.Lead)
+	default:
+	}
+	return change
+}

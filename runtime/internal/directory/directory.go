@@ -1,0 +1,155 @@
+// Package directory watches which instances there are: one view per service that
+// somebody wants, shared by all of a connection.
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/regstore"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+const (
+	// readyTimeout bounds the wait for a view, unless a context ends earlier.
+	readyTimeout = 5 * time.Second
+	// lingerTime is for how long a view is kept that nobody uses.
+	lingerTime = 30 * time.Second
+	// listenTime makes a view ready without the bucket: everybody has been heard
+	// by then whose heartbeats come as often as they do by default.
+	listenTime = registry.DefaultHeartbeat + registry.Grace
+)
+
+// ErrNotReady is wrapped by the errors for a view that is not known in time.
+var ErrNotReady = errors.New("the instances are not known")
+
+// Options are those of New.
+type Options struct {
+	NATS      *nats.Conn
+	Namespace string
+	Logger    *slog.Logger
+}
+
+// Directory has the views of a connection.
+type Directory struct {
+	o        Options
+	nc       *nats.Conn
+	subjects wire.Subjects
+	bucket   *regstore.Bucket
+	epoch    time.Time
+
+	ctx    context.Context //nolint:containedctx // the directory's life, from New to Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu       sync.Mutex
+	views    map[string]*View // by service; "" is all
+	degraded bool             // the bucket cannot be read; it was logged
+}
+
+// New makes a directory without views. It does nothing until it is asked.
+func New(o Options) (*Directory, error) {
+	bucket, err := regstore.New(regstore.Options{NATS: o.NATS, Namespace: o.Namespace})
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{
+		o: o, nc: o.NATS, subjects: wire.NewSubjects(o.Namespace), bucket: bucket,
+		epoch: time.Now(), views: make(map[string]*View),
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d, nil
+}
+
+// Close ends all views, and returns when they have ended.
+func (d *Directory) Close() {
+	d.mu.Lock()
+	d.cancel()
+	d.mu.Unlock()
+	d.tasks.Wait()
+}
+
+// now reads the clock of the views.
+func (d *Directory) now() time.Duration { return time.Since(d.epoch) }
+
+// View returns the view of a service, or of all services if it is "", when it is
+// ready: it is true then. Release it. The error wraps [ErrNotReady], or is that
+// of ctx.
+func (d *Directory) View(ctx context.Context, service string) (*View, error) {
+	v, err := d.acquire(service)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.await(ctx); err != nil {
+		v.Release()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (d *Directory) acquire(service string) (*View, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return nil, nats.ErrConnectionClosed
+	}
+	v := d.views[service]
+	if v == nil {
+		var err error
+		if v, err = d.open(service); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
+		}
+		d.views[service] = v
+	}
+	v.users++
+	if v.linger != nil {
+		v.linger.Stop()
+	}
+	return v, nil
+}
+
+// Release gives a view back.
+func (v *View) Release() {
+	d := v.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v.users--
+	if v.users > 0 {
+		return
+	}
+	if v.linger == nil {
+		v.linger = time.AfterFunc(lingerTime, func() { d.drop(v) })
+	} else {
+		v.linger.Reset(lingerTime)
+	}
+}
+
+func (d *Directory) drop(v *View) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v.users == 0 && d.views[v.service] == v {
+		delete(d.views, v.service)
+		v.cancel()
+	}
+}
+
+// listed notes whether the bucket can be read, and logs when that changes.
+func (d *Directory) listed(err error) {
+	d.mu.Lock()
+	was := d.degraded
+	d.degraded = err != nil
+	d.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		d.o.Logger.Warn("aegis: the registry cannot be read; instances are known by their heartbeats alone until it can", "err", err)
+	case err == nil && was:
+		d.o.Logger.Info("aegis: the registry can be read")
+	}
+}

@@ -1,0 +1,271 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+const (
+	// listAgain is how soon the bucket is listed again after something went
+	// wrong, doubled up to listAtLeast.
+	listAgain   = 250 * time.Millisecond
+	listAtLeast = 30 * time.Second
+	// maxComplaints bounds the log lines about values that are no records, and
+	// the memory for them.
+	maxComplaints = 64
+)
+
+// View is what is known of the instances of one service, or of all. It is safe
+// for concurrent use.
+type View struct {
+	directory *Directory
+	service   string
+	ctx       context.Context //nolint:containedctx // the view's life
+	cancel    context.CancelFunc
+	beats     *nats.Subscription
+
+	users  int         // guarded by Directory.mu
+	linger *time.Timer // guarded by Directory.mu
+
+	ready chan struct{} // closed when the view is true
+	look  chan struct{} // told to turn the loop
+
+	mu         sync.Mutex
+	state      *registry.View
+	isReady    bool
+	watchers   map[*Watcher]struct{}
+	complaints map[string]struct{} // keys with values that are no records
+
+	// How the bucket is listed. A session is one watch of the bucket.
+	bucket     int64 // the latest that was heard of or listed
+	session    uint64
+	stop       context.CancelFunc // ends the session
+	sessions   sync.WaitGroup
+	listing    bool          // the session runs
+	problem    error         // of the last session
+	pause      time.Duration // before the next
+	listAt     time.Duration // of the clock: when to begin the next, if none runs
+	connected  bool
+	reconnects uint64
+}
+
+// open begins a view; Directory.mu is held.
+func (d *Directory) open(service string) (*View, error) {
+	v := &View{
+		directory: d, service: service,
+		ready: make(chan struct{}), look: make(chan struct{}, 1),
+		watchers: make(map[*Watcher]struct{}), complaints: make(map[string]struct{}),
+		connected: true, reconnects: d.nc.Stats().Reconnects, pause: listAgain,
+	}
+	v.state = registry.NewView(d.now(), v.changed)
+	v.ctx, v.cancel = context.WithCancel(d.ctx)
+	sub, err := d.nc.Subscribe(d.subjects.Beats(service), v.heard)
+	if err != nil {
+		v.cancel()
+		return nil, err
+	}
+	v.beats = sub
+	d.tasks.Go(v.run)
+	return v, nil
+}
+
+// await waits until the view is true.
+func (v *View) await(ctx context.Context) error {
+	timer := time.NewTimer(readyTimeout)
+	defer timer.Stop()
+	select {
+	case <-v.ready:
+		return nil
+	default:
+	}
+	select {
+	case <-v.ready:
+		return nil
+	case <-v.ctx.Done():
+		return nats.ErrConnectionClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w: %w", ErrNotReady, ctx.Err(), v.why())
+	case <-timer.C:
+		return fmt.Errorf("%w after %v: %w", ErrNotReady, readyTimeout, v.why())
+	}
+}
+
+// why is what keeps the view from being ready.
+func (v *View) why() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case !v.connected || !v.directory.nc.IsConnected():
+		return nats.ErrDisconnected
+	case v.problem != nil:
+		return v.problem
+	}
+	return errStillListing
+}
+
+// run turns the loop until the view is closed.
+func (v *View) run() {
+	nc := v.directory.nc
+	status := nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(status)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for !nc.IsClosed() && v.ctx.Err() == nil {
+		timer.Reset(v.turn())
+		select {
+		case <-v.ctx.Done():
+		case <-status:
+		case <-v.look:
+		case <-timer.C:
+		}
+	}
+	v.close()
+}
+
+func (v *View) close() {
+	v.cancel()
+	_ = v.beats.Unsubscribe() // fails only if it is gone already
+	v.sessions.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for w := range v.watchers {
+		w.wake()
+	}
+}
+
+// turn looks at the clock and the connection, and returns when to look again.
+func (v *View) turn() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := v.directory.now()
+	v.followLink(now)
+	v.state.Tick(now)
+	if !v.isReady && v.state.Listened() >= listenTime {
+		v.becomeReady()
+	}
+	if v.connected && !v.listing && now >= v.listAt {
+		v.list()
+	}
+	next := v.state.Next()
+	if !v.isReady {
+		next = min(next, max(listenTime-v.state.Listened(), time.Millisecond))
+	}
+	if v.connected && !v.listing {
+		next = min(next, max(v.listAt-now, time.Millisecond))
+	}
+	return next
+}
+
+// followLink notices that the connection is down, or has been. What has changed
+// meanwhile is found out by listing the bucket anew.
+func (v *View) followLink(now time.Duration) {
+	nc := v.directory.nc
+	reconnects := nc.Stats().Reconnects
+	connected := nc.IsConnected()
+	if connected == v.connected && reconnects == v.reconnects {
+		return
+	}
+	v.state.Connection(now, false)
+	if connected {
+		v.state.Connection(now, true)
+	}
+	v.connected, v.reconnects = connected, reconnects
+	v.listAnew(now)
+}
+
+// list begins a session.
+func (v *View) list() {
+	ctx, stop := context.WithCancel(v.ctx)
+	v.session++
+	v.stop, v.listing = stop, true
+	s := &session{view: v, number: v.session}
+	v.sessions.Go(func() {
+		defer stop()
+		keys := ">"
+		if v.service != "" {
+			keys = wire.RegistryKey(v.service, "*")
+		}
+		s.ended(v.directory.bucket.Watch(ctx, keys, s))
+	})
+}
+
+// heard is called by the one goroutine of the subscription.
+func (v *View) heard(msg *nats.Msg) {
+	service, instance, ok := v.directory.subjects.ParseBeat(msg.Subject)
+	if !ok {
+		return
+	}
+	b, err := registry.DecodeBeat(service, instance, msg.Data)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil {
+		v.complain(msg.Subject, err)
+		return
+	}
+	v.state.Heard(v.directory.now(), b)
+	// A heartbeat names the bucket that its instance is registered in. One that
+	// was made later than what is watched is there by now in its place.
+	if b.Bucket > v.bucket {
+		v.bucket = b.Bucket
+		v.listAnew(v.directory.now())
+		v.turnSoon()
+	}
+}
+
+// listAnew ends the session, and begins another one soon.
+func (v *View) listAnew(at time.Duration) {
+	if v.stop != nil {
+		v.stop()
+	}
+	v.listing, v.listAt, v.pause = false, at, listAgain
+}
+
+func (v *View) turnSoon() {
+	select {
+	case v.look <- struct{}{}:
+	default:
+	}
+}
+
+// complain logs what is no record, once a key.
+func (v *View) complain(key string, err error) {
+	if _, ok := v.complaints[key]; ok || len(v.complaints) >= maxComplaints {
+		return
+	}
+	v.complaints[key] = struct{}{}
+	v.directory.o.Logger.Warn("aegis: something in the registry is no record, and is skipped", "key", key, "err", err)
+}
+
+func (v *View) becomeReady() {
+	if !v.isReady {
+		v.isReady = true
+		close(v.ready)
+	}
+}
+
+// changed is told by the state, with the lock held.
+func (v *View) changed(c registry.Change) {
+	for w := range v.watchers {
+		w.feed.Add(c)
+		w.wake()
+	}
+}
+
+// Instances returns who is there now, in no order.
+func (v *View) Instances() []registry.Instance {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	list := make([]registry.Instance, 0, v.state.Len())
+	v.state.Instances(func(i registry.Instance) bool {
+		list = append(list, i)
+		return true
+	})
+	return list
+}

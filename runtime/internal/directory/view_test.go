@@ -1,0 +1,44 @@
+package directory
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aegisrpc/aegis/internal/embednats"
+)
+
+func TestViewsAreSharedAndEndWhenNobodyUsesThem(t *testing.T) {
+	t.Parallel()
+	s, err := embednats.Start(embednats.Options{StoreDir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	nc, err := nats.Connect(s.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	d, err := New(Options{NATS: nc, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(d.Close)
+	view := func() *View {
+		v, err := d.View(t.Context(), "a.B")
+		require.NoError(t, err)
+		return v
+	}
+	first, second := view(), view()
+	require.Same(t, first, second)
+	first.Release()
+	d.drop(first) // as the timer does, late
+	require.NoError(t, first.ctx.Err(), "it is in use")
+	second.Release()
+	third := view()
+	require.Same(t, first, third, "it lingers")
+	third.Release()
+	d.drop(third)
+	require.Error(t, third.ctx.Err())
+	require.NotSame(t, third, view())
+	d.Close()
+	_, err = d.View(t.Context(), "a.B")
+	require.ErrorIs(t, err, nats.ErrConnectionClosed)
+}

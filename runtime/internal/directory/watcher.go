@@ -1,0 +1,58 @@
+package directory
+
+import (
+	"context"
+
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// Watcher reads the changes of a view, beginning with what is there.
+type Watcher struct {
+	view *View
+	feed *registry.Feed
+	news chan struct{} // of one
+}
+
+// Watch begins to watch. Close the watcher.
+func (v *View) Watch() *Watcher {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w := &Watcher{view: v, feed: v.state.NewFeed(), news: make(chan struct{}, 1)}
+	v.watchers[w] = struct{}{}
+	return w
+}
+
+// Close ends the watcher.
+func (w *Watcher) Close() {
+	w.view.mu.Lock()
+	defer w.view.mu.Unlock()
+	delete(w.view.watchers, w)
+}
+
+func (w *Watcher) wake() {
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// Next returns the next change; false when ctx has ended or the view is closed.
+func (w *Watcher) Next(ctx context.Context) (registry.Change, bool) {
+	for {
+		if ctx.Err() != nil {
+			return registry.Change{}, false
+		}
+		w.view.mu.Lock()
+		c, ok := w.feed.Next()
+		w.view.mu.Unlock()
+		if ok {
+			return c, true
+		}
+		select {
+		case <-w.news:
+		case <-ctx.Done():
+		case <-w.view.ctx.Done():
+			return registry.Change{}, false
+		}
+	}
+}

@@ -1,0 +1,287 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/regstore"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// writeLoop keeps the records in the bucket: when they change, every so often,
+// and after a reconnect, as the NATS server may have lost them.
+func (r *Registrar) writeLoop() {
+	status := r.nc.StatusChanged(nats.CONNECTED)
+	defer r.nc.RemoveStatusListener(status)
+	reconnects := r.nc.Stats().Reconnects
+	retry := firstRetry
+	timer := time.NewTimer(0) // at once: what Claim did may be old by now, or have failed
+	defer timer.Stop()
+	for {
+		all := true
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.dirty:
+			all = false
+		case <-timer.C:
+		case <-status:
+			now := r.nc.Stats().Reconnects
+			if now == reconnects {
+				continue
+			}
+			reconnects = now
+			r.bucket.Forget()
+			r.beat() // nobody has heard anything for a while
+		}
+		next := r.interval()
+		if ok := r.writeAll(all); ok {
+			retry = firstRetry
+		} else {
+			next = retry
+			retry = min(2*retry, lastRetry)
+		}
+		timer.Reset(next)
+	}
+}
+
+// interval is different at each instance, so that they do not all write at once.
+func (r *Registrar) interval() time.Duration {
+	return r.o.Rewrite - rand.N(r.o.Rewrite/4+1)
+}
+
+// writeAll writes the records, or only those that have changed. It reports
+// whether all are written.
+func (r *Registrar) writeAll(all bool) bool {
+	var errs []error
+	for _, reg := range r.regs {
+		r.mu.Lock()
+		changed := reg.record.Change != reg.written
+		r.mu.Unlock()
+		if all || changed {
+			errs = append(errs, r.register(r.ctx, reg))
+		}
+	}
+	err := errors.Join(errs...)
+	if r.ctx.Err() != nil {
+		return true
+	}
+	if lost := r.outcome(r.ctx, err); lost != nil {
+		r.setAudible(false) // there is nothing more to say under this name
+		r.cancel()
+		r.taken.Do(func() { r.o.Taken(lost) })
+	}
+	return err == nil
+}
+
+// register writes a record over the last revision known, and finds out what to
+// do if that is not the last one.
+func (r *Registrar) register(ctx context.Context, reg *registration) error {
+	known := reg.revision != 0
+	for attempt := range 10 {
+		var over regstore.Entry
+		if known {
+			over.Revision = reg.revision
+		} else {
+			var err error
+			if over, err = r.look(ctx, reg); err != nil {
+				return err
+			}
+		}
+		err := r.write(ctx, reg, over.Revision)
+		switch {
+		case errors.Is(err, regstore.ErrRefused):
+			known = false
+		case errors.Is(err, regstore.ErrGone) && attempt == 0: // the bucket was deleted: make it
+		default:
+			return err
+		}
+	}
+	return errors.New("the record in the registry changes all the time")
+}
+
+// write is one compare-and-set.
+func (r *Registrar) write(ctx context.Context, reg *registration, over uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	created, err := r.bucket.Open(ctx)
+	if err != nil {
+		r.registered(reg, 0)
+		return err
+	}
+	r.mu.Lock()
+	record := reg.record
+	r.mu.Unlock()
+	data, err := record.Encode()
+	if err != nil {
+		return err
+	}
+	revision, err := r.bucket.Write(ctx, reg.key, data, over)
+	if err != nil {
+		r.registered(reg, 0)
+		return err
+	}
+	reg.revision, reg.written = revision, record.Change
+	r.registered(reg, created)
+	return nil
+}
+
+// registered notes in which bucket the record is, which heartbeats tell.
+func (r *Registrar) registered(reg *registration, bucket int64) {
+	r.mu.Lock()
+	reg.bucket = bucket
+	r.mu.Unlock()
+}
+
+// look reads the own key, and decides whether it may be written.
+func (r *Registrar) look(ctx context.Context, reg *registration) (regstore.Entry, error) {
+	read, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	entry, err := r.bucket.Read(read, reg.key)
+	if err != nil {
+		return entry, err
+	}
+	switch other, err := registry.Decode(reg.service, r.o.Instance, entry.Data); {
+	case entry.Absent:
+		r.again(reg)
+	case err != nil:
+		return entry, r.replace(ctx, reg, entry.Data, err)
+	case other.Process == r.o.Process:
+	default:
+		if err := r.challenge(ctx, reg, other); err != nil {
+			return entry, err
+		}
+		r.succeed(reg, other)
+	}
+	return entry, nil
+}
+
+// replace decides about a value that is no record: of a newer version whose
+// process lives, perhaps.
+func (r *Registrar) replace(ctx context.Context, reg *registration, data []byte, why error) error {
+	if process := registry.ProcessOf(data); process != "" && process != r.o.Process {
+		other := &registry.Record{
+			Service: reg.service, Instance: r.o.Instance, Process: process, Heartbeat: registry.DefaultHeartbeat,
+		}
+		if err := r.challenge(ctx, reg, other); err != nil {
+			return err
+		}
+	}
+	r.o.Logger.Warn("aegis: the own key in the registry has a value that is no record; it is replaced", "key", reg.key, "err", why)
+	return nil
+}
+
+// again makes the record a new one if it was registered before: somebody has
+// removed it, and watchers must not take it for what was removed.
+func (r *Registrar) again(reg *registration) {
+	if reg.revision == 0 {
+		return
+	}
+	r.mu.Lock()
+	reg.record.Change++
+	r.mu.Unlock()
+}
+
+// succeed numbers the record after that of the process before.
+func (r *Registrar) succeed(reg *registration, other *registry.Record) {
+	r.o.Logger.Info("aegis: taking over the registration of a process that is gone", "key", reg.key, "process", other.Process)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other.Incarnation >= reg.record.Incarnation {
+		reg.record.Incarnation = registry.NextIncarnation(other.Incarnation, r.started)
+		reg.record.Change++
+	}
+}
+
+// challenge returns nil if the process that wrote a record is gone: NATS says
+// that nobody listens where it would, or it is not heard for as long as
+// everybody else waits before they forget it.
+func (r *Registrar) challenge(ctx context.Context, reg *registration, other *registry.Record) error {
+	beats := make(chan *nats.Msg, 64)
+	sub, err := r.nc.ChanSubscribe(reg.subject, beats)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only if it is gone already
+	answers := make(chan *nats.Msg, 8)
+	inbox := r.nc.NewInbox()
+	answer, err := r.nc.ChanSubscribe(inbox, answers)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Unsubscribe() }()
+	if err := r.nc.PublishRequest(r.subjects.Live(other.Process), inbox, nil); err != nil {
+		return err
+	}
+	timer := time.NewTimer(registry.MissedHeartbeats*other.Heartbeat + registry.Grace)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return nil
+		case msg := <-answers:
+			if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
+				return nil
+			}
+			return r.nameTaken(other, "answers")
+		case msg := <-beats:
+			b, err := registry.DecodeBeat(other.Service, other.Instance, msg.Data)
+			switch {
+			case err != nil || b.Record.Process != other.Process:
+			case b.Record.State == registry.Stopped:
+				return nil
+			default:
+				return r.nameTaken(other, "was just heard")
+			}
+		}
+	}
+}
+
+// askTimeout bounds how long a start waits for an answer under its own name.
+const askTimeout = time.Second
+
+// ask finds out whether another process serves under this name where no record
+// can tell: whoever does answers a directed call, of whatever method.
+func (r *Registrar) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	for _, reg := range r.regs {
+		if _, err := r.nc.RequestWithContext(ctx, r.subjects.Instance(r.o.Instance, reg.service, wire.NoMethod), nil); err == nil {
+			return fmt.Errorf("%w: another process answers as instance %q of %s; give this one another name, or stop the other one first",
+				ErrNameTaken, r.o.Instance, reg.service)
+		}
+	}
+	return nil
+}
+
+func (r *Registrar) nameTaken(other *registry.Record, how string) error {
+	return fmt.Errorf("%w: another process (%s, started %s) is instance %q of %s, and it %s; give this one another name, or stop the other one first",
+		ErrNameTaken, other.Process, other.Started.Format(time.RFC3339), other.Instance, other.Service, how)
+}
+
+// remove deletes the key, if it is still this process's.
+func (r *Registrar) remove(ctx context.Context, reg *registration) {
+	err := r.bucket.Delete(ctx, reg.key, reg.revision)
+	if errors.Is(err, regstore.ErrRefused) { // a write whose outcome was never known, or another process
+		var entry regstore.Entry
+		entry, err = r.bucket.Read(ctx, reg.key)
+		if err == nil && !entry.Absent {
+			var current *registry.Record
+			current, err = registry.Decode(reg.service, r.o.Instance, entry.Data)
+			if err == nil && current.Process == r.o.Process {
+				err = r.bucket.Delete(ctx, reg.key, entry.Revision)
+			}
+		}
+	}
+	if err != nil {
+		r.o.Logger.Warn("aegis: this instance could not be deregistered; its record is removed by age", "key", reg.key, "err", err)
+	}
+}

@@ -1,0 +1,234 @@
+// Package regstore is the KV bucket in which instances are registered, as those
+// who register and those who watch use it.
+package regstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+const (
+	// bucketTTL removes what crashed instances leave. Nobody relies on it.
+	bucketTTL   = 5 * time.Minute
+	openTimeout = 2 * time.Second
+	// maxValueSize is more than a record ever takes.
+	maxValueSize = 64 << 10
+
+	headerOperation = "KV-Operation"
+	operationDelete = "DEL"
+)
+
+var (
+	// ErrRefused is what a write gets whose revision was not the last one.
+	ErrRefused = errors.New("wrong last revision")
+	// ErrGone is what a write gets that no bucket takes.
+	ErrGone = errors.New("nobody takes the record")
+	// errNoBucket is what those get who may not make the bucket.
+	errNoBucket = errors.New("the KV bucket does not exist")
+)
+
+// Options are those of New.
+type Options struct {
+	NATS      *nats.Conn
+	Namespace string
+	Replicas  int  // of a bucket that has to be made
+	Create    bool // it may be made
+}
+
+// Bucket is the bucket of a namespace. It is safe for concurrent use.
+type Bucket struct {
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	name string
+	o    Options
+
+	mu      sync.Mutex
+	stream  jetstream.Stream // nil until it was found
+	created int64
+}
+
+// New makes a bucket without looking for it.
+func New(o Options) (*Bucket, error) {
+	js, err := jetstream.New(o.NATS)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	return &Bucket{nc: o.NATS, js: js, name: wire.RegistryBucket(o.Namespace), o: o}, nil
+}
+
+func (b *Bucket) streamName() string { return "KV_" + b.name }
+
+func (b *Bucket) prefix() string { return "$KV." + b.name + "." }
+
+// config is a KV bucket that other tools know as one. Direct get is off, as it
+// may answer from a replica that is behind, and a compare-and-set begins with a
+// read.
+func (b *Bucket) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              b.streamName(),
+		Description:       "Aegis: the instances of services",
+		Subjects:          []string{b.prefix() + ">"},
+		MaxMsgsPerSubject: 1,
+		MaxAge:            bucketTTL,
+		MaxMsgSize:        maxValueSize,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		Replicas:          max(b.o.Replicas, 1),
+		DenyDelete:        true,
+		AllowRollup:       true,
+	}
+}
+
+// Open finds the bucket, or makes it, and returns when it was made, in
+// microseconds: that tells it from one that is made in its place.
+func (b *Bucket) Open(ctx context.Context) (created int64, err error) {
+	_, created, err = b.open(ctx)
+	return created, err
+}
+
+func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
+	b.mu.Lock()
+	stream, created := b.stream, b.created
+	b.mu.Unlock()
+	if stream != nil {
+		return stream, created, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := b.permitted(ctx); err != nil {
+		return nil, 0, err
+	}
+	stream, err := b.js.Stream(ctx, b.streamName())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = b.make(ctx)
+	}
+	if err != nil {
+		return nil, 0, explain(err)
+	}
+	info := stream.CachedInfo()
+	if c := info.Config; c.Mirror != nil || len(c.Sources) > 0 || len(c.Subjects) != 1 || c.Subjects[0] != b.prefix()+">" {
+		return nil, 0, fmt.Errorf("the stream %s is no KV bucket of its own (subjects %v); delete it, or use another namespace", c.Name, c.Subjects)
+	}
+	created = info.Created.UnixMicro()
+	b.mu.Lock()
+	b.stream, b.created = stream, created
+	b.mu.Unlock()
+	return stream, created, nil
+}
+
+// permitted finds out at once whether NATS lets this user ask; nats.go would
+// wait for an answer that never comes.
+func (b *Bucket) permitted(ctx context.Context) error {
+	before := b.nc.LastError()
+	subject := "$JS.API.STREAM.INFO." + b.streamName()
+	if err := b.nc.Publish(subject, nil); err != nil {
+		return err
+	}
+	if err := b.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("NATS does not answer: %w", err)
+	}
+	last := b.nc.LastError()
+	if last != before && errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), subject) { //nolint:errorlint // is it another one?
+		return fmt.Errorf("this user may not use JetStream; see the least permissions in docs/protocol.md: %w", last)
+	}
+	return nil
+}
+
+func (b *Bucket) make(ctx context.Context) (jetstream.Stream, error) {
+	if !b.o.Create {
+		return nil, fmt.Errorf("%w: %s, and it may not be made here; make it with history 1 and a TTL of 5 minutes", errNoBucket, b.name)
+	}
+	stream, err := b.js.CreateStream(ctx, b.config())
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster, with other settings
+		return b.js.Stream(ctx, b.streamName())
+	}
+	return stream, err
+}
+
+// Forget makes the next operation look for the bucket again.
+func (b *Bucket) Forget() {
+	b.mu.Lock()
+	b.stream = nil
+	b.mu.Unlock()
+}
+
+// Entry is what a key holds.
+type Entry struct {
+	Revision uint64 // 0: the bucket has never had the key
+	Absent   bool   // never, or deleted
+	Data     []byte
+}
+
+// Read returns what a key holds.
+func (b *Bucket) Read(ctx context.Context, key string) (Entry, error) {
+	stream, _, err := b.open(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, b.prefix()+key)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return Entry{Absent: true}, nil
+	case err != nil:
+		b.Forget()
+		return Entry{}, explain(err)
+	}
+	return Entry{Revision: msg.Sequence, Absent: deleted(msg.Header, msg.Data), Data: msg.Data}, nil
+}
+
+func deleted(header nats.Header, data []byte) bool {
+	return header.Get(headerOperation) != "" || len(data) == 0 && header.Get(jetstream.MarkerReasonHeader) != ""
+}
+
+// Write is a compare-and-set over the last revision of the key. It returns the
+// new one.
+func (b *Bucket) Write(ctx context.Context, key string, data []byte, over uint64) (uint64, error) {
+	return b.publish(ctx, &nats.Msg{Subject: b.prefix() + key, Data: data}, over)
+}
+
+// Delete is a compare-and-set that deletes the key.
+func (b *Bucket) Delete(ctx context.Context, key string, over uint64) error {
+	_, err := b.publish(ctx, &nats.Msg{Subject: b.prefix() + key, Header: nats.Header{headerOperation: {operationDelete}}}, over)
+	return err
+}
+
+func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, over uint64) (uint64, error) {
+	ack, err := b.js.PublishMsg(ctx, msg,
+		jetstream.WithExpectStream(b.streamName()),
+		jetstream.WithExpectLastSequencePerSubject(over),
+		jetstream.WithRetryAttempts(0))
+	if err == nil {
+		return ack.Sequence, nil
+	}
+	b.Forget()
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		return 0, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return 0, fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	return 0, explain(err)
+}
+
+// explain adds what a person can do about it.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
+		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: the registry needs JetStream; enable it on the NATS servers (jetstream: enabled) and for this account", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: the JetStream of this account did not answer in time", err)
+	}
+	return err
+}

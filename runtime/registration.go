@@ -1,0 +1,150 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/micro"
+	"github.com/aegisrpc/aegis/runtime/internal/registrar"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// ErrInstanceTaken is wrapped by what Run returns if another process that lives
+// has the name of this instance: at the start, or because this process was
+// unreachable for so long that another one took its name over.
+var ErrInstanceTaken = errors.New("aegis: the name of the instance is taken")
+
+// WithHeartbeat sets how often the instance says that it lives, 100 ms to 1 min:
+// whoever watches takes it for gone after three missed heartbeats. Each is one
+// small message per service. Default 2 s.
+func WithHeartbeat(interval time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if interval < registry.MinHeartbeat || interval > registry.MaxHeartbeat || interval%time.Millisecond != 0 {
+			return invalidOption("heartbeat %v: use %v to %v, in whole milliseconds", interval, registry.MinHeartbeat, registry.MaxHeartbeat)
+		}
+		c.heartbeat = interval
+		return nil
+	})
+}
+
+// WithRegistryBucket says how the KV bucket of the registry is made where it does
+// not exist: on how many NATS servers (1, 3 or 5). With create false it is not
+// made, and the instance is known by its heartbeats alone until it is there; for
+// accounts that may not create streams. Default: 1, and it is made.
+func WithRegistryBucket(replicas int, create bool) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if replicas != 1 && replicas != 3 && replicas != 5 {
+			return invalidOption("registry bucket on %d servers: use 1, 3 or 5", replicas)
+		}
+		c.registryReplicas, c.registryNoCreate = replicas, !create
+		return nil
+	})
+}
+
+// claim registers the instance under its name before it listens under that name.
+func (s *Server) claim(ctx context.Context) error {
+	r, err := registrar.New(registrar.Options{
+		NATS: s.conn.nc, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Logger: s.logger,
+		Heartbeat: s.cfg.heartbeat, Replicas: s.cfg.registryReplicas, NoCreate: s.cfg.registryNoCreate,
+		Metrics: s.cfg.snapshot,
+		Taken:   func(err error) { s.taken <- err },
+	})
+	if err != nil {
+		return err
+	}
+	for _, service := range s.services {
+		r.Add(service.spec.Name, service.spec.Version)
+	}
+	s.registrar = r
+	if err := r.Claim(ctx); errors.Is(err, registrar.ErrNameTaken) {
+		return instanceTaken(err)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func instanceTaken(err error) error {
+	return fmt.Errorf("%w%s", ErrInstanceTaken, strings.TrimPrefix(err.Error(), registrar.ErrNameTaken.Error()))
+}
+
+// registerState shows the state of the server in the registry.
+func (s *Server) registerState(state State) {
+	if s.registrar == nil {
+		return
+	}
+	switch state {
+	case StateRunning:
+		s.registrar.SetState(registry.Running)
+	case StateStopping:
+		s.registrar.SetState(registry.Stopping)
+	default: // Claim and deregister have the others
+	}
+}
+
+// deregister is the end of the registration, and of the answers to NATS micro.
+func (s *Server) deregister() {
+	if s.micro != nil {
+		s.micro.Stop()
+	}
+	if s.registrar == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	s.registrar.Stop(ctx)
+}
+
+// registerTerm shows in the registry that the instance leads.
+func (l *leadership) registerTerm(t *term) {
+	l.server.registrar.SetLead(t.info.Service, registry.Lead{Group: t.info.Group, Term: t.info.Token, Since: t.info.Since})
+}
+
+func (l *leadership) deregisterTerm(t *term) {
+	l.server.registrar.ClearLead(t.info.Service, t.info.Group, t.info.Token)
+}
+
+// answerMicro makes the services visible to the tools for NATS micro. A server
+// that may not subscribe to $SRV serves all the same.
+func (s *Server) answerMicro() {
+	services := make([]micro.Service, 0, len(s.services))
+	for _, service := range s.services {
+		services = append(services, s.microService(service))
+	}
+	var err error
+	if s.micro, err = micro.Start(s.conn.nc, services); err != nil {
+		s.logger.Warn("aegis: NATS micro tools will not see this server", "err", err)
+	}
+}
+
+func (s *Server) microService(service *service) micro.Service {
+	m := micro.Service{
+		Name: wire.MicroName(service.spec.Name), ID: s.process, Version: service.spec.Version,
+		Metadata: map[string]string{
+			"service": service.spec.Name, "namespace": s.conn.ns, "instance": s.cfg.instance,
+		},
+	}
+	for _, method := range service.methods {
+		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))
+	}
+	return m
+}
+
+func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
+	e := micro.Endpoint{
+		Name: m.spec.Method, Queue: wire.Queue, Stats: m.stats.read,
+		Metadata: map[string]string{"pattern": strings.ReplaceAll(m.method.Pattern.String(), " ", "_")},
+	}
+	if m.method.Pattern == spec.SingleActive {
+		e.Subject = s.conn.subjects.LeadAny(service, m.spec.Method, m.method.Group)
+		e.Metadata["group"] = m.method.Group
+	} else {
+		e.Subject = s.conn.subjects.Call(service, m.spec.Method)
+	}
+	return e
+}
