@@ -261,6 +261,9 @@ func (l *leadership) release(ctx context.Context) {
 // mayReply waits until a reply may leave: while the leader is suspended it
 // waits for contact, and false means that the term is over.
 func (t *term) mayReply(clock election.Clock) bool {
+	if t.lease.Reply(clock.Now()) == election.ReplySend {
+		return true
+	}
 	for {
 		t.mu.Lock()
 		changed := t.changed

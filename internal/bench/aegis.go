@@ -42,11 +42,17 @@ func interceptors() aegis.InterceptorsOption {
 }
 
 func startAegisEcho(url string) (map[string]op, func(), error) {
-	return startAegisServer(url, echoServer{})
+	return startEchoServer(url, echoServer{})
+}
+
+func startEchoServer(url string, impl echoServer, opts ...aegis.ServiceOption) (map[string]op, func(), error) {
+	return startAegisServer(url, func(srv *aegis.Server) error {
+		return echov1aegis.RegisterEchoServiceServer(srv, impl, opts...)
+	})
 }
 
 // startAegisServer returns when the server runs.
-func startAegisServer(url string, impl echoServer, opts ...aegis.ServiceOption) (map[string]op, func(), error) {
+func startAegisServer(url string, register func(*aegis.Server) error) (map[string]op, func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	conn, err := aegis.Connect(ctx, url)
@@ -62,7 +68,7 @@ func startAegisServer(url string, impl echoServer, opts ...aegis.ServiceOption) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := echov1aegis.RegisterEchoServiceServer(srv, impl, opts...); err != nil {
+	if err := register(srv); err != nil {
 		return nil, nil, err
 	}
 	life, end := context.WithCancel(context.Background())

@@ -30,7 +30,7 @@ func floodScenario() scenario {
 }
 
 func startSlowService(url string) (map[string]op, func(), error) {
-	return startAegisServer(url, echoServer{takes: slowTime}, aegis.WithMaxConcurrency(slowBound))
+	return startEchoServer(url, echoServer{takes: slowTime}, aegis.WithMaxConcurrency(slowBound))
 }
 
 func runFlood(ctx context.Context, s *settings) (int, error) {

@@ -2,16 +2,26 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
 )
 
 // startNATS is the role of the NATS server. It says its URL when it is ready.
 func startNATS(string) (map[string]op, func(), error) {
-	srv, err := embednats.Start(embednats.Options{})
+	dir, err := os.MkdirTemp("", "aegis-bench-")
 	if err != nil {
 		return nil, nil, err
 	}
+	srv, err := embednats.Start(embednats.Options{StoreDir: dir})
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, nil, err
+	}
+	stop := func() {
+		srv.Stop()
+		_ = os.RemoveAll(dir)
+	}
 	ready := func(json.RawMessage) (any, error) { return srv.ClientURL(), nil }
-	return map[string]op{"ready": ready}, srv.Stop, nil
+	return map[string]op{"ready": ready}, stop, nil
 }

@@ -24,13 +24,17 @@ type role struct {
 
 func roles() map[string]role {
 	return map[string]role{
-		"nats":          {startNATS},
-		"aegis-service": {startAegisEcho},
-		"aegis-client":  {startAegisClient},
-		"plain-service": {startPlainEcho},
-		"plain-client":  {startPlainClient},
-		"slow-service":  {startSlowService},
-		"flood-client":  {startFloodClient},
+		"nats":            {startNATS},
+		"aegis-service":   {startAegisEcho},
+		"aegis-client":    {startAegisClient},
+		"plain-service":   {startPlainEcho},
+		"plain-client":    {startPlainClient},
+		"bench-service":   {startBenchService},
+		"balanced-client": {startBalancedClient},
+		"leader-client":   {startLeaderClient},
+
+		"slow-service": {startSlowService},
+		"flood-client": {startFloodClient},
 	}
 }
 

@@ -18,6 +18,7 @@ func scenarios() []scenario {
 	return []scenario{
 		unaryScenario(1, unaryTargetsAt1()),
 		unaryScenario(64, unaryTargetsAt64()),
+		leaderScenario(),
 		floodScenario(),
 		generateScenario(),
 	}
