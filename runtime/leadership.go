@@ -100,17 +100,22 @@ func (l *leadership) load(t *term) (err error) {
 
 // Serving follows when OnLeading has returned: calls come in over the term's own
 // subject, and everybody hears of it.
-func (l *leadership) Serving(lease *election.Lease) {
+func (l *leadership) Serving(*election.Lease) {
 	t := l.current.Load()
 	if err := l.listen(t); err != nil {
 		// Clients find nobody on the term's subject and ask again.
 		l.server.logger.Error("aegis: elected, but calls cannot be subscribed to", append(l.attrs(t), "err", err)...)
 	}
 	t.served.Store(true)
-	l.candidate.Announce(leader.Leader{Term: lease.Term(), Instance: l.server.cfg.instance})
+	l.announce(t)
 	l.server.logger.Info("aegis: leading", l.attrs(t)...)
 	l.server.changes.publish(LeadershipChange{Term: t.info, Leading: true})
 	l.registerTerm(t)
+}
+
+// announce tells everybody that the term is served.
+func (l *leadership) announce(t *term) {
+	l.candidate.Announce(leader.Leader{Term: t.lease.Term(), Instance: l.server.cfg.instance})
 }
 
 // listen subscribes to the term's subjects.
@@ -162,11 +167,15 @@ func (l *leadership) Suspended(*election.Lease) {
 	}
 }
 
-// Resumed lets the replies that wait look again.
+// Resumed lets the replies that wait look again, and wakes the calls that were
+// refused meanwhile.
 func (l *leadership) Resumed(*election.Lease) {
 	if t := l.current.Load(); t != nil {
 		l.server.logger.Info("aegis: resumed", l.attrs(t)...)
 		t.wake()
+		if t.served.Load() {
+			l.announce(t)
+		}
 	}
 }
 
