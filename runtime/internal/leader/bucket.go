@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 // bucket is the KV bucket of the leader records: ns-leaders. It is made as a
@@ -186,9 +187,7 @@ func (b *bucket) write(ctx context.Context, service, group string, w election.Wr
 		jetstream.WithExpectLastSequencePerSubject(w.Over),
 		jetstream.WithRetryAttempts(0))
 	if err != nil {
-		var api *jetstream.APIError
-		if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		if jserror.WrongLastSequence(err) {
 			return 0, fmt.Errorf("%w: %w", election.ErrRefused, err)
 		}
 		b.forget()
@@ -200,8 +199,7 @@ func (b *bucket) write(ctx context.Context, service, group string, w election.Wr
 // explain adds what a person can do about it.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
-		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+	case jserror.NotEnabled(err):
 		return fmt.Errorf("%w: single active services need JetStream; enable it on the NATS servers (jetstream: enabled) and for this account", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: the JetStream of this account did not answer in time, or this user may not use its API ($JS.API.>)", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 const (
@@ -210,9 +211,7 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, over uint64) (uint6
 		return ack.Sequence, nil
 	}
 	b.Forget()
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+	if jserror.WrongLastSequence(err) {
 		return 0, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
@@ -224,8 +223,7 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, over uint64) (uint6
 // explain adds what a person can do about it.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
-		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+	case jserror.NotEnabled(err):
 		return fmt.Errorf("%w: the registry needs JetStream; enable it on the NATS servers (jetstream: enabled) and for this account", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: the JetStream of this account did not answer in time", err)
