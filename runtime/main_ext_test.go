@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/aegisrpc/aegis/internal/leaktest"
 )
 
 // helperEnv names what a process does that is this test binary run again; see
@@ -15,5 +15,5 @@ func TestMain(m *testing.M) {
 	if kind := os.Getenv(helperEnv); kind != "" {
 		os.Exit(runHelper(kind))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Run(m)
 }
