@@ -33,6 +33,7 @@ type Conn struct {
 	logger    *slog.Logger
 	mux       *replyMux
 	link      link
+	outbox    outbox
 	void      voidProbe
 	leaders   leaders
 	directory *directory.Directory
@@ -65,8 +66,9 @@ func newConnConfig(opts []ConnOption) (*connConfig, error) {
 // before ctx ends or nats.go's own timeout passes (2 s a server).
 //
 // Unless WithNATSOptions says otherwise the connection reconnects for ever, 20
-// to 120 ms after each failure, and asynchronous errors are logged. Close closes
-// it.
+// to 120 ms after each failure, asynchronous errors are logged, and nats.go keeps
+// nothing that is published while NATS is away (nats.ReconnectBufSize(-1)): calls
+// wait for the connection, replies are kept for it. Close closes it.
 func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error) {
 	if url == "" {
 		url = nats.DefaultURL
@@ -103,7 +105,9 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 
 // NewConn uses a NATS connection that exists already. It sets no callback on nc
 // and never closes it: Close leaves it open. Keep nats.go's MaxReconnects at -1,
-// as services are expected to come back by themselves.
+// as services are expected to come back by themselves, and its ReconnectBufSize
+// at -1, or a request of the very moment in which NATS goes away may be sent after
+// the reconnect and run when its caller has gone.
 func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	cfg, err := newConnConfig(opts)
 	if err != nil {
@@ -144,10 +148,16 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.link.init(nc)
+	c.outbox.nc = nc
 	c.void.init(c)
-	c.watchers.Go(func() { c.link.watch(c.ctx, nc, c.leaders.reconnected); c.cancel(); c.failWaiting() })
+	c.watchers.Go(func() { c.link.watch(c.ctx, nc, c.cameUp); c.cancel(); c.failWaiting() })
 	c.watchers.Go(func() { c.void.run(c.ctx) })
 	return c, nil
+}
+
+func (c *Conn) cameUp() {
+	c.outbox.flush()
+	c.leaders.reconnected()
 }
 
 // NATS returns the NATS connection.
@@ -249,6 +259,9 @@ func connectOptions(url string, cfg *connConfig, onError func(error)) (*nats.Opt
 	o := nats.GetDefaultOptions()
 	o.Servers = splitURLs(url)
 	o.MaxReconnect = -1
+	// What is published while NATS is away is refused. A request that is sent
+	// after the reconnect would tell its handler nothing of how long it waited.
+	o.ReconnectBufSize = -1
 	o.CustomReconnectDelayCB = reconnectDelay
 	o.AsyncErrorCB = nil
 	for _, opt := range cfg.nats {

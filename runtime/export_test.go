@@ -21,3 +21,10 @@ func (s *Server) Suspect(suspect bool) {
 // PretendUp makes c believe that its connection is up, as it does for a moment
 // after it went down.
 func (c *Conn) PretendUp() { c.link.up.Store(true) }
+
+// RepliesKept is how many replies wait for NATS to come back.
+func (c *Conn) RepliesKept() int {
+	c.outbox.mu.Lock()
+	defer c.outbox.mu.Unlock()
+	return len(c.outbox.kept)
+}

@@ -160,6 +160,58 @@ func TestNothingIsSentBeforeTheOutageIsKnown(t *testing.T) {
 	require.Equal(t, buffered, after)
 }
 
+// Between the look at the connection and the publishing it can go away, and what
+// nats.go keeps then is sent however late. So it keeps nothing.
+func TestNothingIsBufferedDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	restartable := startRestartable(t)
+	conn := connectTo(t, restartable.url)
+	restartable.down(conn)
+	require.ErrorIs(t, conn.NATS().Publish("subject", nil), nats.ErrReconnectBufExceeded)
+}
+
+// Whoever called before the outage may still wait for the reply.
+func TestRepliesMadeDuringAnOutageAreSentAfterIt(t *testing.T) {
+	t.Parallel()
+	restartable := startRestartable(t)
+	clientConn := connectTo(t, restartable.url)
+	clientIsBack := make(chan struct{})
+	serverConn := connectTo(t, restartable.url, aegis.WithNATSOptions(nats.CustomReconnectDelay(func(int) time.Duration {
+		<-clientIsBack
+		return time.Millisecond
+	})))
+	handling, finish := make(chan struct{}, 2), make(chan struct{})
+	serve(t, serverConn, probe{do: func(_ context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		handling <- struct{}{}
+		<-finish
+		if req.GetText() == "fails" {
+			return nil, aegis.Errorf(aegis.CodeNotFound, "no such thing")
+		}
+		return &testv1.DoResponse{Text: req.GetText()}, nil
+	}})
+	client := newClient(t, clientConn)
+	call := func(text string) <-chan result[*testv1.DoResponse] {
+		return async(func() (*testv1.DoResponse, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+			defer cancel()
+			return client.Do(ctx, doRequest(text))
+		})
+	}
+	answered, failed := call("waits"), call("fails")
+	receive(t, "a handler runs", handling)
+	receive(t, "a handler runs", handling)
+	restartable.down(serverConn, clientConn)
+	close(finish)
+	eventually(t, "the replies are kept", func() bool { return serverConn.RepliesKept() == 2 })
+	restartable.up()
+	eventually(t, "the client is back", func() bool { return clientConn.NATS().Flush() == nil })
+	close(clientIsBack)
+	answer := receive(t, "the reply", answered)
+	require.NoError(t, answer.err)
+	require.Equal(t, "waits", answer.res.GetText())
+	require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(receive(t, "the error", failed).err))
+}
+
 // Callers hammer a server whose NATS goes away and comes back: a handler may
 // never believe that it has more time than its caller gives it.
 func TestNoRequestIsSentStaleAfterAnOutage(t *testing.T) {

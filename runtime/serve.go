@@ -280,12 +280,7 @@ func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
 // send returns an error only if the message is too large for NATS; a connection
 // that is gone is nobody's mistake.
 func (s *Server) send(subject string, header nats.Header, payload []byte) *Error {
-	var err error
-	if header == nil {
-		err = s.conn.nc.Publish(subject, payload)
-	} else {
-		err = s.conn.nc.PublishMsg(&nats.Msg{Subject: subject, Header: header, Data: payload})
-	}
+	err := s.conn.outbox.send(subject, header, payload)
 	switch {
 	case err == nil:
 		return nil

@@ -1,0 +1,67 @@
+package aegis
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// maxOutbox is what an outbox holds at most, in bytes: as much as nats.go
+// buffers unless told otherwise.
+const maxOutbox = 8 << 20
+
+// outbox sends replies. Those made while NATS is away it keeps until NATS is
+// back, as their callers may still wait. nats.go keeps nothing, see Connect.
+type outbox struct {
+	nc *nats.Conn
+
+	mu   sync.Mutex
+	kept []*nats.Msg
+	size int
+}
+
+// send sends a reply, or keeps a copy of it. The payload stays the caller's.
+func (o *outbox) send(subject string, header nats.Header, payload []byte) error {
+	var err error
+	if header == nil {
+		err = o.nc.Publish(subject, payload)
+	} else {
+		err = o.nc.PublishMsg(&nats.Msg{Subject: subject, Header: header, Data: payload})
+	}
+	if !errors.Is(err, nats.ErrReconnectBufExceeded) || !o.keep(subject, header, payload) {
+		return err
+	}
+	if o.nc.IsConnected() { // again, so that nobody may come for it
+		o.flush()
+	}
+	return nil
+}
+
+// keep reports whether there was room.
+func (o *outbox) keep(subject string, header nats.Header, payload []byte) bool {
+	msg := &nats.Msg{Subject: subject, Header: header, Data: payload}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.size+msg.Size() > maxOutbox {
+		return false
+	}
+	o.size += msg.Size()
+	msg.Data = bytes.Clone(payload)
+	o.kept = append(o.kept, msg)
+	return true
+}
+
+// flush sends what is kept; if NATS goes away again meanwhile, the rest stays.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	kept := o.kept
+	o.kept, o.size = nil, 0
+	o.mu.Unlock()
+	for _, msg := range kept {
+		// A reply that the new server finds too large ends at its caller's
+		// deadline, as if the outage had eaten it.
+		_ = o.send(msg.Subject, msg.Header, msg.Data)
+	}
+}
