@@ -114,7 +114,7 @@ func (c *Candidate) OnRead(now Instant, number uint64, entry Entry, err error) {
 	case err != nil:
 		c.readFailed(now, err)
 	case c.lease != nil:
-		c.leaderRead(now, entry)
+		c.leaderRead(now, entry, op.sent)
 	default:
 		c.standbyRead(now, entry, op.over)
 	}
@@ -250,6 +250,7 @@ func (c *Candidate) writeFailed(now Instant, err error) {
 // record is what this candidate writes.
 func (c *Candidate) record(now Instant, term Term, since time.Time) Record {
 	p := c.process
+	probers, standbys := p.prober.choose(now, c.config.Lease)
 	return Record{
 		Instance: p.instance,
 		Process:  p.id,
@@ -258,7 +259,8 @@ func (c *Candidate) record(now Instant, term Term, since time.Time) Record {
 		Since:    since,
 		Lease:    c.config.Lease,
 		Window:   c.config.Window,
-		Probers:  p.prober.choose(now, c.config.Lease),
+		Probers:  probers,
+		Standbys: standbys,
 	}
 }
 

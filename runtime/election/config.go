@@ -19,17 +19,22 @@ const (
 	// are each off by 5 % differ by 1.05/0.95 = 10.6 %, so 12 % covers them.
 	marginPercent = 12
 
-	// slowProbe is the interval of those that the leader has not named as its
-	// probers (S6).
-	slowProbe = 500 * time.Millisecond
+	// slowProbe is how often one of those probes that the leader has not named
+	// as its probers (S6). They take turns, so each probes the less often the
+	// more there are, up to slowestProbe: leaders remember who probed for
+	// MaxLease.
+	slowProbe    = 500 * time.Millisecond
+	slowestProbe = MaxLease / 2
 
 	// resubscribeAfter is how long a connection may bring no message to
 	// oneself before the liveness subscription is made anew (L6).
 	resubscribeAfter = time.Second
 
 	// operationsPerLease is how often the lease is renewed within itself (L2),
-	// and contactsPerWindow the same for contact (L3).
+	// proofsPerLease how often its bucket is proven (L9), and contactsPerWindow
+	// the same for contact (L3).
 	operationsPerLease = 4
+	proofsPerLease     = 2
 	contactsPerWindow  = 4
 
 	// standWindows is how many windows old the last contact of a standby may

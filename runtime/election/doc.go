@@ -77,6 +77,8 @@
 //	L7  release: a compare-and-set to a released record, never a delete
 //	L8  a wall clock that ran ahead of the monotonic one (a suspended machine)
 //	    suspends until the next compare-and-set
+//	L9  acts only after a read that showed its record in the bucket of its
+//	    claim, and at most L after the last one was sent, whatever is renewed
 //
 // The standby:
 //
@@ -88,7 +90,8 @@
 //	S5  early takeover: "no responders" from the leader's process, earned, on
 //	    the leader's own NATS server and about what is still current; then
 //	    W(1+m); then compare-and-set of exactly that revision
-//	S6  two named probers at the full rate, all others every 500 ms
+//	S6  two named probers at the full rate, all others in turns: together
+//	    every 500 ms, and each at least every 30 s
 //	S7  a refused write proves nothing: read; a lower revision or another
 //	    bucket restarts the timer
 //	S8  waits take the largest lease and window that a record ever showed

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -82,6 +83,8 @@ func (f *fixture) settleStore() bool {
 	r := f.store.requests[0]
 	f.store.requests = f.store.requests[1:]
 	switch {
+	case f.store.blind && r.write == nil:
+		f.candidate.OnRead(f.now, r.number, Entry{}, errors.New("no answer"))
 	case f.store.fails != nil && r.write == nil:
 		f.candidate.OnRead(f.now, r.number, Entry{}, f.store.fails)
 	case f.store.fails != nil:
@@ -186,6 +189,7 @@ type fakeStore struct {
 	watches  []int64
 	reads    int
 	held     bool
+	blind    bool // reads fail
 	fails    error
 }
 

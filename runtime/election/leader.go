@@ -23,8 +23,14 @@ type tenure struct {
 	since    time.Time
 	end      time.Duration // of the lease, also once it acts no more
 	renewAt  time.Duration
-	readDue  time.Duration
 	covered  time.Duration // until when there was contact
+	// written is the time before the last write that binds was sent, and bound
+	// the connection that carried it (L2).
+	written time.Duration
+	bound   *epoch
+	// proven is the time before the last read was sent that showed the own
+	// record, never before the first (L9).
+	proven time.Duration
 	// uncertain means that a write may or may not have landed: read first.
 	uncertain bool
 	suspended bool
@@ -42,7 +48,7 @@ func (c *Candidate) assume(now Instant, claim operation, revision uint64) {
 	c.process.prober.attach(now, c, "")
 	c.tenure = tenure{
 		phase: phaseAwaiting, since: wallTime(now),
-		end: claim.sent + c.config.Lease, readDue: now.Mono + c.config.Lease, covered: now.Mono,
+		end: claim.sent + c.config.Lease, proven: never, covered: now.Mono,
 	}
 	c.renewed(now, claim, revision)
 	c.current.Store(c.lease)
@@ -71,14 +77,47 @@ func (c *Candidate) renewed(now Instant, op operation, revision uint64) {
 	if op.epoch != bound && c.process.mutation != ackOnAnyConnection {
 		return
 	}
-	start := op.sent
+	t.written, t.bound = op.sent, bound
 	if c.process.mutation == leaseFromAck {
-		start = now.Mono
+		t.written = now.Mono
 	}
-	t.end = start + c.config.Lease
+	c.extend(now)
+}
+
+// extend sets the end of the lease: a lease after the last write that binds, and
+// after the last proof that it went to the right bucket. A bucket that was made
+// anew may hold an old key too, by a write that came late, and take renewals of
+// it; but its new leader waits a lease from when it was made, and then nobody has
+// proof any more who renews the old key (L9).
+func (c *Candidate) extend(now Instant) {
+	t := &c.tenure
+	if t.bound == nil {
+		return
+	}
+	t.end = t.written + c.config.Lease
+	switch {
+	case c.process.mutation == unproven:
+	case t.proven == never:
+		return
+	default:
+		t.end = min(t.end, t.proven+c.config.Lease)
+	}
 	c.noticeGap(now)
 	if t.phase < phaseReleasing {
-		c.lease.bind(bound, t.end)
+		c.lease.bind(t.bound, t.end)
+	}
+}
+
+// proveAt is when the own record is to be read again: at once after a claim,
+// then twice per lease (L9).
+func (c *Candidate) proveAt() time.Duration {
+	switch t := &c.tenure; {
+	case c.process.mutation == unproven:
+		return forever
+	case t.proven == never:
+		return never
+	default:
+		return t.proven + c.config.Lease/proofsPerLease
 	}
 }
 
@@ -100,14 +139,15 @@ func (c *Candidate) operate(now Instant) {
 	switch {
 	case t.uncertain:
 		c.read(now)
-	case now.Mono < c.writeAt:
 	case t.phase == phaseReleasing:
-		c.writeRelease(now)
-	case now.Mono >= t.renewAt || t.recruit || c.lease.contact.Load() != c.process.contact.epoch:
+		if now.Mono >= c.writeAt {
+			c.writeRelease(now)
+		}
+	case c.proveAt() == never:
+		c.read(now)
+	case now.Mono >= c.writeAt && (now.Mono >= t.renewAt || t.recruit || t.bound != c.process.contact.epoch):
 		c.renew(now) // L2, and L3: a new identity renews first
-	case now.Mono >= t.readDue:
-		// The bucket may have been made anew under a record that still renews.
-		t.readDue = now.Mono + c.config.Lease
+	case now.Mono >= c.proveAt():
 		c.read(now)
 	}
 }
@@ -134,7 +174,7 @@ func (c *Candidate) leaderDue(now Instant) time.Duration {
 	case t.recruit:
 		return min(due, max(c.retryAt, c.writeAt))
 	default:
-		return min(due, max(c.retryAt, c.writeAt, min(t.renewAt, t.readDue)))
+		return min(due, max(c.retryAt, min(max(c.writeAt, t.renewAt), c.proveAt())))
 	}
 }
 
@@ -275,7 +315,7 @@ func (c *Candidate) released(now Instant, revision uint64) {
 // leaderRead settles what became of a write, or finds the record gone. The own
 // record gives its revision and never its time: nobody knows when that write was
 // applied (L5).
-func (c *Candidate) leaderRead(now Instant, e Entry) {
+func (c *Candidate) leaderRead(now Instant, e Entry, sent time.Duration) {
 	t := &c.tenure
 	own := e.Created == c.view.entry.Created && e.Err == nil && !e.Absent &&
 		c.mine(&e.Record) && e.Record.Term == c.lease.term
@@ -289,6 +329,8 @@ func (c *Candidate) leaderRead(now Instant, e Entry) {
 		c.writeAt = 0
 	}
 	t.revision = e.Revision
+	t.proven = sent
+	c.extend(now)
 }
 
 // leaderWatch looks for another's record. Old ones still come by after a claim.

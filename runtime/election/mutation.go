@@ -30,5 +30,6 @@ const (
 	noWallClock  // L8
 	createLeads  // S3: a create leads, in place of a vacant record
 	noWindowWait // S5: the wait
+	unproven     // L9
 	mutations
 )

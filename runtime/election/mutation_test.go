@@ -67,8 +67,8 @@ func mutants() []mutant {
 			m.slowFrom, m.slowTo = 30*time.Millisecond, 200*time.Millisecond
 			return m
 		}},
-		{"generation of the subscription", noGeneration, 10e6, func() mix {
-			return only("revoke", 400*time.Millisecond, map[fault]int{faultRevoke: 1})
+		{"generation of the subscription", noGeneration, 40e6, func() mix {
+			return only("revoke", 300*time.Millisecond, map[fault]int{faultRevoke: 1})
 		}},
 		{"contact over a reconnect", contactOverReconnect, 10e6, func() mix {
 			m := only("close-and-buffered", 150*time.Millisecond, map[fault]int{faultClose: 1})
@@ -90,6 +90,11 @@ func mutants() []mutant {
 		{"a revision before a claim", createLeads, 10e6, func() mix {
 			m := only("late-writes-and-keys", 600*time.Millisecond, map[fault]int{faultBucket: 1, faultKey: 2, faultCrash: 1})
 			m.late, m.doubled = 100, 100
+			return m
+		}},
+		{"proof of the bucket", unproven, 40e6, func() mix {
+			m := only("late-writes-and-buckets", 600*time.Millisecond, map[fault]int{faultBucket: 3, faultCrash: 1})
+			m.late = 100
 			return m
 		}},
 		{"the early wait", noWindowWait, 10e6, named("close-and-crash")},

@@ -2,6 +2,7 @@ package election
 
 import (
 	"hash/fnv"
+	"strconv"
 	"time"
 )
 
@@ -146,10 +147,20 @@ func (r *prober) tick(now Instant) {
 	}
 	for _, p := range r.order {
 		if p.interval > 0 && now.Mono >= p.next {
-			p.next = now.Mono + p.interval
+			p.next = now.Mono + p.pause()
 			r.probe(now, p)
 		}
 	}
+}
+
+// pause is the time to the next probe. Those that take turns do so by chance:
+// each waits half to one and a half times its interval.
+func (p *peer) pause() time.Duration {
+	if p.interval < slowProbe {
+		return p.interval
+	}
+	chance := rank(p.prober.process.id, strconv.FormatUint(p.prober.number, 10))
+	return p.interval/2 + time.Duration(chance%uint64(p.interval))
 }
 
 // probe asks for an answer until one came. While a wait runs, a message to
@@ -220,14 +231,21 @@ func (r *prober) seen(now Instant, probe Probe) (candidate bool) {
 
 // choose names the probers: by hash, among those on the same NATS server whose
 // probes came within the last lease. The hash has no group in it, so that all
-// groups of this process name the same.
-func (r *prober) choose(now Instant, within time.Duration) (chosen [MaxProbers]string) {
+// groups of this process name the same. Standbys counts all those on this server
+// that may still be there.
+func (r *prober) choose(now Instant, within time.Duration) (chosen [MaxProbers]string, standbys int) {
 	var ranks [MaxProbers]uint64
 	server := r.process.contact.epoch.id.ServerID
 	for process, s := range r.sightings {
-		switch age := now.Mono - s.at; {
-		case age > MaxLease:
+		age := now.Mono - s.at
+		if age > MaxLease {
 			delete(r.sightings, process)
+			continue
+		}
+		if s.server == server {
+			standbys++
+		}
+		switch {
 		case age > within || s.server != server:
 		case chosen[0] == "" || s.rank > ranks[0]:
 			chosen[1], ranks[1] = chosen[0], ranks[0]
@@ -236,14 +254,15 @@ func (r *prober) choose(now Instant, within time.Duration) (chosen [MaxProbers]s
 			chosen[1], ranks[1] = process, s.rank
 		}
 	}
-	return chosen
+	return chosen, standbys
 }
 
-// rank orders the possible probers of a leader, differently for each leader.
-func rank(leader, prober string) uint64 {
+// rank is a number that looks random and is always the same for the two names.
+// It orders the possible probers of a leader, differently for each leader.
+func rank(one, other string) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(leader))
+	_, _ = h.Write([]byte(one))
 	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(prober))
+	_, _ = h.Write([]byte(other))
 	return h.Sum64()
 }

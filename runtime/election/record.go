@@ -45,6 +45,9 @@ type Record struct {
 	Lease, Window time.Duration
 	// Probers are the processes that probe at the full rate; "" for none.
 	Probers [MaxProbers]string
+	// Standbys is how many processes the leader knows to probe it, its probers
+	// among them: all others take turns (S6).
+	Standbys int
 	// Released says that this leader acts no more and anybody may follow.
 	Released bool
 }
@@ -61,6 +64,7 @@ type recordJSON struct {
 	LeaseMS  int64    `json:"lease_ms"`
 	WindowMS int64    `json:"window_ms"`
 	Probers  []string `json:"probers"`
+	Standbys int      `json:"standbys"`
 	Released *bool    `json:"released"`
 }
 
@@ -76,6 +80,7 @@ func (r Record) Encode() ([]byte, error) {
 		LeaseMS:  r.Lease.Milliseconds(),
 		WindowMS: r.Window.Milliseconds(),
 		Probers:  []string{},
+		Standbys: r.Standbys,
 		Released: &r.Released,
 	}
 	for _, prober := range r.Probers {
@@ -117,7 +122,7 @@ func DecodeRecord(data []byte) (Record, error) {
 // recordFields are the names of version 1. encoding/json alone would take them in
 // any case.
 var recordFields = []string{
-	"v", "instance", "process", "term", "server_id", "since", "lease_ms", "window_ms", "probers", "released",
+	"v", "instance", "process", "term", "server_id", "since", "lease_ms", "window_ms", "probers", "standbys", "released",
 }
 
 // object reads the JSON object that the value must be.
@@ -158,6 +163,8 @@ func (in recordJSON) record() (Record, error) {
 		return Record{}, corrupt("released is missing")
 	case len(in.Probers) > MaxProbers:
 		return Record{}, corrupt("%d probers, at most %d", len(in.Probers), MaxProbers)
+	case in.Standbys < 0 || in.Standbys > maxSightings:
+		return Record{}, corrupt("standbys is %d", in.Standbys)
 	case in.LeaseMS < 0 || in.LeaseMS > MaxLease.Milliseconds():
 		return Record{}, corrupt("lease_ms is %d", in.LeaseMS)
 	case in.WindowMS < 0 || in.WindowMS > MaxLease.Milliseconds():
@@ -171,6 +178,7 @@ func (in recordJSON) record() (Record, error) {
 		Since:    since,
 		Lease:    time.Duration(in.LeaseMS) * time.Millisecond,
 		Window:   time.Duration(in.WindowMS) * time.Millisecond,
+		Standbys: in.Standbys,
 		Released: *in.Released,
 	}
 	for i, prober := range in.Probers {

@@ -13,7 +13,7 @@ func someRecord() Record {
 	return Record{
 		Instance: "orders-1", Process: "P1", Term: 1_800_000_000_000_000, ServerID: "NSERVER",
 		Since: time.Date(2026, 11, 23, 10, 0, 0, 5000, time.UTC),
-		Lease: 2 * time.Second, Window: 100 * time.Millisecond, Probers: [MaxProbers]string{"P2", "P3"},
+		Lease: 2 * time.Second, Window: 100 * time.Millisecond, Probers: [MaxProbers]string{"P2", "P3"}, Standbys: 3,
 	}
 }
 
@@ -40,7 +40,7 @@ func TestRecordOnTheWire(t *testing.T) {
 	data, err := someRecord().Encode()
 	require.NoError(t, err)
 	require.JSONEq(t, `{"v":1,"instance":"orders-1","process":"P1","term":1800000000000000,"server_id":"NSERVER",
-		"since":"2026-11-23T10:00:00.000005Z","lease_ms":2000,"window_ms":100,"probers":["P2","P3"],"released":false}`, string(data))
+		"since":"2026-11-23T10:00:00.000005Z","lease_ms":2000,"window_ms":100,"probers":["P2","P3"],"standbys":3,"released":false}`, string(data))
 }
 
 func TestDecodeRecordRefuses(t *testing.T) {

@@ -92,11 +92,15 @@ func mixes() []mix {
 	back.faults = ordinaryFaults()
 	back.faults[faultRollback], back.faults[faultRestartAll] = 15, 10
 
+	remade := base("remade-buckets")
+	remade.faultEvery, remade.late, remade.doubled = 600*time.Millisecond, 100, 100
+	remade.faults[faultBucket], remade.faults[faultKey], remade.faults[faultCrash] = 3, 1, 1
+
 	varied := base("varied")
 	varied.vary = true
 	varied.faults = ordinaryFaults()
 
-	return []mix{one, three, varied, crash, slow, lease, half, foreign, back}
+	return []mix{one, three, varied, crash, slow, lease, half, foreign, remade, back}
 }
 
 // TestSimulation runs the algorithm as it is through all fault mixes and finds

@@ -159,7 +159,7 @@ func (c *Candidate) probeInterval() time.Duration {
 			return c.config.Probe
 		}
 	}
-	return slowProbe
+	return min(slowProbe*time.Duration(max(record.Standbys-MaxProbers, 1)), slowestProbe)
 }
 
 // onSilence starts to wait out the leader's window: nobody was subscribed to the

@@ -226,7 +226,26 @@ func TestProbesGrowNotWithGroups(t *testing.T) {
 	f.follow(nil)
 	f.link.probes = nil
 	f.run(5 * time.Second / 2)
-	require.LessOrEqual(t, len(f.link.probes), 6, "every 500 ms unless named")
+	require.LessOrEqual(t, len(f.link.probes), 10, "every 250 to 750 ms unless named")
+}
+
+func TestProbesGrowNotWithCandidates(t *testing.T) {
+	t.Parallel()
+	const duration = 280 * time.Second
+	for _, test := range []struct{ standbys, perCandidate int }{
+		{0, 560}, {3, 560}, {4, 280}, {30, 20}, {62, 280 / 30}, {1000, 280 / 30},
+	} {
+		f := newFixture(t, Config{})
+		f.follow(func(r *Record) { r.Standbys = test.standbys })
+		f.link.probes = nil
+		for range int(duration / time.Second) { // the leader goes on renewing
+			f.run(time.Second)
+			record := f.store.entry.Record
+			f.store.put(record)
+			f.watch()
+		}
+		require.InDelta(t, test.perCandidate, len(f.link.probes), 2+float64(test.perCandidate)/5, "with %d standbys", test.standbys)
+	}
 }
 
 func TestBadRecordsAreLeftAlone(t *testing.T) {
