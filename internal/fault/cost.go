@@ -47,7 +47,40 @@ func (r *runner) measureCosts(ctx context.Context) ([]cost, error) {
 		all = append(all, costs...)
 	}
 	costs, err := r.costOfGroups(ctx)
-	return append(all, costs...), err
+	if err != nil {
+		return all, err
+	}
+	all = append(all, costs...)
+	idle, err := r.costOfWaking(ctx)
+	return append(all, idle...), err
+}
+
+// costOfWaking measures what a process costs that only wakes up as often as a
+// prober sends probes.
+func (r *runner) costOfWaking(ctx context.Context) ([]cost, error) {
+	s := single()
+	s.candidates, s.callers = 0, 0
+	w, err := newWorld(ctx, s, r.log)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	c, err := w.spawn.start("sleeper", "sleeper", sleeperOrder{Interval: s.election.Probe})
+	if err != nil {
+		return nil, err
+	}
+	defer c.kill()
+	if err := w.awaitReady(ctx, c); err != nil {
+		return nil, err
+	}
+	began, err := cpuTime(c)
+	if err != nil {
+		return nil, err
+	}
+	pause(ctx, costTime)
+	ended, err := cpuTime(c)
+	what := fmt.Sprintf("for comparison: a process that wakes up every %v", s.election.Probe)
+	return []cost{{what, 100 * (ended - began).Seconds() / costTime.Seconds(), "% of a core"}}, err
 }
 
 // costOfCandidates measures one group.

@@ -26,7 +26,7 @@ const (
 )
 
 const (
-	storeTimeout = 250 * time.Millisecond
+	storeTimeout = 100 * time.Millisecond // what was in flight when NATS went down is never acknowledged
 	storePause   = 10 * time.Millisecond
 )
 

@@ -47,6 +47,8 @@ func playRole() {
 		err = play(runCandidate)
 	case "crowd":
 		err = play(runCrowd)
+	case "sleeper":
+		err = play(runSleeper)
 	case "callers":
 		err = play(runCallers)
 	default:

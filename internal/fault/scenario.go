@@ -49,9 +49,9 @@ func together(s *setup) { s.together, s.candidates = true, 5 }
 func cluster(s *setup)  { s.servers = 3 }
 
 // impatient callers give up soon: the reply to what was in flight when NATS went
-// down may never come, and with the method's own timeout nobody would be calling
-// when it is back.
-func impatient(s *setup) { s.timeout = 250 * time.Millisecond }
+// down may never come, and with a longer timeout nobody would be calling when it
+// is back, which takes some 30 ms.
+func impatient(s *setup) { s.timeout = 75 * time.Millisecond }
 
 func fast(s *setup) {
 	s.election.Window, s.election.Probe = 50*time.Millisecond, 15*time.Millisecond
