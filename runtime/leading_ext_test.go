@@ -219,22 +219,25 @@ func TestCallWithoutLeaderEndsAtItsDeadline(t *testing.T) {
 func TestCallInsideLostLeaderIsLeadershipLost(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	lost := stand(t, n, &desk{name: "a", inside: make(chan struct{}, 1), hold: make(chan struct{})})
-	lost.leads(t)
-	stand(t, n, &desk{name: "b"})
+	hold := make(chan struct{})
+	defer close(hold)
+	a := stand(t, n, &desk{name: "a", inside: make(chan struct{}, 1), hold: hold})
+	b := stand(t, n, &desk{name: "b", inside: make(chan struct{}, 1), hold: hold})
 	client := newOrders(t, n.Connect(t), aegis.MaxAttempts(1))
-	result := make(chan error, 1)
-	go func() {
-		_, err := client.PlaceOrder(t.Context(), &orderv1.PlaceOrderRequest{Id: "1"})
-		result <- err
-	}()
-	<-lost.inside
-	lost.conn.NATS().Close()
-	err := <-result
-	close(lost.hold)
+	call := async(func() (*orderv1.PlaceOrderResponse, error) {
+		return client.PlaceOrder(t.Context(), &orderv1.PlaceOrderRequest{Id: "1"})
+	})
+	select {
+	case <-a.inside:
+		a.conn.NATS().Close()
+	case <-b.inside:
+		b.conn.NATS().Close()
+	case <-time.After(leaderDeadline):
+		t.Fatal("nobody handles the call")
+	}
 	var e *aegis.Error
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, aegis.ReasonLeadershipLost, e.Reason(), "%v", err)
+	require.ErrorAs(t, receive(t, "the call ends", call).err, &e)
+	require.Equal(t, aegis.ReasonLeadershipLost, e.Reason(), "%v", e)
 	require.Equal(t, aegis.CodeAborted, e.Code())
 }
 

@@ -93,8 +93,8 @@ func mutants() []mutant {
 			return m
 		}},
 		{"proof of the bucket", unproven, 40e6, func() mix {
-			m := only("late-writes-and-buckets", 600*time.Millisecond, map[fault]int{faultBucket: 3, faultCrash: 1})
-			m.late = 100
+			m := only("late-writes-and-buckets", time.Second, map[fault]int{faultBucket: 3, faultCrash: 1})
+			m.late = 600
 			return m
 		}},
 		{"the early wait", noWindowWait, 10e6, named("close-and-crash")},
