@@ -3,6 +3,7 @@ package aegis
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -33,6 +35,23 @@ type Instance struct {
 	Started time.Time
 	// Leading are the groups that it leads, by name.
 	Leading []Term
+	// Unhealthy: a check of the instance says so, and selection strategies do not
+	// pick it; see WithCheck.
+	Unhealthy bool
+	// NoRespondersHidden: NATS does not tell the instance when nobody listens, as
+	// somebody subscribes to everything; calls to nobody take their whole timeout.
+	NoRespondersHidden bool
+
+	metrics json.RawMessage
+}
+
+// Health returns what the instance said of itself in its last heartbeat: requests,
+// errors and latency of all methods of the service over the last minute, what the
+// process uses, score, grade and findings. It is false for an instance that has
+// not been heard yet or is of another runtime, and in the changes of WatchInstances.
+func (i Instance) Health() (health.Report, bool) {
+	r, err := health.DecodeReport(i.metrics)
+	return r, err == nil
 }
 
 // InstanceChangeKind says what has changed at an instance.
@@ -52,6 +71,8 @@ const (
 	InstanceLeft
 	// InstanceExpired: it was not heard any more.
 	InstanceExpired
+	// InstanceConditionChanged: its Unhealthy or NoRespondersHidden has changed.
+	InstanceConditionChanged
 )
 
 // String returns the kind as people read it, such as "joined".
@@ -88,6 +109,7 @@ func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error
 	list := make([]Instance, len(known))
 	for i, one := range known {
 		list[i] = publicInstance(one.Record)
+		list[i].metrics = one.Metrics
 	}
 	slices.SortFunc(list, func(a, b Instance) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
@@ -169,6 +191,7 @@ func publicInstance(r *registry.Record) Instance {
 	i := Instance{
 		Service: r.Service, Name: r.Instance, Process: r.Process, Version: r.Version,
 		State: publicState(r.State), Started: r.Started,
+		Unhealthy: r.Unhealthy, NoRespondersHidden: r.NoRespondersHidden,
 	}
 	for _, l := range r.Leads {
 		i.Leading = append(i.Leading, publicTerm(r.Service, l))

@@ -478,7 +478,7 @@ const registryPermissions = `
 authorization {
   users = [
     {user: server, password: x, permissions: {
-      publish: ["aegis.live.*", "aegis.beat.aegistest.v1.ProbeService.a", "_INBOX.>",
+      publish: ["aegis.live.*", "aegis.*._void.*", "aegis.beat.aegistest.v1.ProbeService.a", "_INBOX.>",
         "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry",
         "$JS.API.STREAM.MSG.GET.KV_aegis-registry", "$KV.aegis-registry.aegistest.v1.ProbeService.a"]
       subscribe: ["aegis.call.aegistest.v1.ProbeService.* aegis", "aegis.inst.*.aegistest.v1.ProbeService.*",
@@ -490,7 +490,7 @@ authorization {
       subscribe: ["aegis.beat.aegistest.v1.ProbeService.*", "_INBOX.>"]
     }}
     {user: poorserver, password: x, permissions: {
-      publish: ["aegis.live.*", "aegis.beat.aegistest.v1.ProbeService.b", "aegis.inst.b.aegistest.v1.ProbeService.-"]
+      publish: ["aegis.live.*", "aegis.*._void.*", "aegis.beat.aegistest.v1.ProbeService.b", "aegis.inst.b.aegistest.v1.ProbeService.-"]
       subscribe: ["aegis.call.aegistest.v1.ProbeService.* aegis", "aegis.inst.*.aegistest.v1.ProbeService.*",
         "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "_INBOX.>"]
       allow_responses: {max: -1}

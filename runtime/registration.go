@@ -51,7 +51,7 @@ func (s *Server) claim(ctx context.Context) error {
 	r, err := registrar.New(registrar.Options{
 		NATS: s.conn.nc, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Logger: s.logger,
 		Heartbeat: s.cfg.heartbeat, Replicas: s.cfg.registryReplicas, NoCreate: s.cfg.registryNoCreate,
-		Metrics: s.cfg.snapshot,
+		Metrics: s.monitor.metrics,
 		Taken:   func(err error) { s.taken <- err },
 	})
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Server) microService(service *service) micro.Service {
 
 func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
 	e := micro.Endpoint{
-		Name: m.spec.Method, Queue: wire.Queue, Stats: m.stats.read,
+		Name: m.spec.Method, Queue: wire.Queue, Stats: func() micro.Stats { return s.microStats(m) },
 		Metadata: map[string]string{"pattern": strings.ReplaceAll(m.method.Pattern.String(), " ", "_")},
 	}
 	if m.method.Pattern == spec.SingleActive {

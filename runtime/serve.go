@@ -39,11 +39,13 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 	service := r.method.service
 	if running := service.running.Add(1); running > service.max {
 		service.running.Add(-1)
+		r.method.stats.refused(now, service.overload)
 		s.refuseOverload(msg, service)
 		return
 	}
 	if err := s.handle(w, &r, msg, now); err != nil {
 		service.running.Add(-1)
+		r.method.stats.refused(now, err)
 		s.refuse(msg, err)
 	}
 }
@@ -90,6 +92,7 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 		m.service.running.Add(-1)
 		return nil
 	}
+	m.stats.begin()
 	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json, term: to.term, named: to.named}
 	defer o.finish()
 	res, err := m.handle(c, req)
@@ -193,7 +196,7 @@ func (o *outcome) finish() {
 	if o.err == nil {
 		o.err = o.server.respond(o)
 	}
-	o.method.stats.done(time.Since(o.context.arrived), o.err)
+	o.method.stats.done(o.context.arrived, o.err)
 	if o.err != nil {
 		o.server.respondError(o.msg, o.err, o.json, o.context.call.response)
 	}

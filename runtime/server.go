@@ -3,7 +3,6 @@ package aegis
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,9 +17,11 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
+	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
 // Server is one running instance of one or several services. Register the
@@ -49,6 +50,7 @@ type Server struct {
 	registrar   *registrar.Registrar
 	micro       *micro.Responder // nil: NATS micro tools do not see the server
 	taken       chan error       // another process has the instance's name
+	monitor     *monitor
 
 	changes leadershipChanges
 	cancels cancels
@@ -68,12 +70,12 @@ type serverConfig struct {
 	bucketReplicas int
 	bucketNoCreate bool
 
-	heartbeat        time.Duration // 0: the default
+	heartbeat        time.Duration
 	registryReplicas int
 	registryNoCreate bool
-	// snapshot returns the metrics of a service for its heartbeat, as JSON; nil
-	// for none. It must not wait.
-	snapshot func(service string) json.RawMessage
+
+	checks      health.Checks
+	memoryLimit uint64 // 0: the default
 }
 
 // NewServer makes a server on a connection. It refuses a NATS connection with
@@ -87,8 +89,9 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	}
 	s := &Server{
 		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1),
-		cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1},
+		cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1, heartbeat: registry.DefaultHeartbeat},
 	}
+	s.monitor = newMonitor(s)
 	for _, o := range opts {
 		if err := o.applyServer(&s.cfg); err != nil {
 			return nil, err
@@ -172,10 +175,13 @@ func (s *Server) Run(ctx context.Context) error {
 	var chores sync.WaitGroup
 	stop := make(chan struct{})
 	chores.Go(func() { s.chores(stop) })
+	observed, blind := context.WithCancel(context.Background())
+	defer blind()
 	err := s.start(ctx)
 	switch {
 	case err == nil:
 		s.setState(StateRunning)
+		chores.Go(func() { s.monitor.run(observed) })
 		err = s.serveUntil(ctx)
 	case ctx.Err() != nil:
 		err = nil // stopped before it served is stopped
@@ -183,6 +189,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.setState(StateStopping)
 	err = errors.Join(err, s.drain())
 	close(stop)
+	blind()
 	chores.Wait()
 	s.asking.Wait()
 	s.changes.close()
@@ -212,6 +219,11 @@ func (s *Server) prepare() {
 	for _, service := range s.services {
 		handlers += int(service.max)
 		s.prepareOverload(service)
+		// For the registry: it is callers who are in trouble.
+		s.conn.void.use(wire.KindCall)
+		if service.onLeading != nil {
+			s.conn.void.use(wire.KindLead)
+		}
 	}
 	s.pause.init(time.Now())
 	s.pool = newPool(handlers, s.serve)
@@ -235,6 +247,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.claim(ctx); err != nil {
 		return err
 	}
+	s.monitor.round(ctx)
 	before = s.conn.nc.LastError() // a user without JetStream may serve
 	if err := s.subscribe(); err != nil {
 		return fmt.Errorf("aegis: subscribe: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/health"
 )
 
 // Handler is one method of an implementation S of a service. Generated code
@@ -112,6 +114,8 @@ type service struct {
 	running      atomic.Int64 // handlers
 	election     election.Config
 	onLeading    func(context.Context, Term) error // nil without single active methods
+	recorder     *health.Recorder
+	lately       [2]health.Totals // at the last two heartbeats; guarded by monitor.mu
 
 	// The refusal of what exceeds max, made when the server starts.
 	overload       *Error
@@ -141,7 +145,11 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 			return nil, err
 		}
 	}
-	s := &service{spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency)}
+	recorder, err := health.NewRecorder(health.Config{}, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s := &service{spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder}
 	if desc.Election != nil {
 		s.election = electionConfig(desc.Election, cfg.election)
 		if err := s.election.Validate(); err != nil {
@@ -151,7 +159,9 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		return nil, invalidOption("WithElection: %s has no single active method", desc.Name)
 	}
 	for _, m := range desc.Methods {
-		s.methods = append(s.methods, &serverMethod{service: s, method: m, spec: publicSpec(desc, m)})
+		method := &serverMethod{service: s, method: m, spec: publicSpec(desc, m)}
+		method.stats.health = recorder.Method(m.Name)
+		s.methods = append(s.methods, method)
 	}
 	return s, nil
 }

@@ -1,36 +1,83 @@
 package aegis
 
 import (
+	"encoding/json"
 	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 )
 
-// methodStats counts the calls of a method that were handled. It is written with
-// each call: three atomic additions.
+// methodStats counts the calls of a method. Counting allocates nothing.
 type methodStats struct {
-	requests, errors atomic.Int64
-	nanos            atomic.Int64
-	lastError        atomic.Pointer[string]
+	health    *health.Method
+	lastError atomic.Pointer[string] // for NATS micro
 }
 
-// done counts a call; err is nil for a response.
-func (s *methodStats) done(took time.Duration, err *Error) {
-	s.requests.Add(1)
-	s.nanos.Add(int64(took))
-	if err != nil {
-		s.errors.Add(1)
-		text := strconv.Itoa(int(err.code)) + ":" + headerText(err.message)
-		s.lastError.Store(&text)
+// begin counts a call whose handler is about to run; done follows.
+func (s *methodStats) begin() { s.health.Begin() }
+
+// done counts that the call has ended; err is nil for a response.
+func (s *methodStats) done(arrived time.Time, err *Error) {
+	took := time.Since(arrived) // which is cheaper than time.Now
+	if err == nil {
+		s.health.End(arrived.Add(took), took, 0)
+		return
+	}
+	s.health.End(arrived.Add(took), took, health.Code(err.code))
+	text := strconv.Itoa(int(err.code)) + ":" + headerText(err.message)
+	s.lastError.Store(&text)
+}
+
+// refused counts a call whose handler does not run. One that cannot be read is an
+// error like any other; what another instance could take is no error.
+func (s *methodStats) refused(arrived time.Time, err *Error) {
+	if why, ok := refusalOf(err.reason); ok {
+		s.health.Refuse(arrived, why)
+		return
+	}
+	s.begin()
+	s.done(arrived, err)
+}
+
+func refusalOf(reason string) (health.Refusal, bool) {
+	switch reason {
+	case wire.ReasonOverloaded:
+		return health.RefusedOverloaded, true
+	case wire.ReasonStopping:
+		return health.RefusedStopping, true
+	case wire.ReasonStale:
+		return health.RefusedStale, true
+	case wire.ReasonNotActive:
+		return health.RefusedNotActive, true
+	default:
+		return 0, false
 	}
 }
 
-func (s *methodStats) read() micro.Stats {
-	stats := micro.Stats{Requests: s.requests.Load(), Errors: s.errors.Load(), Processing: time.Duration(s.nanos.Load())}
-	if last := s.lastError.Load(); last != nil {
+// microStats is what $SRV.STATS says of a method: what was counted since the
+// start, and a report of the method alone.
+func (s *Server) microStats(m *serverMethod) micro.Stats {
+	totals := m.stats.health.Totals()
+	stats := micro.Stats{Requests: int64(totals.Requests), Processing: totals.Busy}
+	for _, n := range totals.Errors {
+		stats.Errors += int64(n)
+	}
+	if last := m.stats.lastError.Load(); last != nil {
 		stats.LastError = *last
 	}
+	stats.Data = encodeReport(s.monitor.assess(health.Snapshot{Stats: m.stats.health.Stats(time.Now())}))
 	return stats
+}
+
+// encodeReport returns nil for what has no JSON, which cannot be.
+func encodeReport(r health.Report) json.RawMessage {
+	data, err := r.Encode()
+	if err != nil {
+		return nil
+	}
+	return data
 }

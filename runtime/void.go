@@ -27,12 +27,13 @@ type voidProbe struct {
 	mu     sync.Mutex
 	kinds  []string
 	hidden map[string]bool // kinds that were warned about
+	denied map[string]bool // kinds that this user may not probe
 }
 
 func (v *voidProbe) init(c *Conn) {
 	v.conn = c
 	v.added = make(chan struct{}, 1)
-	v.hidden = make(map[string]bool)
+	v.hidden, v.denied = make(map[string]bool), make(map[string]bool)
 }
 
 // use adds a kind of subject that this connection sends requests to.
@@ -49,6 +50,18 @@ func (v *voidProbe) use(kind string) {
 	}
 }
 
+// found reports whether NATS hides that nobody listens, for any kind in use.
+func (v *voidProbe) found() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, hidden := range v.hidden {
+		if hidden {
+			return true
+		}
+	}
+	return false
+}
+
 // run probes when a kind is added, and every minute.
 func (v *voidProbe) run(ctx context.Context) {
 	ticker := time.NewTicker(voidInterval)
@@ -61,7 +74,7 @@ func (v *voidProbe) run(ctx context.Context) {
 			return
 		}
 		v.mu.Lock()
-		kinds := slices.Clip(v.kinds)
+		kinds := slices.DeleteFunc(slices.Clone(v.kinds), func(kind string) bool { return v.denied[kind] })
 		v.mu.Unlock()
 		for _, kind := range kinds {
 			v.probe(ctx, kind)
@@ -77,6 +90,9 @@ func (v *voidProbe) probe(ctx context.Context, kind string) {
 		return // it says nothing
 	case err != nil && err.code == CodePermissionDenied:
 		v.conn.logger.Debug("aegis: not allowed to probe for hidden no-responders", "subject", subject)
+		v.mu.Lock()
+		v.denied[kind] = true // asking again would be an error in the log every minute
+		v.mu.Unlock()
 		return
 	}
 	hidden := err == nil || err.reason != ReasonNoResponders

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -23,6 +24,23 @@ type Result struct {
 // does not answer in time counts as unhealthy until it does, and is not called
 // again before that. A panic counts as unhealthy.
 type Check func(ctx context.Context) Result
+
+// Needs returns a check that finds the instance unhealthy while f returns an
+// error, such as Needs(db.PingContext).
+func Needs(f func(ctx context.Context) error) Check {
+	if f == nil {
+		return nil // which Add refuses
+	}
+	return func(ctx context.Context) Result {
+		if err := f(ctx); err != nil {
+			return Result{Unhealthy: true, Reason: err.Error()}
+		}
+		return Result{}
+	}
+}
+
+// MaxReason is how many bytes of a reason are kept.
+const MaxReason = 200
 
 // Finding is the result of a check that found something.
 type Finding struct {
@@ -129,6 +147,7 @@ func (c *Checks) finding(r *running) Finding {
 	defer c.mu.Unlock()
 	f := Finding{Check: r.name, Penalty: r.result.Penalty, Unhealthy: r.result.Unhealthy, Reason: r.result.Reason}
 	f.Penalty = f.penalty() // what is no number has no JSON
+	f.Reason = strings.ToValidUTF8(f.Reason[:min(len(f.Reason), MaxReason)], "")
 	return f
 }
 

@@ -2,6 +2,7 @@ package health
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"time"
 )
@@ -22,7 +23,7 @@ type Process interface {
 // Usage is what a process uses. As JSON it leaves out what is unknown.
 type Usage struct {
 	// CPUPercent is how much of its CPUs' time the process used since the sample
-	// before, from 0 to 100; nil if unknown.
+	// before, from 0 to 100, to a tenth; nil if unknown.
 	CPUPercent *float64 `json:"cpu_percent,omitempty"`
 	// MemoryBytes is its memory; 0 if unknown.
 	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
@@ -66,7 +67,7 @@ func (m *Meter) Sample(now time.Time) Usage {
 	cpu, err := m.process.CPUTime()
 	if err == nil && m.known {
 		percent := 100 * float64(cpu-m.cpu) / float64(now.Sub(m.at)) / m.cpus
-		percent = min(max(percent, 0), 100)
+		percent = math.Round(10*min(max(percent, 0), 100)) / 10
 		usage.CPUPercent = &percent
 	}
 	m.at, m.cpu, m.known, m.latest = now, cpu, err == nil, usage

@@ -103,7 +103,3 @@ func (m *Method) End(now time.Time, latency time.Duration, code Code) {
 	m.inFlight.Add(-1)
 	m.window.record(max(now.Sub(m.start), 0), max(latency, 0), code.known())
 }
-
-// Abandon counts that a request has ended which is not to be measured, such as
-// one that was refused before a handler ran.
-func (m *Method) Abandon() { m.inFlight.Add(-1) }

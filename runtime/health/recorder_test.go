@@ -70,8 +70,8 @@ func TestSnapshotOfTwoMethods(t *testing.T) {
 	require.Equal(t, 300*time.Millisecond, s.Latency.Max)
 	require.Equal(t, (5050+400)*time.Millisecond/102, s.Mean())
 
-	place.Abandon()
-	place.Abandon()
+	place.End(now, 0, 0)
+	place.End(now, 0, 0)
 	require.Zero(t, place.InFlight(), "one Begin was missing")
 	require.Equal(t, "Place", place.Name())
 	require.Len(t, r.Methods(), 3)

@@ -76,12 +76,6 @@ type Assessment struct {
 	Findings []Finding `json:"findings,omitempty"`
 }
 
-// Report is a snapshot and what follows from it: the content of a heartbeat.
-type Report struct {
-	Snapshot
-	Assessment
-}
-
 // Assess computes the score and the grade as the package comment says.
 func Assess(stats Stats, usage Usage, findings []Finding, limits Limits) Assessment {
 	if limits.Memory == 0 {

@@ -1,9 +1,6 @@
 package health
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
 	"time"
 )
@@ -15,6 +12,9 @@ type Stats struct {
 	Requests uint64 `json:"requests"`
 	// Errors is how many of them failed, by code; nil if none did.
 	Errors map[Code]uint64 `json:"errors,omitempty"`
+	// Refused is how many were refused beside those, by reason ([Refusal]); nil
+	// if none was.
+	Refused map[string]uint64 `json:"refused,omitempty"`
 	// InFlight is how many run now.
 	InFlight int64 `json:"in_flight"`
 	// PerMinute is the rate at which requests ended. In the first second after
@@ -41,7 +41,7 @@ type Latency struct {
 type Snapshot struct {
 	Stats
 	// Methods are the figures of the methods that were called in the window or
-	// run now.
+	// run now, or that refused some.
 	Methods map[string]Stats `json:"methods,omitempty"`
 }
 
@@ -70,21 +70,34 @@ func (s Stats) Mean() time.Duration {
 	return s.Latency.Mean
 }
 
-// Snapshot returns the figures at now. It takes about a microsecond for each
-// span of each method that was called.
+// Stats returns the figures of all methods together at now. It takes about a
+// microsecond for each span of each method that was called.
+func (r *Recorder) Stats(now time.Time) Stats {
+	return statsOf(r.all(), now)
+}
+
+// Stats returns the figures of the method at now.
+func (m *Method) Stats(now time.Time) Stats { return statsOf([]*Method{m}, now) }
+
+func statsOf(methods []*Method, now time.Time) Stats {
+	t := newTally()
+	var inFlight int64
+	covered := time.Second
+	for _, m := range methods {
+		at := max(now.Sub(m.start), 0)
+		m.window.sumUp(at, t)
+		inFlight += m.InFlight()
+		covered = m.window.covered(at)
+	}
+	return t.stats(inFlight, covered)
+}
+
+// Snapshot returns the figures at now, with those of each method.
 func (r *Recorder) Snapshot(now time.Time) Snapshot {
-	at := max(now.Sub(r.start), 0)
-	covered := r.covered(at)
-	var snapshot Snapshot
-	whole, own := newTally(), newTally()
+	snapshot := Snapshot{Stats: r.Stats(now)}
 	for _, m := range r.all() {
-		own.reset()
-		m.window.sumUp(at, own)
-		inFlight := m.InFlight()
-		snapshot.InFlight += inFlight
-		whole.merge(own)
-		stats := own.stats(inFlight, covered)
-		if stats.Requests == 0 && inFlight == 0 {
+		stats := m.Stats(now)
+		if stats.Requests == 0 && stats.InFlight == 0 && stats.Refused == nil {
 			continue
 		}
 		if snapshot.Methods == nil {
@@ -92,30 +105,17 @@ func (r *Recorder) Snapshot(now time.Time) Snapshot {
 		}
 		snapshot.Methods[m.name] = stats
 	}
-	snapshot.Stats = whole.stats(snapshot.InFlight, covered)
 	return snapshot
 }
 
 // covered returns how far back the window reaches.
-func (r *Recorder) covered(at time.Duration) time.Duration {
-	width := r.window / time.Duration(r.spans)
-	elapsed := at % width // of the part that is now
-	return max(min(at, elapsed+r.window-width), time.Second)
-}
-
-func (t *tally) merge(other *tally) {
-	for i, n := range other.codes {
-		t.codes[i] += n
-	}
-	t.sum += other.sum
-	t.min, t.max = min(t.min, other.min), max(t.max, other.max)
-	for i, n := range other.histogram {
-		t.histogram[i] += n
-	}
+func (w *window) covered(at time.Duration) time.Duration {
+	elapsed := at % w.width // of the part that is now
+	return max(min(at, elapsed+time.Duration(len(w.spans)-1)*w.width), time.Second)
 }
 
 func (t *tally) stats(inFlight int64, covered time.Duration) Stats {
-	s := Stats{InFlight: inFlight, Requests: t.requests(), Errors: t.errors()}
+	s := Stats{InFlight: inFlight, Requests: t.requests(), Errors: t.errors(), Refused: t.refusals()}
 	s.PerMinute = math.Round(float64(s.Requests)/covered.Minutes()*10) / 10
 	if s.Requests == 0 {
 		return s
@@ -158,42 +158,15 @@ func (t *totals) errors() map[Code]uint64 {
 	return failed
 }
 
-// ErrReport is wrapped by what [DecodeReport] returns.
-var ErrReport = errors.New("health: not a report")
-
-// DecodeReport reads a [Report] from the JSON of somebody else's. Fields that are
-// not known are skipped, as a newer version may have written them; figures that
-// cannot be are an error that wraps [ErrReport].
-func DecodeReport(data []byte) (Report, error) {
-	var r Report
-	if err := json.Unmarshal(data, &r); err != nil {
-		return Report{}, fmt.Errorf("%w: %w", ErrReport, err)
-	}
-	if err := r.check(); err != nil {
-		return Report{}, err
-	}
-	for name, stats := range r.Methods {
-		if err := stats.check(); err != nil {
-			return Report{}, fmt.Errorf("%w (method %q)", err, name)
+func (t *totals) refusals() map[string]uint64 {
+	var refused map[string]uint64
+	for i, n := range t.refused {
+		if n > 0 {
+			if refused == nil {
+				refused = map[string]uint64{}
+			}
+			refused[Refusal(i).String()] = n
 		}
 	}
-	return r, nil
-}
-
-func (r *Report) check() error {
-	if r.Score < 0 || r.Score > 100 {
-		return fmt.Errorf("%w: a score of %v", ErrReport, r.Score)
-	}
-	return r.Stats.check()
-}
-
-func (s Stats) check() error {
-	l := s.Latency
-	switch {
-	case s.InFlight < 0 || s.PerMinute < 0:
-		return fmt.Errorf("%w: a negative count", ErrReport)
-	case l != nil && (l.Min < 0 || l.P50 < l.Min || l.P90 < l.P50 || l.P99 < l.P90 || l.Max < l.P99 || l.Mean < l.Min || l.Mean > l.Max):
-		return fmt.Errorf("%w: latencies in no order", ErrReport)
-	}
-	return nil
+	return refused
 }

@@ -9,6 +9,9 @@ type Totals struct {
 	Requests uint64
 	// Errors is how many of them failed, by code; nil if none did.
 	Errors map[Code]uint64
+	// Refused is how many were refused beside those, by reason ([Refusal]); nil
+	// if none was.
+	Refused map[string]uint64
 	// Busy is the sum of the latencies.
 	Busy time.Duration
 }
@@ -36,7 +39,27 @@ func (r *Recorder) Methods() []*Method { return r.all() }
 func (m *Method) InFlight() int64 { return max(m.inFlight.Load(), 0) }
 
 func (t *totals) public() Totals {
-	return Totals{Requests: t.requests(), Errors: t.errors(), Busy: t.sum}
+	return Totals{Requests: t.requests(), Errors: t.errors(), Refused: t.refusals(), Busy: t.sum}
+}
+
+// Distribution returns how many requests since the start took at most as long as
+// each of bounds, which ascend. A request counts as having taken what percentiles
+// would say, see [Latency].
+func (m *Method) Distribution(bounds []time.Duration) []uint64 {
+	counts := make([]uint64, len(bounds))
+	var sum uint64
+	next := 0
+	for i, n := range m.window.allLatencies() {
+		for next < len(bounds) && middle(i) > bounds[next] {
+			counts[next] = sum
+			next++
+		}
+		sum += n
+	}
+	for ; next < len(bounds); next++ {
+		counts[next] = sum
+	}
+	return counts
 }
 
 // MeanSince returns the mean latency of the requests that ended after previous

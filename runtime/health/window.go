@@ -11,6 +11,7 @@ import (
 type span struct {
 	epoch   atomic.Int64 // the number of the part since the start
 	codes   [codes]atomic.Uint64
+	refused [refusals]atomic.Uint64
 	sum     atomic.Int64 // of the latencies
 	min     atomic.Int64
 	max     atomic.Int64
@@ -24,13 +25,15 @@ type window struct {
 	width time.Duration
 	spans []atomic.Pointer[span]
 
-	mu   sync.Mutex
-	past totals // of the spans that were cleared
+	mu        sync.Mutex
+	past      totals     // of the spans that were cleared
+	latencies *histogram // of those; nil if none was
 }
 
 type totals struct {
-	codes [codes]uint64
-	sum   time.Duration
+	codes   [codes]uint64
+	refused [refusals]uint64
+	sum     time.Duration
 }
 
 func newWindow(width time.Duration, spans int) *window {
@@ -39,12 +42,9 @@ func newWindow(width time.Duration, spans int) *window {
 
 // record counts a request that ended at now, which is since the start.
 func (w *window) record(now, latency time.Duration, code Code) {
-	epoch := int64(now / w.width)
-	s := w.spans[epoch%int64(len(w.spans))].Load()
-	if s == nil || s.epoch.Load() != epoch {
-		if s = w.turn(epoch); s == nil {
-			return // it was stopped for so long on its way here that it is not in the window
-		}
+	s := w.at(now)
+	if s == nil {
+		return
 	}
 	s.codes[code].Add(1)
 	s.sum.Add(int64(latency))
@@ -55,6 +55,23 @@ func (w *window) record(now, latency time.Duration, code Code) {
 	for high := s.max.Load(); int64(latency) > high && !s.max.CompareAndSwap(high, int64(latency)); {
 		high = s.max.Load()
 	}
+}
+
+// refuse counts a request that was refused at now.
+func (w *window) refuse(now time.Duration, why Refusal) {
+	if s := w.at(now); s != nil {
+		s.refused[why].Add(1)
+	}
+}
+
+// at returns the span of now; nil for somebody who was stopped for so long on
+// the way here that it is not in the window any more.
+func (w *window) at(now time.Duration) *span {
+	epoch := int64(now / w.width)
+	if s := w.spans[epoch%int64(len(w.spans))].Load(); s != nil && s.epoch.Load() == epoch {
+		return s
+	}
+	return w.turn(epoch)
 }
 
 // turn returns the span of a new part of time, nil if that is past.
@@ -78,9 +95,15 @@ func (w *window) turn(epoch int64) *span {
 	for i := range s.codes {
 		w.past.codes[i] += s.codes[i].Swap(0)
 	}
+	for i := range s.refused {
+		w.past.refused[i] += s.refused[i].Swap(0)
+	}
 	w.past.sum += time.Duration(s.sum.Swap(0))
+	if w.latencies == nil {
+		w.latencies = &histogram{}
+	}
 	for i := range s.buckets {
-		s.buckets[i].Store(0)
+		w.latencies[i] += uint64(s.buckets[i].Swap(0))
 	}
 	s.min.Store(math.MaxInt64)
 	s.max.Store(0)
@@ -125,10 +148,7 @@ func (w *window) sumUp(now time.Duration, into *tally) {
 func (w *window) total(into *totals) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, n := range w.past.codes {
-		into.codes[i] += n
-	}
-	into.sum += w.past.sum
+	into.merge(&w.past)
 	for i := range w.spans {
 		if s := w.spans[i].Load(); s != nil {
 			s.addTo(into)
@@ -140,5 +160,34 @@ func (s *span) addTo(t *totals) {
 	for i := range s.codes {
 		t.codes[i] += s.codes[i].Load()
 	}
+	for i := range s.refused {
+		t.refused[i] += s.refused[i].Load()
+	}
 	t.sum += time.Duration(s.sum.Load())
+}
+
+func (t *totals) merge(other *totals) {
+	for i, n := range other.codes {
+		t.codes[i] += n
+	}
+	for i, n := range other.refused {
+		t.refused[i] += n
+	}
+	t.sum += other.sum
+}
+
+// allLatencies is the histogram since the start.
+func (w *window) allLatencies() *histogram {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := &histogram{}
+	if w.latencies != nil {
+		*h = *w.latencies
+	}
+	for i := range w.spans {
+		if s := w.spans[i].Load(); s != nil {
+			h.add(&s.buckets)
+		}
+	}
+	return h
 }

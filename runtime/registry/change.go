@@ -19,6 +19,8 @@ const (
 	Left
 	// Expired: it was not heard any more.
 	Expired
+	// ConditionChanged: its condition is another one.
+	ConditionChanged
 )
 
 // String returns the kind as people read it, such as "joined".
@@ -36,6 +38,8 @@ func (k Kind) String() string {
 		return "left"
 	case Expired:
 		return "expired"
+	case ConditionChanged:
+		return "condition changed"
 	default:
 		return "unknown change"
 	}
@@ -95,7 +99,12 @@ func update(before, after *Record) []Change {
 	var changes []Change
 	step := after.leading(before.Leads)
 	if before.State != after.State || before.Version != after.Version {
-		changes = append(changes, Change{Kind: StateChanged, Record: step, Previous: before.State})
+		changed := *step
+		changed.Condition = before.Condition
+		changes = append(changes, Change{Kind: StateChanged, Record: &changed, Previous: before.State})
+	}
+	if before.Condition != after.Condition {
+		changes = append(changes, Change{Kind: ConditionChanged, Record: step})
 	}
 	var kept []Lead
 	for _, l := range before.Leads {

@@ -102,6 +102,11 @@ func fold(t *testing.T, to map[registry.Key]*registry.Record, c registry.Change)
 		require.Equal(t, was.State, c.Previous)
 		require.NotEqual(t, c.Previous, c.Record.State)
 		require.Equal(t, was.Leads, c.Record.Leads)
+		require.Equal(t, was.Condition, c.Record.Condition)
+	case registry.ConditionChanged:
+		require.NotEqual(t, was.Condition, c.Record.Condition)
+		require.Equal(t, was.State, c.Record.State)
+		require.Equal(t, was.Leads, c.Record.Leads)
 	case registry.Leads:
 		require.NotContains(t, was.Leads, c.Lead)
 		require.Equal(t, registry.WithLead(was.Leads, c.Lead), c.Record.Leads)
@@ -131,7 +136,7 @@ func (w *world) same(known map[registry.Key]*registry.Record) {
 }
 
 func describe(r *registry.Record) string {
-	return fmt.Sprint(r.Instance, r.Process, r.State, r.Leads)
+	return fmt.Sprint(r.Instance, r.Process, r.State, r.Leads, r.Condition)
 }
 
 func (w *world) send(stream bool, lateness time.Duration, do func()) {
@@ -236,9 +241,12 @@ func (w *world) event(instance string) {
 		}
 		return
 	}
-	switch n := w.rng.IntN(10); {
+	switch n := w.rng.IntN(11); {
 	case n < 3:
 		w.publish(a, registry.Running, a.r.Leads)
+	case n == 10:
+		a.r.Unhealthy = !a.r.Unhealthy
+		w.publish(a, a.r.State, a.r.Leads)
 	case n < 6:
 		w.incarnation++
 		w.publish(a, a.r.State, registry.WithLead(a.r.Leads, registry.Lead{Group: fmt.Sprint("g", w.rng.IntN(2)), Term: w.incarnation}))

@@ -38,6 +38,9 @@ var ErrInvalidRecord = errors.New("registry: not a valid record")
 
 // Record is what an instance says of itself, for one of its services.
 type Record struct {
+	// Condition is what keeps the instance from being all well.
+	Condition
+
 	// Service and Instance are the key: the service's full name and the name of
 	// the instance.
 	Service, Instance string
@@ -60,6 +63,16 @@ type Record struct {
 	Leads []Lead
 }
 
+// Condition is what an instance has found out about itself. The zero Condition
+// is that all is well.
+type Condition struct {
+	// Unhealthy: a check says that it should not be picked.
+	Unhealthy bool
+	// NoRespondersHidden: NATS does not tell it when nobody listens, see the
+	// void probe in docs/protocol.md.
+	NoRespondersHidden bool
+}
+
 // Lead is one leadership.
 type Lead struct {
 	Group string
@@ -80,6 +93,8 @@ type recordJSON struct {
 	Started     time.Time  `json:"started"`
 	HeartbeatMS int64      `json:"heartbeat_ms"`
 	Leads       []leadJSON `json:"leads,omitempty"`
+	Unhealthy   bool       `json:"unhealthy,omitempty"`
+	Hidden      bool       `json:"no_responders_hidden,omitempty"`
 }
 
 type leadJSON struct {
@@ -103,6 +118,7 @@ func (r *Record) json() *recordJSON {
 		Version: &version, Service: r.Service, Instance: r.Instance, Process: r.Process,
 		Incarnation: r.Incarnation, Change: r.Change, State: r.State, Proto: r.Version,
 		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(),
+		Unhealthy: r.Unhealthy, Hidden: r.NoRespondersHidden,
 	}
 	for _, l := range r.Leads {
 		out.Leads = append(out.Leads, leadJSON{l.Group, l.Term, l.Since.UTC()})
@@ -167,6 +183,7 @@ func (in *recordJSON) record(service, instance string) (*Record, error) {
 		Service: service, Instance: instance, Process: in.Process,
 		Incarnation: in.Incarnation, Change: in.Change, State: in.State, Version: in.Proto,
 		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond,
+		Condition: Condition{Unhealthy: in.Unhealthy, NoRespondersHidden: in.Hidden},
 	}
 	for _, l := range in.Leads {
 		r.Leads = append(r.Leads, Lead(l))

@@ -14,7 +14,8 @@ func sample() *registry.Record {
 	return &registry.Record{
 		Service: "order.v1.OrderService", Instance: "a-1", Process: "P1", Incarnation: 7, Change: 3,
 		State: registry.Running, Version: "1.4.0", Started: time.Unix(1_700_000_000, 5000).UTC(), Heartbeat: 2 * time.Second,
-		Leads: []registry.Lead{{Group: "default", Term: 9, Since: time.Unix(1_700_000_001, 0).UTC()}},
+		Leads:     []registry.Lead{{Group: "default", Term: 9, Since: time.Unix(1_700_000_001, 0).UTC()}},
+		Condition: registry.Condition{Unhealthy: true, NoRespondersHidden: true},
 	}
 }
 
@@ -30,7 +31,8 @@ func TestRecordIsReadableAndComesBack(t *testing.T) {
 	data := encode(t, sample())
 	require.JSONEq(t, `{"v":1,"service":"order.v1.OrderService","instance":"a-1","process":"P1","incarnation":7,"change":3,
 		"state":"RUNNING","version":"1.4.0","started":"2023-11-14T22:13:20.000005Z","heartbeat_ms":2000,
-		"leads":[{"group":"default","term":9,"since":"2023-11-14T22:13:21Z"}]}`, data)
+		"leads":[{"group":"default","term":9,"since":"2023-11-14T22:13:21Z"}],
+		"unhealthy":true,"no_responders_hidden":true}`, data)
 	back, err := registry.Decode("order.v1.OrderService", "a-1", []byte(data))
 	require.NoError(t, err)
 	require.Equal(t, sample(), back)

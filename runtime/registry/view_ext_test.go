@@ -287,10 +287,10 @@ func TestASlowReaderGetsTheDifference(t *testing.T) {
 func TestKindsHaveNames(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
-	for k := registry.Joined; k <= registry.Expired; k++ {
+	for k := registry.Joined; k <= registry.ConditionChanged; k++ {
 		require.NotEqual(t, "unknown change", k.String())
 		require.False(t, seen[k.String()])
 		seen[k.String()] = true
 	}
-	require.Equal(t, "unknown change", (registry.Expired + 1).String())
+	require.Equal(t, "unknown change", (registry.ConditionChanged + 1).String())
 }

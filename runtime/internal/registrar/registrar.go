@@ -204,6 +204,15 @@ func (r *Registrar) ClearLead(service, group string, term uint64) {
 	})
 }
 
+// SetCondition changes the condition in all records.
+func (r *Registrar) SetCondition(c registry.Condition) {
+	r.change(func(record *registry.Record) bool {
+		changed := record.Condition != c
+		record.Condition = c
+		return changed
+	})
+}
+
 // change changes records, and tells everybody at once.
 func (r *Registrar) change(f func(*registry.Record) bool) {
 	r.mu.Lock()
@@ -218,7 +227,9 @@ func (r *Registrar) change(f func(*registry.Record) bool) {
 	for _, reg := range changed {
 		r.send(reg)
 	}
-	r.wake()
+	if len(changed) > 0 {
+		r.wake()
+	}
 }
 
 func (r *Registrar) wake() {

@@ -1,0 +1,116 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/health"
+)
+
+// maxCheckName bounds the name of a check, which heartbeats carry.
+const maxCheckName = 64
+
+// WithCheck adds a check of something that this instance needs, under a name of
+// 1 to 64 bytes: health.Needs(db.PingContext), or a function that lowers the
+// score. All checks run at once before the server serves, and then as often as
+// heartbeats are sent; each has 2 s, or one heartbeat if that is less.
+//
+// While a check says unhealthy, panics or does not answer, selection strategies
+// do not pick the instance and Ready fails. It stays in the queue group, and goes
+// on leading: stopping what only this instance can do is for the program.
+func WithCheck(name string, check health.Check) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if len(name) > maxCheckName {
+			return invalidOption("a check's name has %d bytes, at most %d are possible: %.100q", len(name), maxCheckName, name)
+		}
+		if err := c.checks.Add(name, check); err != nil {
+			return fmt.Errorf("%w: check %q: %w", ErrInvalidOption, name, err)
+		}
+		return nil
+	})
+}
+
+// WithMemoryLimit sets how many bytes of memory the process may use before the
+// health score drops by 10; nothing else happens then. Default 500,000,000.
+func WithMemoryLimit(bytes uint64) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if bytes == 0 {
+			return invalidOption("a memory limit of 0 bytes; leave it out for the default of %d", uint64(health.DefaultMemoryLimit))
+		}
+		c.memoryLimit = bytes
+		return nil
+	})
+}
+
+// Live returns nil unless the server has stopped, which only a restart ends. With
+// Ready it makes an http.Handler for probes:
+//
+//	http.Handle("/", httphealth.Handler(srv.Live, srv.Ready))
+func (s *Server) Live(context.Context) error {
+	if s.State() == StateStopped {
+		return errors.New("aegis: the server has stopped")
+	}
+	return nil
+}
+
+// Ready returns nil if the server serves: it is RUNNING, is connected to NATS, and
+// no check says that it is unhealthy. Else the error says what is not so.
+func (s *Server) Ready(context.Context) error {
+	if state := s.State(); state != StateRunning {
+		return fmt.Errorf("aegis: the server is %s", state)
+	}
+	if status := s.conn.nc.Status(); status != nats.CONNECTED {
+		return fmt.Errorf("aegis: the connection to NATS is %s", status)
+	}
+	if f := s.monitor.unhealthy(); f != nil {
+		return fmt.Errorf("aegis: unhealthy by check %q: %s", f.Check, f.Reason)
+	}
+	return nil
+}
+
+// Report returns how a registered service does on this instance, with the figures
+// of each method over the last minute, and whether there is such a service. Before
+// Run nothing is known of the process and the checks.
+func (s *Server) Report(service string) (health.Report, bool) {
+	found := s.find(service)
+	if found == nil {
+		return health.Report{}, false
+	}
+	snapshot := found.recorder.Snapshot(time.Now())
+	r := s.monitor.assess(snapshot)
+	r.Load = s.monitor.load(found)
+	return r, true
+}
+
+// Recorders returns what counts the calls of the registered services, by their
+// full names, for programs that export it.
+func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
+	s.mu.Lock()
+	services := slices.Clip(s.services)
+	s.mu.Unlock()
+	return func(yield func(string, *health.Recorder) bool) {
+		for _, service := range services {
+			if !yield(service.spec.Name, service.recorder) {
+				return
+			}
+		}
+	}
+}
+
+// find returns the registered service of this name, or nil.
+func (s *Server) find(name string) *service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, service := range s.services {
+		if service.spec.Name == name {
+			return service
+		}
+	}
+	return nil
+}

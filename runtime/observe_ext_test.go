@@ -1,0 +1,441 @@
+package aegis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/stretchr/testify/require"
+
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/health/httphealth"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// codes fails as its request says.
+func codes() probe {
+	return probe{do: func(_ context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		switch req.GetText() {
+		case "":
+			return &testv1.DoResponse{}, nil
+		case "panic":
+			panic("as asked")
+		default:
+			return nil, aegis.NewError(aegis.CodeNotFound, req.GetText())
+		}
+	}}
+}
+
+// makeCalls makes 20 calls: 17 are well, 2 are not found, 1 panics.
+func makeCalls(t *testing.T, conn *aegis.Conn) {
+	t.Helper()
+	client := newClient(t, conn)
+	for i := range 20 {
+		text := map[int]string{3: "gone", 7: "gone", 11: "panic"}[i]
+		_, err := client.Do(t.Context(), doRequest(text))
+		require.Equal(t, text != "", err != nil)
+	}
+}
+
+func checkFigures(t *testing.T, s health.Stats) {
+	t.Helper()
+	require.EqualValues(t, 20, s.Requests)
+	require.Equal(t, map[health.Code]uint64{health.Code(aegis.CodeNotFound): 2, health.Code(aegis.CodeInternal): 1}, s.Errors)
+	require.InDelta(t, 15, s.ErrorPercent(), 0)
+	require.Positive(t, s.PerMinute)
+	require.Zero(t, s.InFlight)
+	l := s.Latency
+	require.NotNil(t, l)
+	require.Positive(t, l.Min)
+	require.True(t, l.Min <= l.P50 && l.P50 <= l.P90 && l.P90 <= l.P99 && l.P99 <= l.Max, l)
+}
+
+func TestFiguresAreInTheRegistryAndInMicro(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	srv := serve(t, conn, codes(), aegis.WithInstance("a"), aegis.WithHeartbeat(quickBeat))
+	makeCalls(t, another(t, conn))
+
+	var report health.Report
+	eventually(t, "a heartbeat tells", func() bool {
+		instances, err := conn.Instances(t.Context(), probeName)
+		require.NoError(t, err)
+		require.Len(t, instances, 1)
+		var ok bool
+		report, ok = instances[0].Health()
+		return ok && report.Requests == 20 && report.Usage.CPUPercent != nil
+	})
+	checkFigures(t, report.Stats)
+	require.Nil(t, report.Methods, "heartbeats are small")
+	require.EqualValues(t, 256, report.Load.Capacity)
+	require.Positive(t, report.Usage.MemoryBytes)
+	require.LessOrEqual(t, report.Score, 70.0, "15 % errors cost 30")
+	require.NotEmpty(t, report.Grade)
+
+	stats := askMicro[micro.Stats](t, plain(t, conn), micro.StatsVerb, microProbe, "", 1)[0]
+	one, err := health.DecodeReport(stats.Endpoints[0].Data)
+	require.NoError(t, err)
+	checkFigures(t, one.Stats)
+	require.Equal(t, report.Grade, one.Grade)
+	require.Equal(t, 20, stats.Endpoints[0].NumRequests)
+	require.Equal(t, 3, stats.Endpoints[0].NumErrors)
+	two, err := health.DecodeReport(stats.Endpoints[1].Data)
+	require.NoError(t, err)
+	require.Zero(t, two.Requests, "of a method that was not called")
+	require.Equal(t, health.GradeAPlus, two.Grade)
+
+	own, ok := srv.Report(probeName)
+	require.True(t, ok)
+	checkFigures(t, own.Methods["Do"])
+	require.Len(t, own.Methods, 1)
+	_, ok = srv.Report("nobody.Service")
+	require.False(t, ok)
+	for name, recorder := range srv.Recorders() {
+		require.Equal(t, probeName, name)
+		require.EqualValues(t, 20, recorder.Totals().Requests)
+		require.Len(t, recorder.Methods(), 3)
+	}
+	instances, err := conn.Instances(t.Context(), "nobody.Service")
+	require.NoError(t, err)
+	require.Empty(t, instances)
+	_, ok = aegis.Instance{}.Health()
+	require.False(t, ok)
+}
+
+// statsOf returns the figures of a method of the one service of srv.
+func statsOf(t *testing.T, srv *aegis.Server, service, method string) health.Stats {
+	t.Helper()
+	report, ok := srv.Report(service)
+	require.True(t, ok)
+	return report.Methods[method]
+}
+
+func TestWhatIsRefusedIsNoError(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	srv := serve(t, conn, probe{})
+	client := newClient(t, conn)
+	srv.Suspect(true)
+	_, err := client.Do(t.Context(), doRequest(""), aegis.MaxAttempts(1))
+	require.Equal(t, aegis.ReasonStale, asError(t, err).Reason())
+	srv.Suspect(false)
+	require.Equal(t, health.Stats{Refused: map[string]uint64{"STALE": 1}}, statsOf(t, srv, probeName, "Do"))
+
+	nc := plain(t, conn)
+	_, err = nc.Request(doSubject, []byte("\xff"), patience)
+	require.NoError(t, err)
+	eventually(t, "it is counted", func() bool { return statsOf(t, srv, probeName, "Do").Requests == 1 })
+	s := statsOf(t, srv, probeName, "Do")
+	require.Equal(t, map[health.Code]uint64{health.Code(aegis.CodeInvalidArgument): 1}, s.Errors, "one that cannot be read")
+	require.Zero(t, s.InFlight)
+
+	srv.Expire()
+	_, err = client.Get(t.Context(), getRequest(""), aegis.MaxAttempts(1))
+	require.Equal(t, aegis.ReasonStopping, asError(t, err).Reason())
+	require.Equal(t, map[string]uint64{"STOPPING": 1}, statsOf(t, srv, probeName, "Get").Refused)
+}
+
+func TestOverloadAndInFlightAreCounted(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	h := &holder{release: make(chan struct{})}
+	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+		return aegistestv1aegis.RegisterBoundedServiceServer(srv, bounded{h.hold})
+	})
+	client := newBoundedClient(t, conn)
+	var held []<-chan result[*testv1.HoldResponse]
+	for range 4 {
+		held = append(held, async(func() (*testv1.HoldResponse, error) { return client.Hold(t.Context(), &testv1.HoldRequest{}) }))
+	}
+	eventually(t, "four run", func() bool { return h.running.Load() == 4 })
+	_, err := client.Hold(t.Context(), &testv1.HoldRequest{}, aegis.MaxAttempts(1))
+	require.Equal(t, aegis.ReasonOverloaded, asError(t, err).Reason())
+	const boundedName = "aegistest.v1.BoundedService"
+	s := statsOf(t, srv, boundedName, "Hold")
+	require.EqualValues(t, 4, s.InFlight)
+	require.Zero(t, s.Requests)
+	require.Equal(t, map[string]uint64{"OVERLOADED": 1}, s.Refused)
+	report, _ := srv.Report(boundedName)
+	require.EqualValues(t, 4, report.Load.Capacity)
+	close(h.release)
+	for _, c := range held {
+		require.NoError(t, receive(t, "a reply", c).err)
+	}
+	eventually(t, "all are counted", func() bool { return statsOf(t, srv, boundedName, "Hold").Requests == 4 })
+	require.Zero(t, statsOf(t, srv, boundedName, "Hold").InFlight)
+}
+
+// A standby refuses what only the leader does.
+func TestNotActiveIsCounted(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	stand(t, n, &desk{name: "a"}).leads(t)
+	b := stand(t, n, &desk{name: "b"})
+	_, err := plain(t, b.conn).Request("aegis.inst.b."+orderName+".PlaceOrder", nil, patience)
+	require.NoError(t, err)
+	require.Equal(t, map[string]uint64{"NOT_ACTIVE": 1}, statsOf(t, b.srv, orderName, "PlaceOrder").Refused)
+}
+
+// askWeb returns what a probe answers.
+func askWeb(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	body := make([]byte, 4096)
+	n, _ := res.Body.Read(body)
+	return res.StatusCode, string(body[:n])
+}
+
+func TestAFailingCheckShowsEverywhere(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	var log logs
+	var failing atomic.Pointer[string]
+	db := func(context.Context) error {
+		if text := failing.Load(); text != nil {
+			return errors.New(*text)
+		}
+		return nil
+	}
+	srv := run(t, another(t, conn, log.option()), probe{}, aegis.WithInstance("a"), aegis.WithHeartbeat(quickBeat),
+		aegis.WithCheck("db", health.Needs(db)),
+		aegis.WithCheck("queue", func(context.Context) health.Result { return health.Result{Penalty: 7, Reason: "long"} }))
+	web := httptest.NewServer(httphealth.Handler(srv.Live, srv.Ready))
+	t.Cleanup(web.Close)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	status, _ := askWeb(t, web.URL+httphealth.ReadyPath)
+	require.Equal(t, http.StatusOK, status)
+	watch := watchInstances(t, conn, probeName)
+	watch.tells("a joined")
+	report := reportOf(t, conn, "a")
+	require.InDelta(t, 93, report.Score, 0)
+	require.Equal(t, []health.Finding{{Check: "queue", Penalty: 7, Reason: "long"}}, report.Findings)
+
+	text := "connection refused"
+	failing.Store(&text)
+	watch.tells("a condition changed")
+	instances, err := conn.Instances(t.Context(), probeName)
+	require.NoError(t, err)
+	require.True(t, instances[0].Unhealthy)
+	require.Equal(t, aegis.StateRunning, instances[0].State)
+	require.False(t, instances[0].NoRespondersHidden)
+	eventually(t, "the heartbeat says so too", func() bool {
+		report = reportOf(t, conn, "a")
+		return report.Unhealthy
+	})
+	require.Equal(t, health.Finding{Check: "db", Unhealthy: true, Reason: text}, report.Findings[0])
+	status, body := askWeb(t, web.URL+httphealth.ReadyPath)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "aegis: unhealthy by check \"db\": connection refused\n", body)
+	status, _ = askWeb(t, web.URL+httphealth.LivePath)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, 1, log.count("unhealthy and is not picked"))
+	eventually(t, "the record says so", func() bool { return recordOf(t, conn, "a").Unhealthy })
+
+	failing.Store(nil)
+	watch.tells("a condition changed")
+	status, _ = askWeb(t, web.URL+httphealth.ReadyPath)
+	require.Equal(t, http.StatusOK, status)
+	eventually(t, "the record says so", func() bool { return !recordOf(t, conn, "a").Unhealthy })
+
+	srv.stop()
+	require.NoError(t, receive(t, "Run returns", srv.done))
+	status, body = askWeb(t, web.URL+httphealth.ReadyPath)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "aegis: the server is STOPPED\n", body)
+	status, _ = askWeb(t, web.URL+httphealth.LivePath)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+}
+
+// reportOf returns the first report of an instance that comes by heartbeat.
+func reportOf(t *testing.T, conn *aegis.Conn, instance string) (report health.Report) {
+	t.Helper()
+	eventually(t, "a heartbeat comes", func() bool {
+		instances, err := conn.Instances(t.Context(), probeName)
+		require.NoError(t, err)
+		for _, i := range instances {
+			if r, ok := i.Health(); ok && i.Name == instance {
+				report = r
+				return true
+			}
+		}
+		return false
+	})
+	return report
+}
+
+// recordOf reads the record of an instance from the bucket.
+func recordOf(t *testing.T, conn *aegis.Conn, instance string) *registry.Record {
+	t.Helper()
+	js, err := jetstream.New(conn.NATS())
+	require.NoError(t, err)
+	kv, err := js.KeyValue(t.Context(), "aegis-registry")
+	require.NoError(t, err)
+	entry, err := kv.Get(t.Context(), probeName+"."+instance)
+	require.NoError(t, err)
+	record, err := registry.Decode(probeName, instance, entry.Value())
+	require.NoError(t, err)
+	return record
+}
+
+// The instance is unhealthy from its first heartbeat as RUNNING on, starts and
+// stops all the same, and what hangs is asked once.
+func TestChecksThatPanicOrHang(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	var asked atomic.Int64
+	srv := run(t, conn, probe{}, aegis.WithInstance("a"), aegis.WithHeartbeat(quickBeat),
+		aegis.WithCheck("hangs", func(context.Context) health.Result {
+			asked.Add(1)
+			<-release
+			return health.Result{}
+		}),
+		aegis.WithCheck("panics", func(context.Context) health.Result { panic("boom") }))
+	instances, err := conn.Instances(t.Context(), probeName)
+	require.NoError(t, err)
+	require.True(t, instances[0].Unhealthy)
+	want := []health.Finding{
+		{Check: "hangs", Unhealthy: true, Reason: "no answer in time"},
+		{Check: "panics", Unhealthy: true, Reason: "panic: boom"},
+	}
+	require.Equal(t, want, reportOf(t, conn, "a").Findings)
+	require.ErrorContains(t, srv.Ready(t.Context()), `unhealthy by check "hangs": no answer in time`)
+	_, err = newClient(t, conn).Do(t.Context(), doRequest(""))
+	require.NoError(t, err, "the queue group knows nothing of it")
+	srv.stop()
+	require.NoError(t, receive(t, "Run returns", srv.done))
+	require.EqualValues(t, 1, asked.Load())
+}
+
+func TestReadyFailsWithoutNATS(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	srv, err := aegis.NewServer(conn)
+	require.NoError(t, err)
+	require.EqualError(t, srv.Ready(t.Context()), "aegis: the server is INIT")
+	require.NoError(t, srv.Live(t.Context()))
+	r := startRestartable(t)
+	far := connectTo(t, r.url)
+	served := run(t, far, probe{})
+	require.NoError(t, served.Ready(t.Context()))
+	r.down(far)
+	require.ErrorContains(t, served.Ready(t.Context()), "aegis: the connection to NATS is ")
+	r.up()
+	eventually(t, "it is back", func() bool { return served.Ready(t.Context()) == nil })
+	served.stop()
+	require.NoError(t, receive(t, "Run returns", served.done))
+}
+
+func TestWrongHealthOptions(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	well := func(context.Context) health.Result { return health.Result{} }
+	for want, opts := range map[string][]aegis.ServerOption{
+		"empty or taken":     {aegis.WithCheck("", well)},
+		`empty or taken: "a`: {aegis.WithCheck("a", well), aegis.WithCheck("a", well)},
+		"nil":                {aegis.WithCheck("a", health.Needs(nil))},
+		"65 bytes":           {aegis.WithCheck(strings.Repeat("a", 65), well)},
+		"memory limit of 0":  {aegis.WithMemoryLimit(0)},
+	} {
+		_, err := aegis.NewServer(conn, opts...)
+		require.ErrorIs(t, err, aegis.ErrInvalidOption, want)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestMemoryOverTheLimitCostsPoints(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	srv := serve(t, conn, probe{}, aegis.WithMemoryLimit(1))
+	report, _ := srv.Report(probeName)
+	if report.Usage.MemoryBytes == 0 {
+		require.NotEqual(t, "linux", runtime.GOOS, "where it is known")
+		return
+	}
+	require.LessOrEqual(t, report.Score, 90.0)
+}
+
+// Somebody listens to everything: the record says so.
+func TestHiddenNoRespondersShowInTheRegistry(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	spy := spyOn(t, conn)
+	serve(t, conn, probe{}, aegis.WithInstance("a"), aegis.WithHeartbeat(quickBeat))
+	eventually(t, "the record says so", func() bool { return recordOf(t, conn, "a").NoRespondersHidden })
+	instances, err := conn.Instances(t.Context(), probeName)
+	require.NoError(t, err)
+	require.True(t, instances[0].NoRespondersHidden)
+	require.False(t, instances[0].Unhealthy)
+	spy.leave(t)
+}
+
+// However many methods, codes and findings there are.
+func TestHeartbeatsAreSmall(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	beats := standInFor(t, conn, "aegis.beat."+probeName+".a", unanswered)
+	opts := []aegis.ServerOption{aegis.WithInstance("a"), aegis.WithHeartbeat(quickBeat)}
+	for n := range 50 {
+		opts = append(opts, aegis.WithCheck(fmt.Sprint("check", n), func(context.Context) health.Result {
+			return health.Result{Unhealthy: true, Reason: strings.Repeat("<\x00>", 10_000)}
+		}))
+	}
+	serve(t, conn, codes(), opts...)
+	makeCalls(t, another(t, conn))
+	eventually(t, "a heartbeat with the calls", func() bool {
+		for _, msg := range beats.all() {
+			b, err := registry.DecodeBeat(probeName, "a", msg.Data)
+			require.NoError(t, err)
+			require.NotNil(t, b.Metrics)
+			require.LessOrEqual(t, len(b.Metrics), health.MaxReport)
+			r, err := health.DecodeReport(b.Metrics)
+			require.NoError(t, err)
+			require.True(t, r.Unhealthy)
+			if r.Requests == 20 {
+				require.NotEmpty(t, r.Findings)
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// What is kept does not grow with the calls, and counting allocates nothing.
+func TestCountingTakesConstantMemory(t *testing.T) {
+	conn := connect(t)
+	srv := serve(t, conn, codes())
+	makeCalls(t, conn)
+	for _, recorder := range srv.Recorders() {
+		m := recorder.Method("Do")
+		now := time.Now()
+		require.Zero(t, testing.AllocsPerRun(100_000, func() {
+			m.Begin()
+			m.End(now, time.Millisecond, 5)
+			m.Refuse(now, health.RefusedOverloaded)
+		}))
+		require.Len(t, recorder.Methods(), 3, "names come from the proto alone")
+	}
+	_, err := plain(t, conn).Request("aegis.inst."+srv.Instance()+"."+probeName+".Invented", nil, patience)
+	require.NoError(t, err)
+	for _, recorder := range srv.Recorders() {
+		require.Len(t, recorder.Methods(), 3)
+	}
+}
