@@ -20,7 +20,7 @@ type monitor struct {
 	server *Server
 	meter  *health.Meter
 
-	mu        sync.Mutex // guards the rest, and service.lately
+	mu        sync.Mutex // guards the rest
 	usage     health.Usage
 	findings  []health.Finding
 	condition registry.Condition
@@ -60,9 +60,6 @@ func (m *monitor) round(ctx context.Context) {
 	m.mu.Lock()
 	was := m.condition
 	m.usage, m.findings, m.condition = usage, findings, condition
-	for _, service := range m.server.services {
-		service.lately[0], service.lately[1] = service.lately[1], service.recorder.Totals()
-	}
 	m.mu.Unlock()
 	m.tell(was, condition, findings)
 }
@@ -102,17 +99,7 @@ func (m *monitor) metrics(name string) json.RawMessage {
 	if service == nil {
 		return nil
 	}
-	r := m.assess(health.Snapshot{Stats: service.recorder.Stats(time.Now())})
-	r.Load = m.load(service)
-	return encodeReport(r)
-}
-
-func (m *monitor) load(service *service) health.Load {
-	now := service.recorder.Totals()
-	m.mu.Lock()
-	earlier := service.lately[0]
-	m.mu.Unlock()
-	return health.Load{Latency: now.MeanSince(earlier), Capacity: service.max}
+	return encodeReport(m.assess(health.Snapshot{Stats: service.recorder.Stats(time.Now())}))
 }
 
 // unhealthy returns what makes this instance unhealthy; nil if nothing does.

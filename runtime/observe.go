@@ -82,10 +82,7 @@ func (s *Server) Report(service string) (health.Report, bool) {
 	if found == nil {
 		return health.Report{}, false
 	}
-	snapshot := found.recorder.Snapshot(time.Now())
-	r := s.monitor.assess(snapshot)
-	r.Load = s.monitor.load(found)
-	return r, true
+	return s.monitor.assess(found.recorder.Snapshot(time.Now())), true
 }
 
 // Recorders returns what counts the calls of the registered services, by their

@@ -115,7 +115,6 @@ type service struct {
 	election     election.Config
 	onLeading    func(context.Context, Term) error // nil without single active methods
 	recorder     *health.Recorder
-	lately       [2]health.Totals // at the last two heartbeats; guarded by monitor.mu
 
 	// The refusal of what exceeds max, made when the server starts.
 	overload       *Error

@@ -58,17 +58,23 @@ func refusalOf(reason string) (health.Refusal, bool) {
 	}
 }
 
-// microStats is what $SRV.STATS says of a method: what was counted since the
-// start, and a report of the method alone.
-func (s *Server) microStats(m *serverMethod) micro.Stats {
-	totals := m.stats.health.Totals()
+// read returns what was counted since the start.
+func (s *methodStats) read() micro.Stats {
+	totals := s.health.Totals()
 	stats := micro.Stats{Requests: int64(totals.Requests), Processing: totals.Busy}
 	for _, n := range totals.Errors {
 		stats.Errors += int64(n)
 	}
-	if last := m.stats.lastError.Load(); last != nil {
+	if last := s.lastError.Load(); last != nil {
 		stats.LastError = *last
 	}
+	return stats
+}
+
+// microStats is what $SRV.STATS says of a method: what was counted since the
+// start, and a report of the method alone.
+func (s *Server) microStats(m *serverMethod) micro.Stats {
+	stats := m.stats.read()
 	stats.Data = encodeReport(s.monitor.assess(health.Snapshot{Stats: m.stats.health.Stats(time.Now())}))
 	return stats
 }

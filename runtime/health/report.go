@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // MaxReport bounds what [Report.Encode] returns, in bytes.
@@ -14,17 +13,6 @@ const MaxReport = 2 << 10
 type Report struct {
 	Snapshot
 	Assessment
-	// Load is for those who select among instances.
-	Load Load `json:"load,omitzero"`
-}
-
-// Load is how busy an instance is, beside its requests in flight.
-type Load struct {
-	// Latency is the mean latency of the requests that ended lately: in the last
-	// one to two heartbeats. 0: none did.
-	Latency time.Duration `json:"latency,omitempty"`
-	// Capacity is how many requests can run at once. 0: unknown.
-	Capacity int64 `json:"capacity,omitempty"`
 }
 
 // Encode returns the report as JSON, without the figures of single methods and
@@ -67,9 +55,6 @@ func DecodeReport(data []byte) (Report, error) {
 func (r *Report) check() error {
 	if r.Score < 0 || r.Score > 100 {
 		return fmt.Errorf("%w: a score of %v", ErrReport, r.Score)
-	}
-	if r.Load.Latency < 0 || r.Load.Capacity < 0 {
-		return fmt.Errorf("%w: a negative load", ErrReport)
 	}
 	return r.Stats.check()
 }

@@ -66,7 +66,6 @@ func TestReportsAreBounded(t *testing.T) {
 			},
 			Methods: map[string]Stats{"Get": {}},
 		},
-		Load: Load{math.MaxInt64, math.MaxInt64},
 	}
 	for c := range Code(codes) {
 		r.Errors[c] = math.MaxUint64
@@ -88,7 +87,6 @@ func TestReportsAreBounded(t *testing.T) {
 	require.True(t, back.Unhealthy, "also if what says so is left out")
 	require.Nil(t, back.Methods)
 	require.Len(t, r.Findings, 20, "the caller's is not touched")
-	require.Equal(t, r.Load, back.Load)
 	require.Equal(t, r.Errors, back.Errors)
 	require.Equal(t, r.Refused, back.Refused)
 }
@@ -105,19 +103,11 @@ func TestReportsAreSmall(t *testing.T) {
 	stats := r.Stats(start.Add(time.Minute))
 	report := Report{
 		Snapshot: Snapshot{Stats: stats}, Assessment: Assess(stats, Usage{&cpu, 123_456_789}, nil, Limits{}),
-		Load: Load{123_456_789, 256},
 	}
 	data, err := report.Encode()
 	require.NoError(t, err)
 	require.Less(t, len(data), 400, string(data))
 	require.True(t, json.Valid(data))
-}
-
-func TestReportsWithANegativeLoadAreNone(t *testing.T) {
-	for _, bad := range []string{`{"load":{"latency":-1}}`, `{"load":{"capacity":-1}}`} {
-		_, err := DecodeReport([]byte(bad))
-		require.ErrorIs(t, err, ErrReport)
-	}
 }
 
 func TestNeedsFailsAsTheFunctionDoes(t *testing.T) {
