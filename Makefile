@@ -57,6 +57,10 @@ checkgenerate: generate ## Fail unless the committed generated code is what make
 usertest: ## Follow the README's quick start in an empty folder, word for word
 	$(GO) test -tags usertest -count 1 -timeout 15m ./internal/usertest
 
+.PHONY: natstest
+natstest: ## Use the real nats command line tool on running services
+	$(GO) test -tags natstest -count 1 -timeout 10m ./internal/natstest
+
 .PHONY: lint
 lint: ## Run golangci-lint, gofumpt and buf lint
 	$(GOLANGCI) run
