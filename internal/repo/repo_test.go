@@ -144,9 +144,27 @@ func TestPurePackagesKnowNoTransport(t *testing.T) {
 }
 
 func TestServicesLinkFewModules(t *testing.T) {
-	linked := deps(t, "{{with .Module}}{{.Path}}{{end}}", "./runtime", "./proto/...", "./examples/echo/gen/...")
-	for _, dep := range linked {
-		assert.Contains(t, LinkedModules(), dep, "a generated service would link it")
+	linksOnly(t, nil, "./runtime", "./runtime/health/httphealth", "./proto/...", "./examples/echo/gen/...")
+}
+
+// What is heavier is linked by those alone who import it.
+func TestPackagesForOneLibraryLinkThatOne(t *testing.T) {
+	linksOnly(t, []string{
+		"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common",
+		"github.com/prometheus/procfs", "github.com/beorn7/perks", "github.com/cespare/xxhash/v2", "github.com/munnerz/goautoneg",
+	}, "./runtime/aegisprom")
+	linksOnly(t, []string{
+		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/trace",
+		"go.opentelemetry.io/auto/sdk",
+		"github.com/cespare/xxhash/v2", "github.com/go-logr/logr", "github.com/go-logr/stdr",
+	}, "./runtime/aegisotel")
+}
+
+// linksOnly asserts that packages link what services link, and more.
+func linksOnly(t *testing.T, more []string, packages ...string) {
+	t.Helper()
+	for _, dep := range deps(t, "{{with .Module}}{{.Path}}{{end}}", packages...) {
+		assert.Contains(t, append(LinkedModules(), more...), dep, "%v would link it", packages)
 	}
 }
 

@@ -1,0 +1,15 @@
+// Package aegisotel has OpenTelemetry interceptors for clients and servers: spans
+// and metrics by the semantic conventions for RPC, for events and commands by
+// those for messaging, and W3C trace context in the metadata. Only programs that
+// import it link OpenTelemetry.
+//
+//	tracing, err := aegisotel.Client()
+//	client, err := orderv1aegis.NewOrderServiceClient(conn, aegis.WithInterceptors(tracing))
+//
+//	tracing, err := aegisotel.Server()
+//	srv, err := aegis.NewServer(conn, aegis.WithInterceptors(tracing))
+//
+// A client's span covers a call with all its attempts; each attempt that reaches a
+// handler is a span of its server. docs/observability.md lists names and
+// attributes.
+package aegisotel

@@ -1,0 +1,89 @@
+package aegisotel
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// scope names this package as the source of spans and metrics.
+const scope = "github.com/aegisrpc/aegis/runtime/aegisotel"
+
+// Interceptor makes spans and metrics of calls. It is safe for concurrent use.
+type Interceptor struct {
+	*config
+
+	tracer      trace.Tracer
+	instruments *instruments
+	server      bool
+}
+
+var _ aegis.Interceptor = (*Interceptor)(nil)
+
+// Client returns an interceptor for clients and publishers. Put it first, so that
+// it covers the others. The error is that of an option or of a metric.
+func Client(opts ...Option) (*Interceptor, error) { return newInterceptor(opts, false) }
+
+// Server returns an interceptor for servers and subscribers. Put it first, so that
+// it covers the others. The error is that of an option or of a metric.
+func Server(opts ...Option) (*Interceptor, error) { return newInterceptor(opts, true) }
+
+func newInterceptor(opts []Option, server bool) (*Interceptor, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	in, err := newInstruments(cfg.meters.Meter(scope))
+	if err != nil {
+		return nil, fmt.Errorf("aegisotel: %w", err)
+	}
+	return &Interceptor{config: cfg, tracer: cfg.tracers.Tracer(scope), instruments: in, server: server}, nil
+}
+
+// WrapUnary is called by the runtime.
+func (i *Interceptor) WrapUnary(next aegis.UnaryFunc) aegis.UnaryFunc {
+	var m cached
+	return func(ctx context.Context, req proto.Message) (res proto.Message, err error) {
+		ctx, op := i.begin(ctx, &m)
+		defer func() { op.end(err) }() // also if next panics
+		res, err = next(ctx, req)
+		op.returned = true
+		return res, err
+	}
+}
+
+// cached is what is known of a method, once it was called.
+type cached struct{ atomic.Pointer[method] }
+
+func (c *cached) get(call *aegis.Call, server bool) *method {
+	if m := c.Load(); m != nil {
+		return m
+	}
+	m := newMethod(call.Spec(), server)
+	c.Store(m)
+	return m
+}
+
+// begin starts the span of a call.
+func (i *Interceptor) begin(ctx context.Context, of *cached) (context.Context, *operation) {
+	call, ok := aegis.CallFromContext(ctx)
+	if !ok {
+		call = &aegis.Call{} // an interceptor that passes on a context of its own
+	}
+	m := of.get(call, i.server)
+	if i.server {
+		ctx = i.propagator.Extract(ctx, carrier(call.RequestHeader()))
+	}
+	ctx, span := i.tracer.Start(ctx, m.name, trace.WithSpanKind(m.kind), trace.WithAttributes(m.attributes...))
+	if i.server {
+		span.SetAttributes(serverAttributes(call)...)
+	} else {
+		i.inject(ctx, call)
+	}
+	return ctx, newOperation(ctx, i, m, span)
+}

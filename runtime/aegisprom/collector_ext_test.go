@@ -1,0 +1,131 @@
+package aegisprom_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
+	"github.com/aegisrpc/aegis/internal/leaktest"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisprom"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+	"github.com/aegisrpc/aegis/runtime/health"
+)
+
+func TestMain(m *testing.M) { leaktest.Run(m) }
+
+type echo struct {
+	echov1aegis.UnimplementedEchoServiceServer
+}
+
+func (echo) Echo(_ context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+	if req.GetText() == "" {
+		return nil, aegis.NewError(aegis.CodeInvalidArgument, "the text is empty")
+	}
+	return &echov1.EchoResponse{Text: req.GetText()}, nil
+}
+
+func serve(t *testing.T, conn *aegis.Conn, opts ...aegis.ServerOption) (*aegis.Server, *prometheus.Registry) {
+	t.Helper()
+	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+		return echov1aegis.RegisterEchoServiceServer(srv, echo{})
+	}, opts...)
+	c, err := aegisprom.NewCollector(srv)
+	require.NoError(t, err)
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(c))
+	return srv, registry
+}
+
+func TestACollectorNeedsAServer(t *testing.T) {
+	_, err := aegisprom.NewCollector(nil)
+	require.ErrorContains(t, err, "the server to collect from is nil")
+}
+
+func TestWhatPrometheusGets(t *testing.T) {
+	conn := aegistest.Connect(t)
+	srv, registry := serve(t, conn, aegis.WithInstance("a"))
+	client, err := echov1aegis.NewEchoServiceClient(conn)
+	require.NoError(t, err)
+	for _, text := range []string{"a", "b", "", "c"} {
+		_, err := client.Echo(t.Context(), &echov1.EchoRequest{Text: text})
+		require.Equal(t, text == "", err != nil)
+	}
+	var method *health.Method
+	for _, recorder := range srv.Recorders() {
+		method = recorder.Method("Echo")
+	}
+	// A reply may be out before it is counted.
+	require.Eventually(t, func() bool { return method.Totals().Requests == 4 }, 15*time.Second, time.Millisecond)
+	method.Refuse(time.Now(), health.RefusedOverloaded)
+	want := `
+# HELP aegis_server_ready Whether the server is running, connected and healthy by its checks.
+# TYPE aegis_server_ready gauge
+aegis_server_ready{aegis_instance="a"} 1
+# HELP aegis_server_refused_total Requests that were refused before a handler ran, by reason.
+# TYPE aegis_server_refused_total counter
+aegis_server_refused_total{aegis_instance="a",method="Echo",reason="OVERLOADED",service="echo.v1.EchoService"} 1
+# HELP aegis_server_requests_in_flight Requests whose handlers run.
+# TYPE aegis_server_requests_in_flight gauge
+aegis_server_requests_in_flight{aegis_instance="a",method="Echo",service="echo.v1.EchoService"} 0
+# HELP aegis_server_requests_total Requests that were handled, by code.
+# TYPE aegis_server_requests_total counter
+aegis_server_requests_total{aegis_instance="a",code="INVALID_ARGUMENT",method="Echo",service="echo.v1.EchoService"} 1
+aegis_server_requests_total{aegis_instance="a",code="OK",method="Echo",service="echo.v1.EchoService"} 3
+`
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(want), "aegis_server_ready", "aegis_server_refused_total",
+		"aegis_server_requests_in_flight", "aegis_server_requests_total"))
+	problems, err := testutil.GatherAndLint(registry)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	found := 0
+	for _, f := range families {
+		switch f.GetName() {
+		case "aegis_server_request_duration_seconds":
+			h := f.GetMetric()[0].GetHistogram()
+			require.EqualValues(t, 4, h.GetSampleCount())
+			require.InDelta(t, method.Totals().Busy.Seconds(), h.GetSampleSum(), 1e-12)
+			require.Len(t, h.GetBucket(), 16)
+			require.EqualValues(t, 4, h.GetBucket()[15].GetCumulativeCount())
+			found++
+		case "aegis_server_health_score":
+			require.InDelta(t, 70, f.GetMetric()[0].GetGauge().GetValue(), 10, "a quarter failed")
+			found++
+		}
+	}
+	require.Equal(t, 2, found)
+	docs, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	for _, f := range families {
+		require.Contains(t, string(docs), "| `"+f.GetName()+"` |")
+	}
+}
+
+// Two servers of one process, one of them not ready.
+func TestServersSideBySide(t *testing.T) {
+	conn := aegistest.Connect(t)
+	srv, registry := serve(t, conn, aegis.WithInstance("a"))
+	other, err := aegis.NewServer(conn, aegis.WithInstance("b"))
+	require.NoError(t, err)
+	c, err := aegisprom.NewCollector(other)
+	require.NoError(t, err)
+	require.NoError(t, registry.Register(c))
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP aegis_server_ready Whether the server is running, connected and healthy by its checks.
+# TYPE aegis_server_ready gauge
+aegis_server_ready{aegis_instance="a"} 1
+aegis_server_ready{aegis_instance="b"} 0
+`), "aegis_server_ready"))
+	require.Equal(t, "a", srv.Instance())
+}
