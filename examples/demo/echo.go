@@ -33,7 +33,12 @@ func echoPart(ctx context.Context, s *stage) error {
 	}
 	ctx, cancel := limitPart(ctx)
 	defer cancel()
-	e := &echoShow{stage: s, handled: map[string]int{}}
+	registry, err := openRegistry(ctx, s, "echo.v1.EchoService")
+	if err != nil {
+		return err
+	}
+	defer registry.close()
+	e := &echoShow{stage: s, registry: registry, handled: map[string]int{}}
 	if err := e.startServers(ctx, path, "echo-1", "echo-2", "echo-3"); err != nil {
 		return err
 	}
@@ -41,19 +46,21 @@ func echoPart(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
+	showErr := registry.show(ctx, "after the faults", serving("echo-3"))
 	stopErr := e.stop(e.servers[2]) // the balance may say more about it
 	balance := &echoBalance{
 		load: echoLoad{calls: echoCalls, inFlight: echoInFlight}, report: report,
 		killed: e.servers[0].name, gone: e.gone, handled: e.handled,
 	}
 	fmt.Fprintf(s.out, "\n%s\n", balance)
-	return errors.Join(stopErr, balance.check())
+	return errors.Join(showErr, stopErr, balance.check())
 }
 
 // echoShow is the part while it runs.
 type echoShow struct {
-	stage   *stage
-	servers []*process
+	stage    *stage
+	registry *registry
+	servers  []*process
 	// gone is when NATS had seen the end of the server that was killed.
 	gone time.Time
 	// handled is how many calls the others say that they handled.
@@ -62,7 +69,8 @@ type echoShow struct {
 
 func (e *echoShow) startServers(ctx context.Context, path string, names ...string) error {
 	for _, name := range names {
-		p, err := e.stage.start(ctx, name, path, "--nats", e.stage.nats.ClientURL(), "--name", name, "--delay", echoDelay.String())
+		p, err := e.stage.start(ctx, name, path, "--nats", e.stage.nats.ClientURL(), "--name", name, "--delay", echoDelay.String(),
+			"--heartbeat", heartbeat.String())
 		if err != nil {
 			return err
 		}
@@ -74,6 +82,9 @@ func (e *echoShow) startServers(ctx context.Context, path string, names ...strin
 			return err
 		}
 		all = append(all, p.String())
+	}
+	if err := e.registry.show(ctx, "before the faults", serving(names...)); err != nil {
+		return err
 	}
 	e.stage.sayf("%d servers serve: %s", len(all), strings.Join(all, ", "))
 	return nil
@@ -94,7 +105,9 @@ func (e *echoShow) runClient(ctx context.Context) (*echoReport, error) {
 		do func() error
 	}{
 		{echoKillAt, func() error { return e.kill(ctx, e.servers[0]) }},
-		{echoStopAt, func() error { return e.stop(e.servers[1]) }},
+		{echoStopAt, func() error {
+			return errors.Join(e.stop(e.servers[1]), e.registry.show(ctx, "meanwhile, until echo-1 is missed", without("echo-2")))
+		}},
 	}
 	for lines := json.NewDecoder(client.stdout); ; {
 		var news echoNews

@@ -36,8 +36,13 @@ func orderPart(ctx context.Context, s *stage) error {
 	}
 	ctx, cancel := limitPart(ctx)
 	defer cancel()
+	registry, err := openRegistry(ctx, s, "order.v1.OrderService")
+	if err != nil {
+		return err
+	}
+	defer registry.close()
 	o := &orderShow{
-		stage: s, servers: map[string]*process{},
+		stage: s, registry: registry, servers: map[string]*process{},
 		balance: &orderBalance{load: orderLoad{natsURL: s.nats.ClientURL(), orders: orderCount, inFlight: orderInFlight, every: orderEvery}},
 	}
 	if err := o.startServers(ctx, path, "order-1", "order-2", "order-3"); err != nil {
@@ -49,6 +54,9 @@ func orderPart(ctx context.Context, s *stage) error {
 	if o.balance.listed, err = listOrders(ctx, s.nats.ClientURL()); err != nil {
 		return o.servers[o.leader.Instance].failure("it leads, and the orders cannot be listed: " + err.Error())
 	}
+	if err := registry.show(ctx, "after the faults", serving(o.leader.Instance)); err != nil {
+		return err
+	}
 	_, stopErr := o.servers[o.leader.Instance].terminate()
 	fmt.Fprintf(s.out, "\n%s\n", o.balance)
 	return errors.Join(stopErr, o.balance.check())
@@ -56,9 +64,10 @@ func orderPart(ctx context.Context, s *stage) error {
 
 // orderShow is the part while it runs.
 type orderShow struct {
-	stage   *stage
-	servers map[string]*process
-	balance *orderBalance
+	stage    *stage
+	registry *registry
+	servers  map[string]*process
+	balance  *orderBalance
 	// leader is the last order of the latest term, and so who leads.
 	leader acceptedOrder
 	// lost is the fault from which no next leader has followed yet.
@@ -78,7 +87,7 @@ type orderFault struct {
 func (o *orderShow) startServers(ctx context.Context, path string, names ...string) error {
 	var all []string
 	for _, name := range names {
-		p, err := o.stage.start(ctx, name, path, "--nats", o.stage.nats.ClientURL(), "--name", name)
+		p, err := o.stage.start(ctx, name, path, "--nats", o.stage.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String())
 		if err != nil {
 			return err
 		}
@@ -91,7 +100,8 @@ func (o *orderShow) startServers(ctx context.Context, path string, names ...stri
 		}
 	}
 	o.stage.sayf("%d servers stand for election: %s", len(all), strings.Join(all, ", "))
-	return nil
+	led := ledBy(1)
+	return o.registry.show(ctx, "before the faults", func(list instances) bool { return serving(names...)(list) && led(list) })
 }
 
 // runClient runs the client from its start to its report, and sees to the faults
@@ -118,7 +128,9 @@ func (o *orderShow) runClient(ctx context.Context) error {
 			_, err := client.finish()
 			return err
 		}
-		o.accepted(*news.Accepted)
+		if err := o.accepted(ctx, *news.Accepted); err != nil {
+			return err
+		}
 		if len(faults) > 0 && o.lost == nil && len(o.balance.accepted) >= faults[0].at {
 			if err := o.lose(faults[0]); err != nil {
 				return err
@@ -130,10 +142,10 @@ func (o *orderShow) runClient(ctx context.Context) error {
 
 // accepted takes note of an order, and of the leader that follows one that was
 // lost. Times are of two processes, so they are compared by the machine's clock.
-func (o *orderShow) accepted(order acceptedOrder) {
+func (o *orderShow) accepted(ctx context.Context, order acceptedOrder) error {
 	o.balance.accepted = append(o.balance.accepted, order)
 	if order.Term < o.leader.Term {
-		return // answered by a later leader, which found it in the book
+		return nil // answered by a later leader, which found it in the book
 	}
 	if o.leader.Term == 0 {
 		o.stage.sayf("%s leads", order.Instance)
@@ -144,7 +156,9 @@ func (o *orderShow) accepted(order acceptedOrder) {
 		o.balance.failovers = append(o.balance.failovers, took)
 		o.stage.sayf("%s accepted the next order %v after %s", order.Instance, took.Round(time.Millisecond), o.lost.after)
 		o.lost = nil
+		return o.registry.show(ctx, "meanwhile", ledBy(order.Term))
 	}
+	return nil
 }
 
 // lose takes the leader away.

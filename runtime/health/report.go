@@ -16,7 +16,7 @@ type Report struct {
 }
 
 // Encode returns the report as JSON, without the figures of single methods and
-// in at most [MaxReport] bytes: about 350, and 700 with errors of every code. Of
+// in at most [MaxReport] bytes: about 220, and 480 with errors of every code. Of
 // findings only the first ones are left in if they would exceed that.
 func (r *Report) Encode() ([]byte, error) {
 	short := *r

@@ -106,7 +106,7 @@ func TestReportsAreSmall(t *testing.T) {
 	}
 	data, err := report.Encode()
 	require.NoError(t, err)
-	require.Less(t, len(data), 400, string(data))
+	require.Less(t, len(data), 300, string(data))
 	require.True(t, json.Valid(data))
 }
 

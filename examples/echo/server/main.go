@@ -39,9 +39,9 @@ func main() {
 	flag.DurationVar(&impl.delay, "delay", 0, "how long each call takes")
 	natsURL := flag.String("nats", "", "`URL` of the NATS server (default: start one in this process)")
 	name := flag.String("name", fmt.Sprint("echo-", os.Getpid()), "name of this instance, unlike that of any other")
+	heartbeat := flag.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if *natsURL == "" {
 		nats, err := embednats.Start(embednats.Options{})
 		check(err)
@@ -51,7 +51,7 @@ func main() {
 	conn, err := aegis.Connect(ctx, *natsURL)
 	check(err)
 	hook := aegis.WithStateHook(func(s aegis.State) { fmt.Println(*name, "is", s, "after", impl.handled.Load(), "calls") })
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), hook)
+	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), aegis.WithHeartbeat(*heartbeat), hook)
 	check(err)
 	check(echov1aegis.RegisterEchoServiceServer(srv, impl))
 	check(srv.Run(ctx)) // serves until ctx ends, then finishes what is in flight

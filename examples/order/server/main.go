@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +23,7 @@ import (
 func main() {
 	natsURL := flag.String("nats", nats.DefaultURL, "`URL` of the NATS server, which needs JetStream")
 	name := flag.String("name", fmt.Sprint("order-", os.Getpid()), "name of this instance, unlike that of any other")
+	heartbeat := flag.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -30,7 +32,7 @@ func main() {
 	js, err := jetstream.New(conn.NATS())
 	check(err)
 	hook := aegis.WithStateHook(func(s aegis.State) { fmt.Println(*name, "is", s) })
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), hook)
+	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), aegis.WithHeartbeat(*heartbeat), hook)
 	check(err)
 	check(orderv1aegis.RegisterOrderServiceServer(srv, book.NewService(js)))
 	var telling sync.WaitGroup
