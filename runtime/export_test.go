@@ -28,3 +28,11 @@ func (c *Conn) RepliesKept() int {
 	defer c.outbox.mu.Unlock()
 	return len(c.outbox.kept)
 }
+
+// ProbeVoid makes s look now for what it looks for once a minute.
+func (s *Server) ProbeVoid() {
+	select {
+	case s.conn.void.added <- struct{}{}:
+	default: // it is about to
+	}
+}
