@@ -15,6 +15,7 @@
 //     seen alive: by a heartbeat that comes at least [Config.Quarantine] later,
 //     or as another process. Reading its stored record again is no sign of life.
 //   - One that refused a call because it is stopping is not picked again.
+//   - One that lacks a method is not picked by a picker of that method.
 //   - A pick takes constant time on average, whatever the number of instances,
 //     and allocates nothing; only a sticky pick may look at more of them when
 //     most are full. A change of the candidates costs the next pick of each

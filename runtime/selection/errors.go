@@ -4,7 +4,7 @@ import "errors"
 
 var (
 	// ErrNoInstance is returned by [Picker.Pick] when no instance is running,
-	// healthy and believed to be alive.
+	// healthy, believed to be alive and, for [Set.MethodPicker], has the method.
 	ErrNoInstance = errors.New("selection: no instance can take a call")
 	// ErrAllTried is returned by [Picker.Pick] when the call was tried on every
 	// instance that could take it.

@@ -1,6 +1,7 @@
 package selection
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,13 @@ type Info struct {
 	// Unhealthy keeps it from being picked. The latest word counts, from here or
 	// from a [Beat].
 	Unhealthy bool
+	// Methods are the methods that it serves, in order; nil if that is not
+	// known, and then it is taken to serve all. A process keeps those that it
+	// came with.
+	Methods []string
+	// Tag is what whoever drives the set wants to find at the instance again. A
+	// process keeps the one that it came with.
+	Tag any
 }
 
 // Beat is what a heartbeat says.
@@ -51,6 +59,8 @@ type Instance struct {
 	id      string
 	process string
 	hash    uint64
+	methods []string
+	tag     any
 
 	candidate   atomic.Bool
 	outstanding atomic.Int64
@@ -70,7 +80,7 @@ type Instance struct {
 }
 
 func newInstance(info Info) *Instance {
-	return &Instance{id: info.ID, process: info.Process, hash: hashString(info.ID)}
+	return &Instance{id: info.ID, process: info.Process, hash: hashString(info.ID), methods: info.Methods, tag: info.Tag}
 }
 
 // ID returns the name of the instance within its service.
@@ -78,6 +88,19 @@ func (i *Instance) ID() string { return i.id }
 
 // Process returns the name of the process behind it, "" if unknown.
 func (i *Instance) Process() string { return i.process }
+
+// Serves reports whether it has the method, as far as that is known. One of an
+// older version may lack it.
+func (i *Instance) Serves(method string) bool {
+	if i.methods == nil {
+		return true
+	}
+	_, ok := slices.BinarySearch(i.methods, method)
+	return ok
+}
+
+// Tag returns [Info.Tag].
+func (i *Instance) Tag() any { return i.tag }
 
 // Candidate reports whether it can be picked now: it runs, is healthy and is
 // not known to be dead.

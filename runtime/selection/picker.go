@@ -3,6 +3,7 @@ package selection
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ type Fault struct {
 type Picker struct {
 	set      *Set
 	strategy Strategy
+	method   string     // "": any
 	mu       sync.Mutex // to make a view
 	view     atomic.Pointer[View]
 }
@@ -35,6 +37,14 @@ func (s *Set) Picker(strategy Strategy) *Picker {
 		strategy = RoundRobin()
 	}
 	return &Picker{set: s, strategy: strategy}
+}
+
+// MethodPicker is [Set.Picker] for the calls of one method: it picks from those
+// candidates alone that serve it.
+func (s *Set) MethodPicker(method string, strategy Strategy) *Picker {
+	p := s.Picker(strategy)
+	p.method = method
+	return p
 }
 
 // Pick picks the instance for a call and counts the call as begun. The caller
@@ -115,10 +125,19 @@ func (p *Picker) current() *View {
 	if previous != nil && previous.version == version {
 		return previous // another call has made it meanwhile
 	}
-	view := &View{set: p.set, version: version, list: list}
+	view := &View{set: p.set, version: version, list: p.serving(list)}
 	p.prepare(view, previous)
 	p.view.Store(view)
 	return view
+}
+
+// serving returns the list without those that lack the method.
+func (p *Picker) serving(list []*Instance) []*Instance {
+	lacks := func(i *Instance) bool { return !i.Serves(p.method) }
+	if p.method == "" || !slices.ContainsFunc(list, lacks) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), lacks)
 }
 
 func (p *Picker) prepare(view, previous *View) {

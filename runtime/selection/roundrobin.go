@@ -35,10 +35,14 @@ func (roundRobin) Prepare(view, previous *View) any {
 	return &turn{first: uint64(next) % n}
 }
 
-func (roundRobin) Pick(view *View, _ Call) int {
+func (roundRobin) Pick(view *View, call Call) int {
 	t, ok := view.prepared.(*turn)
 	if !ok {
 		return None
 	}
-	return int((t.first + t.picks.Add(1) - 1) % uint64(view.Len()))
+	picks := t.picks.Load()
+	if call.Tried.Len() == 0 {
+		picks = t.picks.Add(1) - 1
+	}
+	return int((t.first + picks) % uint64(view.Len()))
 }
