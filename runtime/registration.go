@@ -51,14 +51,14 @@ func (s *Server) claim(ctx context.Context) error {
 	r, err := registrar.New(registrar.Options{
 		NATS: s.conn.nc, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Logger: s.logger,
 		Heartbeat: s.cfg.heartbeat, Replicas: s.cfg.registryReplicas, NoCreate: s.cfg.registryNoCreate,
-		Metrics: s.monitor.metrics,
-		Taken:   func(err error) { s.taken <- err },
+		Metrics: s.monitor.metrics, Load: s.load,
+		Taken: func(err error) { s.taken <- err },
 	})
 	if err != nil {
 		return err
 	}
 	for _, service := range s.services {
-		r.Add(service.spec.Name, service.spec.Version)
+		r.Add(service.spec.Name, service.spec.Version, service.methodNames()...)
 	}
 	s.registrar = r
 	if err := r.Claim(ctx); errors.Is(err, registrar.ErrNameTaken) {

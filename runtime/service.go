@@ -112,6 +112,7 @@ type service struct {
 	methods      []*serverMethod
 	max          int64
 	running      atomic.Int64 // handlers
+	meter        loadMeter
 	election     election.Config
 	onLeading    func(context.Context, Term) error // nil without single active methods
 	recorder     *health.Recorder

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
+	"time"
 )
 
 // MaxSnapshot bounds the snapshot of metrics in a heartbeat.
@@ -18,11 +20,25 @@ type Beat struct {
 	// Metrics is a snapshot in JSON that this package does not look into; nil
 	// for none.
 	Metrics json.RawMessage
+	// Load is how busy the instance is with this service.
+	Load Load
+}
+
+// Load is what clients compare instances by.
+type Load struct {
+	// InFlight is how many calls run.
+	InFlight int `json:"in_flight,omitempty"`
+	// Latency is the mean of the calls that ended since the last heartbeat, in
+	// nanoseconds; 0 if there were none.
+	Latency time.Duration `json:"latency,omitempty"`
+	// Capacity is how many calls can run at once; 0 if that is not known.
+	Capacity int `json:"capacity,omitempty"`
 }
 
 type beatJSON struct {
 	Record  *recordJSON     `json:"record"`
 	Bucket  int64           `json:"bucket,omitempty"`
+	Load    Load            `json:"load,omitzero"`
 	Metrics json.RawMessage `json:"metrics,omitempty"`
 }
 
@@ -32,7 +48,7 @@ func (b *Beat) Encode() ([]byte, error) {
 	if err := b.Record.check(); err != nil {
 		return nil, err
 	}
-	out := beatJSON{Record: b.Record.json(), Bucket: b.Bucket}
+	out := beatJSON{Record: b.Record.json(), Bucket: b.Bucket, Load: b.Load}
 	if len(b.Metrics) <= MaxSnapshot && json.Valid(b.Metrics) {
 		out.Metrics = b.Metrics
 	}
@@ -59,7 +75,19 @@ func DecodeBeat(service, instance string, data []byte) (*Beat, error) {
 	if len(in.Metrics) > MaxSnapshot {
 		in.Metrics = nil
 	}
-	return &Beat{Record: record, Bucket: in.Bucket, Metrics: in.Metrics}, nil
+	return &Beat{Record: record, Bucket: in.Bucket, Metrics: in.Metrics, Load: in.Load}, nil
+}
+
+// Unhealthy reports whether the instance says that it should get no calls:
+// "unhealthy" is true in its metrics, which may otherwise be anything.
+func (b *Beat) Unhealthy() bool {
+	if !bytes.Contains(b.Metrics, []byte(`"unhealthy"`)) {
+		return false
+	}
+	var said struct {
+		Unhealthy bool `json:"unhealthy"`
+	}
+	return json.Unmarshal(b.Metrics, &said) == nil && said.Unhealthy
 }
 
 func explainBeat(data []byte, err error) error {

@@ -23,6 +23,10 @@ const (
 	// DefaultHeartbeat is what servers use unless they are told otherwise.
 	DefaultHeartbeat = 2 * time.Second
 
+	// MaxMethods is how many bytes the names of [Record.Methods] may take. The
+	// record of a service with more leaves them out.
+	MaxMethods = 4 << 10
+
 	maxRecordSize = 16 << 10
 	maxLeads      = 256
 	maxName       = 64
@@ -61,6 +65,9 @@ type Record struct {
 	Heartbeat time.Duration
 	// Leads are the single active groups that it leads, by name.
 	Leads []Lead
+	// Methods are the methods of the service that it serves, in order; nil if
+	// that is not known. A process never changes them.
+	Methods []string
 }
 
 // Condition is what an instance has found out about itself. The zero Condition
@@ -95,6 +102,7 @@ type recordJSON struct {
 	Leads       []leadJSON `json:"leads,omitempty"`
 	Unhealthy   bool       `json:"unhealthy,omitempty"`
 	Hidden      bool       `json:"no_responders_hidden,omitempty"`
+	Methods     []string   `json:"methods,omitempty"`
 }
 
 type leadJSON struct {
@@ -117,7 +125,7 @@ func (r *Record) json() *recordJSON {
 	out := &recordJSON{
 		Version: &version, Service: r.Service, Instance: r.Instance, Process: r.Process,
 		Incarnation: r.Incarnation, Change: r.Change, State: r.State, Proto: r.Version,
-		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(),
+		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods,
 		Unhealthy: r.Unhealthy, Hidden: r.NoRespondersHidden,
 	}
 	for _, l := range r.Leads {
@@ -182,7 +190,7 @@ func (in *recordJSON) record(service, instance string) (*Record, error) {
 	r := &Record{
 		Service: service, Instance: instance, Process: in.Process,
 		Incarnation: in.Incarnation, Change: in.Change, State: in.State, Version: in.Proto,
-		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond,
+		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods,
 		Condition: Condition{Unhealthy: in.Unhealthy, NoRespondersHidden: in.Hidden},
 	}
 	for _, l := range in.Leads {
@@ -211,7 +219,26 @@ func (r *Record) check() error {
 	case len(r.Leads) > maxLeads:
 		return invalid("corrupt: it leads %d groups, at most %d are possible", len(r.Leads), maxLeads)
 	}
-	return checkLeads(r.Leads)
+	if err := checkLeads(r.Leads); err != nil {
+		return err
+	}
+	return checkMethods(r.Methods)
+}
+
+func checkMethods(methods []string) error {
+	size := 0
+	for i, m := range methods {
+		size += len(m)
+		switch {
+		case m == "" || strings.ContainsFunc(m, func(c rune) bool { return !alphanumeric(c) && c != '_' }):
+			return invalid("corrupt: method %.100q is no name", m)
+		case i > 0 && methods[i-1] >= m:
+			return invalid("corrupt: methods are not in order")
+		case size > MaxMethods:
+			return invalid("corrupt: the names of its methods take more than %d bytes", MaxMethods)
+		}
+	}
+	return nil
 }
 
 func checkLeads(leads []Lead) error {

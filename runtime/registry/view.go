@@ -47,6 +47,7 @@ type View struct {
 type entry struct {
 	record   *Record
 	metrics  json.RawMessage
+	load     Load
 	heard    time.Duration // when it was heard last, in the view's own time
 	listed   bool          // the store has its key
 	removed  bool          // the store had its key, and has it no more
@@ -166,7 +167,7 @@ func (v *View) Heard(now time.Duration, b *Beat) {
 	if e == nil || r.Change < e.record.Change {
 		return
 	}
-	e.metrics = b.Metrics
+	e.metrics, e.load = b.Metrics, b.Load
 	v.update(key, e, r)
 }
 
@@ -333,12 +334,13 @@ func (v *View) tell(changes []Change) {
 type Instance struct {
 	Record  *Record         // not to be changed
 	Metrics json.RawMessage // of its last heartbeat; not to be changed
+	Load    Load            // of its last heartbeat
 }
 
 // Instances calls f with every instance, in no order, until f returns false.
 func (v *View) Instances(f func(Instance) bool) {
 	for _, e := range v.live {
-		if !f(Instance{e.record, e.metrics}) {
+		if !f(Instance{e.record, e.metrics, e.load}) {
 			return
 		}
 	}

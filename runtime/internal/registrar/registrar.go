@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,9 @@ type Options struct {
 	// Metrics returns what a service's heartbeat carries beside the record, in
 	// JSON; nil for nothing. It must not wait.
 	Metrics func(service string) json.RawMessage
+	// Load returns how busy the instance is with a service, for its heartbeat;
+	// nil for nothing. It must not wait.
+	Load func(service string) registry.Load
 	// Taken is called, once, when another process has the name by now.
 	Taken func(error)
 	// Rewrite is for tests; 0 is 30 s.
@@ -107,8 +111,11 @@ func New(o Options) (*Registrar, error) {
 	return r, nil
 }
 
-// Add adds a service, before Claim.
-func (r *Registrar) Add(service, version string) {
+// Add adds a service with the names of its methods, in order, before Claim.
+func (r *Registrar) Add(service, version string, methods ...string) {
+	if size := len(strings.Join(methods, "")); size > registry.MaxMethods {
+		methods = nil // not known
+	}
 	r.regs = append(r.regs, &registration{
 		service: service,
 		key:     wire.RegistryKey(service, r.o.Instance),
@@ -116,7 +123,7 @@ func (r *Registrar) Add(service, version string) {
 		record: registry.Record{
 			Service: service, Instance: r.o.Instance, Process: r.o.Process,
 			Incarnation: registry.NextIncarnation(0, r.started), Change: 1,
-			State: registry.Starting, Version: version, Started: r.started, Heartbeat: r.o.Heartbeat,
+			State: registry.Starting, Version: version, Started: r.started, Heartbeat: r.o.Heartbeat, Methods: methods,
 		},
 	})
 }
@@ -277,6 +284,9 @@ func (r *Registrar) send(reg *registration) {
 	}
 	if r.o.Metrics != nil && record.State != registry.Stopped {
 		b.Metrics = r.o.Metrics(record.Service)
+	}
+	if r.o.Load != nil && record.State != registry.Stopped {
+		b.Load = r.o.Load(record.Service)
 	}
 	if data, err := b.Encode(); err == nil {
 		_ = r.nc.Publish(reg.subject, data) // the next one may get through
