@@ -87,7 +87,7 @@ func (d *Directory) View(ctx context.Context, service string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.await(ctx); err != nil {
+	if err := v.Await(ctx); err != nil {
 		v.Release()
 		return nil, err
 	}
@@ -112,6 +112,31 @@ func (d *Directory) acquire(service string) (*View, error) {
 	if v.linger != nil {
 		v.linger.Stop()
 	}
+	return v, nil
+}
+
+// Follower is told what a view hears, in order. Its methods are called with the
+// view locked: they must be quick, and must not call the view.
+type Follower interface {
+	Changed(c registry.Change)
+	Heard(b *registry.Beat)
+}
+
+// Follow returns the view of a service, ready or not, and tells f what is there
+// and then what happens, for as long as the view lives. Release it.
+func (d *Directory) Follow(service string, f Follower) (*View, error) {
+	v, err := d.acquire(service)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.state.Instances(func(i registry.Instance) bool {
+		f.Changed(registry.Change{Kind: registry.Joined, Record: i.Record})
+		f.Heard(&registry.Beat{Record: i.Record, Metrics: i.Metrics, Load: i.Load})
+		return true
+	})
+	v.followers = append(v.followers, f)
 	return v, nil
 }
 

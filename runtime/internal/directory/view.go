@@ -41,6 +41,7 @@ type View struct {
 	state      *registry.View
 	isReady    bool
 	watchers   map[*Watcher]struct{}
+	followers  []Follower
 	complaints map[string]struct{} // keys with values that are no records
 
 	// How the bucket is listed. A session is one watch of the bucket.
@@ -76,15 +77,16 @@ func (d *Directory) open(service string) (*View, error) {
 	return v, nil
 }
 
-// await waits until the view is true.
-func (v *View) await(ctx context.Context) error {
-	timer := time.NewTimer(readyTimeout)
-	defer timer.Stop()
+// Await waits until the view is true. The error wraps [ErrNotReady], or is
+// [nats.ErrConnectionClosed].
+func (v *View) Await(ctx context.Context) error {
 	select {
 	case <-v.ready:
 		return nil
 	default:
 	}
+	timer := time.NewTimer(readyTimeout)
+	defer timer.Stop()
 	select {
 	case <-v.ready:
 		return nil
@@ -210,6 +212,9 @@ func (v *View) heard(msg *nats.Msg) {
 		return
 	}
 	v.state.Heard(v.directory.now(), b)
+	for _, f := range v.followers {
+		f.Heard(b)
+	}
 	// A heartbeat names the bucket that its instance is registered in. One that
 	// was made later than what is watched is there by now in its place.
 	if b.Bucket > v.bucket {
@@ -255,6 +260,9 @@ func (v *View) changed(c registry.Change) {
 	for w := range v.watchers {
 		w.feed.Add(c)
 		w.wake()
+	}
+	for _, f := range v.followers {
+		f.Changed(c)
 	}
 }
 
