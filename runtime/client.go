@@ -36,7 +36,10 @@ type clientConfig struct {
 type callConfig struct {
 	waitForReady bool
 	instance     string
-	maxAttempts  int // 0: the method's own
+	strategy     strategy
+	key          string // for strategies that go by one; "": the proto's field
+	selected     bool   // the last options applied chose a strategy
+	maxAttempts  int    // 0: the method's own
 }
 
 // NewClient is called by generated code.
@@ -111,6 +114,9 @@ type clientMethod struct {
 	cancel  string
 	millis  int64 // the method's own timeout
 
+	keyField keyField
+	selector *atomic.Pointer[methodSelector] // nil before the first call that needs it
+
 	leader *leaderView                  // nil unless the method is single active
 	led    *atomic.Pointer[termSubject] // where the leader of the last term known is called
 }
@@ -131,7 +137,9 @@ func NewUnaryMethod[Req, Res any](c *Client, name protoreflect.Name) *UnaryMetho
 }
 
 func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
-	m := clientMethod{client: c, spec: Spec{Service: c.service.Name, Method: string(name)}}
+	m := clientMethod{
+		client: c, spec: Spec{Service: c.service.Name, Method: string(name)}, selector: new(atomic.Pointer[methodSelector]),
+	}
 	for _, method := range c.service.Methods {
 		if method.Name == string(name) {
 			m.method = method
@@ -139,6 +147,7 @@ func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 			m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
 			m.cancel = c.conn.subjects.Cancel(c.service.Name)
 			m.millis = wire.TimeoutMillis(method.Timeout)
+			m.keyField = newKeyField(method.StickyField)
 			if method.Pattern == spec.SingleActive {
 				m.leader, m.led = c.leaders[method.Group], new(atomic.Pointer[termSubject])
 			}
@@ -238,10 +247,15 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 		return &m.client.cfg.call, nil
 	}
 	cfg := m.client.cfg.call
+	cfg.selected = false
 	for _, o := range opts {
 		if err := o.applyCall(&cfg); err != nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", err)
 		}
+	}
+	if cfg.selected && m.leader != nil {
+		return nil, Errorf(CodeInvalidArgument, "%s is single active: its calls go to the leader; leave out the option that selects an instance",
+			m.spec.name())
 	}
 	return &cfg, nil
 }
@@ -261,6 +275,9 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
 	}
 	a, e := m.newAttempt(ctx, slot, now, cfg, call)
+	if e == nil {
+		e = a.direct(req)
+	}
 	if e != nil {
 		return e
 	}
@@ -288,6 +305,8 @@ type attempt struct {
 	cfg     *callConfig
 	call    *Call // nil if nobody asked for metadata
 	subject *string
+	pick    *pick       // nil if no instance is picked
+	target  *target     // that was picked last
 	headers nats.Header // the user's metadata, nil if there is none
 
 	deadline time.Time
@@ -305,11 +324,6 @@ func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time
 		a.deadline = now.Add(m.method.Timeout)
 		a.timed = true
 	}
-	if cfg.instance != "" {
-		m.client.conn.void.use(wire.KindInstance)
-		subject := m.client.conn.subjects.Instance(cfg.instance, m.spec.Service, m.spec.Method)
-		a.subject = &subject
-	}
 	if call != nil {
 		call.spec = m.spec
 		call.response, call.term = nil, Term{}
@@ -323,16 +337,40 @@ func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time
 	return a, nil
 }
 
-// try sends the request once and waits for its reply.
+// direct decides to whom the request goes, where it is not the queue group.
+func (a *attempt) direct(req proto.Message) *Error {
+	if a.cfg.instance != "" {
+		conn := a.client.conn
+		conn.void.use(wire.KindInstance)
+		subject := conn.subjects.Instance(a.cfg.instance, a.spec.Service, a.spec.Method)
+		a.subject = &subject
+		_, _ = a.methodSelector() // to hear of it if the instance is gone; not needed for the call
+		return nil
+	}
+	if s := a.strategyOf(a.cfg); a.leader == nil && s.kind != byQueueGroup {
+		return a.beginPick(s, req)
+	}
+	return nil
+}
+
+// try sends the request and waits for its reply.
 func (a *attempt) try(res proto.Message) *Error {
-	if a.leader != nil && a.cfg.instance == "" {
+	switch {
+	case a.pick != nil:
+		return a.tryPicked(res)
+	case a.leader != nil && a.cfg.instance == "":
 		if err := a.findLeader(); err != nil {
 			return err
 		}
 	}
+	return a.send(res)
+}
+
+// send sends the request once.
+func (a *attempt) send(res proto.Message) *Error {
 	r := request{
 		subject: a.subject, message: a.message(), payload: a.slot.payload,
-		deadline: a.deadline, timed: a.timed, cancel: a.cancel,
+		deadline: a.deadline, timed: a.timed, cancel: a.cancel, target: a.target,
 	}
 	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
 	for err == errLinkWasDown {

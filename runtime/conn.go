@@ -37,6 +37,7 @@ type Conn struct {
 	void      voidProbe
 	leaders   leaders
 	directory *directory.Directory
+	selectors selectors
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once

@@ -27,6 +27,12 @@ const (
 	// ReasonStale: the request waited in a process that was paused, for an
 	// unknown time. Nothing ran.
 	ReasonStale = wire.ReasonStale
+	// ReasonNoMethod: the instance has no such method, as one of an older version
+	// may. Nothing ran.
+	ReasonNoMethod = wire.ReasonNoMethod
+	// ReasonInstanceLost: the instance that was called was found to be gone before
+	// it replied. Whether the handler ran is unknown. The client concludes it.
+	ReasonInstanceLost = "INSTANCE_LOST"
 	// ReasonTooLarge: a message exceeds the max_payload of the NATS server.
 	ReasonTooLarge = wire.ReasonTooLarge
 	// ReasonNotActive: the instance does not lead the group of the method, or

@@ -52,6 +52,7 @@ type replySlot struct {
 	target atomic.Pointer[string]
 	expiry expiry
 
+	pick    *pick  // of calls that pick their instance, nil before the first
 	reply   []byte // scratch for the reply subject
 	payload []byte // scratch for the request
 	timeout timeoutHeader
@@ -156,6 +157,9 @@ func (m *replyMux) release(slot *replySlot) {
 	if cap(slot.payload) > maxKeptPayload {
 		slot.payload = nil
 	}
+	if slot.pick != nil {
+		*slot.pick = pick{}
+	}
 	m.mu.Lock()
 	m.free = append(m.free, slot)
 	m.mu.Unlock()
@@ -183,16 +187,35 @@ func (slot *replySlot) abandon() (msg *nats.Msg, ok bool) {
 
 // fail ends the waiting calls whose target matches.
 func (m *replyMux) fail(match func(target string) bool, err *Error) {
+	for _, call := range m.waitingFor(match) {
+		call.fail(err)
+	}
+}
+
+// waitingCall is a call that waits for its reply.
+type waitingCall struct {
+	slot       *replySlot
+	generation uint64
+}
+
+// waitingFor returns the waiting calls whose target matches.
+func (m *replyMux) waitingFor(match func(target string) bool) []waitingCall {
+	var calls []waitingCall
 	for _, slot := range *m.slots.Load() {
 		generation := slot.waiting.Load()
 		target := slot.target.Load()
-		if generation == 0 || target == nil || !match(*target) {
-			continue
+		if generation != 0 && target != nil && match(*target) {
+			calls = append(calls, waitingCall{slot, generation})
 		}
-		if slot.waiting.CompareAndSwap(generation, 0) {
-			slot.failure = err
-			slot.replies <- nil
-		}
+	}
+	return calls
+}
+
+// fail ends the call, unless it waits no longer.
+func (w waitingCall) fail(err *Error) {
+	if w.slot.waiting.CompareAndSwap(w.generation, 0) {
+		w.slot.failure = err
+		w.slot.replies <- nil
 	}
 }
 

@@ -235,7 +235,10 @@ func WaitForReady() CallOption {
 }
 
 // ToInstance sends a call to the instance of this name and to no other. If it
-// is not there, the call ends as ErrNoResponders.
+// is not there, the call ends as ErrNoResponders. If it is found to be gone
+// before it replies, the call ends at once, with CodeUnavailable and
+// ReasonInstanceLost; for that the connection watches the service, as for
+// RoundRobin, but no call waits for it.
 func ToInstance(name string) CallOption {
 	return callOption(func(c *callConfig) error {
 		if !wire.ValidInstance(name) {
@@ -247,7 +250,8 @@ func ToInstance(name string) CallOption {
 }
 
 // MaxAttempts sets how often a call is tried in all, the first time included: 1
-// to 100. It wins over the proto's retry option. Default 3.
+// to 100. It wins over the proto's retry option. Default 3. An instance that was
+// picked, and turned out not to listen or to be stopping, does not count.
 func MaxAttempts(n int) CallOption {
 	return callOption(func(c *callConfig) error {
 		if n < 1 || n > 100 {

@@ -5,6 +5,7 @@ package aegis_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ import (
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
 // These tests run the test binary again, as processes that can be stopped,
@@ -32,6 +34,7 @@ import (
 const (
 	helperURL      = "AEGIS_TEST_URL"
 	helperInstance = "AEGIS_TEST_INSTANCE"
+	helperQuick    = "AEGIS_TEST_QUICK" // its heartbeats are, if it is set
 )
 
 func runHelper(kind string) int {
@@ -57,11 +60,15 @@ func runHelper(kind string) int {
 }
 
 func helperServer(ctx context.Context, conn *aegis.Conn) error {
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(os.Getenv(helperInstance)), aegis.WithStateHook(func(s aegis.State) {
+	opts := []aegis.ServerOption{aegis.WithInstance(os.Getenv(helperInstance)), aegis.WithStateHook(func(s aegis.State) {
 		if s == aegis.StateRunning {
 			fmt.Println("running")
 		}
-	}))
+	})}
+	if os.Getenv(helperQuick) != "" {
+		opts = append(opts, aegis.WithHeartbeat(quickBeat))
+	}
+	srv, err := aegis.NewServer(conn, opts...)
 	if err != nil {
 		return err
 	}
@@ -97,12 +104,13 @@ type process struct {
 	ended chan error
 }
 
-func startProcess(t *testing.T, kind, url, instance string) *process {
+func startProcess(t *testing.T, kind, url, instance string, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), helperEnv+"="+kind, helperURL+"="+url, helperInstance+"="+instance)
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -264,4 +272,103 @@ func TestHandlersLearnThatTheirCallersProcessWasKilled(t *testing.T) {
 	caller.signal(t, syscall.SIGKILL)
 	require.Error(t, receive(t, "the caller is dead", caller.ended))
 	require.ErrorIs(t, receive(t, "the handler learns it", ended), context.Canceled)
+}
+
+// strategies are those that pick an instance.
+func strategies() map[string]aegis.CallOption {
+	return map[string]aegis.CallOption{
+		"round robin": aegis.RoundRobin(), "random": aegis.Random(), "least loaded": aegis.LeastLoaded(), "sticky": aegis.StickyKey("k"),
+		"own": aegis.SelectBy(selection.StrategyFunc(func(*selection.View, selection.Call) int { return 0 })),
+	}
+}
+
+func TestRollingRestartFailsNoCallByStrategy(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	url := conn.NATS().ConnectedUrl()
+	var servers []*process
+	for i := range 3 {
+		servers = append(servers, startProcess(t, "server", url, fmt.Sprintf("old-%d", i)))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	loads := map[string]*load{}
+	var callers []*sync.WaitGroup
+	for name, strategy := range strategies() {
+		loads[name] = new(load)
+		callers = append(callers, loads[name].run(ctx, t, newClient(t, another(t, conn), strategy), 8))
+	}
+	// Sticky and own keep to one instance while that is there.
+	spread := func(instance string) bool {
+		for _, name := range []string{"round robin", "random", "least loaded"} {
+			if loads[name].servedBy(instance) < 20 {
+				return false
+			}
+		}
+		return true
+	}
+	for i, old := range servers {
+		eventually(t, "it serves", func() bool { return t.Failed() || spread(fmt.Sprintf("old-%d", i)) })
+		old.signal(t, syscall.SIGTERM)
+		require.NoError(t, receive(t, "it ends", old.ended))
+		name := fmt.Sprintf("new-%d", i)
+		startProcess(t, "server", url, name)
+		eventually(t, "its successor serves", func() bool { return t.Failed() || spread(name) })
+	}
+	stop()
+	for _, all := range callers {
+		all.Wait()
+	}
+	for name, l := range loads {
+		require.Zero(t, l.failed.Load(), name)
+		t.Logf("%s: %d calls, none failed", name, l.calls.Load())
+	}
+}
+
+// Of all the requests that are sent after the death of an instance, one goes to
+// it: the first that NATS answers with "no responders".
+func TestAKilledInstanceGetsNothingAfterItsFirstNoResponders(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	url := conn.NATS().ConnectedUrl()
+	startProcess(t, "server", url, "a")
+	startProcess(t, "server", url, "b")
+	doomed := startProcess(t, "server", url, "doomed")
+	caller := another(t, conn)
+	shows(t, caller, probeName, "a RUNNING", "b RUNNING", "doomed RUNNING")
+	client := newClient(t, caller, aegis.RoundRobin())
+	c := callMany(t, 1, 9, doBy(client))
+	require.Equal(t, map[string]int{"a": 3, "b": 3, "doomed": 3}, c.counts)
+	eventually(t, "the void probes are over", func() bool { return caller.Waiting() == 0 })
+
+	doomed.signal(t, syscall.SIGKILL)
+	require.Error(t, receive(t, "it is dead", doomed.ended))
+	killed := time.Now()
+	eventually(t, "NATS knows it", func() bool {
+		_, err := newClient(t, conn, aegis.MaxAttempts(1)).Do(t.Context(), doRequest(""), aegis.ToInstance("doomed"))
+		return errors.Is(err, aegis.ErrNoResponders)
+	})
+	sent := caller.NATS().Stats().OutMsgs
+	const calls = 200
+	c = callMany(t, 1, calls, doBy(client))
+	require.Len(t, c.counts, 2)
+	require.LessOrEqual(t, c.most()-c.least(), 2, "the call that was moved came out of turn: %v", c.counts)
+	require.Equal(t, sent+calls+1, caller.NATS().Stats().OutMsgs)
+	shows(t, caller, probeName, "a RUNNING", "b RUNNING")
+	t.Logf("the view dropped it after %v", time.Since(killed))
+}
+
+func TestACallInAKilledProcessEndsWhenItIsFoundToBeDead(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	doomed := startProcess(t, "server", conn.NATS().ConnectedUrl(), "doomed", helperQuick+"=1")
+	caller := another(t, conn)
+	client := newClient(t, caller, aegis.LeastLoaded())
+	shows(t, caller, probeName, "doomed RUNNING")
+	req := doRequest("")
+	req.Wait = durationOf(time.Hour)
+	call := async(func() (*testv1.DoResponse, error) { return client.Do(deadlineIn(t, time.Hour), req) })
+	eventually(t, "it runs", func() bool { return caller.Busy(probeName, "doomed") })
+	doomed.signal(t, syscall.SIGKILL)
+	require.Error(t, receive(t, "it is dead", doomed.ended))
+	requireLost(t, []*aegis.Error{asError(t, receive(t, "the call ends", call).err)})
 }

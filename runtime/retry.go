@@ -25,7 +25,7 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	case a.leader != nil && a.cfg.instance == "" && (err.reason == ReasonNoResponders || err.reason == ReasonNotActive):
 		a.leader.doubt()
 		return min(notDelivered(a.number), askLeaderInterval), a.term != 0
-	case err.reason == ReasonLeadershipLost:
+	case err.reason == ReasonLeadershipLost, err.reason == ReasonInstanceLost && a.pick != nil:
 		return jitter(notDeliveredPause), a.method.Idempotent && again && a.client.budget.withdraw(time.Now())
 	case err.reason == ReasonNoResponders && a.cfg.waitForReady:
 		// The last try comes shortly before the deadline, with time for a reply.
@@ -35,6 +35,8 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 		return notDelivered(a.number), again
 	case err.wire && (err.reason == ReasonStopping || err.reason == ReasonStale):
 		return notDelivered(a.number), again
+	case err.wire && err.reason == ReasonOverloaded && a.pick.untried():
+		return 0, again && a.client.budget.withdraw(time.Now())
 	case err.wire && err.reason == ReasonOverloaded,
 		err.wire && err.code == CodeUnavailable && a.method.Idempotent:
 		return a.backoff(), again && a.client.budget.withdraw(time.Now())

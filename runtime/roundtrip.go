@@ -18,6 +18,8 @@ type request struct {
 	timed bool
 	// cancel is where to say that the caller waits no longer; "" for nowhere.
 	cancel string
+	// target is the instance that was picked for it; nil for none.
+	target *target
 }
 
 // exchange sends one empty request of the runtime itself, and returns why no
@@ -54,6 +56,10 @@ func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nat
 			return nil, err
 		}
 		return nil, errLinkWasDown
+	}
+	if r.target != nil && r.target.gone.Load() { // the same with an instance that is found to be gone
+		slot.abandon()
+		return nil, refusal(CodeUnavailable, ReasonNoResponders, "nothing was sent to %s, as the instance is gone", *r.subject)
 	}
 	err := c.publishRequest(r, reply)
 	if err == nil {

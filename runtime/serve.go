@@ -29,7 +29,7 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 		s.pause.returned(msg.Data)
 		return
 	default:
-		s.refuse(msg, Errorf(CodeUnimplemented, "%s has no such method", msg.Subject))
+		s.refuse(msg, refusal(CodeUnimplemented, ReasonNoMethod, "%s has no such method", msg.Subject))
 		return
 	}
 	if msg.Reply == "" {

@@ -10,14 +10,12 @@ import (
 // notYet names the options that mean something but have no effect yet. An
 // option that is read and does nothing would be worse than an error.
 var notYet = map[string]bool{
-	"(aegis.v1.service).load_balanced.sticky_field": true,
-	"(aegis.v1.service).event_storage":              true,
-	"(aegis.v1.service).command_storage":            true,
-	"(aegis.v1.method).load_balanced.sticky_field":  true,
-	"(aegis.v1.method).broadcast":                   true,
-	"(aegis.v1.method).event":                       true,
-	"(aegis.v1.method).command":                     true,
-	"(aegis.v1.method).max_message_bytes":           true,
+	"(aegis.v1.service).event_storage":    true,
+	"(aegis.v1.service).command_storage":  true,
+	"(aegis.v1.method).broadcast":         true,
+	"(aegis.v1.method).event":             true,
+	"(aegis.v1.method).command":           true,
+	"(aegis.v1.method).max_message_bytes": true,
 }
 
 // unsupported returns a problem for each thing in a service that cannot be

@@ -55,6 +55,8 @@ const (
 	ReasonStale      = "STALE"
 	ReasonTooLarge   = "TOO_LARGE"
 
+	ReasonNoMethod = "NO_METHOD"
+
 	ReasonNotActive      = "NOT_ACTIVE"
 	ReasonLeadershipLost = "LEADERSHIP_LOST"
 )

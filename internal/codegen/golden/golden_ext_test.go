@@ -43,6 +43,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/codegen/golden/proto2/proto2v1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/root/rootaegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/several/severalv1aegis"
+	"github.com/aegisrpc/aegis/internal/codegen/golden/sticky/stickyv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/unary/unaryv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/wellknown/wellknownv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -115,6 +116,7 @@ func services() []service {
 		of(severalv1aegis.FirstServiceName, severalv1aegis.RegisterFirstServiceServer, severalv1aegis.UnimplementedFirstServiceServer{}, severalv1aegis.NewFirstServiceClient),
 		of(severalv1aegis.SecondServiceName, severalv1aegis.RegisterSecondServiceServer, severalv1aegis.UnimplementedSecondServiceServer{}, severalv1aegis.NewSecondServiceClient),
 		of(severalv1aegis.ThirdServiceName, severalv1aegis.RegisterThirdServiceServer, severalv1aegis.UnimplementedThirdServiceServer{}, severalv1aegis.NewThirdServiceClient),
+		of(stickyv1aegis.StickyServiceName, stickyv1aegis.RegisterStickyServiceServer, stickyv1aegis.UnimplementedStickyServiceServer{}, stickyv1aegis.NewStickyServiceClient),
 		of(unaryv1aegis.OrderServiceName, unaryv1aegis.RegisterOrderServiceServer, unaryv1aegis.UnimplementedOrderServiceServer{}, unaryv1aegis.NewOrderServiceClient),
 		of(wellknownv1aegis.WellKnownServiceName, wellknownv1aegis.RegisterWellKnownServiceServer, wellknownv1aegis.UnimplementedWellKnownServiceServer{}, wellknownv1aegis.NewWellKnownServiceClient),
 	}

@@ -423,10 +423,13 @@ func (*MethodOptions_Command) isMethodOptions_Pattern() {}
 // LoadBalanced: one of all running instances handles a call.
 type LoadBalanced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The request's field whose value decides which instance is called, when the
-	// client selects by key: a singular scalar or enum field, or a dotted path to
-	// one ("account.id"). Not for a method whose requests are a stream.
-	// Default: none.
+	// The request's field whose value decides which instance is called: calls of
+	// one value go to one instance as long as that is there, unless the client or
+	// the call selects in another way. A singular scalar or enum field, or a
+	// dotted path to one ("account.id"); a field that is not set counts as its
+	// default value, and a call with an empty text goes to a less loaded instance.
+	// Not for a method whose requests are a stream. Default: none, and NATS
+	// chooses.
 	StickyField   string `protobuf:"bytes,1,opt,name=sticky_field,json=stickyField,proto3" json:"sticky_field,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

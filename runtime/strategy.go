@@ -1,0 +1,132 @@
+package aegis
+
+import (
+	"sync"
+
+	"github.com/aegisrpc/aegis/runtime/selection"
+)
+
+// strategyKind is how the instance for a call is found.
+type strategyKind int
+
+const (
+	byDefault strategyKind = iota // sticky if the proto names a field, else the queue group
+	byQueueGroup
+	byRoundRobin
+	byRandom
+	byLoad
+	byKey
+	byOwn
+
+	strategyKinds = iota
+)
+
+// strategy is how the instance for a call is found; own is set for byOwn.
+type strategy struct {
+	kind strategyKind
+	own  *ownStrategy
+}
+
+// builtin is the strategy of a kind for which there is one.
+func (k strategyKind) builtin() selection.Strategy {
+	switch k {
+	case byRandom:
+		return selection.Random()
+	case byLoad:
+		return selection.LeastLoaded()
+	case byKey:
+		return selection.Sticky()
+	default:
+		return selection.RoundRobin()
+	}
+}
+
+// ownStrategy is a strategy of the user. Its pickers live as long as the option
+// does.
+type ownStrategy struct {
+	selection.Strategy
+	pickers sync.Map // *selection.Picker by *methodSelector
+}
+
+func (o *ownStrategy) picker(m *methodSelector) *selection.Picker {
+	if p, ok := o.pickers.Load(m); ok {
+		return p.(*selection.Picker) //nolint:forcetypeassert // nothing else is stored
+	}
+	p, _ := o.pickers.LoadOrStore(m, m.set.MethodPicker(m.method, o.Strategy))
+	return p.(*selection.Picker) //nolint:forcetypeassert // nothing else is stored
+}
+
+// selectBy is the option for a strategy. Of this and ToInstance the last one
+// given counts.
+func selectBy(s strategy) CallOption {
+	return callOption(func(c *callConfig) error {
+		c.strategy, c.instance, c.selected = s, "", true
+		return nil
+	})
+}
+
+// QueueGroup lets NATS pick the instance: any that listens, each with the same
+// probability. The client needs to know of no instances. This is the default,
+// except for methods with a sticky_field in the proto.
+//
+// This and the other strategies are for load balanced methods: the calls of
+// single active methods go to the leader. As options of a client they do not
+// affect those; given to one such call they are an error with
+// CodeInvalidArgument.
+func QueueGroup() CallOption { return selectBy(strategy{kind: byQueueGroup}) }
+
+// RoundRobin sends calls to the running instances in turn: of the calls of one
+// method over one connection, no instance gets two more than another, by
+// whatever clients and goroutines they are made.
+//
+// As all strategies but QueueGroup it has the connection watch the service from
+// the first call on, until it is closed. That call waits until the instances
+// are known, for up to 5 s or its deadline; its error is then CodeUnavailable or
+// CodeDeadlineExceeded, and nothing was sent. A call that meets an instance
+// which does not listen any more, or refuses it, goes to another one at once.
+// The error if nobody is there is ErrNoResponders.
+//
+// If the instance that was called is found to be gone before it replies, the
+// call ends at once, with CodeUnavailable and ReasonInstanceLost, unless it is
+// idempotent and can be tried again.
+func RoundRobin() CallOption { return selectBy(strategy{kind: byRoundRobin}) }
+
+// Random sends each call to any of the running instances; see RoundRobin.
+func Random() CallOption { return selectBy(strategy{kind: byRandom}) }
+
+// LeastLoaded sends each call to the less loaded of two random instances, by
+// what this connection has seen of them and what their heartbeats say; see
+// selection.LeastLoaded and RoundRobin.
+func LeastLoaded() CallOption { return selectBy(strategy{kind: byLoad}) }
+
+// StickyKey sends the calls of one key to one instance, as long as that runs and
+// has no more than 1.5 times its share of this connection's calls; see
+// selection.Sticky and RoundRobin. The key wins over the sticky_field of the
+// proto, by which calls are selected unless an option says otherwise, and must
+// not be empty.
+func StickyKey(key string) CallOption {
+	return callOption(func(c *callConfig) error {
+		if key == "" {
+			return invalidOption("the sticky key is empty; leave the option out for a call without a key")
+		}
+		c.key = key
+		return selectBy(strategy{kind: byKey}).applyCall(c)
+	})
+}
+
+// SelectBy sends calls where a strategy of your own says; see RoundRobin. Make
+// the option once and use it for many calls: it keeps what the strategy
+// prepares. The key that the strategy is given is that of an earlier StickyKey,
+// else the value of the proto's sticky_field.
+//
+// If the strategy picks nobody, the call ends with CodeUnavailable; if it
+// panics or picks what is not there, with CodeInternal. It must not block.
+func SelectBy(own selection.Strategy) CallOption {
+	s := strategy{kind: byOwn, own: &ownStrategy{Strategy: own}}
+	return callOption(func(c *callConfig) error {
+		if own == nil {
+			return invalidOption("the strategy is nil; use QueueGroup for none")
+		}
+		return selectBy(s).applyCall(c)
+	})
+}

@@ -1,0 +1,506 @@
+package aegis_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+	"github.com/aegisrpc/aegis/runtime/selection"
+)
+
+const accountName = "aegistest.v1.AccountService"
+
+// startMany serves as many instances of ProbeService, and returns when client
+// knows them all.
+func startMany(t *testing.T, conn, client *aegis.Conn, n int, opts ...aegis.ServerOption) []string {
+	t.Helper()
+	var names, states []string
+	for i := range n {
+		name := fmt.Sprintf("i%02d", i)
+		serve(t, conn, probe{}, append(opts, aegis.WithInstance(name))...)
+		names, states = append(names, name), append(states, name+" RUNNING")
+	}
+	shows(t, client, probeName, states...)
+	return names
+}
+
+// tally counts who served.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (c *tally) add(instance string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts == nil {
+		c.counts = map[string]int{}
+	}
+	c.counts[instance]++
+}
+
+func (c *tally) most() int  { return slices.Max(slices.Collect(maps.Values(c.counts))) }
+func (c *tally) least() int { return slices.Min(slices.Collect(maps.Values(c.counts))) }
+
+// callMany calls from several goroutines, and counts who served.
+func callMany(t *testing.T, callers, calls int, do doCall) *tally {
+	t.Helper()
+	var c tally
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range calls / callers {
+				res, err := do(t.Context(), doRequest(""))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.add(res.GetInstanceName())
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return &c
+}
+
+// doCall is a call of Do, with what options ever.
+type doCall func(context.Context, *testv1.DoRequest) (*testv1.DoResponse, error)
+
+func doBy(client aegistestv1aegis.ProbeServiceClient, opts ...aegis.CallOption) doCall {
+	return func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		return client.Do(ctx, req, opts...)
+	}
+}
+
+func TestRoundRobinIsExactForAllClientsOfAConnection(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	names := startMany(t, conn, caller, 5)
+	byClient := newClient(t, caller, aegis.RoundRobin())
+	byCall := newClient(t, caller)
+	var n atomic.Int64
+	c := callMany(t, 8, 16*33, func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		if n.Add(1)%2 == 0 {
+			return byClient.Do(ctx, req)
+		}
+		return byCall.Do(ctx, req, aegis.RoundRobin())
+	})
+	require.Len(t, c.counts, len(names))
+	require.LessOrEqual(t, c.most()-c.least(), 1, c.counts)
+}
+
+func TestRandomReachesEverybody(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	startMany(t, conn, caller, 3)
+	c := callMany(t, 4, 600, doBy(newClient(t, caller, aegis.Random())))
+	require.Len(t, c.counts, 3)
+	require.Greater(t, c.least(), 100, "200 each, give or take: %v", c.counts)
+}
+
+func TestLeastLoadedIsFairToEquals(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	fast := aegis.WithHeartbeat(quickBeat)
+	startMany(t, conn, caller, 16, fast)
+	do := doBy(newClient(t, caller, aegis.LeastLoaded()))
+	fair := func(instances int) {
+		c := callMany(t, 16, 4800, do)
+		require.LessOrEqual(t, float64(c.most()), 1.5*4800/float64(instances), c.counts)
+	}
+	fair(16)
+	serve(t, conn, probe{}, fast, aegis.WithInstance("newcomer"))
+	eventually(t, "the newcomer is known", func() bool {
+		instances, err := caller.Instances(t.Context(), probeName)
+		return err == nil && len(instances) == 17 && instances[16].State == aegis.StateRunning
+	})
+	for range 3 {
+		fair(17)
+	}
+}
+
+// PEERS 14: everybody hears at once that one instance idles, and not everybody
+// goes there.
+func TestLeastLoadedDoesNotSendEverybodyToOneInstance(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	serveAccounts(t, conn, "a") // makes the bucket, without which a new client has to listen for 2 s
+	const instances, clients, calls = 8, 10, 100
+	for i := range instances {
+		s := standInstance{name: fmt.Sprintf("i%d", i), load: `{"in_flight":500,"latency":50000000}`}
+		if i == 3 {
+			s.load = `{"in_flight":0,"latency":1000}`
+		}
+		s.start(t, conn)
+	}
+	var all tally
+	for range clients {
+		caller := another(t, conn)
+		client := newClient(t, caller, aegis.LeastLoaded())
+		eventually(t, "the loads are known", func() bool { return caller.Loaded(probeName) == instances })
+		for range calls {
+			res, err := client.Do(t.Context(), doRequest(""))
+			require.NoError(t, err)
+			all.add(res.GetInstanceName())
+		}
+	}
+	mean := clients * calls / instances
+	require.Less(t, all.counts["i3"], 5*mean/2, all.counts)
+	require.Greater(t, all.counts["i3"], 3*mean/2, all.counts)
+}
+
+type accounts struct{}
+
+func (accounts) Touch(ctx context.Context, _ *testv1.TouchRequest) (*testv1.TouchResponse, error) {
+	return &testv1.TouchResponse{InstanceName: instanceOf(ctx)}, nil
+}
+
+func serveAccounts(t *testing.T, conn *aegis.Conn, instance string) func() {
+	t.Helper()
+	srv, err := aegis.NewServer(conn, aegis.WithInstance(instance))
+	require.NoError(t, err)
+	require.NoError(t, aegistestv1aegis.RegisterAccountServiceServer(srv, accounts{}))
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	t.Cleanup(stop)
+	eventually(t, "the server runs", func() bool { return srv.State() == aegis.StateRunning })
+	return func() {
+		stop()
+		require.NoError(t, receive(t, "Run returns", done))
+	}
+}
+
+func newAccounts(t *testing.T, conn *aegis.Conn, opts ...aegis.ClientOption) aegistestv1aegis.AccountServiceClient {
+	t.Helper()
+	client, err := aegistestv1aegis.NewAccountServiceClient(conn, opts...)
+	require.NoError(t, err)
+	return client
+}
+
+func touch(t *testing.T, client aegistestv1aegis.AccountServiceClient, id string, opts ...aegis.CallOption) string {
+	t.Helper()
+	res, err := client.Touch(t.Context(), &testv1.TouchRequest{Account: &testv1.Account{Id: id}}, opts...)
+	require.NoError(t, err)
+	return res.GetInstanceName()
+}
+
+// homes returns which instance has each of 200 keys.
+func homes(t *testing.T, client aegistestv1aegis.AccountServiceClient) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	for i := range 200 {
+		key := fmt.Sprintf("account-%d", i)
+		m[key] = touch(t, client, key)
+	}
+	return m
+}
+
+func TestKeysStayWhereTheyAreWhenInstancesComeAndGo(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller, other := another(t, conn), another(t, conn)
+	var running []string
+	stops := map[string]func(){}
+	start := func(name string) {
+		stops[name] = serveAccounts(t, conn, name)
+		running = append(running, name+" RUNNING")
+		shows(t, caller, accountName, running...)
+		shows(t, other, accountName, running...)
+	}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		start(name)
+	}
+	client := newAccounts(t, caller)
+	four := homes(t, client)
+	require.Equal(t, four, homes(t, newAccounts(t, other)), "all clients agree")
+
+	start("e")
+	five := homes(t, client)
+	moved := 0
+	for key, home := range five {
+		if home != four[key] {
+			moved++
+			require.Equal(t, "e", home, "keys move to the newcomer alone")
+		}
+	}
+	t.Logf("%d of 200 keys moved when a fifth instance joined", moved)
+	require.Less(t, moved, 80, "a fifth of them, more or less")
+	require.Positive(t, moved)
+
+	stops["b"]()
+	shows(t, caller, accountName, "a RUNNING", "c RUNNING", "d RUNNING", "e RUNNING")
+	moved = 0
+	for key, home := range homes(t, client) {
+		if home != five[key] {
+			moved++
+			require.Equal(t, "b", five[key], "only the keys of the one that left move")
+		}
+	}
+	require.Positive(t, moved)
+}
+
+func TestTheCallsKeyWinsOverTheFields(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		serveAccounts(t, conn, name)
+	}
+	shows(t, conn, accountName, "a RUNNING", "b RUNNING", "c RUNNING", "d RUNNING")
+	client := newAccounts(t, conn)
+	same := map[string]bool{}
+	for i := range 50 {
+		same[touch(t, client, strconv.Itoa(i), aegis.StickyKey("one"))] = true
+	}
+	require.Len(t, same, 1)
+	require.Equal(t, touch(t, client, "two"), touch(t, client, "", aegis.StickyKey("two")))
+
+	others := map[string]bool{}
+	byTurn := newAccounts(t, conn, aegis.RoundRobin())
+	for range 8 {
+		others[touch(t, byTurn, "one")] = true
+	}
+	require.Len(t, others, 4, "the client selects in another way")
+	_, err := client.Touch(t.Context(), &testv1.TouchRequest{}, aegis.StickyKey(""))
+	require.ErrorIs(t, err, aegis.ErrInvalidOption)
+	require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err))
+}
+
+// PEERS 1: the instance of a key is known before the call, so that the call is a
+// request and a reply and nothing else.
+func TestAStickyCallIsTwoMessages(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	for _, name := range []string{"a", "b", "c"} {
+		serveAccounts(t, conn, name)
+	}
+	caller := another(t, conn)
+	client := newAccounts(t, caller)
+	home := touch(t, client, "k")
+	eventually(t, "the void probes are over", func() bool { return caller.Waiting() == 0 })
+	spy := spyOn(t, conn)
+	const calls = 20
+	for range calls {
+		require.Equal(t, home, touch(t, client, "k"))
+	}
+	var requests, replies int
+	eventually(t, "the spy has seen it all", func() bool {
+		requests = len(spy.subjects(func(s string) bool { return s == "aegis.inst."+home+"."+accountName+".Touch" }))
+		replies = len(spy.subjects(func(s string) bool { return strings.HasPrefix(s, "_INBOX.") }))
+		return requests >= calls && replies >= calls
+	})
+	require.Equal(t, calls, requests)
+	require.Equal(t, calls, replies)
+	require.Empty(t, spy.subjects(func(s string) bool {
+		return strings.HasPrefix(s, "aegis.") && !strings.HasPrefix(s, "aegis.inst."+home) && !strings.HasPrefix(s, "aegis.beat.")
+	}))
+}
+
+func TestTheQueueGroupNeedsNoView(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	serve(t, conn, probe{}, aegis.WithInstance("a"))
+	serveAccounts(t, conn, "a")
+	caller := another(t, conn)
+	client := newClient(t, caller, aegis.QueueGroup())
+	newClient(t, caller, aegis.RoundRobin())
+	before := caller.NATS().NumSubscriptions()
+	spy := spyOn(t, conn)
+	_, err := client.Do(t.Context(), doRequest(""))
+	require.NoError(t, err)
+	touch(t, newAccounts(t, caller, aegis.QueueGroup()), "k")
+	touch(t, newAccounts(t, caller), "k", aegis.QueueGroup())
+	require.Equal(t, before, caller.NATS().NumSubscriptions(), "nothing is watched")
+	require.Empty(t, spy.subjects(func(s string) bool { return strings.HasPrefix(s, "aegis.inst.a.") }))
+	_, err = client.Do(t.Context(), doRequest(""), aegis.RoundRobin())
+	require.NoError(t, err)
+	require.Greater(t, caller.NATS().NumSubscriptions(), before)
+}
+
+// ownStrategy always picks the last one, and counts what it hears.
+type ownStrategy struct {
+	keys              chan string
+	started, finished atomic.Int64
+}
+
+func (o *ownStrategy) Pick(view *selection.View, call selection.Call) int {
+	o.keys <- call.Key
+	return view.Len() - 1
+}
+func (o *ownStrategy) Started(*selection.Instance)                     { o.started.Add(1) }
+func (o *ownStrategy) Finished(*selection.Instance, selection.Outcome) { o.finished.Add(1) }
+
+func TestAUsersOwnStrategy(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	names := startMany(t, conn, caller, 3)
+	own := &ownStrategy{keys: make(chan string, 100)}
+	c := callMany(t, 1, 10, doBy(newClient(t, caller, aegis.SelectBy(own))))
+	require.Equal(t, map[string]int{names[2]: 10}, c.counts)
+	require.Equal(t, int64(10), own.started.Load())
+	require.Equal(t, int64(10), own.finished.Load())
+
+	own.keys = make(chan string, 100)
+	client := newClient(t, caller)
+	for _, opts := range [][]aegis.CallOption{
+		{aegis.SelectBy(own)},
+		{aegis.StickyKey("k"), aegis.SelectBy(own)},
+	} {
+		_, err := client.Do(t.Context(), doRequest(""), opts...)
+		require.NoError(t, err)
+	}
+	require.Empty(t, <-own.keys)
+	require.Equal(t, "k", <-own.keys)
+	serveAccounts(t, conn, "a")
+	touch(t, newAccounts(t, caller), "of the field", aegis.SelectBy(own))
+	require.Equal(t, "of the field", <-own.keys)
+}
+
+func TestAStrategyThatFailsIsAClearError(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	var log logs
+	caller := another(t, conn, log.option())
+	startMany(t, conn, caller, 2)
+	client := newClient(t, caller)
+	pick := func(f selection.StrategyFunc) *aegis.Error {
+		_, err := client.Do(t.Context(), doRequest(""), aegis.SelectBy(f))
+		return asError(t, err)
+	}
+	declined := pick(func(*selection.View, selection.Call) int { return selection.None })
+	require.Equal(t, aegis.CodeUnavailable, declined.Code())
+	require.ErrorIs(t, declined, selection.ErrDeclined)
+	require.Contains(t, declined.Message(), "none of the 2 instances of "+probeName)
+	beyond := pick(func(*selection.View, selection.Call) int { return 17 })
+	require.Equal(t, aegis.CodeInternal, beyond.Code())
+	require.Contains(t, beyond.Message(), "picked 17 of 2")
+	for range 5 {
+		panicked := pick(func(*selection.View, selection.Call) int { panic("no idea") })
+		require.Equal(t, aegis.CodeInternal, panicked.Code())
+		require.ErrorIs(t, panicked, selection.ErrStrategy)
+		require.Contains(t, panicked.Message(), "no idea")
+	}
+	require.Equal(t, 1, log.count("a strategy panicked"), "a flood is logged once")
+	require.Contains(t, log.String(), "strategy_ext_test.go", "with its stack")
+	var missing *ownStrategy
+	_, err := client.Do(t.Context(), doRequest(""), aegis.SelectBy(missing))
+	require.Equal(t, aegis.CodeInternal, aegis.CodeOf(err), "a nil that is no nil interface")
+	_, err = client.Do(t.Context(), doRequest(""), aegis.SelectBy(nil))
+	require.ErrorIs(t, err, aegis.ErrInvalidOption)
+	_, err = client.Do(t.Context(), doRequest(""), aegis.RoundRobin())
+	require.NoError(t, err, "the client goes on")
+}
+
+func TestTheLastOfTheOptionsThatSelectCounts(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	names := startMany(t, conn, conn, 3)
+	to := func(opts ...aegis.CallOption) map[string]int {
+		return callMany(t, 1, 9, doBy(newClient(t, conn, aegis.ToInstance(names[1])), opts...)).counts
+	}
+	require.Equal(t, map[string]int{names[1]: 9}, to())
+	require.Len(t, to(aegis.RoundRobin()), 3)
+	require.Equal(t, map[string]int{names[2]: 9}, to(aegis.RoundRobin(), aegis.ToInstance(names[2])))
+}
+
+// A single active method has but one instance that may handle it.
+func TestSelectingTheInstanceOfASingleActiveCallIsAnError(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	stand(t, n, &desk{name: "a"})
+	client := newOrders(t, n.Connect(t), aegis.RoundRobin())
+	res, err := place(t, client)
+	require.NoError(t, err, "the client's default is for its other methods")
+	require.Equal(t, "a", res.GetInstance())
+	for _, o := range []aegis.CallOption{
+		aegis.QueueGroup(), aegis.RoundRobin(), aegis.Random(), aegis.LeastLoaded(), aegis.StickyKey("k"), aegis.SelectBy(selection.Random()),
+	} {
+		_, err = place(t, client, o)
+		require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err))
+		require.ErrorContains(t, err, "PlaceOrder is single active")
+	}
+}
+
+// Without JetStream the view is ready when everybody has been heard.
+func TestTheFirstPickWaitsUntilTheInstancesAreKnown(t *testing.T) {
+	t.Parallel()
+	nats := startRestartable(t)
+	serve(t, connectTo(t, nats.url), probe{}, aegis.WithInstance("a"))
+	client := newClient(t, connectTo(t, nats.url), aegis.LeastLoaded())
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := client.Do(ctx, doRequest(""))
+	require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "nothing was sent to "+probeName)
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	_, err = client.Do(ctx, doRequest(""))
+	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
+	res, err := client.Do(t.Context(), doRequest(""))
+	require.NoError(t, err)
+	require.Equal(t, "a", res.GetInstanceName())
+}
+
+func TestInstancesThatStayUnknownAreAClearError(t *testing.T) {
+	t.Parallel()
+	nats := startRestartable(t)
+	caller := connectTo(t, nats.url)
+	client := newClient(t, caller, aegis.RoundRobin())
+	nats.down(caller)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	waiting := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest(""), aegis.WaitForReady()) })
+	_, err := client.Do(ctx, doRequest(""))
+	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err), "long before the deadline")
+	require.ErrorContains(t, err, "the instances are not known after 5s: nats: server is disconnected")
+	nats.up()
+	serve(t, connectTo(t, nats.url), probe{}, aegis.WithInstance("a"))
+	require.NoError(t, receive(t, "the one that waits", waiting).err)
+}
+
+func TestNobodyToPickIsNoResponders(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	client := newClient(t, caller, aegis.RoundRobin())
+	_, err := client.Do(t.Context(), doRequest(""))
+	require.ErrorIs(t, err, aegis.ErrNoResponders)
+	require.ErrorContains(t, err, "of the 0 known of "+probeName)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	waiting := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest(""), aegis.WaitForReady()) })
+	serve(t, conn, probe{}, aegis.WithInstance("a"))
+	require.NoError(t, receive(t, "the one that waits", waiting).err)
+}
+
+func TestACallOnAClosedConnectionByStrategy(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	conn, err := aegis.Connect(t.Context(), n.URL(), silent())
+	require.NoError(t, err)
+	client := newClient(t, conn, aegis.RoundRobin())
+	require.NoError(t, conn.Close(t.Context()))
+	_, err = client.Do(t.Context(), doRequest(""))
+	require.ErrorIs(t, err, aegis.ErrConnClosed)
+}
