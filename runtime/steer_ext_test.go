@@ -95,6 +95,7 @@ func (s *standInstance) beat() string {
 func TestAnUnhealthyInstanceGetsNoCalls(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
+	makeBucket(t, conn)
 	sick := (&standInstance{name: "sick", metrics: `{"score":40,"unhealthy":true}`}).start(t, conn)
 	(&standInstance{name: "well", metrics: `{"unhealthy":false}`}).start(t, conn)
 	(&standInstance{name: "odd", metrics: `{"unhealthy":"perhaps"}`}).start(t, conn)
@@ -199,6 +200,7 @@ func TestARefusedCallMovesOnAtOnce(t *testing.T) {
 func TestOverloadEverywhereIsBounded(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
+	makeBucket(t, conn)
 	overloaded := func(_ string, msg *nats.Msg) {
 		refuseWith(msg, aegis.CodeResourceExhausted, aegis.ReasonOverloaded)
 	}

@@ -143,7 +143,7 @@ func TestLeastLoadedIsFairToEquals(t *testing.T) {
 func TestLeastLoadedDoesNotSendEverybodyToOneInstance(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	serveAccounts(t, conn, "a") // makes the bucket, without which a new client has to listen for 2 s
+	makeBucket(t, conn)
 	const instances, clients, calls = 8, 10, 100
 	for i := range instances {
 		s := standInstance{name: fmt.Sprintf("i%d", i), load: `{"in_flight":500,"latency":50000000}`}
@@ -188,6 +188,12 @@ func serveAccounts(t *testing.T, conn *aegis.Conn, instance string) func() {
 		stop()
 		require.NoError(t, receive(t, "Run returns", done))
 	}
+}
+
+// makeBucket has the bucket made, without which a new client listens for 2 s.
+func makeBucket(t *testing.T, conn *aegis.Conn) {
+	t.Helper()
+	serveAccounts(t, conn, "bucket")()
 }
 
 func newAccounts(t *testing.T, conn *aegis.Conn, opts ...aegis.ClientOption) aegistestv1aegis.AccountServiceClient {
@@ -464,10 +470,11 @@ func TestTheFirstPickWaitsUntilTheInstancesAreKnown(t *testing.T) {
 
 func TestInstancesThatStayUnknownAreAClearError(t *testing.T) {
 	t.Parallel()
-	nats := startRestartable(t)
+	nats := startForgetful(t)
 	caller := connectTo(t, nats.url)
 	client := newClient(t, caller, aegis.RoundRobin())
-	nats.down(caller)
+	nats.Stop()
+	eventually(t, "the client notices", func() bool { return !caller.NATS().IsConnected() })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	waiting := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest(""), aegis.WaitForReady()) })
@@ -482,6 +489,7 @@ func TestInstancesThatStayUnknownAreAClearError(t *testing.T) {
 func TestNobodyToPickIsNoResponders(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
+	makeBucket(t, conn)
 	caller := another(t, conn)
 	client := newClient(t, caller, aegis.RoundRobin())
 	_, err := client.Do(t.Context(), doRequest(""))
