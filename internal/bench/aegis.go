@@ -91,14 +91,14 @@ func startAegisServer(url string, register func(*aegis.Server) error) (map[strin
 	}
 }
 
-func newAegisClient(url string) (*aegis.Conn, echov1aegis.EchoServiceClient, error) {
+func newAegisClient(url string, opts ...aegis.ClientOption) (*aegis.Conn, echov1aegis.EchoServiceClient, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	conn, err := aegis.Connect(ctx, url)
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := echov1aegis.NewEchoServiceClient(conn, interceptors())
+	client, err := echov1aegis.NewEchoServiceClient(conn, append(opts, interceptors())...)
 	return conn, client, err
 }
 

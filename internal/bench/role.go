@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
 // roleCommand is the first argument of a child; the role and the URL of NATS
@@ -32,6 +34,11 @@ func roles() map[string]role {
 		"bench-service":   {startBenchService},
 		"balanced-client": {startBalancedClient},
 		"leader-client":   {startLeaderClient},
+
+		"queue-client": {startSelecting(aegis.QueueGroup())},
+		"turns-client": {startSelecting(aegis.RoundRobin())},
+		"least-client": {startSelecting(aegis.LeastLoaded())},
+		"late-service": {startLateService},
 
 		"slow-service": {startSlowService},
 		"flood-client": {startFloodClient},

@@ -19,6 +19,8 @@ func scenarios() []scenario {
 		unaryScenario(1, unaryTargetsAt1()),
 		unaryScenario(64, unaryTargetsAt64()),
 		leaderScenario(),
+		directedScenario(),
+		slowOneScenario(),
 		floodScenario(),
 		generateScenario(),
 	}

@@ -132,33 +132,54 @@ func turns(n int) []int {
 }
 
 func (f *unaryField) measureOne(c *contender, o loadOrder) (*figures, error) {
+	return measureLoad(c.client, o, f.nats, c.service)
+}
+
+// measureLoad has a client call, and finds out what everybody used for it.
+func measureLoad(client *process, o loadOrder, nats *process, services ...*process) (*figures, error) {
 	var got figures
-	before, err := cpuOf(f.nats, c.service)
+	others := append([]*process{nats}, services...)
+	before, err := cpuOf(others...)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.client.ask(opLoad, o, o.Time+callTimeout, &got.loadResult); err != nil {
+	if err := client.ask(opLoad, o, o.Time+callTimeout, &got.loadResult); err != nil {
 		return nil, err
 	}
-	after, err := cpuOf(f.nats, c.service)
+	after, err := cpuOf(others...)
 	if err != nil {
 		return nil, err
 	}
 	perCall := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(got.Calls) }
-	got.natsCPU, got.serviceCPU = perCall(after[0]-before[0]), perCall(after[1]-before[1])
-	got.clientCPU = perCall(got.CPU)
+	got.natsCPU, got.clientCPU = perCall(after[0]-before[0]), perCall(got.CPU)
+	for i := range services {
+		got.serviceCPU += perCall(after[i+1] - before[i+1])
+	}
 	return &got, nil
 }
 
 func (f *unaryField) print(rounds []unaryRound) {
+	var names []string
+	all := make([][]figures, len(rounds))
+	for _, c := range f.contenders {
+		names = append(names, c.name)
+	}
+	for i := range rounds {
+		all[i] = rounds[i][:]
+	}
+	printFigures(names, all)
+}
+
+// printFigures prints a line for each contender; rounds have the figures of all.
+func printFigures(names []string, rounds [][]figures) {
 	t := newTable(os.Stdout)
 	row(t, "median of the rounds", "calls/s", "p50 µs", "p99 µs", "client allocations", "CPU µs/call: client", "service", "NATS", "sum")
 	row(t, "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
-	for who := range f.contenders {
+	for who := range names {
 		of := func(figure func(*figures) float64, format string) string {
-			return fmt.Sprintf(format, medianOf(rounds, func(r unaryRound) float64 { return figure(&r[who]) }))
+			return fmt.Sprintf(format, medianOf(rounds, func(r []figures) float64 { return figure(&r[who]) }))
 		}
-		row(t, f.contenders[who].name,
+		row(t, names[who],
 			of((*figures).rate, "%.0f"),
 			of(func(f *figures) float64 { return micros(f.P50) }, "%.0f"),
 			of(func(f *figures) float64 { return micros(f.P99) }, "%.0f"),

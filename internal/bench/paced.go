@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// pacedOrder asks for calls at a rate that does not wait for answers.
+type pacedOrder struct {
+	Rate int           `json:"rate"` // a second
+	Time time.Duration `json:"time"`
+}
+
+type pacedResult struct {
+	P50     time.Duration `json:"p50"`
+	P99     time.Duration `json:"p99"`
+	Failed  int           `json:"failed"`
+	Example string        `json:"example"` // of a failure
+}
+
+// runPaced makes each call when it is due, and measures from then, so that a
+// client which falls behind makes the figures worse.
+func runPaced(o pacedOrder, call callFunc) (*pacedResult, error) {
+	var p paced
+	var running sync.WaitGroup
+	requests := newRequests(0)
+	ticker := time.NewTicker(offerTick)
+	defer ticker.Stop()
+	start := time.Now()
+	calls := int(float64(o.Rate) * o.Time.Seconds())
+	for n := 0; n < calls; {
+		<-ticker.C
+		for due := int(time.Since(start).Seconds() * float64(o.Rate)); n < min(due, calls); n++ {
+			at := start.Add(time.Duration(n) * time.Second / time.Duration(o.Rate))
+			req := requests[n%variety]
+			running.Go(func() {
+				res, err := call(context.Background(), req)
+				if err == nil && res.GetText() != req.GetText() {
+					err = fmt.Errorf("the answer to %q is %q", req.GetText(), res.GetText())
+				}
+				p.ended(time.Since(at), err)
+			})
+		}
+	}
+	running.Wait()
+	p.P50, p.P99 = p.times.quantile(0.5), p.times.quantile(0.99)
+	return &p.pacedResult, nil
+}
+
+// paced is what became of the calls.
+type paced struct {
+	pacedResult
+
+	mu    sync.Mutex
+	times histogram
+}
+
+func (p *paced) ended(took time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.times.observe(took)
+	if err != nil {
+		p.Failed++
+		p.Example = err.Error()
+	}
+}
