@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -53,7 +54,7 @@ func TestNoDeadPick(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			for seed := range uint64(8) {
 				m := &model{fixture: newFixture(seed), known: map[string]*modelled{}}
-				m.pickers = []*Picker{m.Picker(s), m.Picker(s)}
+				m.pickers = []*Picker{m.Picker(s), m.Picker(s), m.MethodPicker("Get", s)}
 				for range 2000 {
 					m.step(t)
 				}
@@ -74,6 +75,7 @@ type modelled struct {
 	state           State
 	unhealthy, dead bool
 	deadAt          time.Duration
+	lacks           bool // the method Get
 }
 
 func (m *model) able(id string) bool {
@@ -87,9 +89,12 @@ func (m *model) step(t *testing.T) {
 	known := m.known[id]
 	switch m.rng.IntN(12) {
 	case 0:
-		m.put(Info{ID: id, Process: fmt.Sprint("p", m.rng.IntN(2)), State: State(m.rng.IntN(3)), Unhealthy: m.rng.IntN(6) == 0})
+		m.put(Info{
+			ID: id, Process: fmt.Sprint("p", m.rng.IntN(2)), State: State(m.rng.IntN(3)), Unhealthy: m.rng.IntN(6) == 0,
+			Methods: [][]string{nil, {}, {"Do"}, {"Do", "Get", "Put"}}[m.rng.IntN(4)],
+		})
 	case 1:
-		m.put(Info{ID: id, Process: "p1", State: StateRunning})
+		m.put(Info{ID: id, Process: "p1", State: StateRunning, Methods: []string{"Get"}})
 	case 2:
 		m.Remove(id)
 		delete(m.known, id)
@@ -114,7 +119,10 @@ func (m *model) put(info Info) {
 	i := m.known[info.ID]
 	switch {
 	case i == nil || i.process != info.Process:
-		m.known[info.ID] = &modelled{process: info.Process, state: info.State, unhealthy: info.Unhealthy}
+		m.known[info.ID] = &modelled{
+			process: info.Process, state: info.State, unhealthy: info.Unhealthy,
+			lacks: info.Methods != nil && !slices.Contains(info.Methods, "Get"),
+		}
 		return
 	case i.state != StateStopping:
 		i.state = info.State
@@ -130,21 +138,28 @@ func (m *model) pick(t *testing.T) {
 			tried.Add(i)
 		}
 	}
-	i, err := m.pickers[m.rng.IntN(2)].Pick(Call{Key: []string{"", "a", "b"}[m.rng.IntN(3)], Tried: &tried})
-	able := 0
-	for id := range m.known {
-		if m.able(id) {
-			able++
+	picker := m.pickers[m.rng.IntN(3)]
+	i, err := picker.Pick(Call{Key: []string{"", "a", "b"}[m.rng.IntN(3)], Tried: &tried})
+	able := map[string]bool{}
+	for id, known := range m.known {
+		if m.able(id) && (!known.lacks || picker.method != "Get") {
+			able[id] = true
+		}
+	}
+	some := len(able) > 0
+	for _, i := range m.Candidates() {
+		if tried.Has(i) {
+			delete(able, i.ID())
 		}
 	}
 	switch {
-	case able == 0:
+	case !some:
 		require.ErrorIs(t, err, ErrNoInstance)
-	case able == tried.Len():
+	case len(able) == 0:
 		require.ErrorIs(t, err, ErrAllTried)
 	default:
 		require.NoError(t, err)
-		require.True(t, m.able(i.ID()), i.ID())
+		require.True(t, able[i.ID()], i.ID())
 		require.Equal(t, m.known[i.ID()].process, i.Process())
 		require.False(t, tried.Has(i))
 		m.calls = append(m.calls, i)

@@ -65,6 +65,56 @@ func TestRoundRobinIsExactUnderConcurrency(t *testing.T) {
 	require.Equal(t, 8*1001, total)
 }
 
+func TestRoundRobinIsExactForThoseThatHaveTheMethod(t *testing.T) {
+	f := newFixture(1)
+	f.fill(20)
+	old := map[string]bool{}
+	for _, i := range []int{0, 1, 2, 7, 19} { // neighbours: nobody gets their share besides its own
+		f.Put(Info{ID: name(i), Process: "old", State: StateRunning, Methods: []string{"Do"}, Tag: i})
+		old[name(i)] = true
+	}
+	require.Equal(t, 19, f.Candidates()[19].Tag())
+	get, do := f.MethodPicker("Get", RoundRobin()), f.MethodPicker("Do", RoundRobin())
+	counts := map[string]int{}
+	for range 15 * 4 {
+		id := call(t, get, Call{})
+		require.False(t, old[id], id)
+		counts[id]++
+	}
+	require.Len(t, counts, 15)
+	for id, n := range counts {
+		require.Equal(t, 4, n, id)
+	}
+	for range 20 {
+		delete(old, call(t, do, Call{}))
+	}
+	require.Empty(t, old, "they get what they have")
+}
+
+// TestRetriesComeOutOfTurn: what one instance refuses does not shift the turn of
+// the others.
+func TestRetriesComeOutOfTurn(t *testing.T) {
+	f := newFixture(1)
+	f.fill(4)
+	p := f.Picker(RoundRobin())
+	first := map[string]int{}
+	for range 40 {
+		var tried Tried
+		i, err := p.Pick(Call{Tried: &tried})
+		require.NoError(t, err)
+		first[i.ID()]++
+		tried.Add(i)
+		p.Finish(i, Outcome{Failure: FailureOverloaded})
+		again, err := p.Pick(Call{Tried: &tried})
+		require.NoError(t, err)
+		require.NotEqual(t, i, again)
+		p.Finish(again, Outcome{})
+	}
+	for _, id := range f.ids() {
+		require.Equal(t, 10, first[id], id)
+	}
+}
+
 // TestRoundRobinIsExactForThoseThatStay changes the candidates at any time: those
 // that were there all along stay within one of each other.
 func TestRoundRobinIsExactForThoseThatStay(t *testing.T) {
