@@ -16,6 +16,7 @@ func sample() *registry.Record {
 		State: registry.Running, Version: "1.4.0", Started: time.Unix(1_700_000_000, 5000).UTC(), Heartbeat: 2 * time.Second,
 		Leads:     []registry.Lead{{Group: "default", Term: 9, Since: time.Unix(1_700_000_001, 0).UTC()}},
 		Condition: registry.Condition{Unhealthy: true, NoRespondersHidden: true},
+		Methods:   []string{"GetOrder", "PlaceOrder"},
 	}
 }
 
@@ -32,7 +33,7 @@ func TestRecordIsReadableAndComesBack(t *testing.T) {
 	require.JSONEq(t, `{"v":1,"service":"order.v1.OrderService","instance":"a-1","process":"P1","incarnation":7,"change":3,
 		"state":"RUNNING","version":"1.4.0","started":"2023-11-14T22:13:20.000005Z","heartbeat_ms":2000,
 		"leads":[{"group":"default","term":9,"since":"2023-11-14T22:13:21Z"}],
-		"unhealthy":true,"no_responders_hidden":true}`, data)
+		"unhealthy":true,"no_responders_hidden":true,"methods":["GetOrder","PlaceOrder"]}`, data)
 	back, err := registry.Decode("order.v1.OrderService", "a-1", []byte(data))
 	require.NoError(t, err)
 	require.Equal(t, sample(), back)
@@ -73,6 +74,10 @@ func TestWhatIsNoRecordIsAnErrorOfOneKind(t *testing.T) {
 		"long heartbeat":   {change(`2000`, `9223372036854775807`), "heartbeat_ms"},
 		"group":            {change(`"default"`, `"a.b"`), "group"},
 		"term":             {change(`"term":9`, `"term":0`), "term"},
+		"method":           {change(`"GetOrder"`, `"Get.Order"`), "method"},
+		"empty method":     {change(`"GetOrder"`, `""`), "method"},
+		"method twice":     {change(`"GetOrder"`, `"PlaceOrder"`), "not in order"},
+		"many methods":     {change(`"GetOrder"`, `"`+strings.Repeat("A", registry.MaxMethods)+`"`), "4096 bytes"},
 		"version text":     {change(`1.4.0`, strings.Repeat("1", 200)), "version"},
 		"started":          {change(`2023-11-14T22:13:20.000005Z`, `yesterday`), "corrupt"},
 	} {
@@ -112,6 +117,31 @@ func TestHeartbeatsSurviveBadMetrics(t *testing.T) {
 	for _, bad := range []string{"", "{}", `{"record":null}`, `{"record":{}}`, `{"record":{"v":9,"state":1}}`, string(data[:20])} {
 		_, err := registry.DecodeBeat("order.v1.OrderService", "a-1", []byte(bad))
 		require.ErrorIs(t, err, registry.ErrInvalidRecord, bad)
+	}
+}
+
+func TestHeartbeatsTellTheLoad(t *testing.T) {
+	t.Parallel()
+	load := registry.Load{InFlight: 3, Latency: 1500 * time.Nanosecond, Capacity: 256}
+	data, err := (&registry.Beat{Record: sample(), Load: load}).Encode()
+	require.NoError(t, err)
+	require.Contains(t, string(data), `"load":{"in_flight":3,"latency":1500,"capacity":256}`)
+	b, err := registry.DecodeBeat("order.v1.OrderService", "a-1", data)
+	require.NoError(t, err)
+	require.Equal(t, load, b.Load)
+	data, err = (&registry.Beat{Record: sample()}).Encode()
+	require.NoError(t, err)
+	require.NotContains(t, string(data), "load")
+}
+
+func TestAnInstanceSaysInItsMetricsThatItIsUnhealthy(t *testing.T) {
+	t.Parallel()
+	for metrics, want := range map[string]bool{
+		``: false, `{}`: false, `17`: false, `{"unhealthy":false}`: false, `{"unhealthy":"yes"}`: false, `{"findings":[{"unhealthy":true}]}`: false,
+		`{"unhealthy":true}`: true, `{"score":3,"unhealthy":true,"more":{}}`: true,
+	} {
+		b := registry.Beat{Record: sample(), Metrics: []byte(metrics)}
+		require.Equal(t, want, b.Unhealthy(), metrics)
 	}
 }
 
