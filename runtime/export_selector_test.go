@@ -3,6 +3,8 @@ package aegis
 import (
 	"slices"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
@@ -29,4 +31,14 @@ func (c *Conn) Busy(service, instance string) bool {
 	return err == nil && slices.ContainsFunc(s.set.Candidates(), func(i *selection.Instance) bool {
 		return i.ID() == instance && i.Load().InFlight > 0
 	})
+}
+
+// HoldReplies keeps replies from being delivered until release is called.
+func (c *Conn) HoldReplies() (release func()) {
+	held, letGo := make(chan struct{}), make(chan struct{})
+	subject, stop := c.mux.collect(func(*nats.Msg) { close(held); <-letGo })
+	_ = c.nc.Publish(subject, nil)
+	<-held
+	stop()
+	return func() { close(letGo) }
 }

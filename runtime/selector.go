@@ -19,7 +19,7 @@ import (
 const (
 	// settleTime bounds the wait for replies that have arrived and are not
 	// delivered yet.
-	settleTime = 250 * time.Millisecond
+	settleTime = time.Second
 	// faultInterval is the least time between log lines about strategies that
 	// panic, which they may do with every call.
 	faultInterval = 10 * time.Second

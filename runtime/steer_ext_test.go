@@ -13,6 +13,7 @@ import (
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
 // standInstance is an instance of ProbeService that is made by hand: what it
@@ -410,4 +411,64 @@ func TestARecordWithoutAnInstanceGetsNoCalls(t *testing.T) {
 		shows(t, caller, probeName, "b RUNNING")
 		require.Equal(t, map[string]int{"b": 20}, callMany(t, 1, 20, doBy(client)).counts)
 	}
+}
+
+// The reply and the goodbye of an instance come together, and different
+// goroutines take them in.
+func TestTheLastReplyOfAnInstanceIsNotLost(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	h := newHeld()
+	stopping := run(t, conn, h.probe(), aegis.WithInstance("a"))
+	shows(t, caller, probeName, "a RUNNING")
+	client := newClient(t, caller)
+	call := async(func() (*testv1.DoResponse, error) {
+		return client.Do(t.Context(), doRequest("hold"), aegis.RoundRobin(), aegis.MaxAttempts(1))
+	})
+	receive(t, "it runs", h.running)
+	release := caller.HoldReplies()
+	close(h.letGo)
+	stopping.stop()
+	require.NoError(t, receive(t, "Run returns", stopping.done))
+	shows(t, caller, probeName) // it has left
+	release()
+	require.NoError(t, receive(t, "the reply", call).err)
+}
+
+// slowStart is a strategy that takes the first, and whose Started waits.
+type slowStart struct {
+	selection.Ignorant
+	started func(*selection.Instance)
+}
+
+func (slowStart) Pick(*selection.View, selection.Call) int { return 0 }
+func (s slowStart) Started(i *selection.Instance)          { s.started(i) }
+
+// Under a tap NATS takes the request to an instance that is gone, and nothing
+// would ever come of it.
+func TestACallGoesToNobodyWhoIsGoneSinceItWasPicked(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	tap := spyOn(t, conn)
+	caller := another(t, conn)
+	stopping := run(t, conn, probe{}, aegis.WithInstance("a"))
+	serve(t, conn, probe{}, aegis.WithInstance("b"))
+	shows(t, caller, probeName, "a RUNNING", "b RUNNING")
+	var once sync.Once
+	s := slowStart{started: func(i *selection.Instance) {
+		if i.ID() != "a" {
+			return
+		}
+		once.Do(func() {
+			stopping.stop()
+			shows(t, caller, probeName, "b RUNNING")
+		})
+	}}
+	ctx, client := deadlineIn(t, time.Hour), newClient(t, caller)
+	call := receive(t, "a reply", async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest(""), aegis.SelectBy(s)) }))
+	require.NoError(t, call.err)
+	require.Equal(t, "b", call.res.GetInstanceName())
+	require.Empty(t, tap.subjects(func(s string) bool { return strings.HasPrefix(s, "aegis.inst.a.") }))
+	require.NoError(t, receive(t, "Run returns", stopping.done))
 }

@@ -512,3 +512,24 @@ func TestACallOnAClosedConnectionByStrategy(t *testing.T) {
 	_, err = client.Do(t.Context(), doRequest(""))
 	require.ErrorIs(t, err, aegis.ErrConnClosed)
 }
+
+// One of four takes longer than the rest, and is given next to nothing.
+func TestLeastLoadedAvoidsASlowInstance(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	caller := another(t, conn)
+	startMany(t, conn, caller, 3)
+	slow := probe{do: func(ctx context.Context, _ *testv1.DoRequest) (*testv1.DoResponse, error) {
+		<-time.After(50 * time.Millisecond)
+		return &testv1.DoResponse{InstanceName: instanceOf(ctx)}, nil
+	}}
+	serve(t, another(t, conn), slow, aegis.WithInstance("slow"))
+	eventually(t, "all are known", func() bool {
+		instances, err := caller.Instances(t.Context(), probeName)
+		return err == nil && len(instances) == 4 && instances[3].State == aegis.StateRunning
+	})
+	do := doBy(newClient(t, caller, aegis.LeastLoaded()))
+	callMany(t, 8, 400, do) // they get to know it
+	c := callMany(t, 8, 2000, do)
+	require.Less(t, c.counts["slow"], 2000/4/2, "half of an equal share: %v", c.counts)
+}
