@@ -49,7 +49,7 @@ type selector struct {
 
 // target is one process of an instance, as the tag of that instance in the set.
 type target struct {
-	unhealthy bool // its latest word; guarded by the view's lock
+	unhealthy bool // guarded by the view's lock
 	gone      atomic.Bool
 	subjects  atomic.Pointer[[]*string] // by methodSelector.index, nil where not needed yet
 }
@@ -131,7 +131,7 @@ func (s *selector) Changed(c registry.Change) {
 	case registry.Joined:
 		s.targets[r.Instance] = &target{}
 		s.put(r)
-	case registry.StateChanged:
+	case registry.StateChanged, registry.ConditionChanged:
 		s.put(r)
 	case registry.Left, registry.Expired:
 		s.set.Remove(r.Instance)
@@ -149,6 +149,7 @@ func (s *selector) put(r *registry.Record) {
 	if t == nil {
 		return // it has not joined
 	}
+	t.unhealthy = r.Unhealthy
 	s.set.Put(selection.Info{
 		ID: r.Instance, Process: r.Process, State: selectionState(r.State), Methods: r.Methods,
 		Unhealthy: t.unhealthy, Tag: t,
@@ -166,15 +167,17 @@ func selectionState(s registry.State) selection.State {
 	}
 }
 
-// Heard takes a heartbeat of the view.
+// Heard takes a heartbeat of the view. What it changes in the record, which may be
+// late, Changed has told.
 func (s *selector) Heard(b *registry.Beat) {
-	beat := selection.Beat{
-		Process: b.Record.Process, Unhealthy: b.Unhealthy(),
+	t := s.targets[b.Record.Instance]
+	if t == nil {
+		return
+	}
+	s.set.Beat(b.Record.Instance, selection.Beat{
+		Process: b.Record.Process, Unhealthy: t.unhealthy,
 		Load: selection.Load{InFlight: b.Load.InFlight, Latency: b.Load.Latency, Capacity: b.Load.Capacity},
-	}
-	if s.set.Beat(b.Record.Instance, beat) {
-		s.targets[b.Record.Instance].unhealthy = beat.Unhealthy
-	}
+	})
 }
 
 // lost ends the calls to an instance that was found to be gone. If it has

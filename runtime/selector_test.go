@@ -1,7 +1,6 @@
 package aegis
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -31,34 +30,28 @@ func TestTheSetIsWhatTheViewTells(t *testing.T) {
 	record := func(state registry.State) *registry.Record {
 		return &registry.Record{Instance: "a", Process: "p", State: state, Methods: []string{"Get"}}
 	}
-	beat := func(process, metrics string) *registry.Beat {
-		r := record(registry.Running)
-		r.Process = process
-		return &registry.Beat{
-			Record: r, Metrics: json.RawMessage(metrics),
-			Load: registry.Load{InFlight: 3, Latency: time.Millisecond, Capacity: 9},
-		}
-	}
+	load := registry.Load{InFlight: 3, Latency: time.Millisecond, Capacity: 9}
 	s.Changed(registry.Change{Kind: registry.StateChanged, Record: record(registry.Running)})
 	require.Zero(t, s.set.Len(), "it has not joined")
 	s.Changed(registry.Change{Kind: registry.Joined, Record: record(registry.Starting)})
 	require.Empty(t, candidates(s))
 	s.Changed(registry.Change{Kind: registry.StateChanged, Record: record(registry.Running)})
 	require.Equal(t, []string{"a/p"}, candidates(s))
-	s.Heard(beat("p", ""))
+	s.Heard(&registry.Beat{Record: record(registry.Running), Load: load})
 	one := s.set.Candidates()[0]
 	require.Equal(t, selection.Load{InFlight: 3, Latency: time.Millisecond, Capacity: 9}, one.Load())
 	require.True(t, one.Serves("Get"))
 	require.False(t, one.Serves("Do"))
 
-	s.Heard(beat("p", `{"unhealthy":true}`))
+	ill := record(registry.Running)
+	ill.Unhealthy = true
+	s.Changed(registry.Change{Kind: registry.ConditionChanged, Record: ill})
 	require.Empty(t, candidates(s))
-	s.Changed(registry.Change{Kind: registry.StateChanged, Record: record(registry.Running)})
-	require.Empty(t, candidates(s), "a record does not say that it is well again")
-	s.Heard(beat("another", ""))
-	require.Empty(t, candidates(s), "nor does another process")
-	s.Heard(beat("p", ""))
+	s.Heard(&registry.Beat{Record: record(registry.Running)})
+	require.Empty(t, candidates(s), "a late heartbeat changes nothing")
+	s.Changed(registry.Change{Kind: registry.ConditionChanged, Record: record(registry.Running)})
 	require.Equal(t, []string{"a/p"}, candidates(s))
+	s.Heard(&registry.Beat{Record: &registry.Record{Instance: "nobody's"}})
 	s.Changed(registry.Change{Kind: registry.StateChanged, Record: record(registry.Stopping)})
 	require.Empty(t, candidates(s))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
@@ -22,7 +24,6 @@ type standInstance struct {
 	name    string
 	methods string // of its record, in JSON; "" for none
 	load    string // of its heartbeats, in JSON; "" for none
-	metrics string // the same
 	answer  func(method string, msg *nats.Msg)
 
 	mu    sync.Mutex
@@ -73,12 +74,6 @@ func (s *standInstance) got(method string) int {
 	return s.calls[method]
 }
 
-func (s *standInstance) say(metrics string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.metrics = metrics
-}
-
 func (s *standInstance) beat() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,30 +84,32 @@ func (s *standInstance) beat() string {
 		return fmt.Sprintf(`,%q:%s`, name, value)
 	}
 	return fmt.Sprintf(`{"record":{"v":1,"service":%q,"instance":%q,"process":"P%s","incarnation":1,"change":1,"state":"RUNNING",`+
-		`"started":"2026-11-23T10:00:00Z","heartbeat_ms":%d%s}%s%s}`,
-		probeName, s.name, s.name, quickBeat.Milliseconds(), part("methods", s.methods), part("load", s.load), part("metrics", s.metrics))
+		`"started":"2026-11-23T10:00:00Z","heartbeat_ms":%d%s}%s}`,
+		probeName, s.name, s.name, quickBeat.Milliseconds(), part("methods", s.methods), part("load", s.load))
 }
 
 func TestAnUnhealthyInstanceGetsNoCalls(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	makeBucket(t, conn)
-	sick := (&standInstance{name: "sick", metrics: `{"score":40,"unhealthy":true}`}).start(t, conn)
-	(&standInstance{name: "well", metrics: `{"unhealthy":false}`}).start(t, conn)
-	(&standInstance{name: "odd", metrics: `{"unhealthy":"perhaps"}`}).start(t, conn)
+	var ill atomic.Bool
+	ill.Store(true)
+	check := aegis.WithCheck("db", health.Needs(func(context.Context) error {
+		if ill.Load() {
+			return errWrong
+		}
+		return nil
+	}))
+	serve(t, conn, probe{}, aegis.WithInstance("sick"), aegis.WithHeartbeat(quickBeat), check)
+	serve(t, conn, probe{}, aegis.WithInstance("well"))
 	caller := another(t, conn)
 	client := newClient(t, caller, aegis.RoundRobin())
-	shows(t, caller, probeName, "odd RUNNING", "sick RUNNING", "well RUNNING")
-	eventually(t, "it is known", func() bool {
-		c := callMany(t, 1, 3, doBy(client))
-		return len(c.counts) == 2
-	})
-	before := sick.got("Do")
-	c := callMany(t, 4, 40, doBy(client))
-	require.Equal(t, map[string]int{"odd": 20, "well": 20}, c.counts)
-	require.Equal(t, before, sick.got("Do"))
-	sick.say("")
-	eventually(t, "it gets calls again", func() bool { return callMany(t, 1, 3, doBy(client)).counts["sick"] == 1 })
+	shows(t, caller, probeName, "sick RUNNING", "well RUNNING")
+	require.Equal(t, map[string]int{"well": 20}, callMany(t, 4, 20, doBy(client)).counts)
+	ill.Store(false)
+	eventually(t, "it gets calls again", func() bool { return callMany(t, 1, 2, doBy(client)).counts["sick"] == 1 })
+	ill.Store(true)
+	eventually(t, "and no more", func() bool { return callMany(t, 1, 2, doBy(client)).counts["sick"] == 0 })
+	require.Equal(t, map[string]int{"well": 20}, callMany(t, 4, 20, doBy(client)).counts)
 }
 
 // A rolling update: an instance of an older version lacks Get.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"encoding/json"
 	"time"
 )
@@ -76,18 +75,6 @@ func DecodeBeat(service, instance string, data []byte) (*Beat, error) {
 		in.Metrics = nil
 	}
 	return &Beat{Record: record, Bucket: in.Bucket, Metrics: in.Metrics, Load: in.Load}, nil
-}
-
-// Unhealthy reports whether the instance says that it should get no calls:
-// "unhealthy" is true in its metrics, which may otherwise be anything.
-func (b *Beat) Unhealthy() bool {
-	if !bytes.Contains(b.Metrics, []byte(`"unhealthy"`)) {
-		return false
-	}
-	var said struct {
-		Unhealthy bool `json:"unhealthy"`
-	}
-	return json.Unmarshal(b.Metrics, &said) == nil && said.Unhealthy
 }
 
 func explainBeat(data []byte, err error) error {

@@ -134,17 +134,6 @@ func TestHeartbeatsTellTheLoad(t *testing.T) {
 	require.NotContains(t, string(data), "load")
 }
 
-func TestAnInstanceSaysInItsMetricsThatItIsUnhealthy(t *testing.T) {
-	t.Parallel()
-	for metrics, want := range map[string]bool{
-		``: false, `{}`: false, `17`: false, `{"unhealthy":false}`: false, `{"unhealthy":"yes"}`: false, `{"findings":[{"unhealthy":true}]}`: false,
-		`{"unhealthy":true}`: true, `{"score":3,"unhealthy":true,"more":{}}`: true,
-	} {
-		b := registry.Beat{Record: sample(), Metrics: []byte(metrics)}
-		require.Equal(t, want, b.Unhealthy(), metrics)
-	}
-}
-
 func TestIncarnationsIncreaseWhateverTheClockSays(t *testing.T) {
 	t.Parallel()
 	wall := time.UnixMicro(1000)
