@@ -11,20 +11,6 @@ import (
 // Waiting returns how many calls wait for their replies.
 func (c *Conn) Waiting() int { return len(c.mux.waitingFor(func(string) bool { return true })) }
 
-// Loaded returns of how many instances of a service c has heard a load.
-func (c *Conn) Loaded(service string) (n int) {
-	s, err := c.selector(service)
-	if err != nil {
-		return 0
-	}
-	for _, i := range s.set.Candidates() {
-		if i.Load().Latency > 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // Busy reports whether the last heartbeat of an instance told of a call.
 func (c *Conn) Busy(service, instance string) bool {
 	s, err := c.selector(service)
