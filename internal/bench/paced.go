@@ -26,7 +26,7 @@ func runPaced(o pacedOrder, call callFunc) (*pacedResult, error) {
 	var p paced
 	var running sync.WaitGroup
 	requests := newRequests(0)
-	ticker := time.NewTicker(offerTick)
+	ticker := time.NewTicker(offerTick / 4) // so that few are due at once
 	defer ticker.Stop()
 	start := time.Now()
 	calls := int(float64(o.Rate) * o.Time.Seconds())

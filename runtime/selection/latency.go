@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// averageWeight is what the newest call counts in the average: high, as
-	// one slow call says more about the next one than many old fast ones.
-	averageWeight = 4
+	// averageTime is how far back the average reaches, more or less: of many
+	// calls a second, none says much by itself; of few, the newest says most.
+	averageTime = 250 * time.Millisecond
 	// fadeTime is the age at which an average counts for half. An instance
 	// that was slow is tried again after some of these, with single calls.
 	fadeTime = 5 * time.Second
@@ -24,9 +24,10 @@ type latencyAverage struct {
 
 func (a *latencyAverage) add(now, latency time.Duration) {
 	latency = max(latency, 1)
-	old := time.Duration(a.value.Load())
-	if old != 0 {
-		latency = max(old+(latency-old)/averageWeight, 1)
+	if old := time.Duration(a.value.Load()); old != 0 {
+		age := float64(max(now-time.Duration(a.at.Load()), 0))
+		weight := age / (age + float64(averageTime))
+		latency = max(old+time.Duration(float64(latency-old)*weight), 1)
 	}
 	a.value.Store(int64(latency))
 	a.at.Store(int64(now))

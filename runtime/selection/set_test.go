@@ -140,11 +140,17 @@ func TestObservedLatencyFades(t *testing.T) {
 	a.add(0, 0)
 	require.InDelta(t, 1, a.get(0), 0, "known, though nothing")
 	a = latencyAverage{}
-	a.add(time.Second, 8*time.Millisecond)
+	a.add(time.Second-averageTime, 10*time.Millisecond)
 	a.add(time.Second, 4*time.Millisecond)
 	require.InDelta(t, float64(7*time.Millisecond), a.get(time.Second), 1)
 	require.InDelta(t, float64(7*time.Millisecond), a.get(0), 1, "a clock read before the other call ended")
 	require.InDelta(t, float64(7*time.Millisecond)/2, a.get(time.Second+fadeTime), 1)
+	for range 100 { // one stall, which all calls of a moment meet
+		a.add(time.Second+time.Microsecond, time.Second)
+	}
+	require.Less(t, a.get(time.Second), float64(8*time.Millisecond))
+	a.add(time.Hour, time.Millisecond)
+	require.Less(t, a.get(time.Hour), float64(2*time.Millisecond), "what is old counts for nothing")
 }
 
 func TestNamesOfStatesAndFailures(t *testing.T) {
