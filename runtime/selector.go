@@ -181,8 +181,9 @@ func (s *selector) Heard(b *registry.Beat) {
 }
 
 // lost ends the calls to an instance that was found to be gone. If it has
-// stopped in good order, its last replies have arrived before, but another
-// goroutine delivers them, and may be late.
+// stopped in good order, its last replies are at NATS, but another goroutine
+// delivers them, and may be late; a call that was sent after it had left has got
+// "no responders" there.
 func (s *selector) lost(instance string) {
 	prefix := s.conn.subjects.Instance(instance, s.service, "")
 	calls := s.conn.mux.waitingFor(func(target string) bool {
@@ -202,8 +203,11 @@ func (s *selector) lost(instance string) {
 	})
 }
 
-// settle returns when the replies that have arrived so far are delivered.
+// settle returns when the replies are delivered that NATS has by now, among them
+// that nobody listens to what was just sent.
 func (c *Conn) settle() {
+	// In an outage there is nothing to wait for.
+	_ = c.nc.FlushTimeout(settleTime)
 	delivered := make(chan struct{})
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
