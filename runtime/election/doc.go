@@ -77,7 +77,7 @@
 //	L7  release: a compare-and-set to a released record, never a delete
 //	L8  a wall clock that ran ahead of the monotonic one (a suspended machine)
 //	    suspends until the next compare-and-set
-//	L9  acts only after a read that showed its record in the bucket of its
+//	L9  serves only after a read that showed its record in the bucket of its
 //	    claim, and at most L after the last one was sent, whatever is renewed
 //
 // The standby:

@@ -28,9 +28,11 @@ type tenure struct {
 	// the connection that carried it (L2).
 	written time.Duration
 	bound   *epoch
-	// proven is the time before the last read was sent that showed the own
-	// record, never before the first (L9).
+	// proof is whether a read has shown the own record, and proven the time before
+	// the last one was sent, until the first that of the claim (L9).
+	proof  bool
 	proven time.Duration
+	loaded bool // OnLeading has returned
 	// uncertain means that a write may or may not have landed: read first.
 	uncertain bool
 	suspended bool
@@ -48,7 +50,7 @@ func (c *Candidate) assume(now Instant, claim operation, revision uint64) {
 	c.process.prober.attach(now, c, "")
 	c.tenure = tenure{
 		phase: phaseAwaiting, since: wallTime(now),
-		end: claim.sent + c.config.Lease, proven: never, covered: now.Mono,
+		end: claim.sent + c.config.Lease, proven: claim.sent, covered: now.Mono,
 	}
 	c.renewed(now, claim, revision)
 	c.current.Store(c.lease)
@@ -95,11 +97,7 @@ func (c *Candidate) extend(now Instant) {
 		return
 	}
 	t.end = t.written + c.config.Lease
-	switch {
-	case c.process.mutation == unproven:
-	case t.proven == never:
-		return
-	default:
+	if c.process.mutation != unproven {
 		t.end = min(t.end, t.proven+c.config.Lease)
 	}
 	c.noticeGap(now)
@@ -114,7 +112,7 @@ func (c *Candidate) proveAt() time.Duration {
 	switch t := &c.tenure; {
 	case c.process.mutation == unproven:
 		return forever
-	case t.proven == never:
+	case !t.proof:
 		return never
 	default:
 		return t.proven + c.config.Lease/proofsPerLease
@@ -223,11 +221,21 @@ func (c *Candidate) Led(now Instant, term Term, err error) {
 		c.barred = now.Mono + c.leaseWait()
 		c.release(now, fmt.Errorf("%w: %w", ErrNotReady, err))
 	} else {
-		c.tenure.phase = phaseServing
-		c.lease.serving.Store(true)
-		c.observer.Serving(c.lease)
+		c.tenure.loaded = true
+		c.serve()
 	}
 	c.step(now)
+}
+
+// serve lets requests in once OnLeading has returned and the bucket is proven.
+func (c *Candidate) serve() {
+	t := &c.tenure
+	if t.phase != phaseLoading || !t.loaded || !t.proof && c.process.mutation != unproven {
+		return
+	}
+	t.phase = phaseServing
+	c.lease.serving.Store(true)
+	c.observer.Serving(c.lease)
 }
 
 // drain stops new handlers. The lease is renewed until those in flight are done.
@@ -329,8 +337,9 @@ func (c *Candidate) leaderRead(now Instant, e Entry, sent time.Duration) {
 		c.writeAt = 0
 	}
 	t.revision = e.Revision
-	t.proven = sent
+	t.proof, t.proven = true, sent
 	c.extend(now)
+	c.serve()
 }
 
 // leaderWatch looks for another's record. Old ones still come by after a claim.

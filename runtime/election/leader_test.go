@@ -84,7 +84,7 @@ func TestLeaseEndsUnlessTheBucketIsProven(t *testing.T) {
 	require.ErrorIs(t, f.observer.cause, ErrLeaseExpired)
 }
 
-func TestNobodyActsBeforeTheBucketIsProven(t *testing.T) {
+func TestNothingIsServedBeforeTheBucketIsProven(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Config{})
 	record := f.follow(nil)
@@ -93,11 +93,29 @@ func TestNobodyActsBeforeTheBucketIsProven(t *testing.T) {
 	f.store.blind = true
 	f.watch()
 	f.run(500 * ms)
-	require.NotNil(t, f.candidate.Lease(), "the claim has landed")
-	require.Empty(t, f.observer.events)
+	lease := f.candidate.Lease()
+	require.NotNil(t, lease, "the claim has landed")
+	f.candidate.Led(f.now, lease.Term(), nil)
+	require.Equal(t, []string{"leading"}, f.observer.events)
+	require.False(t, lease.MayAct(f.now))
 	f.store.blind = false
 	f.run(100 * ms)
-	require.Equal(t, []string{"leading"}, f.observer.events)
+	require.Equal(t, []string{"leading", "serving"}, f.observer.events)
+	require.True(t, lease.MayAct(f.now))
+}
+
+func TestLeaderWithoutProofOfTheBucketStepsDown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Config{})
+	record := f.follow(nil)
+	record.Released = true
+	f.store.put(record)
+	f.store.blind = true
+	f.watch()
+	f.run(1990 * ms)
+	require.NotNil(t, f.candidate.Lease())
+	f.run(20 * ms)
+	require.Equal(t, []string{"leading", "lost"}, f.observer.events)
 }
 
 func TestLeaderStepsDownAtTheEndOfItsLease(t *testing.T) {
