@@ -348,7 +348,7 @@ func (w *world) leader(term uint64) *candidate {
 
 // settle waits until somebody leads, is called, and is looked after: by the two
 // probers that it names, where all are on one NATS server. Then it waits for a
-// random time, so that a fault meets the renewals at any phase.
+// random time of up to two renewals, so that a fault meets them at any phase.
 func (w *world) settle(ctx context.Context) (leader *candidate, term uint64, err error) {
 	settled := func() bool {
 		r, err := w.record(ctx)
@@ -371,7 +371,7 @@ func (w *world) settle(ctx context.Context) (leader *candidate, term uint64, err
 		return nil, 0, err
 	}
 	w.healed()
-	pause(ctx, rand.N(600*time.Millisecond))
+	pause(ctx, rand.N(w.election.Lease/2))
 	return leader, term, ctx.Err()
 }
 
