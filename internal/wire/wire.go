@@ -24,6 +24,8 @@ const (
 	KindWho      = "who"
 	KindLed      = "led"
 	KindBeat     = "beat"
+	KindIn       = "in"
+	KindAll      = "all"
 )
 
 // NoMethod is in the place of a method and never one: names of methods have no
@@ -37,6 +39,9 @@ const (
 	HeaderReason           = "Aegis-Reason"
 	HeaderAttempt          = "Aegis-Attempt"
 	HeaderTerm             = "Aegis-Term"
+	HeaderWindow           = "Aegis-Window"
+	HeaderInstance         = "Aegis-Instance"
+	HeaderChunked          = "Aegis-Chunked"
 	HeaderContentType      = "Content-Type"
 	HeaderServiceError     = "Nats-Service-Error"
 	HeaderServiceErrorCode = "Nats-Service-Error-Code"
@@ -68,6 +73,15 @@ const (
 	MaxMetadataBytes = 8 << 10
 )
 
+// The window of a stream whose open does not say another: how many messages, and
+// how many bytes in them, the server may send before it is given more credit.
+const (
+	DefaultWindowMessages = 8192
+	DefaultWindowBytes    = 1 << 20
+	// MaxWindow bounds both.
+	MaxWindow = 1 << 30
+)
+
 // Subjects builds the subjects of one namespace.
 type Subjects struct{ ns string }
 
@@ -89,6 +103,13 @@ func (s Subjects) Cancel(service string) string { return join(s.ns, KindCancel, 
 
 // Live is where one process hears itself, and is asked whether it lives.
 func (s Subjects) Live(process string) string { return join(s.ns, KindLive, process) }
+
+// All is where the calls of a broadcast go.
+func (s Subjects) All(service, method string) string { return join(s.ns, KindAll, service, method) }
+
+// In is where a process gets what its clients send in streams; a token of the
+// stream follows.
+func (s Subjects) In(process string) string { return join(s.ns, KindIn, process, "") }
 
 // Lead is where the calls of a method go that the leader of one term handles.
 func (s Subjects) Lead(service, method, group string, term uint64) string {
@@ -232,13 +253,63 @@ func CallerAlive(reply string) string {
 		return ""
 	}
 	if _, _, ok := ParseReplyToken(reply[i+1:]); !ok {
-		return ""
+		if _, ok := parseNumbered('B', reply[i+1:]); !ok {
+			if _, ok := ParseStreamToken(reply[i+1:]); !ok {
+				return ""
+			}
+		}
 	}
 	return reply[:i] + "." + CallerAliveToken
 }
 
 // CallerAliveToken is the last token of the subject that CallerAlive returns.
 const CallerAliveToken = "live"
+
+// Subjects of streams. The last token of the subject on which either end of a
+// stream hears the other is S and the number of the stream in its process, in
+// base 36: _INBOX.<nuid>.S7, aegis.in.<process>.S1f. Whoever uses that form is
+// asked at the token live, beside it, whether it is still there.
+
+// AppendStreamToken appends the last token of the subject of a stream.
+func AppendStreamToken(b []byte, id uint64) []byte {
+	return strconv.AppendUint(append(b, 'S'), id, 36)
+}
+
+// ParseStreamToken reads what AppendStreamToken wrote.
+func ParseStreamToken(token string) (id uint64, ok bool) {
+	return parseNumbered('S', token)
+}
+
+func parseNumbered(letter byte, token string) (id uint64, ok bool) {
+	if token == "" || token[0] != letter {
+		return 0, false
+	}
+	return parseBase36(token[1:])
+}
+
+// CollectToken is the last token of a reply subject on which many replies may
+// come: B and a number in base 36.
+func CollectToken(id uint64) string { return "B" + strconv.FormatUint(id, 36) }
+
+// FormatWindow is the value of HeaderWindow.
+func FormatWindow(messages, bytes uint64) string {
+	return strconv.FormatUint(messages, 10) + "," + strconv.FormatUint(bytes, 10)
+}
+
+// ParseWindow reads the value of HeaderWindow.
+func ParseWindow(s string) (messages, bytes uint64, ok bool) {
+	m, b, ok := strings.Cut(s, ",")
+	if !ok {
+		return 0, 0, false
+	}
+	messages, err := strconv.ParseUint(m, 10, 64)
+	if err != nil {
+		return 0, 0, false
+	}
+	bytes, err = strconv.ParseUint(b, 10, 64)
+	ok = err == nil && messages >= 1 && messages <= MaxWindow && bytes >= 1 && bytes <= MaxWindow
+	return messages, bytes, ok
+}
 
 // ParseTimeout reads the value of HeaderTimeout.
 func ParseTimeout(s string) (time.Duration, bool) {
