@@ -30,6 +30,7 @@ type Call struct {
 	term     Term
 	request  Header
 	response Header
+	trailer  Header
 	// incoming makes the request header when somebody asks for it.
 	incoming func() Header
 }
@@ -69,6 +70,16 @@ func (c *Call) ResponseHeader() Header {
 		c.response = Header{}
 	}
 	return c.response
+}
+
+// ResponseTrailer returns the metadata behind the last response of a stream: on
+// the server to be set before the handler returns, on the client to be read when
+// the stream has ended. Unary calls have none.
+func (c *Call) ResponseTrailer() Header {
+	if c.trailer == nil {
+		c.trailer = Header{}
+	}
+	return c.trailer
 }
 
 type (

@@ -33,6 +33,9 @@ func (s *Server) canceled(msg *nats.Msg) {
 		return // no reply subject
 	}
 	reply := string(msg.Data)
+	if s.cancelStream(reply) {
+		return
+	}
 	s.cancels.add(reply, time.Now())
 	s.pool.each(func(c *handlerContext) {
 		if c.reply == reply {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/flow"
 )
 
 // Client is what the generated clients are made of. It is safe for concurrent
@@ -40,6 +41,9 @@ type callConfig struct {
 	key          string // for strategies that go by one; "": the proto's field
 	selected     bool   // the last options applied chose a strategy
 	maxAttempts  int    // 0: the method's own
+	window       flow.Window
+	untilReplies int           // of a broadcast; 0: no such rule
+	untilSilence time.Duration // as above
 }
 
 // NewClient is called by generated code.
@@ -52,6 +56,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 		return nil, err
 	}
 	c := &Client{conn: conn, service: desc, cfg: clientConfig{budgetRatio: 0.2, budgetMin: 10}}
+	c.cfg.call.window = defaultWindow()
 	for _, o := range opts {
 		if err := o.applyClient(&c.cfg); err != nil {
 			return nil, err
@@ -90,9 +95,8 @@ func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) 
 		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
 	}
 	for _, m := range desc.Methods {
-		if m.Pattern != spec.LoadBalanced && m.Pattern != spec.SingleActive || m.Streaming() || m.MaxMessageBytes > 0 {
-			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has only unary methods, load balanced or single active, "+
-				"without max_message_bytes", desc.Name, m.Name)
+		if m.Pattern == spec.Event || m.Pattern == spec.Command {
+			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has no events and no commands", desc.Name, m.Name)
 		}
 	}
 	return desc, nil
@@ -146,7 +150,9 @@ func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 			m.spec = publicSpec(c.service, method)
 			m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
 			m.cancel = c.conn.subjects.Cancel(c.service.Name)
-			m.millis = wire.TimeoutMillis(method.Timeout)
+			if method.Timeout > 0 {
+				m.millis = wire.TimeoutMillis(method.Timeout)
+			}
 			m.keyField = newKeyField(method.StickyField)
 			if method.Pattern == spec.SingleActive {
 				m.leader, m.led = c.leaders[method.Group], new(atomic.Pointer[termSubject])
@@ -223,6 +229,9 @@ type invocation struct {
 	call            *Call
 	own             Call // what call is, unless the caller has made one
 	cfg             *callConfig
+	cancel          context.CancelFunc // of a stream
+	stream          *clientStream      // what the innermost interceptor got
+	broadcast       *broadcast         // what it got in place of a stream
 }
 
 func (i *invocation) Value(key any) any {
@@ -262,6 +271,9 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 
 // invoke marshals the request once and tries it as often as that is safe.
 func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
+	if m.method.MaxMessageBytes > 0 {
+		return m.invokeInParts(ctx, req, res, cfg, call)
+	}
 	if err := ctx.Err(); err != nil {
 		return asError(err)
 	}
@@ -281,6 +293,11 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 	if e != nil {
 		return e
 	}
+	return a.run(res)
+}
+
+// run tries until that has an end.
+func (a *attempt) run(res proto.Message) error {
 	for {
 		e := a.try(res)
 		if e == nil {
@@ -288,8 +305,8 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 		}
 		pause, again := a.pause(e)
 		if !again || !a.sleep(pause) {
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return asError(ctx.Err())
+			if errors.Is(a.ctx.Err(), context.Canceled) {
+				return asError(a.ctx.Err())
 			}
 			return e
 		}
@@ -310,11 +327,13 @@ type attempt struct {
 	headers nats.Header // the user's metadata, nil if there is none
 
 	deadline time.Time
-	timed    bool   // the deadline is not the context's own
-	number   int    // from 1 on
-	waited   bool   // for the connection or a leader, before it was sent
-	term     uint64 // of the leader that is called
-	news     uint64 // of who leads, when this attempt began
+	timed    bool          // the deadline is not the context's own
+	number   int           // from 1 on
+	waited   bool          // for the connection or a leader, before it was sent
+	term     uint64        // of the leader that is called
+	stream   *clientStream // that is to be opened; nil for a unary call
+	endless  bool          // the stream has no deadline, its open has
+	news     uint64        // of who leads, when this attempt began
 }
 
 func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
@@ -412,7 +431,7 @@ func (a *attempt) findLeader() *Error {
 // if it needs none.
 func (a *attempt) message() *nats.Msg {
 	var millis int64
-	if !a.timed || a.number > 1 || a.waited {
+	if !a.endless && (!a.timed || a.number > 1 || a.waited) {
 		millis = wire.TimeoutMillis(time.Until(a.deadline))
 		if millis == a.millis {
 			millis = 0 // both sides know it
@@ -456,6 +475,9 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 		if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
 			return decodeError(msg)
 		}
+	}
+	if a.stream != nil {
+		return a.stream.accepted(msg, *a.subject)
 	}
 	if err := proto.Unmarshal(msg.Data, res); err != nil {
 		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", a.spec.name(), res.ProtoReflect().Descriptor().FullName(), err)

@@ -32,6 +32,8 @@ type Conn struct {
 	subjects  wire.Subjects
 	logger    *slog.Logger
 	mux       *replyMux
+	streams   streamHub // of the clients
+	assembly  assembly
 	link      link
 	outbox    outbox
 	void      voidProbe
@@ -50,10 +52,11 @@ type connConfig struct {
 	namespace string
 	logger    *slog.Logger
 	nats      []nats.Option
+	assembly  int64
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
-	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default()}
+	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: defaultAssembly}
 	for _, o := range opts {
 		if err := o.applyConn(c); err != nil {
 			return nil, err
@@ -135,19 +138,19 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("aegis: discovery: %w", err)
 	}
-	mux, err := newReplyMux(nc)
-	if err != nil {
-		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
-	}
 	c := &Conn{
 		nc:        nc,
 		ns:        cfg.namespace,
 		subjects:  wire.NewSubjects(cfg.namespace),
 		logger:    cfg.logger,
-		mux:       mux,
 		directory: dir,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if c.mux, err = newReplyMux(nc, &c.streams); err != nil {
+		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
+	}
+	c.assembly.limit = cfg.assembly
+	c.streams.init(c, c.mux.prefix, false)
 	c.link.init(nc)
 	c.outbox.nc = nc
 	c.void.init(c)
@@ -216,6 +219,7 @@ func (c *Conn) flush(ctx context.Context) error {
 
 func (c *Conn) failWaiting() {
 	c.mux.fail(func(string) bool { return true }, connClosed())
+	c.streams.fail(func(*stream) bool { return true }, connClosed())
 }
 
 // permissionDenied ends the calls on a subject that this user may not publish

@@ -36,3 +36,21 @@ func (s *Server) ProbeVoid() {
 	default: // it is about to
 	}
 }
+
+// StreamsKept is what a server holds for streams: ends, handlers, other
+// processes, and last frames that were not confirmed.
+func (s *Server) StreamsKept() int {
+	s.streams.mu.Lock()
+	handlers := len(s.streams.handlers)
+	s.streams.mu.Unlock()
+	return handlers + s.streams.hub.kept()
+}
+
+// StreamsKept is the same of a connection's clients.
+func (c *Conn) StreamsKept() int { return c.streams.kept() }
+
+func (h *streamHub) kept() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams) + len(h.opens) + len(h.peers) + len(h.peersByID) + len(h.farewells)
+}

@@ -22,13 +22,44 @@ type UnaryFunc func(ctx context.Context, req proto.Message) (proto.Message, erro
 // once for each method, when the client is made or the service is registered.
 type Interceptor interface {
 	WrapUnary(next UnaryFunc) UnaryFunc
+	WrapClientStream(next ClientStreamFunc) ClientStreamFunc
+	WrapServerStream(next ServerStreamFunc) ServerStreamFunc
 }
 
-// InterceptorFunc makes an Interceptor of a function.
+// ClientStreamFunc opens a stream at the client. The context ends when
+// the end of the stream has been read, and when the stream is closed. Where the requests of the method are no stream, the server is asked
+// with the first Send.
+type ClientStreamFunc func(ctx context.Context) (Stream, error)
+
+// ServerStreamFunc serves a stream: everything from here to the handler.
+type ServerStreamFunc func(ctx context.Context, s Stream) error
+
+// InterceptorFunc makes an Interceptor of a function for unary calls. Streams
+// pass it as they are.
 type InterceptorFunc func(next UnaryFunc) UnaryFunc
 
 // WrapUnary calls f.
 func (f InterceptorFunc) WrapUnary(next UnaryFunc) UnaryFunc { return f(next) }
+
+// WrapClientStream returns next.
+func (f InterceptorFunc) WrapClientStream(next ClientStreamFunc) ClientStreamFunc { return next }
+
+// WrapServerStream returns next.
+func (f InterceptorFunc) WrapServerStream(next ServerStreamFunc) ServerStreamFunc { return next }
+
+func wrapClientStream(next ClientStreamFunc, interceptors []Interceptor) ClientStreamFunc {
+	for _, in := range slices.Backward(interceptors) {
+		next = in.WrapClientStream(next)
+	}
+	return next
+}
+
+func wrapServerStream(next ServerStreamFunc, interceptors []Interceptor) ServerStreamFunc {
+	for _, in := range slices.Backward(interceptors) {
+		next = in.WrapServerStream(next)
+	}
+	return next
+}
 
 func wrapUnary(next UnaryFunc, interceptors []Interceptor) UnaryFunc {
 	for _, in := range slices.Backward(interceptors) {

@@ -107,7 +107,7 @@ func (v *leaderView) learn(term uint64, served bool) {
 func (v *leaderView) endOlder(term uint64) {
 	prefix := v.conn.subjects.Lead(v.service, "", "", 0)
 	prefix = prefix[:len(prefix)-len("..0")]
-	v.conn.mux.fail(func(target string) bool {
+	older := func(target string) bool {
 		rest, ok := strings.CutPrefix(target, prefix)
 		if !ok {
 			return false
@@ -118,7 +118,9 @@ func (v *leaderView) endOlder(term uint64) {
 		}
 		n, err := strconv.ParseUint(tokens[2], 10, 64)
 		return err == nil && n < term
-	}, leadershipLost(v.service, v.group))
+	}
+	v.conn.mux.fail(older, leadershipLost(v.service, v.group))
+	v.conn.streams.failTargets(older, leadershipLost(v.service, v.group))
 }
 
 func leadershipLost(service, group string) *Error {

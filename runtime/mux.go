@@ -21,7 +21,9 @@ type replyMux struct {
 	nc     *nats.Conn
 	prefix string // "_INBOX.<nuid>."
 	sub    *nats.Subscription
-	slots  atomic.Pointer[[]*replySlot]
+	// streams has what comes for streams.
+	streams *streamHub
+	slots   atomic.Pointer[[]*replySlot]
 
 	mu   sync.Mutex
 	free []*replySlot // the last one used first: its memory is still in the cache
@@ -33,7 +35,7 @@ type replyMux struct {
 // collect returns a reply subject whose replies all go to f, until stop is
 // called. f is called by one goroutine at a time and must not wait.
 func (m *replyMux) collect(f func(*nats.Msg)) (reply string, stop func()) {
-	token := "all" + strconv.FormatUint(m.collected.Add(1), 36)
+	token := wire.CollectToken(m.collected.Add(1))
 	m.collectors.Store(token, f)
 	return m.prefix + token, func() { m.collectors.Delete(token) }
 }
@@ -51,6 +53,7 @@ type replySlot struct {
 	// target is the subject that the call was sent to.
 	target atomic.Pointer[string]
 	expiry expiry
+	stream *stream // that is to be opened; nil for a unary call
 
 	pick    *pick  // of calls that pick their instance, nil before the first
 	reply   []byte // scratch for the reply subject
@@ -58,8 +61,8 @@ type replySlot struct {
 	timeout timeoutHeader
 }
 
-func newReplyMux(nc *nats.Conn) (*replyMux, error) {
-	m := &replyMux{nc: nc, prefix: nc.NewInbox() + "."}
+func newReplyMux(nc *nats.Conn, streams *streamHub) (*replyMux, error) {
+	m := &replyMux{nc: nc, prefix: nc.NewInbox() + ".", streams: streams}
 	m.slots.Store(&[]*replySlot{})
 	sub, err := nc.Subscribe(m.prefix+"*", m.deliver)
 	if err != nil {
@@ -100,13 +103,17 @@ func (m *replyMux) close() {
 // deliver is called by the one goroutine of the subscription.
 func (m *replyMux) deliver(msg *nats.Msg) {
 	token := msg.Subject[len(m.prefix):]
+	if token != "" && token[0] < 'a' && token[0] > '9' { // in capitals
+		if token[0] != 'B' {
+			m.streams.deliver(token, msg)
+		} else if f, ok := m.collectors.Load(token); ok {
+			f.(func(*nats.Msg))(msg) //nolint:forcetypeassert // nothing else is stored
+		}
+		return
+	}
 	id, generation, ok := wire.ParseReplyToken(token)
 	if !ok {
-		if f, ok := m.collectors.Load(token); ok {
-			f.(func(*nats.Msg))(msg) //nolint:forcetypeassert // nothing else is stored
-		} else {
-			m.answerAlive(msg)
-		}
+		m.answerAlive(msg)
 		return
 	}
 	slots := *m.slots.Load()
@@ -157,6 +164,7 @@ func (m *replyMux) release(slot *replySlot) {
 	if cap(slot.payload) > maxKeptPayload {
 		slot.payload = nil
 	}
+	slot.stream = nil
 	if slot.pick != nil {
 		*slot.pick = pick{}
 	}
@@ -169,7 +177,11 @@ func (m *replyMux) release(slot *replySlot) {
 func (m *replyMux) expect(slot *replySlot, target *string) string {
 	slot.generation++
 	slot.reply = append(slot.reply[:0], m.prefix...)
-	slot.reply = wire.AppendReplyToken(slot.reply, slot.id, slot.generation)
+	if slot.stream != nil {
+		slot.reply = append(slot.reply[:0], slot.stream.own...)
+	} else {
+		slot.reply = wire.AppendReplyToken(slot.reply, slot.id, slot.generation)
+	}
 	slot.target.Store(target)
 	slot.expiry.deadline.Store(never)
 	slot.waiting.Store(slot.generation)

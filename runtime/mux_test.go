@@ -19,7 +19,7 @@ func newTestMux(t *testing.T) *replyMux {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	m, err := newReplyMux(nc)
+	m, err := newReplyMux(nc, new(streamHub))
 	require.NoError(t, err)
 	return m
 }

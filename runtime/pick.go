@@ -60,7 +60,7 @@ func (a *attempt) beginPick(s strategy, req proto.Message) *Error {
 	}
 	p := a.slot.pick
 	*p = pick{from: from, picker: from.picker(s), call: selection.Call{Key: a.cfg.key, Tried: &p.tried}}
-	if p.call.Key == "" && (s.kind == byKey || s.kind == byOwn) {
+	if p.call.Key == "" && req != nil && (s.kind == byKey || s.kind == byOwn) {
 		p.call.Key = a.keyField.of(req)
 	}
 	a.pick = p

@@ -140,10 +140,13 @@ func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
 		Name: m.spec.Method, Queue: wire.Queue, Stats: func() micro.Stats { return s.microStats(m) },
 		Metadata: map[string]string{"pattern": strings.ReplaceAll(m.method.Pattern.String(), " ", "_")},
 	}
-	if m.method.Pattern == spec.SingleActive {
+	switch m.method.Pattern {
+	case spec.SingleActive:
 		e.Subject = s.conn.subjects.LeadAny(service, m.spec.Method, m.method.Group)
 		e.Metadata["group"] = m.method.Group
-	} else {
+	case spec.Broadcast:
+		e.Subject, e.Queue = s.conn.subjects.All(service, m.spec.Method), ""
+	default:
 		e.Subject = s.conn.subjects.Call(service, m.spec.Method)
 	}
 	return e

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// openAttempts is how often the open of a stream is tried that nobody has taken.
+const openAttempts = 3
+
 // The pauses before trying again what nobody has received.
 const (
 	notDeliveredPause    = 10 * time.Millisecond // then 40 ms
@@ -19,6 +22,9 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	most := a.method.Retry.MaxAttempts
 	if a.cfg.maxAttempts > 0 {
 		most = a.cfg.maxAttempts
+	}
+	if a.stream != nil && a.method.Streaming() { // a server that refuses a stream has not run its handler
+		most = max(most, openAttempts)
 	}
 	again := a.number < most
 	switch {
@@ -54,6 +60,9 @@ func notDelivered(attempt int) time.Duration {
 func (a *attempt) backoff() time.Duration {
 	r := a.method.Retry
 	pause := r.InitialBackoff
+	if a.method.Streaming() {
+		return notDelivered(a.number)
+	}
 	for range a.number - 1 {
 		if pause *= 2; pause >= r.MaxBackoff {
 			break

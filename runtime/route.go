@@ -16,6 +16,7 @@ type route struct {
 	lead   *leadership // nil unless the method is single active
 	term   *term       // of a subject that belongs to one term
 	named  bool        // the subject does not say the term, so the reply does
+	all    bool        // the subject is everybody's, so the reply says whose it is
 }
 
 // activeTerm is the term in which a request may be handled now, or nil.
@@ -78,9 +79,12 @@ func (s *Server) addStaticRoutes() {
 		name := service.spec.Name
 		for _, m := range service.methods {
 			r := route{method: m}
-			if m.method.Pattern == spec.SingleActive {
+			switch m.method.Pattern {
+			case spec.SingleActive:
 				r.lead, r.named = s.leadership(service, m.method.Group), true
-			} else {
+			case spec.Broadcast:
+				table[s.conn.subjects.All(name, m.spec.Method)] = route{method: m, all: true}
+			default:
 				table[s.conn.subjects.Call(name, m.spec.Method)] = r
 			}
 			table[s.conn.subjects.Instance(s.cfg.instance, name, m.spec.Method)] = r

@@ -3,8 +3,6 @@ package aegis
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -34,6 +32,10 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 	}
 	if msg.Reply == "" {
 		s.dropped(msg)
+		return
+	}
+	if r.method.stream != nil || r.method.inParts(msg) {
+		s.openStream(&r, msg, now)
 		return
 	}
 	service := r.method.service
@@ -93,7 +95,7 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 		return nil
 	}
 	m.stats.begin()
-	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json, term: to.term, named: to.named}
+	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json, term: to.term, named: to.named, all: to.all}
 	defer o.finish()
 	res, err := m.handle(c, req)
 	if err != nil {
@@ -178,6 +180,7 @@ type outcome struct {
 	json     bool
 	term     *term // nil unless the method is single active
 	named    bool  // the reply names the term, as the subject does not
+	all      bool  // the reply names the instance
 	res      proto.Message
 	err      *Error
 	returned bool
@@ -185,7 +188,7 @@ type outcome struct {
 
 func (o *outcome) finish() {
 	if !o.returned {
-		o.err = o.abnormal(recover())
+		o.err = o.server.abnormal(o.context.call.spec.name(), recover())
 	}
 	o.worker.current.Store(nil)
 	o.context.end()
@@ -200,18 +203,6 @@ func (o *outcome) finish() {
 	if o.err != nil {
 		o.server.respondError(o.msg, o.err, o.json, o.context.call.response)
 	}
-}
-
-// abnormal is the error for a handler that did not return. What it panicked
-// with, and where, is for the log and not for the caller.
-func (o *outcome) abnormal(panicked any) *Error {
-	name := o.context.call.spec.name()
-	if panicked == nil {
-		o.server.logger.Error("aegis: a handler ended its goroutine (runtime.Goexit)", "method", name)
-		return Errorf(CodeInternal, "the handler of %s ended without a result", name)
-	}
-	o.server.logger.Error("aegis: a handler panicked", "method", name, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
-	return Errorf(CodeInternal, "the handler of %s panicked", name)
 }
 
 // handlerError is err as it travels: without a reason. Only this server's own
@@ -249,6 +240,9 @@ func (s *Server) respond(o *outcome) *Error {
 		return failure
 	}
 	failure = s.send(o.msg.Reply, header, o.worker.payload)
+	if failure != nil && o.method.method.MaxMessageBytes > 0 && o.msg.Header.Get(wire.HeaderChunked) != "" {
+		failure = s.respondInParts(o)
+	}
 	if cap(o.worker.payload) > maxKeptPayload {
 		o.worker.payload = nil
 	}
@@ -257,11 +251,14 @@ func (s *Server) respond(o *outcome) *Error {
 
 func (o *outcome) header() (nats.Header, *Error) {
 	h, err := responseHeader(o.context.call.response, o.json)
+	if err == nil && h == nil && (o.named || o.all) {
+		h = make(nats.Header, 1)
+	}
 	if err == nil && o.named {
-		if h == nil {
-			h = make(nats.Header, 1)
-		}
 		h[wire.HeaderTerm] = []string{strconv.FormatUint(o.term.info.Token, 10)}
+	}
+	if err == nil && o.all {
+		h[wire.HeaderInstance] = []string{o.server.cfg.instance}
 	}
 	return h, err
 }
@@ -318,10 +315,12 @@ func (s *Server) prepareOverload(service *service) {
 	service.overload = refusal(CodeResourceExhausted, ReasonOverloaded,
 		"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, service.max, service.spec.Name)
 	service.overloadHeader, service.overloadBody = encodeError(service.overload, false, nil)
+	service.overloadHeader[wire.HeaderInstance] = []string{s.cfg.instance}
 }
 
 func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
 	h, body := encodeError(err, json, metadata)
+	h[wire.HeaderInstance] = []string{s.cfg.instance}
 	if s.send(msg.Reply, h, body) != nil { // too large: code, reason and the beginning of the text fit always
 		_ = s.send(msg.Reply, h, nil)
 	}

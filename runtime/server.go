@@ -18,6 +18,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
@@ -52,6 +53,7 @@ type Server struct {
 	taken       chan error       // another process has the instance's name
 	monitor     *monitor
 
+	streams serverStreams
 	changes leadershipChanges
 	cancels cancels
 	pause   pauseDetector
@@ -66,6 +68,10 @@ type serverConfig struct {
 	logger       *slog.Logger
 	interceptors []Interceptor
 	hooks        []func(State)
+
+	window      flow.Window // of what clients send in streams
+	maxStreams  int
+	streamGrace time.Duration
 
 	bucketReplicas int
 	bucketNoCreate bool
@@ -89,7 +95,10 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	}
 	s := &Server{
 		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1),
-		cfg: serverConfig{grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1, heartbeat: registry.DefaultHeartbeat},
+		cfg: serverConfig{
+			grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1, heartbeat: registry.DefaultHeartbeat,
+			window: defaultWindow(), maxStreams: 10_000, streamGrace: time.Second,
+		},
 	}
 	s.monitor = newMonitor(s)
 	for _, o := range opts {
@@ -226,6 +235,7 @@ func (s *Server) prepare() {
 		}
 	}
 	s.pause.init(time.Now())
+	s.prepareStreams()
 	s.pool = newPool(handlers, s.serve)
 }
 
@@ -278,6 +288,9 @@ func (s *Server) confirm(ctx context.Context, before error) error {
 }
 
 func (s *Server) subscribe() error {
+	if err := s.listenToStreams(); err != nil {
+		return err
+	}
 	for _, service := range s.services {
 		name := service.spec.Name
 		sub, err := s.conn.nc.Subscribe(s.conn.subjects.Cancel(name), s.canceled)
@@ -289,6 +302,11 @@ func (s *Server) subscribe() error {
 			return err
 		}
 		for _, m := range service.methods {
+			if m.method.Pattern == spec.Broadcast {
+				if err := s.deliver(s.conn.subjects.All(name, m.spec.Method), ""); err != nil {
+					return err
+				}
+			}
 			if m.method.Pattern != spec.LoadBalanced {
 				continue
 			}
@@ -360,7 +378,7 @@ func (s *Server) drain() error {
 		s.subs = append(s.subs, l.resign()...)
 	}
 	s.unsubscribe(grace)
-	done := s.pool.close()
+	done := s.close(grace)
 	var err error
 	select {
 	case <-done:
@@ -369,6 +387,7 @@ func (s *Server) drain() error {
 	}
 	s.release()
 	s.deregister()
+	s.silenceStreams()
 	for _, sub := range s.cancelSubs {
 		_ = sub.Unsubscribe() // fails only if it is gone already
 	}
@@ -381,6 +400,20 @@ func (s *Server) drain() error {
 		}
 	}
 	return err
+}
+
+// close lets everything finish. The returned channel is closed when all handlers
+// have returned.
+func (s *Server) close(grace context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	calls := s.pool.close()
+	go func() {
+		defer close(done)
+		s.stopStreams(grace)
+		<-calls
+		<-s.streams.idle
+	}()
+	return done
 }
 
 // unsubscribe returns when nothing can be queued any more. nats.go lets in what
@@ -440,6 +473,9 @@ func (s *Server) expire(done <-chan struct{}) error {
 		names[c.call.spec.name()]++
 		c.end()
 	})
+	for _, st := range s.openStreams() {
+		names[st.name]++
+	}
 	s.cancelBase()
 	timer := time.NewTimer(abandonTime)
 	defer timer.Stop()

@@ -26,6 +26,7 @@ type Handler[S any] struct {
 	response func(proto.Message) bool
 	bind     func(impl S) UnaryFunc
 	leading  func(S, context.Context, Term) error // alone, for OnLeading
+	stream   func(impl S) ServerStreamFunc        // in place of bind, for streams
 }
 
 // LeadingHandler is called by generated code.
@@ -87,6 +88,14 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 			return fmt.Errorf("aegis: %s.%s is not in the descriptor: the generated files of messages and services are of different versions; run buf generate",
 				service.Name, h.name)
 		}
+		if (h.stream != nil) != m.method.Streaming() {
+			return fmt.Errorf("aegis: %s.%s is not of the kind that the descriptor says: the generated files of messages and services "+
+				"are of different versions; run buf generate", service.Name, h.name)
+		}
+		if h.stream != nil {
+			m.stream = wrapServerStream(h.stream(impl), s.interceptors)
+			continue
+		}
 		m.request = h.request
 		m.response = h.response
 		m.handle = wrapUnary(h.bind(impl), s.interceptors)
@@ -131,7 +140,8 @@ type serverMethod struct {
 	request func() proto.Message
 	// response tells responses from what an interceptor made up.
 	response func(proto.Message) bool
-	handle   UnaryFunc // with its interceptors
+	handle   UnaryFunc        // with its interceptors
+	stream   ServerStreamFunc // in its place, for streams
 	stats    methodStats
 }
 
@@ -205,7 +215,7 @@ func (s *service) find(method string) *serverMethod {
 func (s *service) complete() error {
 	var missing []string
 	for _, m := range s.methods {
-		if m.handle == nil {
+		if m.handle == nil && m.stream == nil {
 			missing = append(missing, m.spec.Method)
 		}
 	}

@@ -23,11 +23,16 @@ func (s *methodStats) begin() { s.health.Begin() }
 // done counts that the call has ended; err is nil for a response.
 func (s *methodStats) done(arrived time.Time, err *Error) {
 	took := time.Since(arrived) // which is cheaper than time.Now
+	s.ended(arrived.Add(took), took, err)
+}
+
+// ended is done with a latency that is not the time since the arrival.
+func (s *methodStats) ended(now time.Time, latency time.Duration, err *Error) {
 	if err == nil {
-		s.health.End(arrived.Add(took), took, 0)
+		s.health.End(now, latency, 0)
 		return
 	}
-	s.health.End(arrived.Add(took), took, health.Code(err.code))
+	s.health.End(now, latency, health.Code(err.code))
 	text := strconv.Itoa(int(err.code)) + ":" + headerText(err.message)
 	s.lastError.Store(&text)
 }

@@ -11,7 +11,7 @@ func emitClient(g *jen.Group, s *service) {
 	emitClientConstructor(g, s)
 	emitClientType(g, s)
 	for _, m := range s.methods {
-		emitUnaryClientMethod(g, s, m)
+		emitClientMethod(g, s, m)
 	}
 }
 
@@ -21,7 +21,7 @@ func emitClientInterface(g *jen.Group, s *service) {
 	g.Type().Id(s.names.Client).InterfaceFunc(func(g *jen.Group) {
 		for _, m := range s.methods {
 			m.doc(m.names.Method + " calls " + m.fullName + ".").write(g)
-			g.Add(unaryClientSignature(m))
+			g.Add(m.clientSignature())
 		}
 	})
 	g.Line()
@@ -46,7 +46,7 @@ func emitClientConstructor(g *jen.Group, s *service) {
 		}
 		var fields []jen.Code
 		for _, m := range s.methods {
-			fields = append(fields, jen.Id(m.names.field).Op(":").Add(newUnaryMethod(m)))
+			fields = append(fields, jen.Id(m.names.field).Op(":").Add(m.newMethod()))
 		}
 		g.Return(jen.Op("&").Id(s.names.clientImpl).Add(multiLine(fields)), jen.Nil())
 	})
@@ -58,7 +58,7 @@ func emitClientType(g *jen.Group, s *service) {
 	wrap(s.names.clientImpl + " implements " + s.names.Client + ".").write(g)
 	g.Type().Id(s.names.clientImpl).StructFunc(func(g *jen.Group) {
 		for _, m := range s.methods {
-			g.Id(m.names.field).Op("*").Add(unaryMethodType(m))
+			g.Id(m.names.field).Op("*").Add(m.methodType())
 		}
 	})
 	g.Line()

@@ -14,6 +14,7 @@ import (
 // The packages that generated code always imports.
 const (
 	contextPackage = "context"
+	iterPackage    = "iter"
 	runtimePackage = "github.com/aegisrpc/aegis/runtime"
 	runtimeAlias   = "aegis"
 )

@@ -42,6 +42,7 @@ type method struct {
 	fullName   string // echo.v1.EchoService.Echo
 	comment    comment
 	deprecated bool
+	rpc        *rpc
 	input      protogen.GoIdent
 	output     protogen.GoIdent
 }
@@ -110,6 +111,7 @@ func newService(s *protogen.Service, f *protogen.File, elected bool, scope *scop
 			fullName:   string(m.Desc.FullName()),
 			comment:    newComment(m.Comments.Leading),
 			deprecated: opts.GetDeprecated(),
+			rpc:        rpcOf(m.Desc),
 			input:      m.Input.GoIdent,
 			output:     m.Output.GoIdent,
 		})

@@ -19,7 +19,7 @@ func emitServerInterface(g *jen.Group, s *service) {
 	g.Type().Id(s.names.Server).InterfaceFunc(func(g *jen.Group) {
 		for _, m := range s.methods {
 			m.doc(m.names.Method + " handles " + m.fullName + ".").write(g)
-			g.Add(unaryServerSignature(m))
+			g.Add(m.serverSignature())
 		}
 		if s.elected {
 			emitOnLeading(g)
@@ -33,7 +33,7 @@ func emitRegistration(g *jen.Group, s *service) {
 	s.doc(s.names.Register+" adds the service "+s.fullName+" to srv, which serves it with impl once it runs.", nil).write(g)
 	var handlers []jen.Code
 	for _, m := range s.methods {
-		handlers = append(handlers, unaryHandler(s, m))
+		handlers = append(handlers, m.handler(s))
 	}
 	if s.elected {
 		handlers = append(handlers, leadingHandler(s))
@@ -57,6 +57,6 @@ func emitUnimplemented(g *jen.Group, s *service) {
 	g.Type().Id(s.names.Unimplemented).Struct()
 	g.Line()
 	for _, m := range s.methods {
-		emitUnimplementedUnary(g, s, m)
+		emitUnimplementedMethod(g, s, m)
 	}
 }

@@ -10,12 +10,10 @@ import (
 // notYet names the options that mean something but have no effect yet. An
 // option that is read and does nothing would be worse than an error.
 var notYet = map[string]bool{
-	"(aegis.v1.service).event_storage":    true,
-	"(aegis.v1.service).command_storage":  true,
-	"(aegis.v1.method).broadcast":         true,
-	"(aegis.v1.method).event":             true,
-	"(aegis.v1.method).command":           true,
-	"(aegis.v1.method).max_message_bytes": true,
+	"(aegis.v1.service).event_storage":   true,
+	"(aegis.v1.service).command_storage": true,
+	"(aegis.v1.method).event":            true,
+	"(aegis.v1.method).command":          true,
 }
 
 // unsupported returns a problem for each thing in a service that cannot be
@@ -29,10 +27,6 @@ func unsupported(service protoreflect.ServiceDescriptor) []*spec.Problem {
 		method := service.Methods().Get(i)
 		if opts, err := spec.MethodOptions(method); err == nil {
 			found = append(found, unsupportedOptions(spec.AtOptions(method), opts)...)
-		}
-		if method.IsStreamingClient() || method.IsStreamingServer() {
-			found = append(found, spec.At(method).Problem(
-				"this version of protoc-gen-aegis cannot generate streaming methods yet; remove the word stream from %s", method.Name()))
 		}
 	}
 	return found

@@ -44,6 +44,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/codegen/golden/root/rootaegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/several/severalv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/sticky/stickyv1aegis"
+	"github.com/aegisrpc/aegis/internal/codegen/golden/streams/streamsv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/unary/unaryv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/wellknown/wellknownv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -118,6 +119,7 @@ func services() []service {
 		of(severalv1aegis.ThirdServiceName, severalv1aegis.RegisterThirdServiceServer, severalv1aegis.UnimplementedThirdServiceServer{}, severalv1aegis.NewThirdServiceClient),
 		of(stickyv1aegis.StickyServiceName, stickyv1aegis.RegisterStickyServiceServer, stickyv1aegis.UnimplementedStickyServiceServer{}, stickyv1aegis.NewStickyServiceClient),
 		of(unaryv1aegis.OrderServiceName, unaryv1aegis.RegisterOrderServiceServer, unaryv1aegis.UnimplementedOrderServiceServer{}, unaryv1aegis.NewOrderServiceClient),
+		of(streamsv1aegis.StreamServiceName, streamsv1aegis.RegisterStreamServiceServer, streamsv1aegis.UnimplementedStreamServiceServer{}, streamsv1aegis.NewStreamServiceClient),
 		of(wellknownv1aegis.WellKnownServiceName, wellknownv1aegis.RegisterWellKnownServiceServer, wellknownv1aegis.UnimplementedWellKnownServiceServer{}, wellknownv1aegis.NewWellKnownServiceClient),
 	}
 }
@@ -159,13 +161,7 @@ func callAll(t *testing.T, name string, client any) {
 	}
 	called := map[string]bool{}
 	for i := range reflect.TypeOf(client).NumMethod() {
-		method := reflect.ValueOf(client).Method(i)
-		req := reflect.New(method.Type().In(1).Elem())
-		if msg, ok := reflect.TypeAssert[proto.Message](req); ok {
-			fill(msg)
-		}
-		results := method.Call([]reflect.Value{reflect.ValueOf(ctx), req})
-		err, _ := reflect.TypeAssert[error](results[1])
+		err := call(ctx, reflect.ValueOf(client).Method(i))
 		if aegis.CodeOf(err) != aegis.CodeUnimplemented || !aegis.IsWireError(err) {
 			t.Errorf("%s: %v", reflect.TypeOf(client).Method(i).Name, err)
 			continue
@@ -179,6 +175,35 @@ func callAll(t *testing.T, name string, client any) {
 	if len(called) != methods.Len() {
 		t.Errorf("%d of %d handlers were called: %v", len(called), methods.Len(), called)
 	}
+}
+
+// call calls a method, and reads the end of a stream.
+func call(ctx context.Context, method reflect.Value) error {
+	args := []reflect.Value{reflect.ValueOf(ctx)}
+	if !method.Type().IsVariadic() || method.Type().NumIn() == 3 { // and not the options alone
+		req := reflect.New(method.Type().In(1).Elem())
+		if msg, ok := reflect.TypeAssert[proto.Message](req); ok {
+			fill(msg)
+		}
+		args = append(args, req)
+	}
+	results := method.Call(args)
+	if len(results) == 1 { // a broadcast
+		for reply := range results[0].Seq() {
+			err, _ := reflect.TypeAssert[error](reply.FieldByName("Err"))
+			return err
+		}
+	}
+	if err, _ := reflect.TypeAssert[error](results[1]); err != nil {
+		return err
+	}
+	for _, read := range []string{"Recv", "CloseAndRecv"} {
+		if recv := results[0].MethodByName(read); recv.IsValid() {
+			err, _ := reflect.TypeAssert[error](recv.Call(nil)[1])
+			return err
+		}
+	}
+	return nil
 }
 
 // fill sets what must be set in proto2.

@@ -103,9 +103,10 @@ const file_singleactive_singleactive_proto_rawDesc = "" +
 	"\n" +
 	"\x1fsingleactive/singleactive.proto\x12\x16golden.singleactive.v1\x1a\x16aegis/v1/options.proto\"\x0e\n" +
 	"\fPlaceRequest\"\x0f\n" +
-	"\rPlaceResponse2}\n" +
+	"\rPlaceResponse2\xde\x01\n" +
 	"\vBookService\x12T\n" +
-	"\x05Place\x12$.golden.singleactive.v1.PlaceRequest\x1a%.golden.singleactive.v1.PlaceResponse\x1a\x18\xca\xcc\x1f\x142\x10\b\x01\x1a\x05\x10\x80\xe1\xeb\x17\"\x05\x10\xc0Ó\a\x1a\x002\xb3\x02\n" +
+	"\x05Place\x12$.golden.singleactive.v1.PlaceRequest\x1a%.golden.singleactive.v1.PlaceResponse\x12_\n" +
+	"\x06Follow\x12$.golden.singleactive.v1.PlaceRequest\x1a%.golden.singleactive.v1.PlaceResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x1a\x18\xca\xcc\x1f\x142\x10\b\x01\x1a\x05\x10\x80\xe1\xeb\x17\"\x05\x10\xc0Ó\a\x1a\x002\xb3\x02\n" +
 	"\fVenueService\x12S\n" +
 	"\x04Look\x12$.golden.singleactive.v1.PlaceRequest\x1a%.golden.singleactive.v1.PlaceResponse\x12f\n" +
 	"\tPlaceEast\x12$.golden.singleactive.v1.PlaceRequest\x1a%.golden.singleactive.v1.PlaceResponse\"\f\xca\xcc\x1f\b\x12\x06\n" +
@@ -132,15 +133,17 @@ var file_singleactive_singleactive_proto_goTypes = []any{
 }
 var file_singleactive_singleactive_proto_depIdxs = []int32{
 	0, // 0: golden.singleactive.v1.BookService.Place:input_type -> golden.singleactive.v1.PlaceRequest
-	0, // 1: golden.singleactive.v1.VenueService.Look:input_type -> golden.singleactive.v1.PlaceRequest
-	0, // 2: golden.singleactive.v1.VenueService.PlaceEast:input_type -> golden.singleactive.v1.PlaceRequest
-	0, // 3: golden.singleactive.v1.VenueService.PlaceWest:input_type -> golden.singleactive.v1.PlaceRequest
-	1, // 4: golden.singleactive.v1.BookService.Place:output_type -> golden.singleactive.v1.PlaceResponse
-	1, // 5: golden.singleactive.v1.VenueService.Look:output_type -> golden.singleactive.v1.PlaceResponse
-	1, // 6: golden.singleactive.v1.VenueService.PlaceEast:output_type -> golden.singleactive.v1.PlaceResponse
-	1, // 7: golden.singleactive.v1.VenueService.PlaceWest:output_type -> golden.singleactive.v1.PlaceResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	0, // 1: golden.singleactive.v1.BookService.Follow:input_type -> golden.singleactive.v1.PlaceRequest
+	0, // 2: golden.singleactive.v1.VenueService.Look:input_type -> golden.singleactive.v1.PlaceRequest
+	0, // 3: golden.singleactive.v1.VenueService.PlaceEast:input_type -> golden.singleactive.v1.PlaceRequest
+	0, // 4: golden.singleactive.v1.VenueService.PlaceWest:input_type -> golden.singleactive.v1.PlaceRequest
+	1, // 5: golden.singleactive.v1.BookService.Place:output_type -> golden.singleactive.v1.PlaceResponse
+	1, // 6: golden.singleactive.v1.BookService.Follow:output_type -> golden.singleactive.v1.PlaceResponse
+	1, // 7: golden.singleactive.v1.VenueService.Look:output_type -> golden.singleactive.v1.PlaceResponse
+	1, // 8: golden.singleactive.v1.VenueService.PlaceEast:output_type -> golden.singleactive.v1.PlaceResponse
+	1, // 9: golden.singleactive.v1.VenueService.PlaceWest:output_type -> golden.singleactive.v1.PlaceResponse
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name

@@ -25,6 +25,538 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// LargeRequest is what Bounce and Flow are sent.
+type LargeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any bytes.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// How many bytes to return in place of the data, if not 0.
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LargeRequest) Reset() {
+	*x = LargeRequest{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LargeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LargeRequest) ProtoMessage() {}
+
+func (x *LargeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LargeRequest.ProtoReflect.Descriptor instead.
+func (*LargeRequest) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *LargeRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *LargeRequest) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// LargeResponse is what Bounce and Flow answer.
+type LargeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any bytes.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LargeResponse) Reset() {
+	*x = LargeResponse{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LargeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LargeResponse) ProtoMessage() {}
+
+func (x *LargeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LargeResponse.ProtoReflect.Descriptor instead.
+func (*LargeResponse) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LargeResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// TellRequest is what Tell is sent.
+type TellRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any text.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TellRequest) Reset() {
+	*x = TellRequest{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TellRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TellRequest) ProtoMessage() {}
+
+func (x *TellRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TellRequest.ProtoReflect.Descriptor instead.
+func (*TellRequest) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TellRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// TellResponse is what Tell answers.
+type TellResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the instance that answered.
+	InstanceName  string `protobuf:"bytes,1,opt,name=instance_name,json=instanceName,proto3" json:"instance_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TellResponse) Reset() {
+	*x = TellResponse{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TellResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TellResponse) ProtoMessage() {}
+
+func (x *TellResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TellResponse.ProtoReflect.Descriptor instead.
+func (*TellResponse) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TellResponse) GetInstanceName() string {
+	if x != nil {
+		return x.InstanceName
+	}
+	return ""
+}
+
+// CountRequest is what Count is sent.
+type CountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many numbers.
+	Numbers uint64 `protobuf:"varint,1,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Bytes beside each number.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Any text.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountRequest) Reset() {
+	*x = CountRequest{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountRequest) ProtoMessage() {}
+
+func (x *CountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
+func (*CountRequest) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CountRequest) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *CountRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *CountRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// CountResponse is one number.
+type CountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number, from 1 on.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Any bytes.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountResponse) Reset() {
+	*x = CountResponse{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountResponse) ProtoMessage() {}
+
+func (x *CountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountResponse.ProtoReflect.Descriptor instead.
+func (*CountResponse) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CountResponse) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CountResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// SumRequest is one number.
+type SumRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Any bytes.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SumRequest) Reset() {
+	*x = SumRequest{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SumRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SumRequest) ProtoMessage() {}
+
+func (x *SumRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SumRequest.ProtoReflect.Descriptor instead.
+func (*SumRequest) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SumRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SumRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// SumResponse is what Sum answers.
+type SumResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sum of all numbers.
+	Sum uint64 `protobuf:"varint,1,opt,name=sum,proto3" json:"sum,omitempty"`
+	// How many numbers came.
+	Numbers       uint64 `protobuf:"varint,2,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SumResponse) Reset() {
+	*x = SumResponse{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SumResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SumResponse) ProtoMessage() {}
+
+func (x *SumResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SumResponse.ProtoReflect.Descriptor instead.
+func (*SumResponse) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SumResponse) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
+func (x *SumResponse) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+// ChatRequest is what Chat is sent.
+type ChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any text.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Any bytes.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatRequest) Reset() {
+	*x = ChatRequest{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatRequest) ProtoMessage() {}
+
+func (x *ChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatRequest.ProtoReflect.Descriptor instead.
+func (*ChatRequest) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ChatRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ChatRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// ChatResponse is what Chat answers.
+type ChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any text.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Any bytes.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatResponse) Reset() {
+	*x = ChatResponse{}
+	mi := &file_aegistest_v1_testing_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatResponse) ProtoMessage() {}
+
+func (x *ChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegistest_v1_testing_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatResponse.ProtoReflect.Descriptor instead.
+func (*ChatResponse) Descriptor() ([]byte, []int) {
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ChatResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ChatResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // DoRequest is what Do is sent.
 type DoRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -40,7 +572,7 @@ type DoRequest struct {
 
 func (x *DoRequest) Reset() {
 	*x = DoRequest{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[0]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +584,7 @@ func (x *DoRequest) String() string {
 func (*DoRequest) ProtoMessage() {}
 
 func (x *DoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[0]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +597,7 @@ func (x *DoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoRequest.ProtoReflect.Descriptor instead.
 func (*DoRequest) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{0}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DoRequest) GetText() string {
@@ -104,7 +636,7 @@ type DoResponse struct {
 
 func (x *DoResponse) Reset() {
 	*x = DoResponse{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[1]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -116,7 +648,7 @@ func (x *DoResponse) String() string {
 func (*DoResponse) ProtoMessage() {}
 
 func (x *DoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[1]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -129,7 +661,7 @@ func (x *DoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoResponse.ProtoReflect.Descriptor instead.
 func (*DoResponse) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{1}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DoResponse) GetText() string {
@@ -164,7 +696,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[2]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +708,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[2]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +721,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{2}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetRequest) GetText() string {
@@ -210,7 +742,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[3]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -222,7 +754,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[3]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -235,7 +767,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{3}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetResponse) GetText() string {
@@ -256,7 +788,7 @@ type QuickRequest struct {
 
 func (x *QuickRequest) Reset() {
 	*x = QuickRequest{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[4]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +800,7 @@ func (x *QuickRequest) String() string {
 func (*QuickRequest) ProtoMessage() {}
 
 func (x *QuickRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[4]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,7 +813,7 @@ func (x *QuickRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuickRequest.ProtoReflect.Descriptor instead.
 func (*QuickRequest) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{4}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QuickRequest) GetText() string {
@@ -302,7 +834,7 @@ type QuickResponse struct {
 
 func (x *QuickResponse) Reset() {
 	*x = QuickResponse{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[5]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +846,7 @@ func (x *QuickResponse) String() string {
 func (*QuickResponse) ProtoMessage() {}
 
 func (x *QuickResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[5]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +859,7 @@ func (x *QuickResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuickResponse.ProtoReflect.Descriptor instead.
 func (*QuickResponse) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{5}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QuickResponse) GetText() string {
@@ -348,7 +880,7 @@ type HoldRequest struct {
 
 func (x *HoldRequest) Reset() {
 	*x = HoldRequest{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[6]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +892,7 @@ func (x *HoldRequest) String() string {
 func (*HoldRequest) ProtoMessage() {}
 
 func (x *HoldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[6]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +905,7 @@ func (x *HoldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldRequest.ProtoReflect.Descriptor instead.
 func (*HoldRequest) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{6}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HoldRequest) GetNumber() int64 {
@@ -394,7 +926,7 @@ type HoldResponse struct {
 
 func (x *HoldResponse) Reset() {
 	*x = HoldResponse{}
-	mi := &file_aegistest_v1_testing_proto_msgTypes[7]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +938,7 @@ func (x *HoldResponse) String() string {
 func (*HoldResponse) ProtoMessage() {}
 
 func (x *HoldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegistest_v1_testing_proto_msgTypes[7]
+	mi := &file_aegistest_v1_testing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +951,7 @@ func (x *HoldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldResponse.ProtoReflect.Descriptor instead.
 func (*HoldResponse) Descriptor() ([]byte, []int) {
-	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{7}
+	return file_aegistest_v1_testing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HoldResponse) GetNumber() int64 {
@@ -433,7 +965,36 @@ var File_aegistest_v1_testing_proto protoreflect.FileDescriptor
 
 const file_aegistest_v1_testing_proto_rawDesc = "" +
 	"\n" +
-	"\x1aaegistest/v1/testing.proto\x12\faegistest.v1\x1a\x16aegis/v1/options.proto\x1a\x1egoogle/protobuf/duration.proto\"b\n" +
+	"\x1aaegistest/v1/testing.proto\x12\faegistest.v1\x1a\x16aegis/v1/options.proto\x1a\x1egoogle/protobuf/duration.proto\"8\n" +
+	"\fLargeRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"#\n" +
+	"\rLargeResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"!\n" +
+	"\vTellRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"3\n" +
+	"\fTellResponse\x12#\n" +
+	"\rinstance_name\x18\x01 \x01(\tR\finstanceName\"P\n" +
+	"\fCountRequest\x12\x18\n" +
+	"\anumbers\x18\x01 \x01(\x04R\anumbers\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\";\n" +
+	"\rCountResponse\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"8\n" +
+	"\n" +
+	"SumRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"9\n" +
+	"\vSumResponse\x12\x10\n" +
+	"\x03sum\x18\x01 \x01(\x04R\x03sum\x12\x18\n" +
+	"\anumbers\x18\x02 \x01(\x04R\anumbers\"5\n" +
+	"\vChatRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"6\n" +
+	"\fChatResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"b\n" +
 	"\tDoRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12-\n" +
@@ -462,7 +1023,21 @@ const file_aegistest_v1_testing_proto_rawDesc = "" +
 	"\x05Quick\x12\x1a.aegistest.v1.QuickRequest\x1a\x1b.aegistest.v1.QuickResponse\"\x1d\xca\xcc\x1f\x19R\x05\x10\x80\xe5\x9awZ\x10\b\x04\x12\x05\x10\xc0\x96\xb1\x02\x1a\x05\x10\x80\xda\xc4\t\x1a\v\xca\xcc\x1f\a\n" +
 	"\x051.2.32W\n" +
 	"\x0eBoundedService\x12=\n" +
-	"\x04Hold\x12\x19.aegistest.v1.HoldRequest\x1a\x1a.aegistest.v1.HoldResponse\x1a\x06\xca\xcc\x1f\x02(\x04BGZEgithub.com/aegisrpc/aegis/internal/testproto/aegistest/v1;aegistestv1b\x06proto3"
+	"\x04Hold\x12\x19.aegistest.v1.HoldRequest\x1a\x1a.aegistest.v1.HoldResponse\x1a\x06\xca\xcc\x1f\x02(\x042\xa5\x02\n" +
+	"\rStreamService\x12B\n" +
+	"\x05Count\x12\x1a.aegistest.v1.CountRequest\x1a\x1b.aegistest.v1.CountResponse0\x01\x12<\n" +
+	"\x03Sum\x12\x18.aegistest.v1.SumRequest\x1a\x19.aegistest.v1.SumResponse(\x01\x12A\n" +
+	"\x04Chat\x12\x19.aegistest.v1.ChatRequest\x1a\x1a.aegistest.v1.ChatResponse(\x010\x01\x12O\n" +
+	"\x05Brief\x12\x19.aegistest.v1.ChatRequest\x1a\x1a.aegistest.v1.ChatResponse\"\v\xca\xcc\x1f\aR\x05\x10\x80\xe5\x9aw(\x010\x012]\n" +
+	"\x10BroadcastService\x12I\n" +
+	"\x04Tell\x12\x19.aegistest.v1.TellRequest\x1a\x1a.aegistest.v1.TellResponse\"\n" +
+	"\xca\xcc\x1f\x06R\x02\b\x14\x1a\x002\xbb\x01\n" +
+	"\fLargeService\x12S\n" +
+	"\x06Bounce\x12\x1a.aegistest.v1.LargeRequest\x1a\x1b.aegistest.v1.LargeResponse\"\x10\xca\xcc\x1f\tR\x02\b<`\x80\xda\xc4\t\x90\x02\x01\x12N\n" +
+	"\x04Flow\x12\x1a.aegistest.v1.LargeRequest\x1a\x1b.aegistest.v1.LargeResponse\"\t\xca\xcc\x1f\x05`\x80\xda\xc4\t(\x010\x01\x1a\x06\xca\xcc\x1f\x02(\x042\xaf\x01\n" +
+	"\rLeaderService\x12G\n" +
+	"\x04Lead\x12\x1a.aegistest.v1.CountRequest\x1a\x1b.aegistest.v1.CountResponse\"\x06\xca\xcc\x1f\x02\x12\x00\x12K\n" +
+	"\x06Follow\x12\x1a.aegistest.v1.CountRequest\x1a\x1b.aegistest.v1.CountResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x1a\b\xca\xcc\x1f\x042\x02\b\x01BGZEgithub.com/aegisrpc/aegis/internal/testproto/aegistest/v1;aegistestv1b\x06proto3"
 
 var (
 	file_aegistest_v1_testing_proto_rawDescOnce sync.Once
@@ -476,33 +1051,61 @@ func file_aegistest_v1_testing_proto_rawDescGZIP() []byte {
 	return file_aegistest_v1_testing_proto_rawDescData
 }
 
-var file_aegistest_v1_testing_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_aegistest_v1_testing_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_aegistest_v1_testing_proto_goTypes = []any{
-	(*DoRequest)(nil),           // 0: aegistest.v1.DoRequest
-	(*DoResponse)(nil),          // 1: aegistest.v1.DoResponse
-	(*GetRequest)(nil),          // 2: aegistest.v1.GetRequest
-	(*GetResponse)(nil),         // 3: aegistest.v1.GetResponse
-	(*QuickRequest)(nil),        // 4: aegistest.v1.QuickRequest
-	(*QuickResponse)(nil),       // 5: aegistest.v1.QuickResponse
-	(*HoldRequest)(nil),         // 6: aegistest.v1.HoldRequest
-	(*HoldResponse)(nil),        // 7: aegistest.v1.HoldResponse
-	(*durationpb.Duration)(nil), // 8: google.protobuf.Duration
+	(*LargeRequest)(nil),        // 0: aegistest.v1.LargeRequest
+	(*LargeResponse)(nil),       // 1: aegistest.v1.LargeResponse
+	(*TellRequest)(nil),         // 2: aegistest.v1.TellRequest
+	(*TellResponse)(nil),        // 3: aegistest.v1.TellResponse
+	(*CountRequest)(nil),        // 4: aegistest.v1.CountRequest
+	(*CountResponse)(nil),       // 5: aegistest.v1.CountResponse
+	(*SumRequest)(nil),          // 6: aegistest.v1.SumRequest
+	(*SumResponse)(nil),         // 7: aegistest.v1.SumResponse
+	(*ChatRequest)(nil),         // 8: aegistest.v1.ChatRequest
+	(*ChatResponse)(nil),        // 9: aegistest.v1.ChatResponse
+	(*DoRequest)(nil),           // 10: aegistest.v1.DoRequest
+	(*DoResponse)(nil),          // 11: aegistest.v1.DoResponse
+	(*GetRequest)(nil),          // 12: aegistest.v1.GetRequest
+	(*GetResponse)(nil),         // 13: aegistest.v1.GetResponse
+	(*QuickRequest)(nil),        // 14: aegistest.v1.QuickRequest
+	(*QuickResponse)(nil),       // 15: aegistest.v1.QuickResponse
+	(*HoldRequest)(nil),         // 16: aegistest.v1.HoldRequest
+	(*HoldResponse)(nil),        // 17: aegistest.v1.HoldResponse
+	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
 }
 var file_aegistest_v1_testing_proto_depIdxs = []int32{
-	8, // 0: aegistest.v1.DoRequest.wait:type_name -> google.protobuf.Duration
-	0, // 1: aegistest.v1.ProbeService.Do:input_type -> aegistest.v1.DoRequest
-	2, // 2: aegistest.v1.ProbeService.Get:input_type -> aegistest.v1.GetRequest
-	4, // 3: aegistest.v1.ProbeService.Quick:input_type -> aegistest.v1.QuickRequest
-	6, // 4: aegistest.v1.BoundedService.Hold:input_type -> aegistest.v1.HoldRequest
-	1, // 5: aegistest.v1.ProbeService.Do:output_type -> aegistest.v1.DoResponse
-	3, // 6: aegistest.v1.ProbeService.Get:output_type -> aegistest.v1.GetResponse
-	5, // 7: aegistest.v1.ProbeService.Quick:output_type -> aegistest.v1.QuickResponse
-	7, // 8: aegistest.v1.BoundedService.Hold:output_type -> aegistest.v1.HoldResponse
-	5, // [5:9] is the sub-list for method output_type
-	1, // [1:5] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	18, // 0: aegistest.v1.DoRequest.wait:type_name -> google.protobuf.Duration
+	10, // 1: aegistest.v1.ProbeService.Do:input_type -> aegistest.v1.DoRequest
+	12, // 2: aegistest.v1.ProbeService.Get:input_type -> aegistest.v1.GetRequest
+	14, // 3: aegistest.v1.ProbeService.Quick:input_type -> aegistest.v1.QuickRequest
+	16, // 4: aegistest.v1.BoundedService.Hold:input_type -> aegistest.v1.HoldRequest
+	4,  // 5: aegistest.v1.StreamService.Count:input_type -> aegistest.v1.CountRequest
+	6,  // 6: aegistest.v1.StreamService.Sum:input_type -> aegistest.v1.SumRequest
+	8,  // 7: aegistest.v1.StreamService.Chat:input_type -> aegistest.v1.ChatRequest
+	8,  // 8: aegistest.v1.StreamService.Brief:input_type -> aegistest.v1.ChatRequest
+	2,  // 9: aegistest.v1.BroadcastService.Tell:input_type -> aegistest.v1.TellRequest
+	0,  // 10: aegistest.v1.LargeService.Bounce:input_type -> aegistest.v1.LargeRequest
+	0,  // 11: aegistest.v1.LargeService.Flow:input_type -> aegistest.v1.LargeRequest
+	4,  // 12: aegistest.v1.LeaderService.Lead:input_type -> aegistest.v1.CountRequest
+	4,  // 13: aegistest.v1.LeaderService.Follow:input_type -> aegistest.v1.CountRequest
+	11, // 14: aegistest.v1.ProbeService.Do:output_type -> aegistest.v1.DoResponse
+	13, // 15: aegistest.v1.ProbeService.Get:output_type -> aegistest.v1.GetResponse
+	15, // 16: aegistest.v1.ProbeService.Quick:output_type -> aegistest.v1.QuickResponse
+	17, // 17: aegistest.v1.BoundedService.Hold:output_type -> aegistest.v1.HoldResponse
+	5,  // 18: aegistest.v1.StreamService.Count:output_type -> aegistest.v1.CountResponse
+	7,  // 19: aegistest.v1.StreamService.Sum:output_type -> aegistest.v1.SumResponse
+	9,  // 20: aegistest.v1.StreamService.Chat:output_type -> aegistest.v1.ChatResponse
+	9,  // 21: aegistest.v1.StreamService.Brief:output_type -> aegistest.v1.ChatResponse
+	3,  // 22: aegistest.v1.BroadcastService.Tell:output_type -> aegistest.v1.TellResponse
+	1,  // 23: aegistest.v1.LargeService.Bounce:output_type -> aegistest.v1.LargeResponse
+	1,  // 24: aegistest.v1.LargeService.Flow:output_type -> aegistest.v1.LargeResponse
+	5,  // 25: aegistest.v1.LeaderService.Lead:output_type -> aegistest.v1.CountResponse
+	5,  // 26: aegistest.v1.LeaderService.Follow:output_type -> aegistest.v1.CountResponse
+	14, // [14:27] is the sub-list for method output_type
+	1,  // [1:14] is the sub-list for method input_type
+	1,  // [1:1] is the sub-list for extension type_name
+	1,  // [1:1] is the sub-list for extension extendee
+	0,  // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_aegistest_v1_testing_proto_init() }
@@ -516,9 +1119,9 @@ func file_aegistest_v1_testing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegistest_v1_testing_proto_rawDesc), len(file_aegistest_v1_testing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   18,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   6,
 		},
 		GoTypes:           file_aegistest_v1_testing_proto_goTypes,
 		DependencyIndexes: file_aegistest_v1_testing_proto_depIdxs,

@@ -28,6 +28,9 @@ const BookServiceName = "golden.singleactive.v1.BookService"
 type BookServiceClient interface {
 	// Place places an order.
 	Place(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (*singleactivev1.PlaceResponse, error)
+	// Follow streams what the leader places. A stream is never single active by
+	// default.
+	Follow(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (aegis.Receiver[singleactivev1.PlaceResponse], error)
 }
 
 // NewBookServiceClient returns a client that calls
@@ -39,18 +42,25 @@ func NewBookServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BookSer
 		return nil, err
 	}
 	return &bookServiceClient{
-		place: aegis.NewUnaryMethod[singleactivev1.PlaceRequest, singleactivev1.PlaceResponse](client, "Place"),
+		place:  aegis.NewUnaryMethod[singleactivev1.PlaceRequest, singleactivev1.PlaceResponse](client, "Place"),
+		follow: aegis.NewServerStreamMethod[singleactivev1.PlaceRequest, singleactivev1.PlaceResponse](client, "Follow"),
 	}, nil
 }
 
 // bookServiceClient implements BookServiceClient.
 type bookServiceClient struct {
-	place *aegis.UnaryMethod[singleactivev1.PlaceRequest, singleactivev1.PlaceResponse]
+	place  *aegis.UnaryMethod[singleactivev1.PlaceRequest, singleactivev1.PlaceResponse]
+	follow *aegis.ServerStreamMethod[singleactivev1.PlaceRequest, singleactivev1.PlaceResponse]
 }
 
 // Place calls golden.singleactive.v1.BookService.Place.
 func (c *bookServiceClient) Place(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (*singleactivev1.PlaceResponse, error) {
 	return c.place.Call(ctx, req, opts...)
+}
+
+// Follow calls golden.singleactive.v1.BookService.Follow.
+func (c *bookServiceClient) Follow(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (aegis.Receiver[singleactivev1.PlaceResponse], error) {
+	return c.follow.Open(ctx, req, opts...)
 }
 
 // BookServiceServer is what a server of golden.singleactive.v1.BookService
@@ -61,6 +71,9 @@ func (c *bookServiceClient) Place(ctx context.Context, req *singleactivev1.Place
 type BookServiceServer interface {
 	// Place places an order.
 	Place(ctx context.Context, req *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error)
+	// Follow streams what the leader places. A stream is never single active by
+	// default.
+	Follow(ctx context.Context, req *singleactivev1.PlaceRequest, out aegis.Sender[singleactivev1.PlaceResponse]) error
 
 	// OnLeading is called when this instance was elected leader, before the first
 	// call of a single active method is let in: load the state here. ctx ends with
@@ -75,6 +88,7 @@ type BookServiceServer interface {
 func RegisterBookServiceServer(srv *aegis.Server, impl BookServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"), impl, []aegis.Handler[BookServiceServer]{
 		aegis.UnaryHandler("Place", BookServiceServer.Place),
+		aegis.ServerStreamHandler("Follow", BookServiceServer.Follow),
 		aegis.LeadingHandler(BookServiceServer.OnLeading),
 	}, opts...)
 }
@@ -87,6 +101,11 @@ type UnimplementedBookServiceServer struct{}
 // Place returns an error with CodeUnimplemented.
 func (UnimplementedBookServiceServer) Place(context.Context, *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error) {
 	return nil, aegis.Unimplemented("golden.singleactive.v1.BookService.Place")
+}
+
+// Follow returns an error with CodeUnimplemented.
+func (UnimplementedBookServiceServer) Follow(context.Context, *singleactivev1.PlaceRequest, aegis.Sender[singleactivev1.PlaceResponse]) error {
+	return aegis.Unimplemented("golden.singleactive.v1.BookService.Follow")
 }
 
 // VenueServiceName is the fully-qualified name of the VenueService service.

@@ -10,6 +10,7 @@ import (
 	"context"
 	aegistestv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"iter"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -176,4 +177,350 @@ type UnimplementedBoundedServiceServer struct{}
 // Hold returns an error with CodeUnimplemented.
 func (UnimplementedBoundedServiceServer) Hold(context.Context, *aegistestv1.HoldRequest) (*aegistestv1.HoldResponse, error) {
 	return nil, aegis.Unimplemented("aegistest.v1.BoundedService.Hold")
+}
+
+// StreamServiceName is the fully-qualified name of the StreamService service.
+const StreamServiceName = "aegistest.v1.StreamService"
+
+// StreamServiceClient calls the service aegistest.v1.StreamService. Its methods
+// may be called by several goroutines at once.
+//
+// StreamService has streams of all kinds.
+type StreamServiceClient interface {
+	// Count streams numbers.
+	Count(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error)
+	// Sum adds numbers up.
+	Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error)
+	// Chat streams both ways.
+	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
+	// Brief has a timeout of 250 ms.
+	Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
+}
+
+// NewStreamServiceClient returns a client that calls aegistest.v1.StreamService
+// over conn. Options for calls hold for all calls of the client, unless a call
+// is given others.
+func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
+	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &streamServiceClient{
+		count: aegis.NewServerStreamMethod[aegistestv1.CountRequest, aegistestv1.CountResponse](client, "Count"),
+		sum:   aegis.NewClientStreamMethod[aegistestv1.SumRequest, aegistestv1.SumResponse](client, "Sum"),
+		chat:  aegis.NewBidiStreamMethod[aegistestv1.ChatRequest, aegistestv1.ChatResponse](client, "Chat"),
+		brief: aegis.NewBidiStreamMethod[aegistestv1.ChatRequest, aegistestv1.ChatResponse](client, "Brief"),
+	}, nil
+}
+
+// streamServiceClient implements StreamServiceClient.
+type streamServiceClient struct {
+	count *aegis.ServerStreamMethod[aegistestv1.CountRequest, aegistestv1.CountResponse]
+	sum   *aegis.ClientStreamMethod[aegistestv1.SumRequest, aegistestv1.SumResponse]
+	chat  *aegis.BidiStreamMethod[aegistestv1.ChatRequest, aegistestv1.ChatResponse]
+	brief *aegis.BidiStreamMethod[aegistestv1.ChatRequest, aegistestv1.ChatResponse]
+}
+
+// Count calls aegistest.v1.StreamService.Count.
+func (c *streamServiceClient) Count(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error) {
+	return c.count.Open(ctx, req, opts...)
+}
+
+// Sum calls aegistest.v1.StreamService.Sum.
+func (c *streamServiceClient) Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error) {
+	return c.sum.Open(ctx, opts...)
+}
+
+// Chat calls aegistest.v1.StreamService.Chat.
+func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
+	return c.chat.Open(ctx, opts...)
+}
+
+// Brief calls aegistest.v1.StreamService.Brief.
+func (c *streamServiceClient) Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
+	return c.brief.Open(ctx, opts...)
+}
+
+// StreamServiceServer is what a server of aegistest.v1.StreamService
+// implements. Its methods are called by several goroutines at once. Embed
+// UnimplementedStreamServiceServer to implement some of them only.
+//
+// StreamService has streams of all kinds.
+type StreamServiceServer interface {
+	// Count streams numbers.
+	Count(ctx context.Context, req *aegistestv1.CountRequest, out aegis.Sender[aegistestv1.CountResponse]) error
+	// Sum adds numbers up.
+	Sum(ctx context.Context, in aegis.Receiver[aegistestv1.SumRequest]) (*aegistestv1.SumResponse, error)
+	// Chat streams both ways.
+	Chat(ctx context.Context, in aegis.Receiver[aegistestv1.ChatRequest], out aegis.Sender[aegistestv1.ChatResponse]) error
+	// Brief has a timeout of 250 ms.
+	Brief(ctx context.Context, in aegis.Receiver[aegistestv1.ChatRequest], out aegis.Sender[aegistestv1.ChatResponse]) error
+}
+
+// RegisterStreamServiceServer adds the service aegistest.v1.StreamService to
+// srv, which serves it with impl once it runs.
+func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
+		aegis.ServerStreamHandler("Count", StreamServiceServer.Count),
+		aegis.ClientStreamHandler("Sum", StreamServiceServer.Sum),
+		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat),
+		aegis.BidiStreamHandler("Brief", StreamServiceServer.Brief),
+	}, opts...)
+}
+
+// UnimplementedStreamServiceServer answers every method with CodeUnimplemented.
+// An implementation that embeds it still compiles when the service has got
+// another method.
+type UnimplementedStreamServiceServer struct{}
+
+// Count returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Count(context.Context, *aegistestv1.CountRequest, aegis.Sender[aegistestv1.CountResponse]) error {
+	return aegis.Unimplemented("aegistest.v1.StreamService.Count")
+}
+
+// Sum returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Sum(context.Context, aegis.Receiver[aegistestv1.SumRequest]) (*aegistestv1.SumResponse, error) {
+	return nil, aegis.Unimplemented("aegistest.v1.StreamService.Sum")
+}
+
+// Chat returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[aegistestv1.ChatRequest], aegis.Sender[aegistestv1.ChatResponse]) error {
+	return aegis.Unimplemented("aegistest.v1.StreamService.Chat")
+}
+
+// Brief returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Brief(context.Context, aegis.Receiver[aegistestv1.ChatRequest], aegis.Sender[aegistestv1.ChatResponse]) error {
+	return aegis.Unimplemented("aegistest.v1.StreamService.Brief")
+}
+
+// BroadcastServiceName is the fully-qualified name of the BroadcastService
+// service.
+const BroadcastServiceName = "aegistest.v1.BroadcastService"
+
+// BroadcastServiceClient calls the service aegistest.v1.BroadcastService. Its
+// methods may be called by several goroutines at once.
+//
+// BroadcastService is called in all instances at once.
+type BroadcastServiceClient interface {
+	// Tell reaches all instances.
+	Tell(ctx context.Context, req *aegistestv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[aegistestv1.TellResponse]]
+}
+
+// NewBroadcastServiceClient returns a client that calls
+// aegistest.v1.BroadcastService over conn. Options for calls hold for all calls
+// of the client, unless a call is given others.
+func NewBroadcastServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BroadcastServiceClient, error) {
+	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &broadcastServiceClient{
+		tell: aegis.NewBroadcastMethod[aegistestv1.TellRequest, aegistestv1.TellResponse](client, "Tell"),
+	}, nil
+}
+
+// broadcastServiceClient implements BroadcastServiceClient.
+type broadcastServiceClient struct {
+	tell *aegis.BroadcastMethod[aegistestv1.TellRequest, aegistestv1.TellResponse]
+}
+
+// Tell calls aegistest.v1.BroadcastService.Tell.
+func (c *broadcastServiceClient) Tell(ctx context.Context, req *aegistestv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[aegistestv1.TellResponse]] {
+	return c.tell.Call(ctx, req, opts...)
+}
+
+// BroadcastServiceServer is what a server of aegistest.v1.BroadcastService
+// implements. Its methods are called by several goroutines at once. Embed
+// UnimplementedBroadcastServiceServer to implement some of them only.
+//
+// BroadcastService is called in all instances at once.
+type BroadcastServiceServer interface {
+	// Tell reaches all instances.
+	Tell(ctx context.Context, req *aegistestv1.TellRequest) (*aegistestv1.TellResponse, error)
+}
+
+// RegisterBroadcastServiceServer adds the service aegistest.v1.BroadcastService
+// to srv, which serves it with impl once it runs.
+func RegisterBroadcastServiceServer(srv *aegis.Server, impl BroadcastServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService"), impl, []aegis.Handler[BroadcastServiceServer]{
+		aegis.UnaryHandler("Tell", BroadcastServiceServer.Tell),
+	}, opts...)
+}
+
+// UnimplementedBroadcastServiceServer answers every method with
+// CodeUnimplemented. An implementation that embeds it still compiles when the
+// service has got another method.
+type UnimplementedBroadcastServiceServer struct{}
+
+// Tell returns an error with CodeUnimplemented.
+func (UnimplementedBroadcastServiceServer) Tell(context.Context, *aegistestv1.TellRequest) (*aegistestv1.TellResponse, error) {
+	return nil, aegis.Unimplemented("aegistest.v1.BroadcastService.Tell")
+}
+
+// LargeServiceName is the fully-qualified name of the LargeService service.
+const LargeServiceName = "aegistest.v1.LargeService"
+
+// LargeServiceClient calls the service aegistest.v1.LargeService. Its methods
+// may be called by several goroutines at once.
+//
+// LargeService has messages that are larger than NATS takes.
+type LargeServiceClient interface {
+	// Bounce returns the data.
+	Bounce(ctx context.Context, req *aegistestv1.LargeRequest, opts ...aegis.CallOption) (*aegistestv1.LargeResponse, error)
+	// Flow returns each data.
+	Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error)
+}
+
+// NewLargeServiceClient returns a client that calls aegistest.v1.LargeService
+// over conn. Options for calls hold for all calls of the client, unless a call
+// is given others.
+func NewLargeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LargeServiceClient, error) {
+	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &largeServiceClient{
+		bounce: aegis.NewUnaryMethod[aegistestv1.LargeRequest, aegistestv1.LargeResponse](client, "Bounce"),
+		flow:   aegis.NewBidiStreamMethod[aegistestv1.LargeRequest, aegistestv1.LargeResponse](client, "Flow"),
+	}, nil
+}
+
+// largeServiceClient implements LargeServiceClient.
+type largeServiceClient struct {
+	bounce *aegis.UnaryMethod[aegistestv1.LargeRequest, aegistestv1.LargeResponse]
+	flow   *aegis.BidiStreamMethod[aegistestv1.LargeRequest, aegistestv1.LargeResponse]
+}
+
+// Bounce calls aegistest.v1.LargeService.Bounce.
+func (c *largeServiceClient) Bounce(ctx context.Context, req *aegistestv1.LargeRequest, opts ...aegis.CallOption) (*aegistestv1.LargeResponse, error) {
+	return c.bounce.Call(ctx, req, opts...)
+}
+
+// Flow calls aegistest.v1.LargeService.Flow.
+func (c *largeServiceClient) Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error) {
+	return c.flow.Open(ctx, opts...)
+}
+
+// LargeServiceServer is what a server of aegistest.v1.LargeService implements.
+// Its methods are called by several goroutines at once. Embed
+// UnimplementedLargeServiceServer to implement some of them only.
+//
+// LargeService has messages that are larger than NATS takes.
+type LargeServiceServer interface {
+	// Bounce returns the data.
+	Bounce(ctx context.Context, req *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error)
+	// Flow returns each data.
+	Flow(ctx context.Context, in aegis.Receiver[aegistestv1.LargeRequest], out aegis.Sender[aegistestv1.LargeResponse]) error
+}
+
+// RegisterLargeServiceServer adds the service aegistest.v1.LargeService to srv,
+// which serves it with impl once it runs.
+func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService"), impl, []aegis.Handler[LargeServiceServer]{
+		aegis.UnaryHandler("Bounce", LargeServiceServer.Bounce),
+		aegis.BidiStreamHandler("Flow", LargeServiceServer.Flow),
+	}, opts...)
+}
+
+// UnimplementedLargeServiceServer answers every method with CodeUnimplemented.
+// An implementation that embeds it still compiles when the service has got
+// another method.
+type UnimplementedLargeServiceServer struct{}
+
+// Bounce returns an error with CodeUnimplemented.
+func (UnimplementedLargeServiceServer) Bounce(context.Context, *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error) {
+	return nil, aegis.Unimplemented("aegistest.v1.LargeService.Bounce")
+}
+
+// Flow returns an error with CodeUnimplemented.
+func (UnimplementedLargeServiceServer) Flow(context.Context, aegis.Receiver[aegistestv1.LargeRequest], aegis.Sender[aegistestv1.LargeResponse]) error {
+	return aegis.Unimplemented("aegistest.v1.LargeService.Flow")
+}
+
+// LeaderServiceName is the fully-qualified name of the LeaderService service.
+const LeaderServiceName = "aegistest.v1.LeaderService"
+
+// LeaderServiceClient calls the service aegistest.v1.LeaderService. Its methods
+// may be called by several goroutines at once.
+//
+// LeaderService is served by a leader.
+type LeaderServiceClient interface {
+	// Lead says who leads.
+	Lead(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (*aegistestv1.CountResponse, error)
+	// Follow streams numbers.
+	Follow(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error)
+}
+
+// NewLeaderServiceClient returns a client that calls aegistest.v1.LeaderService
+// over conn. Options for calls hold for all calls of the client, unless a call
+// is given others.
+func NewLeaderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LeaderServiceClient, error) {
+	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &leaderServiceClient{
+		lead:   aegis.NewUnaryMethod[aegistestv1.CountRequest, aegistestv1.CountResponse](client, "Lead"),
+		follow: aegis.NewServerStreamMethod[aegistestv1.CountRequest, aegistestv1.CountResponse](client, "Follow"),
+	}, nil
+}
+
+// leaderServiceClient implements LeaderServiceClient.
+type leaderServiceClient struct {
+	lead   *aegis.UnaryMethod[aegistestv1.CountRequest, aegistestv1.CountResponse]
+	follow *aegis.ServerStreamMethod[aegistestv1.CountRequest, aegistestv1.CountResponse]
+}
+
+// Lead calls aegistest.v1.LeaderService.Lead.
+func (c *leaderServiceClient) Lead(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (*aegistestv1.CountResponse, error) {
+	return c.lead.Call(ctx, req, opts...)
+}
+
+// Follow calls aegistest.v1.LeaderService.Follow.
+func (c *leaderServiceClient) Follow(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error) {
+	return c.follow.Open(ctx, req, opts...)
+}
+
+// LeaderServiceServer is what a server of aegistest.v1.LeaderService
+// implements. Its methods are called by several goroutines at once. Embed
+// UnimplementedLeaderServiceServer to implement some of them only.
+//
+// LeaderService is served by a leader.
+type LeaderServiceServer interface {
+	// Lead says who leads.
+	Lead(ctx context.Context, req *aegistestv1.CountRequest) (*aegistestv1.CountResponse, error)
+	// Follow streams numbers.
+	Follow(ctx context.Context, req *aegistestv1.CountRequest, out aegis.Sender[aegistestv1.CountResponse]) error
+
+	// OnLeading is called when this instance was elected leader, before the first
+	// call of a single active method is let in: load the state here. ctx ends with
+	// the term. If it returns an error or panics, the leadership is given back, and
+	// this instance does not stand for a lease. A service without state returns
+	// nil.
+	OnLeading(ctx context.Context, term aegis.Term) error
+}
+
+// RegisterLeaderServiceServer adds the service aegistest.v1.LeaderService to
+// srv, which serves it with impl once it runs.
+func RegisterLeaderServiceServer(srv *aegis.Server, impl LeaderServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), impl, []aegis.Handler[LeaderServiceServer]{
+		aegis.UnaryHandler("Lead", LeaderServiceServer.Lead),
+		aegis.ServerStreamHandler("Follow", LeaderServiceServer.Follow),
+		aegis.LeadingHandler(LeaderServiceServer.OnLeading),
+	}, opts...)
+}
+
+// UnimplementedLeaderServiceServer answers every method with CodeUnimplemented.
+// An implementation that embeds it still compiles when the service has got
+// another method.
+type UnimplementedLeaderServiceServer struct{}
+
+// Lead returns an error with CodeUnimplemented.
+func (UnimplementedLeaderServiceServer) Lead(context.Context, *aegistestv1.CountRequest) (*aegistestv1.CountResponse, error) {
+	return nil, aegis.Unimplemented("aegistest.v1.LeaderService.Lead")
+}
+
+// Follow returns an error with CodeUnimplemented.
+func (UnimplementedLeaderServiceServer) Follow(context.Context, *aegistestv1.CountRequest, aegis.Sender[aegistestv1.CountResponse]) error {
+	return aegis.Unimplemented("aegistest.v1.LeaderService.Follow")
 }

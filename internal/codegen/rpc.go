@@ -1,0 +1,167 @@
+package codegen
+
+import (
+	"github.com/dave/jennifer/jen"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+)
+
+// rpc is what the kinds of rpcs differ in.
+type rpc struct {
+	// client and handler begin the names that the runtime has for this kind, on
+	// the two sides.
+	client, handler string
+	// call is the method of the runtime's type that calls.
+	call string
+	// request: the client's method has the request as a parameter.
+	request bool
+	// result is what the client's method returns.
+	result func(m *method) *jen.Statement
+	// params are the parameters of the server's method behind the context.
+	params []param
+	// returns is what the server's method returns.
+	returns func(m *method) *jen.Statement
+	// unimplemented is what the method of the type to embed returns before the
+	// error.
+	unimplemented []jen.Code
+}
+
+// param is a parameter of a server's method.
+type param struct {
+	name string
+	typ  func(m *method) *jen.Statement
+}
+
+func rpcOf(desc protoreflect.MethodDescriptor) *rpc {
+	opts, _ := spec.MethodOptions(desc) // a mistake was found already
+	switch {
+	case opts.GetBroadcast() != nil:
+		return broadcast()
+	case desc.IsStreamingClient() && desc.IsStreamingServer():
+		return bidiStream()
+	case desc.IsStreamingClient():
+		return clientStream()
+	case desc.IsStreamingServer():
+		return serverStream()
+	default:
+		return unary()
+	}
+}
+
+func unary() *rpc {
+	return &rpc{
+		client: "Unary", handler: "Unary", call: "Call", request: true, result: responseOrError,
+		params: []param{requestParam}, returns: responseOrError, unimplemented: []jen.Code{jen.Nil()},
+	}
+}
+
+// broadcast is handled as a unary method is.
+func broadcast() *rpc {
+	r := unary()
+	r.client = "Broadcast"
+	r.result = func(m *method) *jen.Statement {
+		return jen.Qual(iterPackage, "Seq").Types(aegis("Reply").Types(ident(m.output)))
+	}
+	return r
+}
+
+func serverStream() *rpc {
+	return &rpc{
+		client: "ServerStream", handler: "ServerStream", call: "Open", request: true,
+		result: func(m *method) *jen.Statement { return resultOrError(aegis("Receiver").Types(ident(m.output))) },
+		params: []param{requestParam, senderParam}, returns: onlyError,
+	}
+}
+
+func clientStream() *rpc {
+	return &rpc{
+		client: "ClientStream", handler: "ClientStream", call: "Open",
+		result: func(m *method) *jen.Statement {
+			return resultOrError(aegis("ClientStream").Types(ident(m.input), ident(m.output)))
+		},
+		params: []param{receiverParam}, returns: responseOrError, unimplemented: []jen.Code{jen.Nil()},
+	}
+}
+
+func bidiStream() *rpc {
+	return &rpc{
+		client: "BidiStream", handler: "BidiStream", call: "Open",
+		result: func(m *method) *jen.Statement {
+			return resultOrError(aegis("BidiClient").Types(ident(m.input), ident(m.output)))
+		},
+		params: []param{receiverParam, senderParam}, returns: onlyError,
+	}
+}
+
+var (
+	requestParam  = param{"req", func(m *method) *jen.Statement { return pointer(m.input) }}
+	receiverParam = param{"in", func(m *method) *jen.Statement { return aegis("Receiver").Types(ident(m.input)) }}
+	senderParam   = param{"out", func(m *method) *jen.Statement { return aegis("Sender").Types(ident(m.output)) }}
+)
+
+func responseOrError(m *method) *jen.Statement { return resultOrError(pointer(m.output)) }
+
+func onlyError(*method) *jen.Statement { return jen.Error() }
+
+// methodType is the runtime's type for a method of a client.
+func (m *method) methodType() *jen.Statement {
+	return aegis(m.rpc.client+"Method").Types(ident(m.input), ident(m.output))
+}
+
+// newMethod is an expression for the method of a new client.
+func (m *method) newMethod() *jen.Statement {
+	return aegis("New"+m.rpc.client+"Method").Types(ident(m.input), ident(m.output)).Call(jen.Id("client"), jen.Lit(m.name))
+}
+
+func (m *method) clientSignature() *jen.Statement {
+	params := []jen.Code{ctxParam()}
+	if m.rpc.request {
+		params = append(params, jen.Id("req").Add(pointer(m.input)))
+	}
+	params = append(params, optionsParam("CallOption"))
+	return jen.Id(m.names.Method).Params(params...).Add(m.rpc.result(m))
+}
+
+// emitClientMethod adds a method to the client's implementation.
+func emitClientMethod(g *jen.Group, s *service, m *method) {
+	wrap(m.names.Method+" calls "+m.fullName+".").deprecated(m.deprecated, m.fullName+" is marked as deprecated.").write(g)
+	args := []jen.Code{jen.Id("ctx")}
+	if m.rpc.request {
+		args = append(args, jen.Id("req"))
+	}
+	args = append(args, jen.Id("opts").Op("..."))
+	g.Func().Params(jen.Id("c").Op("*").Id(s.names.clientImpl)).Add(m.clientSignature()).Block(
+		jen.Return(jen.Id("c").Dot(m.names.field).Dot(m.rpc.call).Call(args...)),
+	)
+	g.Line()
+}
+
+func (m *method) serverSignature() *jen.Statement {
+	params := []jen.Code{ctxParam()}
+	for _, p := range m.rpc.params {
+		params = append(params, jen.Id(p.name).Add(p.typ(m)))
+	}
+	return jen.Id(m.names.Method).Params(params...).Add(m.rpc.returns(m))
+}
+
+// handler is an expression that binds a method to its handler. A method
+// expression leaves it to the runtime to look at a nil implementation.
+func (m *method) handler(s *service) *jen.Statement {
+	return aegis(m.rpc.handler+"Handler").Call(jen.Lit(m.name), jen.Id(s.names.Server).Dot(m.names.Method))
+}
+
+// emitUnimplementedMethod adds a method to Unimplemented<Service>Server.
+func emitUnimplementedMethod(g *jen.Group, s *service, m *method) {
+	wrap(m.names.Method+" returns an error with CodeUnimplemented.").deprecated(m.deprecated, m.fullName+" is marked as deprecated.").write(g)
+	types := []jen.Code{contextType()}
+	for _, p := range m.rpc.params {
+		types = append(types, p.typ(m))
+	}
+	results := append(m.rpc.unimplemented[:len(m.rpc.unimplemented):len(m.rpc.unimplemented)],
+		aegis("Unimplemented").Call(jen.Lit(m.fullName)))
+	g.Func().Params(jen.Id(s.names.Unimplemented)).Id(m.names.Method).Params(types...).Add(m.rpc.returns(m)).Block(
+		jen.Return(results...),
+	)
+	g.Line()
+}

@@ -1,0 +1,453 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// Reply is what one instance has answered to a broadcast.
+type Reply[T any] struct {
+	// Instance is the name of the instance, which ToInstance takes. It is "" if
+	// the broadcast itself has failed: Err says why, and no other reply follows.
+	Instance string
+	// Msg is the response; nil with an error.
+	Msg *T
+	// Err is an *Error: what the handler returned or, for an instance that has not
+	// answered, CodeDeadlineExceeded at the deadline and CodeUnavailable as soon as
+	// it is known to be gone. IsWireError tells the two kinds apart.
+	Err error
+}
+
+// UntilReplies ends a broadcast when n instances have answered, 1 to 1,000,000,
+// and at the deadline. It asks no registry who should answer, so that nobody is
+// named who has not.
+func UntilReplies(n int) CallOption {
+	return callOption(func(c *callConfig) error {
+		if n < 1 || n > maxReplies {
+			return invalidOption("until %d replies: use 1 to %d", n, maxReplies)
+		}
+		c.untilReplies = n
+		return nil
+	})
+}
+
+// UntilSilence ends a broadcast when nobody has answered for so long, and at the
+// deadline; with UntilReplies whatever comes first. It asks no registry who
+// should answer, so that nobody is named who has not.
+func UntilSilence(d time.Duration) CallOption {
+	return callOption(func(c *callConfig) error {
+		if d <= 0 {
+			return invalidOption("until silence of %v: must be positive", d)
+		}
+		c.untilSilence = d
+		return nil
+	})
+}
+
+const maxReplies = 1_000_000
+
+// BroadcastMethod is one broadcast of a Client. It is safe for concurrent use.
+type BroadcastMethod[Req, Res any] struct{ streamMethod }
+
+// NewBroadcastMethod is called by generated code.
+func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *BroadcastMethod[Req, Res] {
+	m := &BroadcastMethod[Req, Res]{streamMethod{clientMethod: newClientMethod(c, name)}}
+	m.subject = c.conn.subjects.All(c.service.Name, string(name))
+	m.open = wrapClientStream(m.broadcast, c.cfg.interceptors)
+	return m
+}
+
+// Call returns the replies of all instances, as they come. Each iteration sends
+// the request once; it ends as soon as everybody has answered who is registered,
+// and at the deadline (the context's, else the method's timeout) names those who
+// have not. Leaving it early ends the contexts of the handlers that still run.
+func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...CallOption) iter.Seq[Reply[Res]] {
+	return func(yield func(Reply[Res]) bool) {
+		b, err := m.start(ctx, opts)
+		if err != nil {
+			yield(Reply[Res]{Err: err})
+			return
+		}
+		defer b.inv.cancel()
+		if b.inv.broadcast != nil {
+			defer b.inv.broadcast.close()
+		}
+		if err := sendMessage(b, req); err != nil {
+			yield(Reply[Res]{Err: asError(err)})
+			return
+		}
+		for {
+			r, more := nextReply[Res](b)
+			if r != nil && !yield(*r) || !more {
+				return
+			}
+		}
+	}
+}
+
+// nextReply reads one reply.
+func nextReply[Res any](b *begun) (reply *Reply[Res], more bool) {
+	from := ""
+	if b.inv.broadcast != nil {
+		b.inv.broadcast.from = ""
+	}
+	res, err := recvMessage[Res](b)
+	if b.inv.broadcast != nil {
+		from = b.inv.broadcast.from
+	}
+	switch {
+	case err == io.EOF: //nolint:errorlint // only the end itself is one
+		return nil, false
+	case err != nil:
+		return &Reply[Res]{Instance: from, Err: asError(err)}, from != ""
+	default:
+		return &Reply[Res]{Instance: from, Msg: res}, true
+	}
+}
+
+// broadcast is what the innermost interceptor calls.
+func (m *streamMethod) broadcast(ctx context.Context) (Stream, error) {
+	inv, ok := ctx.Value(invocationKey{}).(*invocation)
+	if !ok {
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.spec.name())
+	}
+	if inv.cfg.instance != "" {
+		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.spec.name(), inv.cfg.instance)
+	}
+	inv.broadcast = &broadcast{
+		method: m, ctx: ctx, cfg: inv.cfg, call: inv.call,
+		news: make(chan struct{}, 1), members: make(map[string]*member), answered: make(map[string]bool),
+	}
+	return inv.broadcast, nil
+}
+
+// broadcast is a broadcast under way: a stream with one message to all, and a
+// message back from each. It runs in the goroutine of its caller.
+type broadcast struct {
+	method *streamMethod
+	ctx    context.Context //nolint:containedctx // the call's
+	cfg    *callConfig
+	call   *Call
+	sent   bool
+	from   string // who sent what Recv returned last; "" if nobody did
+
+	members  map[string]*member // those who have not answered
+	answered map[string]bool
+	heard    time.Time // the last reply
+	asked    time.Time // members that are silent
+	reply    string
+	stop     func() // ends the taking of replies
+
+	news   chan struct{} // of one: something has come
+	mu     sync.Mutex
+	queue  []*nats.Msg
+	nobody bool // NATS says that nobody listens
+}
+
+// member is an instance that should answer.
+type member struct {
+	gone    bool // guarded by the broadcast's mutex
+	stop    func()
+	subject string // where it is asked whether it is there
+	reply   string
+}
+
+const (
+	// askMemberAfter is how long a broadcast waits before it asks whether those
+	// who have not answered are there.
+	askMemberAfter = 250 * time.Millisecond
+	askMemberEvery = 500 * time.Millisecond
+)
+
+// Send sends the request.
+func (b *broadcast) Send(req proto.Message) error {
+	m := b.method
+	if b.sent {
+		return Errorf(CodeInternal, "%s has one request, and another one was sent", m.spec.name())
+	}
+	b.sent = true
+	payload, err := proto.Marshal(req)
+	if err != nil {
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
+	}
+	conn := m.client.conn
+	conn.void.use(wire.KindAll)
+	if b.cfg.untilReplies == 0 && b.cfg.untilSilence == 0 {
+		if err := b.findMembers(); err != nil {
+			return err
+		}
+	}
+	b.reply, b.stop = conn.mux.collect(b.take)
+	for {
+		b.heard = time.Now()
+		switch err := b.publish(payload); {
+		case err == nil:
+			return nil
+		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
+			deadline, _ := b.ctx.Deadline()
+			if err := conn.awaitLink(b.ctx, &request{subject: &m.subject, deadline: deadline}); err != nil {
+				return err
+			}
+		default:
+			return conn.publishError(&request{subject: &m.subject, payload: payload}, err)
+		}
+	}
+}
+
+func (b *broadcast) publish(payload []byte) error {
+	h := make(nats.Header, len(b.call.request)+1)
+	if err := b.call.request.encodeTo(h); err != nil {
+		return err
+	}
+	deadline, _ := b.ctx.Deadline()
+	h[wire.HeaderTimeout] = []string{wire.FormatTimeout(time.Until(deadline))}
+	return b.method.client.conn.nc.PublishMsg(&nats.Msg{Subject: b.method.subject, Reply: b.reply, Header: h, Data: payload})
+}
+
+// findMembers asks the registry who should answer.
+func (b *broadcast) findMembers() error {
+	m := b.method
+	conn := m.client.conn
+	view, err := conn.directoryView(b.ctx, m.spec.Service)
+	if err != nil {
+		e := asError(err)
+		return Errorf(e.code, "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w", m.spec.name(), err)
+	}
+	defer view.Release()
+	for _, i := range view.Instances() {
+		if i.Record.State == registry.Running {
+			b.members[i.Record.Instance] = &member{subject: conn.subjects.Instance(i.Record.Instance, m.spec.Service, wire.NoMethod)}
+		}
+	}
+	if len(b.members) == 0 { // whoever listens all the same answers soon
+		cfg := *b.cfg
+		cfg.untilSilence = askMemberAfter
+		b.cfg = &cfg
+	}
+	return nil
+}
+
+// take takes what comes for the broadcast, in the one goroutine of the replies.
+func (b *broadcast) take(msg *nats.Msg) {
+	b.mu.Lock()
+	if isNoRespondersMsg(msg) {
+		b.nobody = true
+	} else {
+		b.queue = append(b.queue, msg)
+	}
+	b.mu.Unlock()
+	b.wake()
+}
+
+func (b *broadcast) wake() {
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+// Recv returns the next reply.
+func (b *broadcast) Recv(res proto.Message) error {
+	if !b.sent {
+		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", b.method.spec.name())
+	}
+	for {
+		if msg := b.next(); msg != nil && !b.enough() {
+			if b.from = msg.Header.Get(wire.HeaderInstance); b.from == "" || b.answered[b.from] {
+				b.from = ""
+				continue // it is nobody's, or was sent twice
+			}
+			return b.read(msg, res)
+		}
+		if name := b.lost(); name != "" {
+			b.from = name
+			return Errorf(CodeUnavailable, "%s is gone, and has not answered %s", name, b.method.spec.name())
+		}
+		if b.complete() {
+			b.close()
+			if b.unheard() {
+				return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject)
+			}
+			return io.EOF
+		}
+		if err := b.wait(); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *broadcast) next() *nats.Msg {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 {
+		return nil
+	}
+	msg := b.queue[0]
+	b.queue = b.queue[1:]
+	return msg
+}
+
+// read reads the reply of b.from.
+func (b *broadcast) read(msg *nats.Msg, res proto.Message) error {
+	b.heard = time.Now()
+	b.answered[b.from] = true
+	b.forget(b.from)
+	if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
+		return decodeError(msg)
+	}
+	if err := proto.Unmarshal(msg.Data, res); err != nil {
+		return Errorf(CodeInternal, "the reply of %s to %s is no valid %s: %w", b.from, b.method.spec.name(), res.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
+}
+
+func (b *broadcast) forget(name string) {
+	if m := b.members[name]; m != nil && m.stop != nil {
+		m.stop()
+	}
+	delete(b.members, name)
+}
+
+// lost returns a member that is gone, and awaits it no longer.
+func (b *broadcast) lost() string {
+	b.mu.Lock()
+	name := ""
+	for n, m := range b.members {
+		if m.gone || b.nobody {
+			name = n
+			break
+		}
+	}
+	b.mu.Unlock()
+	if name != "" {
+		b.answered[name] = true
+		b.forget(name)
+	}
+	return name
+}
+
+// complete reports whether nobody else is awaited.
+func (b *broadcast) complete() bool {
+	b.mu.Lock()
+	nobody := b.nobody
+	b.mu.Unlock()
+	switch {
+	case nobody:
+		return true
+	case b.enough():
+		return true
+	case b.cfg.untilSilence > 0:
+		return time.Since(b.heard) >= b.cfg.untilSilence
+	default:
+		return b.cfg.untilReplies == 0 && len(b.members) == 0
+	}
+}
+
+// enough reports whether as many have answered as were asked for.
+func (b *broadcast) enough() bool {
+	return b.cfg.untilReplies > 0 && len(b.answered) >= b.cfg.untilReplies
+}
+
+// unheard reports whether nobody is there at all.
+func (b *broadcast) unheard() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.nobody && len(b.answered) == 0
+}
+
+// wait waits for news. At the deadline it returns the error for one that has not
+// answered; for the last, io.EOF.
+func (b *broadcast) wait() error {
+	timer := time.NewTimer(b.untilLook())
+	defer timer.Stop()
+	select {
+	case <-b.news:
+	case <-timer.C:
+		b.askMembers()
+	case <-b.ctx.Done():
+		return b.ended()
+	}
+	return nil
+}
+
+// untilLook is how long nothing can happen that has not to be waited for.
+func (b *broadcast) untilLook() time.Duration {
+	if b.cfg.untilSilence > 0 {
+		return b.cfg.untilSilence - time.Since(b.heard)
+	}
+	if b.asked.IsZero() {
+		return askMemberAfter - time.Since(b.heard)
+	}
+	return askMemberEvery - time.Since(b.asked)
+}
+
+// ended is what Recv returns once the context has.
+func (b *broadcast) ended() error {
+	err := b.ctx.Err()
+	if !errors.Is(err, context.DeadlineExceeded) {
+		b.from = ""
+		b.close()
+		return asError(err)
+	}
+	for name := range b.members {
+		b.answered[name] = true
+		b.forget(name)
+		b.from = name
+		return &Error{
+			code: CodeDeadlineExceeded, cause: err,
+			message: name + " has not answered " + b.method.spec.name() + " before the deadline; whether its handler ran is unknown",
+		}
+	}
+	return io.EOF
+}
+
+// askMembers finds out which of those who have not answered are gone. Each
+// answers that it has no such method; where nobody listens, NATS says so.
+func (b *broadcast) askMembers() {
+	b.asked = time.Now()
+	conn := b.method.client.conn
+	for _, m := range b.members {
+		if m.stop == nil {
+			m.reply, m.stop = conn.mux.collect(func(msg *nats.Msg) {
+				if isNoRespondersMsg(msg) {
+					b.mu.Lock()
+					m.gone = true
+					b.mu.Unlock()
+					b.wake()
+				}
+			})
+		}
+		_ = conn.nc.PublishRequest(m.subject, m.reply, nil) // it is asked again
+	}
+}
+
+// CloseSend does nothing: there is one request.
+func (b *broadcast) CloseSend() error { return nil }
+
+// close ends the broadcast. Handlers that still run learn that nobody waits for
+// them, unless their deadline has told them.
+func (b *broadcast) close() {
+	if b.stop == nil {
+		return
+	}
+	b.stop()
+	b.stop = nil
+	left := len(b.members) > 0 || b.cfg.untilReplies > 0 || b.cfg.untilSilence > 0
+	if left && !errors.Is(b.ctx.Err(), context.DeadlineExceeded) {
+		_ = b.method.client.conn.nc.Publish(b.method.cancel, []byte(b.reply)) // else the deadline ends them
+	}
+	for name := range b.members {
+		b.forget(name)
+	}
+}

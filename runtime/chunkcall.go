@@ -1,0 +1,164 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/frame"
+)
+
+// Unary calls of methods with max_message_bytes. Small ones travel as all others
+// do; what is too large for a message of NATS makes a stream of the call, with
+// one message in each direction.
+
+// invokeInParts is invoke for such a method.
+func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
+	if err := ctx.Err(); err != nil {
+		return asError(err)
+	}
+	b, err := (proto.MarshalOptions{}).MarshalAppend(make([]byte, frame.MaxOverhead, frame.MaxOverhead+proto.Size(req)), req)
+	if err != nil {
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
+	}
+	size := len(b) - frame.MaxOverhead
+	if size > m.method.MaxMessageBytes {
+		return tooLargeFor(m.spec.name(), size, m.method.MaxMessageBytes)
+	}
+	ctx, cancel := m.withDeadline(ctx)
+	defer cancel()
+	if call == nil {
+		call = &Call{attempt: 1}
+	}
+	s := m.newStream(ctx, cfg, call)
+	s.stop = func() {}
+	s.result = res
+	inOne := int64(size) <= m.client.conn.nc.MaxPayload()/2 // the rest is for headers
+	if inOne {
+		s.chunked = "0"
+		err = s.dial(b[frame.MaxOverhead:], req)
+	} else {
+		s.chunked = strconv.Itoa(size)
+		err = s.dial(nil, req)
+	}
+	if err != nil || s.answered {
+		return err
+	}
+	defer s.abort(NewError(CodeCanceled, "the call has ended"), endDropping)
+	if !inOne {
+		if err := s.transmitMessage(b); err != nil && err != io.EOF { //nolint:errorlint // after which recv says why
+			return err
+		}
+	}
+	return s.response(res)
+}
+
+func (m *clientMethod) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, m.method.Timeout)
+}
+
+// response reads the one response.
+func (s *clientStream) response(res proto.Message) error {
+	err := s.recv(res)
+	s.tellMetadata(false)
+	switch {
+	case err == io.EOF: //nolint:errorlint // only the end itself is one
+		return Errorf(CodeInternal, "the server of %s ended the call without a response", s.name)
+	case errors.Is(err, context.DeadlineExceeded):
+		return s.late()
+	default:
+		return err
+	}
+}
+
+func (s *clientStream) late() *Error {
+	return &Error{
+		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
+		message: "no whole reply of " + s.name + " before the deadline; whether the handler ran is unknown",
+	}
+}
+
+// answer takes a reply that is no stream.
+func (s *clientStream) answer(msg *nats.Msg) *Error {
+	s.answered = true
+	if err := proto.Unmarshal(msg.Data, s.result); err != nil {
+		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", s.name, s.result.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
+}
+
+// inParts reports whether the request of a unary call comes as a stream.
+func (m *serverMethod) inParts(msg *nats.Msg) bool {
+	if m.method.MaxMessageBytes == 0 || m.stream != nil {
+		return false
+	}
+	size := msg.Header.Get(wire.HeaderChunked)
+	return size != "" && size != "0"
+}
+
+// checkSize refuses requests that nobody would take.
+func (m *serverMethod) checkSize(msg *nats.Msg) *Error {
+	text := msg.Header.Get(wire.HeaderChunked)
+	size, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return Errorf(CodeInvalidArgument, "%s %s is not a number of bytes", wire.HeaderChunked, quote(text))
+	}
+	if size > uint64(m.method.MaxMessageBytes) {
+		return tooLargeFor(m.spec.name(), int(size), m.method.MaxMessageBytes)
+	}
+	return nil
+}
+
+// serveInParts runs the handler of a unary call whose request comes as a stream.
+func (m *serverMethod) serveInParts(ctx context.Context, s Stream) error {
+	req := m.request()
+	if err := s.Recv(req); err == io.EOF { //nolint:errorlint // only the end itself is one
+		return Errorf(CodeInvalidArgument, "the request of %s has not come", m.spec.name())
+	} else if err != nil {
+		return err
+	}
+	res, err := m.handle(ctx, req)
+	if err != nil {
+		return err
+	}
+	if !m.response(res) {
+		return Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.spec.name(), res)
+	}
+	return s.Send(res)
+}
+
+// respondInParts sends a response that is too large for one message of NATS, to
+// a client that can take it as a stream.
+func (s *Server) respondInParts(o *outcome) *Error {
+	most := o.method.method.MaxMessageBytes
+	if size := len(o.worker.payload); size > most {
+		return tooLargeFor(o.context.call.spec.name(), size, most)
+	}
+	st := &serverStream{server: s, method: o.method, term: o.term, arrived: o.context.arrived, call: o.context.call, counted: true}
+	st.name, st.to, st.json, st.maxMessage = o.context.call.spec.name(), o.msg.Reply, o.json, most
+	st.init(&s.streams.hub, s.cfg.window, flow.Limit{Seq: wire.DefaultWindowMessages, Bytes: chunkWindow})
+	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.payload)), o.worker.payload...)
+	st.handler = func(context.Context, Stream) error {
+		if err := st.head(); err != nil {
+			return err
+		}
+		return st.transmitMessage(payload)
+	}
+	if err := s.admit(st); err != nil {
+		return err
+	}
+	if s.startStream(st, max(time.Until(o.context.deadline), time.Nanosecond)) {
+		go st.run()
+	}
+	return nil
+}

@@ -1,0 +1,408 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/frame"
+)
+
+// openTimeout bounds the wait for a server to take a stream, unless the context
+// has a deadline.
+const openTimeout = 5 * time.Second
+
+// streamMethod is one streaming method of a Client.
+type streamMethod struct {
+	clientMethod
+	// open opens a stream, with the interceptors.
+	open ClientStreamFunc
+}
+
+func newStreamMethod(c *Client, name protoreflect.Name) streamMethod {
+	m := streamMethod{clientMethod: newClientMethod(c, name)}
+	m.open = wrapClientStream(m.begin, c.cfg.interceptors)
+	return m
+}
+
+// begun is a stream as its user has it: with the interceptors, and what lies
+// beneath them.
+type begun struct {
+	Stream
+	core *clientStream // nil if an interceptor has made the stream up
+	inv  *invocation
+}
+
+// start opens a stream. Its context ends when its end has been read, and when it
+// is closed.
+func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, error) {
+	cfg, err := m.config(opts)
+	if err != nil {
+		return nil, err
+	}
+	inv := &invocation{call: outgoingCall(ctx), cfg: cfg}
+	if inv.call == nil {
+		inv.own.attempt = 1
+		inv.call = &inv.own
+	}
+	inv.call.spec = m.spec
+	inv.call.response, inv.call.trailer, inv.call.term = nil, nil, Term{}
+	if _, ok := ctx.Deadline(); !ok && m.method.Timeout > 0 {
+		inv.Context, inv.cancel = context.WithTimeout(ctx, m.method.Timeout)
+	} else {
+		inv.Context, inv.cancel = context.WithCancel(ctx)
+	}
+	s, err := m.open(inv)
+	switch {
+	case err != nil:
+	case s == nil:
+		err = Errorf(CodeInternal, "an interceptor of the client of %s returned neither a stream nor an error", m.spec.name())
+	default:
+		return &begun{s, inv.stream, inv}, nil
+	}
+	if inv.stream != nil {
+		inv.stream.abort(asError(err), endDropping)
+	}
+	inv.cancel()
+	return nil, asError(err)
+}
+
+// begin is what the innermost interceptor calls.
+func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
+	inv, ok := ctx.Value(invocationKey{}).(*invocation)
+	if !ok {
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.spec.name())
+	}
+	s := m.newStream(ctx, inv.cfg, inv.call)
+	s.stop = func() {} // the context ends when the user knows of the end
+	if m.spec.Descriptor.IsStreamingClient() {
+		if err := s.dial(nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	inv.stream = s
+	return s, nil
+}
+
+func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Call) *clientStream {
+	s := &clientStream{method: m, ctx: ctx, cfg: cfg, call: call}
+	s.window = windowFor(cfg.window, m.method.MaxMessageBytes)
+	s.init(&m.client.conn.streams, s.window, flow.Limit{})
+	s.name, s.maxMessage = m.spec.name(), m.method.MaxMessageBytes
+	return s
+}
+
+// clientStream is the client's end of a stream.
+type clientStream struct {
+	stream
+	method *clientMethod
+	window flow.Window
+	ctx    context.Context //nolint:containedctx // the stream's
+	cfg    *callConfig
+	call   *Call
+	dialed bool // these two are the reader's or the writer's own
+	told   bool // the call has the server's metadata
+
+	// Of a unary call that may be one:
+	chunked  string // the header that says so
+	result   proto.Message
+	answered bool // there is a reply, and no stream
+}
+
+// Send sends a message. The one request of a method whose requests are no
+// stream opens the stream.
+func (s *clientStream) Send(m proto.Message) error {
+	switch {
+	case s.method.spec.Descriptor.IsStreamingClient():
+		return s.send(m)
+	case s.dialed:
+		return Errorf(CodeInternal, "%s has one request, and another one was sent", s.name)
+	default:
+		return s.dialWith(m)
+	}
+}
+
+// Recv reads a message.
+func (s *clientStream) Recv(m proto.Message) error {
+	if !s.dialed {
+		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", s.name)
+	}
+	err := s.recv(m)
+	if err != nil || !s.told {
+		s.tellMetadata(err != nil)
+	}
+	return err
+}
+
+func (s *clientStream) tellMetadata(end bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.call.response, s.told = s.header, true
+	if end {
+		s.call.trailer = s.trailer
+	}
+}
+
+// CloseSend says that there are no more requests.
+func (s *clientStream) CloseSend() error {
+	if !s.method.spec.Descriptor.IsStreamingClient() {
+		return nil
+	}
+	return s.closeSend()
+}
+
+func (s *clientStream) dialWith(req proto.Message) error {
+	payload, err := proto.Marshal(req)
+	if err != nil {
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", s.name, err)
+	}
+	return s.dial(payload, req)
+}
+
+// dial asks for a server until one has taken the stream or refused it.
+// The request says which instance is picked, where it does; nil without one.
+func (s *clientStream) dial(payload []byte, req proto.Message) error {
+	if err := s.ctx.Err(); err != nil {
+		return asError(err)
+	}
+	s.dialed = true
+	conn := s.method.client.conn
+	conn.void.use(wire.KindIn)
+	s.hub.add(&s.stream)
+	slot := conn.mux.acquire()
+	defer conn.mux.release(slot)
+	slot.stream = &s.stream
+	s.taken.Store(slot)
+	err := s.ask(slot, payload, req)
+	s.taken.Store(nil)
+	if err != nil {
+		s.end(asError(err), endDropping)
+		return err
+	}
+	if s.answered {
+		s.end(nil, 0)
+		return nil
+	}
+	s.watch(s.ctx, func() { s.abort(asError(s.ctx.Err()), endDropping) })
+	return nil
+}
+
+func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) error {
+	m, now := s.method, time.Now()
+	m.client.budget.call(now)
+	slot.payload = append(slot.payload[:0], payload...)
+	a, err := m.newAttempt(s.ctx, slot, now, s.cfg, s.call)
+	if err != nil {
+		return err
+	}
+	a.stream = s
+	if _, ok := s.ctx.Deadline(); !ok {
+		a.deadline, a.endless = now.Add(openTimeout), true
+	}
+	if err := a.direct(req); err != nil {
+		return err
+	}
+	if a.headers == nil && (s.window != defaultWindow() || s.chunked != "") {
+		a.headers = make(nats.Header, 2)
+	}
+	if s.chunked != "" {
+		a.headers[wire.HeaderChunked] = []string{s.chunked}
+	}
+	if s.window != defaultWindow() && (s.chunked == "" || s.window.Bytes != chunkWindow) {
+		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.window.Messages, s.window.Bytes)}
+	}
+	if err := a.run(nil); err != nil {
+		if asError(err).code == CodeDeadlineExceeded { // the server may have it
+			_ = s.hub.nc.Publish(a.cancel, []byte(s.own)) // else it finds out when it asks
+		}
+		return err
+	}
+	return nil
+}
+
+// accepted takes the answer of a server that has taken the stream.
+func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
+	if s.result != nil && msg.Reply == "" {
+		return s.answer(msg)
+	}
+	f, err := frame.Decode(msg.Data)
+	var limit flow.Limit
+	if err == nil && f.Kind == frame.Ack && msg.Reply != "" {
+		limit, err = frame.DecodeLimit(f.Body)
+	} else if err == nil {
+		err = errOutOfPlace
+	}
+	if err != nil {
+		s.hub.leave(msg.Reply)
+		return Errorf(CodeInternal, "the server of %s does not take the stream as it should: %w", s.name, err)
+	}
+	s.mu.Lock()
+	s.to, s.target = msg.Reply, target
+	err = s.out.Credit(0, limit)
+	failed := s.ended && !s.byPeer
+	s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.hub.leave(msg.Reply)
+		return s.violation(err)
+	case failed: // by what has come already
+		s.hub.leave(msg.Reply)
+	}
+	s.hub.meet(&s.stream, msg.Reply)
+	return nil
+}
+
+// ServerStreamMethod is one method of a Client whose responses are a stream. It
+// is safe for concurrent use.
+type ServerStreamMethod[Req, Res any] struct{ streamMethod }
+
+// NewServerStreamMethod is called by generated code.
+func NewServerStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *ServerStreamMethod[Req, Res] {
+	return &ServerStreamMethod[Req, Res]{newStreamMethod(c, name)}
+}
+
+// Open sends the request and returns when a server has taken it.
+func (m *ServerStreamMethod[Req, Res]) Open(ctx context.Context, req *Req, opts ...CallOption) (Receiver[Res], error) {
+	b, err := m.start(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err = sendMessage(b, req); err == nil {
+		err = b.CloseSend()
+	}
+	if err != nil {
+		b.close()
+		return nil, asError(err)
+	}
+	return clientReceiver[Res]{b}, nil
+}
+
+// ClientStreamMethod is one method of a Client whose requests are a stream. It
+// is safe for concurrent use.
+type ClientStreamMethod[Req, Res any] struct{ streamMethod }
+
+// NewClientStreamMethod is called by generated code.
+func NewClientStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *ClientStreamMethod[Req, Res] {
+	return &ClientStreamMethod[Req, Res]{newStreamMethod(c, name)}
+}
+
+// Open returns when a server has taken the stream.
+func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (ClientStream[Req, Res], error) {
+	b, err := m.start(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return requestStream[Req, Res]{b}, nil
+}
+
+// BidiStreamMethod is one method of a Client whose requests and responses are
+// streams. It is safe for concurrent use.
+type BidiStreamMethod[Req, Res any] struct{ streamMethod }
+
+// NewBidiStreamMethod is called by generated code.
+func NewBidiStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *BidiStreamMethod[Req, Res] {
+	return &BidiStreamMethod[Req, Res]{newStreamMethod(c, name)}
+}
+
+// Open returns when a server has taken the stream.
+func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (BidiClient[Req, Res], error) {
+	b, err := m.start(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return bidiStream[Req, Res]{clientReceiver[Res]{b}}, nil
+}
+
+func (b *begun) close() {
+	if b.core != nil {
+		b.core.abort(NewError(CodeCanceled, "the stream was closed by its reader"), endDropping)
+	}
+	b.inv.cancel()
+}
+
+type clientReceiver[T any] struct{ b *begun }
+
+func (r clientReceiver[T]) Recv() (*T, error) {
+	m, err := recvMessage[T](r.b)
+	if err != nil {
+		r.b.inv.cancel()
+	}
+	return m, err
+}
+
+func (r clientReceiver[T]) All() iter.Seq2[*T, error] { return all(r.Recv) }
+
+func (r clientReceiver[T]) Header() Header {
+	if r.b.core == nil {
+		return r.b.inv.call.ResponseHeader()
+	}
+	r.b.core.mu.Lock()
+	defer r.b.core.mu.Unlock()
+	return notNil(&r.b.core.header)
+}
+
+func (r clientReceiver[T]) Trailer() Header {
+	if r.b.core == nil {
+		return r.b.inv.call.ResponseTrailer()
+	}
+	r.b.core.mu.Lock()
+	defer r.b.core.mu.Unlock()
+	return notNil(&r.b.core.trailer)
+}
+
+func (r clientReceiver[T]) Close() error {
+	r.b.close()
+	return nil
+}
+
+type bidiStream[Req, Res any] struct{ clientReceiver[Res] }
+
+func (s bidiStream[Req, Res]) Send(m *Req) error { return sendMessage(s.b, m) }
+
+func (s bidiStream[Req, Res]) CloseSend() error {
+	if err := s.b.CloseSend(); err != nil {
+		return streamError(err)
+	}
+	return nil
+}
+
+type requestStream[Req, Res any] struct{ b *begun }
+
+func (s requestStream[Req, Res]) Send(m *Req) error { return sendMessage(s.b, m) }
+
+// CloseAndRecv wants one response, and nothing behind it.
+func (s requestStream[Req, Res]) CloseAndRecv() (*Res, error) {
+	defer s.b.close()
+	if err := s.b.CloseSend(); err != nil && !errors.Is(err, io.EOF) {
+		return nil, asError(err)
+	}
+	name := s.b.inv.call.spec.name()
+	res, err := recvMessage[Res](s.b)
+	if err == io.EOF { //nolint:errorlint // only the end itself is one
+		return nil, Errorf(CodeInternal, "the server of %s ended the stream without a response", name)
+	} else if err != nil {
+		return nil, err
+	}
+	switch _, err := recvMessage[Res](s.b); {
+	case err == nil:
+		return nil, Errorf(CodeInternal, "the server of %s sent more than one response", name)
+	case err != io.EOF: //nolint:errorlint // see above
+		return nil, err
+	}
+	return res, nil
+}
+
+func notNil(h *Header) Header {
+	if *h == nil {
+		*h = Header{}
+	}
+	return *h
+}

@@ -1,0 +1,200 @@
+package aegis
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/flow"
+)
+
+// Receiver reads the messages of a stream: at a client those of the server, in a
+// handler those of the client. Recv and All may be called by one goroutine at a
+// time, the other methods by any.
+//
+// However late and slowly a stream is read, all of it arrives, in order, or an
+// error says why not; who sends is held up once the window is full.
+type Receiver[T any] interface {
+	// Recv returns the next message. It waits for it. The error is io.EOF when
+	// the stream has ended well and everything has been read, and an *Error else:
+	// what the handler returned; CodeDataLoss if the stream is not whole;
+	// CodeUnavailable if the other process is gone or, with ReasonStopping, shuts
+	// down.
+	Recv() (*T, error)
+	// All returns the messages that follow. A clean end ends the loop; an error
+	// is its last element.
+	All() iter.Seq2[*T, error]
+	// Header returns the metadata that comes before the first message: at a
+	// client empty until Recv has returned, in a handler that of the request.
+	Header() Header
+	// Trailer returns, at a client, the metadata that comes after the last
+	// message: empty until Recv has returned an error, io.EOF included.
+	Trailer() Header
+	// Close ends the reading. At a client it ends the whole stream, and the
+	// context of the handler, unless it has ended; in a handler it throws away
+	// what still comes. It never waits, its error is always nil, and further calls
+	// do nothing.
+	Close() error
+}
+
+// Sender sends the messages of a handler. Send may be called by one goroutine at
+// a time.
+type Sender[T any] interface {
+	// Send sends a message. It waits while the window is full, and returns an
+	// error when the stream has ended; whether the client has read a message, it
+	// does not say. The message may be changed as soon as Send has returned. One
+	// that is too large for NATS is CodeResourceExhausted with ReasonTooLarge, and
+	// the stream goes on.
+	Send(msg *T) error
+	// Header is the metadata that is sent before the first message: set it before
+	// the first Send.
+	Header() Header
+	// Trailer is the metadata that is sent with the end: set it before the handler
+	// returns.
+	Trailer() Header
+}
+
+// ClientStream is the client's side of a stream of requests that has one
+// response. Its methods may be called by one goroutine at a time. To give it up,
+// cancel its context; that, or CloseAndRecv, has to come.
+type ClientStream[Req, Res any] interface {
+	// Send sends a message. It waits while the window is full. It returns io.EOF
+	// if the server has ended the stream: CloseAndRecv says why.
+	Send(msg *Req) error
+	// CloseAndRecv says that there are no more requests, and waits for the
+	// response. The error is an *Error.
+	CloseAndRecv() (*Res, error)
+}
+
+// BidiClient is the client's side of a stream in both directions. One goroutine
+// may send while another receives. Close ends it; that, or the end of its
+// context, or reading it to its end, has to come.
+type BidiClient[Req, Res any] interface {
+	// Send sends a message. It waits while the window is full. It returns io.EOF
+	// if the server has ended the stream: Recv says why.
+	Send(msg *Req) error
+	// CloseSend says that there are no more requests. It waits for nothing, and
+	// further calls do nothing.
+	CloseSend() error
+	Receiver[Res]
+}
+
+// Stream is a stream as interceptors see it: without types, but else as its
+// user does. A method with one request, or with one response, is a stream with
+// one message in that direction. Send and Recv may be called by one goroutine
+// each.
+type Stream interface {
+	// Send sends a message.
+	Send(msg proto.Message) error
+	// Recv reads the next message into msg. io.EOF is the end.
+	Recv(msg proto.Message) error
+	// CloseSend says, at a client, that there are no more requests. At a server
+	// it does nothing.
+	CloseSend() error
+}
+
+// WindowOption is what WithStreamWindow returns: an option of servers, clients
+// and calls.
+type WindowOption struct{ window flow.Window }
+
+// WithStreamWindow sets how many messages of a stream, and how many bytes of
+// them, may be under way or unread before its sender has to wait: at a client
+// for what servers send, at a server for what clients send. One message may
+// exceed the bytes. 1 to 2^30 each. Default 8,192 messages and 1 MiB.
+func WithStreamWindow(messages, bytes int) WindowOption {
+	return WindowOption{flow.Window{Messages: uint64(messages), Bytes: uint64(bytes)}}
+}
+
+func (o WindowOption) apply(to *flow.Window) error {
+	if o.window.Messages-1 >= wire.MaxWindow || o.window.Bytes-1 >= wire.MaxWindow {
+		return invalidOption("stream window of %d messages and %d bytes: use 1 to %d each",
+			int(o.window.Messages), int(o.window.Bytes), wire.MaxWindow)
+	}
+	*to = o.window
+	return nil
+}
+
+func (o WindowOption) applyServer(c *serverConfig) error { return o.apply(&c.window) }
+func (o WindowOption) applyClient(c *clientConfig) error { return o.apply(&c.call.window) }
+func (o WindowOption) applyCall(c *callConfig) error     { return o.apply(&c.window) }
+
+func defaultWindow() flow.Window {
+	return flow.Window{Messages: wire.DefaultWindowMessages, Bytes: wire.DefaultWindowBytes}
+}
+
+// recvMessage reads one message.
+func recvMessage[T any](s Stream) (*T, error) {
+	m := new(T)
+	if err := s.Recv(any(m).(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
+		return nil, streamError(err)
+	}
+	return m, nil
+}
+
+// all is the All of a Receiver.
+func all[T any](recv func() (*T, error)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for {
+			m, err := recv()
+			switch {
+			case err == nil:
+				if !yield(m, nil) {
+					return
+				}
+				continue
+			case !errors.Is(err, io.EOF):
+				yield(nil, err)
+			}
+			return
+		}
+	}
+}
+
+// streamError lets io.EOF pass and makes an *Error of all else.
+func streamError(err error) error {
+	if err == io.EOF { //nolint:errorlint // only the end itself is one
+		return err
+	}
+	return asError(err)
+}
+
+func sendMessage(s Stream, m any) error {
+	if err := s.Send(m.(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
+		return streamError(err)
+	}
+	return nil
+}
+
+// WithMaxStreams sets how many streams a server has open at once, of all its
+// services; further ones are refused at once with CodeResourceExhausted and
+// ReasonOverloaded, and clients try them elsewhere. 1 to 10,000,000. Default
+// 10,000.
+func WithMaxStreams(n int) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if n < 1 || n > maxMaxStreams {
+			return invalidOption("max streams %d: use 1 to %d", n, maxMaxStreams)
+		}
+		c.maxStreams = n
+		return nil
+	})
+}
+
+const maxMaxStreams = 10_000_000
+
+// WithStreamGrace sets for how long a server that stops leaves its streams alone,
+// so that short ones are finished. Then it ends those that are open:
+// clients get CodeUnavailable with ReasonStopping, and the contexts of the
+// handlers end. The grace period is the longest. Default 1 s.
+func WithStreamGrace(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if d < 0 {
+			return invalidOption("stream grace %v: must not be negative", d)
+		}
+		c.streamGrace = d
+		return nil
+	})
+}

@@ -1,0 +1,165 @@
+package aegis
+
+import (
+	"io"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/runtime/internal/frame"
+)
+
+// What the reader of a stream does.
+
+// take takes a message that has come.
+func (s *stream) take(f frame.Frame) error {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return nil
+	}
+	if err := s.in.Take(f.Seq, len(f.Body)); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if s.dropped.Load() {
+		s.mu.Unlock()
+		s.consume(len(f.Body)) // there is no reader any more
+		return nil
+	}
+	s.queue = append(s.queue, arrival{f.Kind, f.Body})
+	s.mu.Unlock()
+	s.readable.Signal()
+	return nil
+}
+
+// recv reads one message. io.EOF is the end.
+func (s *stream) recv(m proto.Message) error {
+	for {
+		if s.failed != nil {
+			return s.failed
+		}
+		for s.at == len(s.batch) || s.dropped.Load() {
+			err := s.fetch()
+			if err == io.EOF && len(s.parts) > 0 { //nolint:errorlint // only the end itself is one
+				return s.refuse(Errorf(CodeDataLoss, "the stream of %s has ended in the middle of a message", s.name))
+			} else if err != nil {
+				return err
+			}
+		}
+		a := s.batch[s.at]
+		s.batch[s.at] = arrival{}
+		s.at++
+		s.consume(len(a.body))
+		body := a.body
+		switch a.kind {
+		case frame.Data:
+			if len(s.parts) > 0 {
+				return s.refuse(s.violation(errOutOfPlace))
+			}
+		case frame.Part, frame.Last:
+			whole, err := s.assemble(a)
+			if err != nil {
+				return s.refuse(err)
+			}
+			if a.kind == frame.Part {
+				continue
+			}
+			body = whole
+		default:
+			continue
+		}
+		if err := s.unmarshal(body, m); err != nil {
+			return s.unreadable(m, err)
+		}
+		return nil
+	}
+}
+
+func (s *stream) unmarshal(b []byte, m proto.Message) error {
+	if !s.json {
+		return proto.Unmarshal(b, m)
+	}
+	if len(b) == 0 {
+		proto.Reset(m)
+		return nil
+	}
+	return protojson.Unmarshal(b, m)
+}
+
+// refuse ends the stream because of what was read.
+func (s *stream) refuse(err *Error) error {
+	s.releaseParts()
+	s.failed = err
+	s.abort(err, endDropping)
+	return err
+}
+
+func (s *stream) unreadable(m proto.Message, err error) error {
+	code := CodeInternal
+	if s.hub.server {
+		code = CodeInvalidArgument
+	}
+	e := Errorf(code, "a message of %s is no valid %s: %w", s.name, m.ProtoReflect().Descriptor().FullName(), err)
+	return s.refuse(e)
+}
+
+// fetch takes over all that has come, or returns how the stream has ended.
+func (s *stream) fetch() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batch, s.at = s.batch[:0], 0
+	for len(s.queue) == 0 && !s.ended && !s.in.Closed() && !s.dropped.Load() {
+		s.idle = true
+		s.readable.Wait()
+		s.idle = false
+	}
+	switch {
+	case len(s.queue) > 0:
+		s.batch, s.queue = s.queue, s.batch
+		return nil
+	case s.ended && s.status != nil:
+		return s.status
+	default:
+		return io.EOF
+	}
+}
+
+// discard ends the reading: what still comes is thrown away.
+func (s *stream) discard() {
+	s.mu.Lock()
+	unread := append(s.batch[s.at:], s.queue...)
+	s.batch, s.at, s.queue = nil, 0, nil
+	for _, a := range unread {
+		s.consumed.Seq++
+		s.consumed.Bytes += uint64(len(a.body))
+	}
+	s.in.Grant(s.consumed)
+	s.due = s.in.Due()
+	position := s.position()
+	s.dropped.Store(true) // from here on take counts
+	s.mu.Unlock()
+	s.tell(frame.Credit, s.to, "", position)
+}
+
+// consume counts a message that was read, and gives credit when that is due.
+func (s *stream) consume(size int) {
+	s.consumed.Seq++
+	s.consumed.Bytes += uint64(size)
+	if s.consumed.Reaches(s.due) {
+		s.grant()
+	}
+}
+
+// grant gives credit for all that was read.
+func (s *stream) grant() {
+	s.mu.Lock()
+	s.in.Grant(s.consumed)
+	s.due = s.in.Due()
+	useless := s.ended || s.in.Closed()
+	position := s.position()
+	s.mu.Unlock()
+	if !useless {
+		s.tell(frame.Credit, s.to, "", position)
+	}
+}

@@ -1,0 +1,175 @@
+package aegis
+
+import (
+	"errors"
+	"io"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/runtime/internal/frame"
+)
+
+// What the writer of a stream does.
+
+// errSendEnded is what Send returns when the server has ended the stream. Why
+// it has, the reader is told.
+var errSendEnded = io.EOF
+
+// send sends one message. It waits for credit.
+func (s *stream) send(m proto.Message) error {
+	if cap(s.scratch) < frame.MaxOverhead {
+		s.scratch = make([]byte, frame.MaxOverhead, 256)
+	}
+	b, err := s.marshal(s.scratch[:frame.MaxOverhead], m)
+	if err != nil {
+		return Errorf(CodeInternal, "a message of %s cannot be marshalled: %w", s.name, err)
+	}
+	if s.scratch = b; cap(b) > maxKeptPayload {
+		s.scratch = nil
+	}
+	return s.transmitMessage(b)
+}
+
+func (s *stream) marshal(b []byte, m proto.Message) ([]byte, error) {
+	if s.json {
+		return marshalJSON.MarshalAppend(b, m)
+	}
+	return proto.MarshalOptions{}.MarshalAppend(b, m)
+}
+
+// transmit sends a message whose body is b[frame.MaxOverhead:], as soon as there
+// is credit.
+func (s *stream) transmit(kind frame.Kind, b []byte) error {
+	for {
+		if err := s.lockToSend(); err != nil {
+			return err
+		}
+		err := s.publish(&nats.Msg{Subject: s.to}, kind, b)
+		s.sending.Unlock()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
+			s.awaitLink()
+		case errors.Is(err, nats.ErrMaxPayload):
+			return tooLarge("the message", len(b)-frame.MaxOverhead, s.hub.nc.MaxPayload())
+		default:
+			return s.hub.publishError(err)
+		}
+	}
+}
+
+// transmitHeader sends the metadata that comes before all messages.
+func (s *stream) transmitHeader(h nats.Header) error {
+	if err := s.lockToSend(); err != nil {
+		return err
+	}
+	defer s.sending.Unlock()
+	if err := s.publish(&nats.Msg{Subject: s.to, Header: h}, frame.Header, make([]byte, frame.MaxOverhead)); err != nil {
+		return s.hub.publishError(err)
+	}
+	return nil
+}
+
+// closeSend says that no more messages follow. If it cannot be sent now, it is
+// sent when the connection is up again.
+func (s *stream) closeSend() error {
+	for {
+		s.sending.Lock()
+		s.mu.Lock()
+		if s.ended || s.sendClosed {
+			ended, err := s.ended && !s.sendClosed, s.sendError()
+			s.mu.Unlock()
+			s.sending.Unlock()
+			if ended {
+				return err
+			}
+			return nil
+		}
+		s.mu.Unlock()
+		err := s.publish(&nats.Msg{Subject: s.to}, frame.HalfClose, make([]byte, frame.MaxOverhead))
+		if err == nil {
+			s.mu.Lock()
+			s.sendClosed = true
+			s.mu.Unlock()
+		}
+		s.sending.Unlock()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, nats.ErrReconnectBufExceeded):
+			s.awaitLink()
+		default:
+			return s.hub.publishError(err)
+		}
+	}
+}
+
+// lockToSend returns with s.sending locked when a message may be sent.
+func (s *stream) lockToSend() error {
+	for {
+		s.sending.Lock()
+		s.mu.Lock()
+		if s.out.Ready() && !s.ended && !s.sendClosed {
+			s.mu.Unlock()
+			return nil
+		}
+		s.sending.Unlock()
+		for !s.out.Ready() && !s.ended && !s.sendClosed {
+			s.writable.Wait()
+		}
+		over, err := s.ended || s.sendClosed, s.sendError()
+		s.mu.Unlock()
+		if over {
+			return err
+		}
+	}
+}
+
+// sendError is what a writer is told of the end; s.mu is held.
+func (s *stream) sendError() error {
+	switch {
+	case !s.ended:
+		return Errorf(CodeFailedPrecondition, "a message of %s was sent after CloseSend", s.name)
+	case s.byPeer && !s.hub.server:
+		return errSendEnded
+	case s.status == nil:
+		return Errorf(CodeCanceled, "the stream of %s has ended", s.name)
+	default:
+		return s.status
+	}
+}
+
+// publish numbers and publishes a frame; s.sending is held.
+func (s *stream) publish(msg *nats.Msg, kind frame.Kind, b []byte) error {
+	size := len(b) - frame.MaxOverhead
+	s.mu.Lock()
+	seq := s.out.Next(size)
+	s.mu.Unlock()
+	b = frame.Prefix(b, kind, seq)
+	var err error
+	if msg.Header == nil {
+		err = s.hub.nc.Publish(msg.Subject, b)
+	} else {
+		msg.Data = b
+		err = s.hub.nc.PublishMsg(msg)
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.out.Undo(size)
+		s.mu.Unlock()
+		return err
+	}
+	s.published.Store(seq)
+	return nil
+}
+
+// awaitLink waits until the connection is up again or the stream has ended.
+func (s *stream) awaitLink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.ended && !s.hub.nc.IsConnected() {
+		s.writable.Wait() // the hub wakes all when it is up
+	}
+}

@@ -1,0 +1,535 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/frame"
+)
+
+// serverStreams are the streams that a server has, and their handlers, each with
+// a goroutine of its own: workers are for unary calls.
+type serverStreams struct {
+	hub streamHub
+	sub *nats.Subscription // nil without streaming methods
+
+	mu       sync.Mutex
+	handlers map[*serverStream]struct{}
+	stopping bool
+	idle     chan struct{} // closed when the server stops and no handler runs
+}
+
+// serverStream is a server's end of a stream.
+type serverStream struct {
+	stream
+	server   *Server
+	method   *serverMethod
+	call     Call
+	ctx      context.Context //nolint:containedctx // the handler's
+	term     *term           // nil unless the method is single active
+	handler  ServerStreamFunc
+	request  []byte // the open's payload, where it is the one request
+	counted  bool   // the figures of the method have the call already
+	unary    bool   // it counts as a unary call of its service
+	asked    bool   // the handler has read it
+	requests bool   // the client sends messages
+	headed   bool   // the header was sent, or there is none
+	arrived  time.Time
+	// answered is when the first response was sent.
+	answered time.Time
+}
+
+// prepareStreams makes what serves streams, before anything arrives.
+func (s *Server) prepareStreams() {
+	s.streams.handlers = make(map[*serverStream]struct{})
+	s.streams.idle = make(chan struct{})
+	s.streams.hub.init(s.conn, s.conn.subjects.In(s.process), true)
+}
+
+// listenToStreams subscribes to what clients send in streams.
+func (s *Server) listenToStreams() error {
+	for _, service := range s.services {
+		for _, m := range service.methods {
+			if m.stream == nil && m.method.MaxMessageBytes == 0 || s.streams.sub != nil {
+				continue
+			}
+			sub, err := s.conn.nc.Subscribe(s.streams.hub.prefix+"*", s.streamFrame)
+			if err != nil {
+				return err
+			}
+			s.streams.sub = sub
+			// What is pending is bounded by the windows.
+			if err := sub.SetPendingLimits(-1, -1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// streamFrame is called by the one goroutine of the subscription.
+func (s *Server) streamFrame(msg *nats.Msg) {
+	token := msg.Subject[len(s.streams.hub.prefix):]
+	if token != wire.CallerAliveToken {
+		s.streams.hub.deliver(token, msg)
+	} else if msg.Reply != "" {
+		_ = s.conn.nc.Publish(msg.Reply, nil) // a client asks whether the server is there; it asks again
+	}
+}
+
+// openStream takes a stream or refuses it.
+func (s *Server) openStream(to *route, msg *nats.Msg, now time.Time) {
+	st, err := s.acceptStream(to, msg, now)
+	switch {
+	case err != nil:
+		to.method.stats.refused(now, err)
+		s.refuse(msg, err)
+	case st != nil:
+		to.method.stats.begin()
+		go st.run()
+	}
+}
+
+func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverStream, *Error) {
+	m := to.method
+	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
+	if err := r.readHeader(); err != nil {
+		return nil, err
+	}
+	window := defaultWindow()
+	if m.stream == nil {
+		window.Bytes = chunkWindow
+	}
+	if w := msg.Header.Get(wire.HeaderWindow); w != "" {
+		var ok bool
+		if window.Messages, window.Bytes, ok = wire.ParseWindow(w); !ok {
+			return nil, Errorf(CodeInvalidArgument, "%s %s is not a number of messages and one of bytes with a comma between them, 1 to %d each",
+				wire.HeaderWindow, quote(w), wire.MaxWindow)
+		}
+	}
+	if !m.spec.Idempotent && s.pause.stale(now) {
+		return nil, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
+	}
+	if to.lead != nil {
+		if to.term = to.activeTerm(s.clock.Now()); to.term == nil {
+			return nil, notActive(s.cfg.instance, to.lead)
+		}
+	}
+	st := &serverStream{
+		handler: m.stream,
+		server:  s, method: m, term: to.term, arrived: now,
+		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
+	}
+	st.name, st.to, st.json, st.maxMessage = m.spec.name(), msg.Reply, r.json, m.method.MaxMessageBytes
+	st.init(&s.streams.hub, windowFor(s.cfg.window, st.maxMessage), flow.Limit{Seq: window.Messages, Bytes: window.Bytes})
+	switch {
+	case m.stream == nil:
+		if err := m.checkSize(msg); err != nil {
+			return nil, err
+		}
+		st.handler, st.unary, st.requests = m.serveInParts, true, true
+	case m.spec.Descriptor.IsStreamingClient():
+		st.requests = true
+	default:
+		st.request = msg.Data
+	}
+	if err := s.admit(st); err != nil {
+		return nil, err
+	}
+	if !s.startStream(st, r.timeout) {
+		return nil, nil
+	}
+	return st, nil
+}
+
+// startStream lets a stream begin, unless nobody wants it.
+func (s *Server) startStream(st *serverStream, timeout time.Duration) bool {
+	st.begin(timeout)
+	if !s.streams.hub.add(&st.stream) || s.cancels.take(st.to) {
+		st.leave() // NATS has delivered it twice; or nobody wants it any more
+		return false
+	}
+	st.acknowledge()
+	s.streams.hub.meet(&st.stream, st.to)
+	st.watch(st.ctx, func() { st.abort(st.contextError(), 0) })
+	return true
+}
+
+// admit counts a stream, unless there are too many.
+func (s *Server) admit(st *serverStream) *Error {
+	s.streams.mu.Lock()
+	defer s.streams.mu.Unlock()
+	switch {
+	case s.streams.stopping:
+		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
+	case len(s.streams.handlers) >= s.cfg.maxStreams:
+		return refusal(CodeResourceExhausted, ReasonOverloaded, "%s has %d open streams, as many as it may", s.cfg.instance, s.cfg.maxStreams)
+	}
+	if service := st.method.service; st.unary && service.running.Add(1) > service.max {
+		service.running.Add(-1)
+		return service.overload
+	}
+	s.streams.handlers[st] = struct{}{}
+	return nil
+}
+
+// leave is the end of what admit began.
+func (st *serverStream) leave() {
+	st.end(nil, endDropping) // if it has not ended
+	if st.unary {
+		st.method.service.running.Add(-1)
+	}
+	streams := &st.server.streams
+	streams.mu.Lock()
+	defer streams.mu.Unlock()
+	delete(streams.handlers, st)
+	if streams.stopping && len(streams.handlers) == 0 {
+		close(streams.idle)
+	}
+}
+
+// begin makes the handler's context.
+func (st *serverStream) begin(timeout time.Duration) {
+	base := st.server.base
+	if st.term != nil {
+		base, st.call.term = st.term.base, st.term.info
+	}
+	if timeout > 0 {
+		st.ctx, st.stop = context.WithTimeout(base, timeout)
+	} else {
+		st.ctx, st.stop = context.WithCancel(base)
+	}
+	st.ctx = &streamContext{st.ctx, st}
+}
+
+// contextError is why the context ended before the stream.
+func (st *serverStream) contextError() *Error {
+	switch err := st.ctx.Err(); {
+	case st.term != nil && st.term.base.Err() != nil && st.server.base.Err() == nil:
+		return leadershipLost(st.call.spec.Service, st.term.info.Group)
+	case errors.Is(err, context.DeadlineExceeded):
+		return asError(err)
+	default:
+		return st.stoppingError()
+	}
+}
+
+func (st *serverStream) stoppingError() *Error {
+	return refusal(CodeUnavailable, ReasonStopping, "%s is stopping, and has ended the stream", st.server.cfg.instance)
+}
+
+type serverStreamKey struct{}
+
+// streamContext is the context of a stream's handler.
+type streamContext struct {
+	context.Context //nolint:containedctx // it is a context
+	stream          *serverStream
+}
+
+func (c *streamContext) Value(key any) any {
+	switch key.(type) {
+	case currentKey:
+		return &c.stream.call
+	case serverStreamKey:
+		return c.stream
+	default:
+		return c.Context.Value(key)
+	}
+}
+
+// acknowledge tells the client that the stream is taken, and how much it may
+// send.
+func (st *serverStream) acknowledge() {
+	limit := flow.Limit{}
+	if st.requests {
+		limit = st.in.Limit()
+	}
+	_ = st.hub.nc.PublishRequest(st.to, st.own, frame.AppendLimit(frame.Append(nil, frame.Ack, 0), limit)) // the client gives up without it
+}
+
+// run runs the handler.
+func (st *serverStream) run() {
+	var status *Error
+	returned := false
+	defer func() {
+		if !returned {
+			status = st.server.abnormal(st.name, recover())
+		}
+		st.conclude(status)
+		st.leave()
+		st.count()
+	}()
+	if err := st.handler(st.ctx, st); err != nil {
+		status = handlerError(err)
+	}
+	returned = true
+}
+
+// count counts the stream in the figures of its method, with the time until the
+// first response: how long a stream is open says nothing about the server.
+func (st *serverStream) count() {
+	if st.counted {
+		return
+	}
+	st.mu.Lock()
+	status := st.status
+	st.mu.Unlock()
+	now := time.Now()
+	if st.answered.IsZero() {
+		st.answered = now
+	}
+	st.method.stats.ended(now, st.answered.Sub(st.arrived), status)
+}
+
+// conclude ends the stream with what the handler has returned.
+func (st *serverStream) conclude(status *Error) {
+	if st.term != nil && !st.term.mayReply(st.server.clock) {
+		st.abort(leadershipLost(st.call.spec.Service, st.term.info.Group), 0)
+		return
+	}
+	if err := st.head(); err != nil && status == nil {
+		status = asError(err)
+	}
+	trailer := st.call.trailer
+	if err := trailer.encodeTo(make(nats.Header, len(trailer))); err != nil {
+		st.server.logger.Error("aegis: trailing metadata", "method", st.name, "err", err)
+		trailer = nil
+		if status == nil {
+			status = Errorf(CodeInternal, "trailing %s", err.message)
+		}
+	}
+	if st.end(status, 0) {
+		st.sayEnd(status, trailer)
+	}
+}
+
+// Send sends a message.
+func (st *serverStream) Send(m proto.Message) error {
+	if st.term != nil && !st.term.mayReply(st.server.clock) {
+		st.abort(leadershipLost(st.call.spec.Service, st.term.info.Group), 0)
+	}
+	if st.answered.IsZero() {
+		st.answered = time.Now()
+		if err := st.head(); err != nil {
+			return err
+		}
+	}
+	return st.send(m)
+}
+
+// head sends the metadata that comes first.
+func (st *serverStream) head() error {
+	if st.headed {
+		return nil
+	}
+	st.headed = true
+	h, err := responseHeader(st.call.response, false)
+	if err != nil {
+		st.server.logger.Error("aegis: response metadata", "method", st.name, "err", err)
+		return err
+	}
+	if h == nil {
+		return nil
+	}
+	return st.transmitHeader(h)
+}
+
+// Recv reads a message. The one request of a method whose requests are no stream
+// came with the open.
+func (st *serverStream) Recv(m proto.Message) error {
+	if st.requests {
+		return st.recv(m)
+	}
+	if st.asked {
+		return io.EOF
+	}
+	st.asked = true
+	err := st.unmarshal(st.request, m)
+	st.request = nil
+	if err != nil {
+		return Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", st.name, m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
+}
+
+// CloseSend does nothing: a server ends a stream when its handler returns.
+func (st *serverStream) CloseSend() error { return nil }
+
+// cancelStream is told the reply subject of an open that nobody waits for.
+func (s *Server) cancelStream(reply string) bool {
+	h := &s.streams.hub
+	h.mu.RLock()
+	st := h.opens[reply]
+	h.mu.RUnlock()
+	if st == nil {
+		return false
+	}
+	st.end(NewError(CodeCanceled, "the client has canceled the stream"), endedByPeer|endDropping)
+	return true
+}
+
+// stopStreams lets the streams end by themselves for a while, then ends them as
+// STOPPING.
+func (s *Server) stopStreams(grace context.Context) {
+	streams := &s.streams
+	streams.mu.Lock()
+	streams.stopping = true
+	if len(streams.handlers) == 0 {
+		close(streams.idle)
+	}
+	streams.mu.Unlock()
+	timer := time.NewTimer(s.cfg.streamGrace)
+	defer timer.Stop()
+	select {
+	case <-streams.idle:
+	case <-grace.Done():
+	case <-timer.C:
+	}
+	for _, st := range s.openStreams() {
+		st.abort(st.stoppingError(), 0)
+	}
+}
+
+// silenceStreams follows when all have ended, or their time is over.
+func (s *Server) silenceStreams() {
+	if s.streams.sub != nil {
+		_ = s.streams.sub.Unsubscribe() // fails only if it is gone already
+	}
+	s.streams.hub.forget()
+}
+
+func (s *Server) openStreams() []*serverStream {
+	s.streams.mu.Lock()
+	defer s.streams.mu.Unlock()
+	list := make([]*serverStream, 0, len(s.streams.handlers))
+	for st := range s.streams.handlers {
+		list = append(list, st)
+	}
+	return list
+}
+
+// abnormal is the error for a handler that did not return. What it panicked
+// with, and where, is for the log and not for the caller.
+func (s *Server) abnormal(name string, panicked any) *Error {
+	if panicked == nil {
+		s.logger.Error("aegis: a handler ended its goroutine (runtime.Goexit)", "method", name)
+		return Errorf(CodeInternal, "the handler of %s ended without a result", name)
+	}
+	s.logger.Error("aegis: a handler panicked", "method", name, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+	return Errorf(CodeInternal, "the handler of %s panicked", name)
+}
+
+// ServerStreamHandler is called by generated code.
+func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, *Req, Sender[Res]) error) Handler[S] {
+	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
+		return func(ctx context.Context, s Stream) error {
+			out, err := newSender[Res](ctx, s, name)
+			if err != nil {
+				return err
+			}
+			req, err := recvMessage[Req](s)
+			if err == io.EOF { //nolint:errorlint // only the end itself is one
+				return Errorf(CodeInternal, "an interceptor of the server kept the request from %s", name)
+			} else if err != nil {
+				return err
+			}
+			return call(impl, ctx, req, out)
+		}
+	}}
+}
+
+// ClientStreamHandler is called by generated code.
+func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req]) (*Res, error)) Handler[S] {
+	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
+		return func(ctx context.Context, s Stream) error {
+			in, err := newHandlerReceiver[Req](ctx, s, name)
+			if err != nil {
+				return err
+			}
+			res, err := call(impl, ctx, in)
+			switch {
+			case err != nil:
+				return err
+			case res == nil:
+				return Errorf(CodeInternal, "the handler of %s returned neither a response nor an error", name)
+			}
+			return sendMessage(s, res)
+		}
+	}}
+}
+
+// BidiStreamHandler is called by generated code.
+func BidiStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req], Sender[Res]) error) Handler[S] {
+	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
+		return func(ctx context.Context, s Stream) error {
+			in, err := newHandlerReceiver[Req](ctx, s, name)
+			if err != nil {
+				return err
+			}
+			out, err := newSender[Res](ctx, s, name)
+			if err != nil {
+				return err
+			}
+			return call(impl, ctx, in, out)
+		}
+	}}
+}
+
+// handlerStream is what a handler's receiver and sender share.
+type handlerStream struct {
+	Stream
+	core *serverStream
+}
+
+func newHandlerStream(ctx context.Context, s Stream, name protoreflect.Name) (handlerStream, error) {
+	core, ok := ctx.Value(serverStreamKey{}).(*serverStream)
+	if !ok {
+		return handlerStream{}, Errorf(CodeInternal, "an interceptor of the server of %s passed on a context that does not derive from its own", name)
+	}
+	return handlerStream{s, core}, nil
+}
+
+type sender[T any] struct{ handlerStream }
+
+func newSender[T any](ctx context.Context, s Stream, name protoreflect.Name) (Sender[T], error) {
+	h, err := newHandlerStream(ctx, s, name)
+	return sender[T]{h}, err
+}
+
+func (s sender[T]) Send(m *T) error { return sendMessage(s.Stream, m) }
+
+func (s sender[T]) Header() Header { return s.core.call.ResponseHeader() }
+
+func (s sender[T]) Trailer() Header { return s.core.call.ResponseTrailer() }
+
+type handlerReceiver[T any] struct{ handlerStream }
+
+func newHandlerReceiver[T any](ctx context.Context, s Stream, name protoreflect.Name) (Receiver[T], error) {
+	h, err := newHandlerStream(ctx, s, name)
+	return handlerReceiver[T]{h}, err
+}
+
+func (r handlerReceiver[T]) Recv() (*T, error) { return recvMessage[T](r.Stream) }
+
+func (r handlerReceiver[T]) All() iter.Seq2[*T, error] { return all(r.Recv) }
+
+func (r handlerReceiver[T]) Header() Header { return r.core.call.RequestHeader() }
+
+func (r handlerReceiver[T]) Trailer() Header { return Header{} }
+
+func (r handlerReceiver[T]) Close() error {
+	r.core.discard()
+	return nil
+}
