@@ -35,10 +35,14 @@ func roles() map[string]role {
 		"balanced-client": {startBalancedClient},
 		"leader-client":   {startLeaderClient},
 
-		"queue-client": {startSelecting(aegis.QueueGroup())},
-		"turns-client": {startSelecting(aegis.RoundRobin())},
-		"least-client": {startSelecting(aegis.LeastLoaded())},
-		"late-service": {startLateService},
+		"stream-service": {startStreamService},
+		"stream-client":  {startStreamClient},
+		"plain-source":   {startPlainSource},
+		"plain-reader":   {startPlainReader},
+		"queue-client":   {startSelecting(aegis.QueueGroup())},
+		"turns-client":   {startSelecting(aegis.RoundRobin())},
+		"least-client":   {startSelecting(aegis.LeastLoaded())},
+		"late-service":   {startLateService},
 
 		"slow-service": {startSlowService},
 		"flood-client": {startFloodClient},

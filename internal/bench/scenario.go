@@ -22,6 +22,10 @@ func scenarios() []scenario {
 		directedScenario(),
 		slowOneScenario(),
 		floodScenario(),
+		streamScenario("stream-server", opPull),
+		streamScenario("stream-client", opPush),
+		bidiScenario(1),
+		bidiScenario(64),
 		generateScenario(),
 	}
 }

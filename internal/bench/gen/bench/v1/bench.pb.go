@@ -22,6 +22,401 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PullRequest is what Pull is sent.
+type PullRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many messages.
+	Messages uint64 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	// What is in each.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullRequest) Reset() {
+	*x = PullRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullRequest) ProtoMessage() {}
+
+func (x *PullRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
+func (*PullRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *PullRequest) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *PullRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// PullResponse is one message.
+type PullResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, from 1 on.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// What is in it.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullResponse) Reset() {
+	*x = PullResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullResponse) ProtoMessage() {}
+
+func (x *PullResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullResponse.ProtoReflect.Descriptor instead.
+func (*PullResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PullResponse) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PullResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// PushRequest is one message.
+type PushRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, from 1 on.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// What is in it.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushRequest) Reset() {
+	*x = PushRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushRequest) ProtoMessage() {}
+
+func (x *PushRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
+func (*PushRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PushRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PushRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// PushResponse is what Push answers.
+type PushResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many messages came.
+	Messages      uint64 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushResponse) Reset() {
+	*x = PushResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushResponse) ProtoMessage() {}
+
+func (x *PushResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushResponse.ProtoReflect.Descriptor instead.
+func (*PushResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PushResponse) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+// ChatRequest is what Chat is sent.
+type ChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text to return.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatRequest) Reset() {
+	*x = ChatRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatRequest) ProtoMessage() {}
+
+func (x *ChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatRequest.ProtoReflect.Descriptor instead.
+func (*ChatRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ChatRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// ChatResponse is what Chat answers.
+type ChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text of the request.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatResponse) Reset() {
+	*x = ChatResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatResponse) ProtoMessage() {}
+
+func (x *ChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatResponse.ProtoReflect.Descriptor instead.
+func (*ChatResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChatResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// AskRequest is what Ask is sent.
+type AskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text to return.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AskRequest) Reset() {
+	*x = AskRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AskRequest) ProtoMessage() {}
+
+func (x *AskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AskRequest.ProtoReflect.Descriptor instead.
+func (*AskRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AskRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// AskResponse is what Ask answers.
+type AskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text of the request.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AskResponse) Reset() {
+	*x = AskResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AskResponse) ProtoMessage() {}
+
+func (x *AskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AskResponse.ProtoReflect.Descriptor instead.
+func (*AskResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AskResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // BalancedRequest is what Balanced is sent.
 type BalancedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -33,7 +428,7 @@ type BalancedRequest struct {
 
 func (x *BalancedRequest) Reset() {
 	*x = BalancedRequest{}
-	mi := &file_bench_v1_bench_proto_msgTypes[0]
+	mi := &file_bench_v1_bench_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -45,7 +440,7 @@ func (x *BalancedRequest) String() string {
 func (*BalancedRequest) ProtoMessage() {}
 
 func (x *BalancedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[0]
+	mi := &file_bench_v1_bench_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -58,7 +453,7 @@ func (x *BalancedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalancedRequest.ProtoReflect.Descriptor instead.
 func (*BalancedRequest) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{0}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BalancedRequest) GetText() string {
@@ -79,7 +474,7 @@ type BalancedResponse struct {
 
 func (x *BalancedResponse) Reset() {
 	*x = BalancedResponse{}
-	mi := &file_bench_v1_bench_proto_msgTypes[1]
+	mi := &file_bench_v1_bench_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -91,7 +486,7 @@ func (x *BalancedResponse) String() string {
 func (*BalancedResponse) ProtoMessage() {}
 
 func (x *BalancedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[1]
+	mi := &file_bench_v1_bench_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -104,7 +499,7 @@ func (x *BalancedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalancedResponse.ProtoReflect.Descriptor instead.
 func (*BalancedResponse) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{1}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BalancedResponse) GetText() string {
@@ -125,7 +520,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_bench_v1_bench_proto_msgTypes[2]
+	mi := &file_bench_v1_bench_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -137,7 +532,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[2]
+	mi := &file_bench_v1_bench_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -150,7 +545,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{2}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LeaderRequest) GetText() string {
@@ -171,7 +566,7 @@ type LeaderResponse struct {
 
 func (x *LeaderResponse) Reset() {
 	*x = LeaderResponse{}
-	mi := &file_bench_v1_bench_proto_msgTypes[3]
+	mi := &file_bench_v1_bench_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +578,7 @@ func (x *LeaderResponse) String() string {
 func (*LeaderResponse) ProtoMessage() {}
 
 func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[3]
+	mi := &file_bench_v1_bench_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +591,7 @@ func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderResponse.ProtoReflect.Descriptor instead.
 func (*LeaderResponse) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{3}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LeaderResponse) GetText() string {
@@ -210,7 +605,27 @@ var File_bench_v1_bench_proto protoreflect.FileDescriptor
 
 const file_bench_v1_bench_proto_rawDesc = "" +
 	"\n" +
-	"\x14bench/v1/bench.proto\x12\bbench.v1\x1a\x16aegis/v1/options.proto\"%\n" +
+	"\x14bench/v1/bench.proto\x12\bbench.v1\x1a\x16aegis/v1/options.proto\"=\n" +
+	"\vPullRequest\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x04R\bmessages\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\":\n" +
+	"\fPullResponse\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"9\n" +
+	"\vPushRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"*\n" +
+	"\fPushResponse\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x04R\bmessages\"!\n" +
+	"\vChatRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"\"\n" +
+	"\fChatResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\" \n" +
+	"\n" +
+	"AskRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"!\n" +
+	"\vAskResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"%\n" +
 	"\x0fBalancedRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"&\n" +
 	"\x10BalancedResponse\x12\x12\n" +
@@ -221,7 +636,12 @@ const file_bench_v1_bench_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text2\x96\x01\n" +
 	"\fBenchService\x12A\n" +
 	"\bBalanced\x12\x19.bench.v1.BalancedRequest\x1a\x1a.bench.v1.BalancedResponse\x12C\n" +
-	"\x06Leader\x12\x17.bench.v1.LeaderRequest\x1a\x18.bench.v1.LeaderResponse\"\x06\xca\xcc\x1f\x02\x12\x00B?Z=github.com/aegisrpc/aegis/internal/bench/gen/bench/v1;benchv1b\x06proto3"
+	"\x06Leader\x12\x17.bench.v1.LeaderRequest\x1a\x18.bench.v1.LeaderResponse\"\x06\xca\xcc\x1f\x02\x12\x002\xf0\x01\n" +
+	"\rStreamService\x127\n" +
+	"\x04Pull\x12\x15.bench.v1.PullRequest\x1a\x16.bench.v1.PullResponse0\x01\x127\n" +
+	"\x04Push\x12\x15.bench.v1.PushRequest\x1a\x16.bench.v1.PushResponse(\x01\x129\n" +
+	"\x04Chat\x12\x15.bench.v1.ChatRequest\x1a\x16.bench.v1.ChatResponse(\x010\x01\x122\n" +
+	"\x03Ask\x12\x14.bench.v1.AskRequest\x1a\x15.bench.v1.AskResponseB?Z=github.com/aegisrpc/aegis/internal/bench/gen/bench/v1;benchv1b\x06proto3"
 
 var (
 	file_bench_v1_bench_proto_rawDescOnce sync.Once
@@ -235,23 +655,39 @@ func file_bench_v1_bench_proto_rawDescGZIP() []byte {
 	return file_bench_v1_bench_proto_rawDescData
 }
 
-var file_bench_v1_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_bench_v1_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_bench_v1_bench_proto_goTypes = []any{
-	(*BalancedRequest)(nil),  // 0: bench.v1.BalancedRequest
-	(*BalancedResponse)(nil), // 1: bench.v1.BalancedResponse
-	(*LeaderRequest)(nil),    // 2: bench.v1.LeaderRequest
-	(*LeaderResponse)(nil),   // 3: bench.v1.LeaderResponse
+	(*PullRequest)(nil),      // 0: bench.v1.PullRequest
+	(*PullResponse)(nil),     // 1: bench.v1.PullResponse
+	(*PushRequest)(nil),      // 2: bench.v1.PushRequest
+	(*PushResponse)(nil),     // 3: bench.v1.PushResponse
+	(*ChatRequest)(nil),      // 4: bench.v1.ChatRequest
+	(*ChatResponse)(nil),     // 5: bench.v1.ChatResponse
+	(*AskRequest)(nil),       // 6: bench.v1.AskRequest
+	(*AskResponse)(nil),      // 7: bench.v1.AskResponse
+	(*BalancedRequest)(nil),  // 8: bench.v1.BalancedRequest
+	(*BalancedResponse)(nil), // 9: bench.v1.BalancedResponse
+	(*LeaderRequest)(nil),    // 10: bench.v1.LeaderRequest
+	(*LeaderResponse)(nil),   // 11: bench.v1.LeaderResponse
 }
 var file_bench_v1_bench_proto_depIdxs = []int32{
-	0, // 0: bench.v1.BenchService.Balanced:input_type -> bench.v1.BalancedRequest
-	2, // 1: bench.v1.BenchService.Leader:input_type -> bench.v1.LeaderRequest
-	1, // 2: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
-	3, // 3: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	8,  // 0: bench.v1.BenchService.Balanced:input_type -> bench.v1.BalancedRequest
+	10, // 1: bench.v1.BenchService.Leader:input_type -> bench.v1.LeaderRequest
+	0,  // 2: bench.v1.StreamService.Pull:input_type -> bench.v1.PullRequest
+	2,  // 3: bench.v1.StreamService.Push:input_type -> bench.v1.PushRequest
+	4,  // 4: bench.v1.StreamService.Chat:input_type -> bench.v1.ChatRequest
+	6,  // 5: bench.v1.StreamService.Ask:input_type -> bench.v1.AskRequest
+	9,  // 6: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
+	11, // 7: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
+	1,  // 8: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
+	3,  // 9: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
+	5,  // 10: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
+	7,  // 11: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
+	6,  // [6:12] is the sub-list for method output_type
+	0,  // [0:6] is the sub-list for method input_type
+	0,  // [0:0] is the sub-list for extension type_name
+	0,  // [0:0] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_bench_v1_bench_proto_init() }
@@ -265,9 +701,9 @@ func file_bench_v1_bench_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bench_v1_bench_proto_rawDesc), len(file_bench_v1_bench_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   12,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_bench_v1_bench_proto_goTypes,
 		DependencyIndexes: file_bench_v1_bench_proto_depIdxs,

@@ -105,3 +105,117 @@ func (UnimplementedBenchServiceServer) Balanced(context.Context, *benchv1.Balanc
 func (UnimplementedBenchServiceServer) Leader(context.Context, *benchv1.LeaderRequest) (*benchv1.LeaderResponse, error) {
 	return nil, aegis.Unimplemented("bench.v1.BenchService.Leader")
 }
+
+// StreamServiceName is the fully-qualified name of the StreamService service.
+const StreamServiceName = "bench.v1.StreamService"
+
+// StreamServiceClient calls the service bench.v1.StreamService. Its methods may
+// be called by several goroutines at once.
+//
+// StreamService has streams of all kinds.
+type StreamServiceClient interface {
+	// Pull streams as many messages as it is asked for.
+	Pull(ctx context.Context, req *benchv1.PullRequest, opts ...aegis.CallOption) (aegis.Receiver[benchv1.PullResponse], error)
+	// Push counts what it is sent.
+	Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[benchv1.PushRequest, benchv1.PushResponse], error)
+	// Chat returns each text.
+	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[benchv1.ChatRequest, benchv1.ChatResponse], error)
+	// Ask returns the text.
+	Ask(ctx context.Context, req *benchv1.AskRequest, opts ...aegis.CallOption) (*benchv1.AskResponse, error)
+}
+
+// NewStreamServiceClient returns a client that calls bench.v1.StreamService
+// over conn. Options for calls hold for all calls of the client, unless a call
+// is given others.
+func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
+	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &streamServiceClient{
+		pull: aegis.NewServerStreamMethod[benchv1.PullRequest, benchv1.PullResponse](client, "Pull"),
+		push: aegis.NewClientStreamMethod[benchv1.PushRequest, benchv1.PushResponse](client, "Push"),
+		chat: aegis.NewBidiStreamMethod[benchv1.ChatRequest, benchv1.ChatResponse](client, "Chat"),
+		ask:  aegis.NewUnaryMethod[benchv1.AskRequest, benchv1.AskResponse](client, "Ask"),
+	}, nil
+}
+
+// streamServiceClient implements StreamServiceClient.
+type streamServiceClient struct {
+	pull *aegis.ServerStreamMethod[benchv1.PullRequest, benchv1.PullResponse]
+	push *aegis.ClientStreamMethod[benchv1.PushRequest, benchv1.PushResponse]
+	chat *aegis.BidiStreamMethod[benchv1.ChatRequest, benchv1.ChatResponse]
+	ask  *aegis.UnaryMethod[benchv1.AskRequest, benchv1.AskResponse]
+}
+
+// Pull calls bench.v1.StreamService.Pull.
+func (c *streamServiceClient) Pull(ctx context.Context, req *benchv1.PullRequest, opts ...aegis.CallOption) (aegis.Receiver[benchv1.PullResponse], error) {
+	return c.pull.Open(ctx, req, opts...)
+}
+
+// Push calls bench.v1.StreamService.Push.
+func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[benchv1.PushRequest, benchv1.PushResponse], error) {
+	return c.push.Open(ctx, opts...)
+}
+
+// Chat calls bench.v1.StreamService.Chat.
+func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[benchv1.ChatRequest, benchv1.ChatResponse], error) {
+	return c.chat.Open(ctx, opts...)
+}
+
+// Ask calls bench.v1.StreamService.Ask.
+func (c *streamServiceClient) Ask(ctx context.Context, req *benchv1.AskRequest, opts ...aegis.CallOption) (*benchv1.AskResponse, error) {
+	return c.ask.Call(ctx, req, opts...)
+}
+
+// StreamServiceServer is what a server of bench.v1.StreamService implements.
+// Its methods are called by several goroutines at once. Embed
+// UnimplementedStreamServiceServer to implement some of them only.
+//
+// StreamService has streams of all kinds.
+type StreamServiceServer interface {
+	// Pull streams as many messages as it is asked for.
+	Pull(ctx context.Context, req *benchv1.PullRequest, out aegis.Sender[benchv1.PullResponse]) error
+	// Push counts what it is sent.
+	Push(ctx context.Context, in aegis.Receiver[benchv1.PushRequest]) (*benchv1.PushResponse, error)
+	// Chat returns each text.
+	Chat(ctx context.Context, in aegis.Receiver[benchv1.ChatRequest], out aegis.Sender[benchv1.ChatResponse]) error
+	// Ask returns the text.
+	Ask(ctx context.Context, req *benchv1.AskRequest) (*benchv1.AskResponse, error)
+}
+
+// RegisterStreamServiceServer adds the service bench.v1.StreamService to srv,
+// which serves it with impl once it runs.
+func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
+		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull),
+		aegis.ClientStreamHandler("Push", StreamServiceServer.Push),
+		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat),
+		aegis.UnaryHandler("Ask", StreamServiceServer.Ask),
+	}, opts...)
+}
+
+// UnimplementedStreamServiceServer answers every method with CodeUnimplemented.
+// An implementation that embeds it still compiles when the service has got
+// another method.
+type UnimplementedStreamServiceServer struct{}
+
+// Pull returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Pull(context.Context, *benchv1.PullRequest, aegis.Sender[benchv1.PullResponse]) error {
+	return aegis.Unimplemented("bench.v1.StreamService.Pull")
+}
+
+// Push returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Push(context.Context, aegis.Receiver[benchv1.PushRequest]) (*benchv1.PushResponse, error) {
+	return nil, aegis.Unimplemented("bench.v1.StreamService.Push")
+}
+
+// Chat returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[benchv1.ChatRequest], aegis.Sender[benchv1.ChatResponse]) error {
+	return aegis.Unimplemented("bench.v1.StreamService.Chat")
+}
+
+// Ask returns an error with CodeUnimplemented.
+func (UnimplementedStreamServiceServer) Ask(context.Context, *benchv1.AskRequest) (*benchv1.AskResponse, error) {
+	return nil, aegis.Unimplemented("bench.v1.StreamService.Ask")
+}
