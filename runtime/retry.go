@@ -23,7 +23,7 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	if a.cfg.maxAttempts > 0 {
 		most = a.cfg.maxAttempts
 	}
-	if a.stream != nil && a.method.Streaming() { // a server that refuses a stream has not run its handler
+	if a.opensStream() { // a server that refuses a stream has not run its handler
 		most = max(most, openAttempts)
 	}
 	again := a.number < most
@@ -51,6 +51,9 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	}
 }
 
+// opensStream tells streams from unary calls that travel in parts.
+func (a *attempt) opensStream() bool { return a.stream != nil && a.method.Streaming() }
+
 // notDelivered is 10 ms, 40 ms, and so on up to a second.
 func notDelivered(attempt int) time.Duration {
 	return jitter(min(notDeliveredPause<<(2*min(attempt-1, 8)), maxNotDeliveredPause))
@@ -60,7 +63,7 @@ func notDelivered(attempt int) time.Duration {
 func (a *attempt) backoff() time.Duration {
 	r := a.method.Retry
 	pause := r.InitialBackoff
-	if a.method.Streaming() {
+	if a.opensStream() {
 		return notDelivered(a.number)
 	}
 	for range a.number - 1 {
