@@ -378,14 +378,14 @@ func (s *Server) drain() error {
 		s.subs = append(s.subs, l.resign()...)
 	}
 	s.unsubscribe(grace)
-	done := s.close(grace)
-	var err error
-	select {
-	case <-done:
-	case <-grace.Done():
-		err = s.expire(done)
+	calls := s.pool.close()
+	s.endLeadersStreams()
+	err := s.finish(grace, calls, s.streams.led)
+	s.release() // before all else: somebody waits to lead
+	s.stopStreams(grace)
+	if err == nil {
+		err = s.finish(grace, s.streams.idle)
 	}
-	s.release()
 	s.deregister()
 	s.silenceStreams()
 	for _, sub := range s.cancelSubs {
@@ -402,18 +402,16 @@ func (s *Server) drain() error {
 	return err
 }
 
-// close lets everything finish. The returned channel is closed when all handlers
-// have returned.
-func (s *Server) close(grace context.Context) <-chan struct{} {
-	done := make(chan struct{})
-	calls := s.pool.close()
-	go func() {
-		defer close(done)
-		s.stopStreams(grace)
-		<-calls
-		<-s.streams.idle
-	}()
-	return done
+// finish waits for what runs, until the grace period ends.
+func (s *Server) finish(grace context.Context, done ...<-chan struct{}) error {
+	for i, d := range done {
+		select {
+		case <-d:
+		case <-grace.Done():
+			return s.expire(done[i:])
+		}
+	}
+	return nil
 }
 
 // unsubscribe returns when nothing can be queued any more. nats.go lets in what
@@ -466,7 +464,7 @@ func (s *Server) release() {
 const abandonTime = time.Second
 
 // expire ends the handlers that the grace period was too short for.
-func (s *Server) expire(done <-chan struct{}) error {
+func (s *Server) expire(done []<-chan struct{}) error {
 	s.expired.Store(true) // what is still queued is refused
 	names := make(map[string]int)
 	s.pool.each(func(c *handlerContext) {
@@ -479,9 +477,13 @@ func (s *Server) expire(done <-chan struct{}) error {
 	s.cancelBase()
 	timer := time.NewTimer(abandonTime)
 	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
+	for _, d := range done {
+		select {
+		case <-d:
+			continue
+		case <-timer.C:
+		}
+		break
 	}
 	s.logger.Error("aegis: the grace period was too short for handlers that still ran; their contexts were ended",
 		"grace", s.cfg.grace, "handlers", fmt.Sprint(names))

@@ -27,8 +27,10 @@ type serverStreams struct {
 
 	mu       sync.Mutex
 	handlers map[*serverStream]struct{}
+	ofTerms  int // handlers of single active methods
 	stopping bool
-	idle     chan struct{} // closed when the server stops and no handler runs
+	led      chan struct{} // closed when the server stops and no handler of a term runs
+	idle     chan struct{} // the same of all handlers
 }
 
 // serverStream is a server's end of a stream.
@@ -54,7 +56,7 @@ type serverStream struct {
 // prepareStreams makes what serves streams, before anything arrives.
 func (s *Server) prepareStreams() {
 	s.streams.handlers = make(map[*serverStream]struct{})
-	s.streams.idle = make(chan struct{})
+	s.streams.led, s.streams.idle = make(chan struct{}), make(chan struct{})
 	s.streams.hub.init(s.conn, s.conn.subjects.In(s.process), true)
 }
 
@@ -182,6 +184,9 @@ func (s *Server) admit(st *serverStream) *Error {
 		return service.overload
 	}
 	s.streams.handlers[st] = struct{}{}
+	if st.term != nil {
+		s.streams.ofTerms++
+	}
 	return nil
 }
 
@@ -195,8 +200,31 @@ func (st *serverStream) leave() {
 	streams.mu.Lock()
 	defer streams.mu.Unlock()
 	delete(streams.handlers, st)
-	if streams.stopping && len(streams.handlers) == 0 {
-		close(streams.idle)
+	if st.term != nil {
+		streams.ofTerms--
+	}
+	streams.look()
+}
+
+// look closes what a stopping server waits for; s.mu is held.
+func (s *serverStreams) look() {
+	if !s.stopping {
+		return
+	}
+	if s.ofTerms == 0 {
+		closeOnce(s.led)
+	}
+	if len(s.handlers) == 0 {
+		closeOnce(s.idle)
+	}
+}
+
+// closeOnce closes a channel unless it is closed; nothing is ever sent on it.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
 	}
 }
 
@@ -380,20 +408,28 @@ func (s *Server) cancelStream(reply string) bool {
 	return true
 }
 
-// stopStreams lets the streams end by themselves for a while, then ends them as
-// STOPPING.
-func (s *Server) stopStreams(grace context.Context) {
-	streams := &s.streams
-	streams.mu.Lock()
-	streams.stopping = true
-	if len(streams.handlers) == 0 {
-		close(streams.idle)
+// endLeadersStreams takes no more streams, and ends those of the terms that this
+// server gives up: the next leader waits for that.
+func (s *Server) endLeadersStreams() {
+	s.streams.mu.Lock()
+	s.streams.stopping = true
+	s.streams.look()
+	s.streams.mu.Unlock()
+	for _, st := range s.openStreams() {
+		if st.term != nil {
+			st.abort(st.stoppingError(), 0)
+		}
 	}
-	streams.mu.Unlock()
+}
+
+// stopStreams lets the other streams end by themselves for a while, then ends
+// them.
+func (s *Server) stopStreams(grace context.Context) {
 	timer := time.NewTimer(s.cfg.streamGrace)
 	defer timer.Stop()
 	select {
-	case <-streams.idle:
+	case <-s.streams.idle:
+		return
 	case <-grace.Done():
 	case <-timer.C:
 	}
