@@ -45,7 +45,17 @@ func orderPart(ctx context.Context, s *stage) error {
 		stage: s, registry: registry, servers: map[string]*process{},
 		balance: &orderBalance{load: orderLoad{natsURL: s.nats.ClientURL(), orders: orderCount, inFlight: orderInFlight, every: orderEvery}},
 	}
+	if o.limits, err = newOrderLimits(s.dir); err != nil {
+		return err
+	}
 	if err := o.startServers(ctx, path, "order-1", "order-2", "order-3"); err != nil {
+		return err
+	}
+	if o.watcher, err = startOrderWatcher(ctx, s.nats.ClientURL()); err != nil {
+		return err
+	}
+	defer o.watcher.close()
+	if err := o.reloadLimits(ctx, 3); err != nil {
 		return err
 	}
 	if err := o.runClient(ctx); err != nil {
@@ -53,6 +63,9 @@ func orderPart(ctx context.Context, s *stage) error {
 	}
 	if o.balance.listed, err = listOrders(ctx, s.nats.ClientURL()); err != nil {
 		return o.servers[o.leader.Instance].failure("it leads, and the orders cannot be listed: " + err.Error())
+	}
+	if o.balance.streams, err = o.watcher.finish(ctx, orderCount); err != nil {
+		return err
 	}
 	if err := registry.show(ctx, "after the faults", serving(o.leader.Instance)); err != nil {
 		return err
@@ -68,6 +81,8 @@ type orderShow struct {
 	registry *registry
 	servers  map[string]*process
 	balance  *orderBalance
+	watcher  *orderWatcher
+	limits   *orderLimits
 	// leader is the last order of the latest term, and so who leads.
 	leader acceptedOrder
 	// lost is the fault from which no next leader has followed yet.
@@ -87,7 +102,7 @@ type orderFault struct {
 func (o *orderShow) startServers(ctx context.Context, path string, names ...string) error {
 	var all []string
 	for _, name := range names {
-		p, err := o.stage.start(ctx, name, path, "--nats", o.stage.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String())
+		p, err := o.stage.start(ctx, name, path, "--nats", o.stage.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String(), "--limits", o.limits.path)
 		if err != nil {
 			return err
 		}
@@ -156,6 +171,9 @@ func (o *orderShow) accepted(ctx context.Context, order acceptedOrder) error {
 		o.balance.failovers = append(o.balance.failovers, took)
 		o.stage.sayf("%s accepted the next order %v after %s", order.Instance, took.Round(time.Millisecond), o.lost.after)
 		o.lost = nil
+		if err := o.reloadLimits(ctx, 3-len(o.balance.failovers)); err != nil {
+			return err
+		}
 		return o.registry.show(ctx, "meanwhile", ledBy(order.Term))
 	}
 	return nil

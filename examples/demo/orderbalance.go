@@ -22,6 +22,8 @@ type orderBalance struct {
 	// failovers is how long no order was accepted after each loss of a leader.
 	failovers []time.Duration
 	listed    []*orderv1.Order
+	// streams is how many the watcher needed to see all orders.
+	streams int
 }
 
 // String is a table for people.
@@ -32,6 +34,7 @@ func (b *orderBalance) String() string {
 	row("accepted", len(b.accepted), b.answered())
 	row("repeated", int(b.report.Repeated), "calls that the client made again, under the same id")
 	row("listed", len(b.listed), "orders in the book at the end")
+	row("watched", b.load.orders, fmt.Sprintf("orders in their sequence, over %d streams: each ends with its leader", b.streams))
 	row("lost", len(b.lost()), "accepted and not in the book")
 	row("doubled", len(b.doubled()), "in the book more than once")
 	return t.String()

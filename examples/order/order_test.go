@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,8 +32,10 @@ func register(t *testing.T, conn *aegis.Conn) func(*aegis.Server) error {
 	t.Helper()
 	js, err := jetstream.New(conn.NATS())
 	require.NoError(t, err)
+	service, err := book.NewService(js, "")
+	require.NoError(t, err)
 	return func(srv *aegis.Server) error {
-		return orderv1aegis.RegisterOrderServiceServer(srv, book.NewService(js), fast)
+		return orderv1aegis.RegisterOrderServiceServer(srv, service, fast)
 	}
 }
 
@@ -248,4 +252,93 @@ func requireExactlyOnce(t *testing.T, listed []*orderv1.Order, placed map[string
 	}
 	require.Equal(t, placed, found)
 	require.Len(t, terms, 3, "terms: %v", slices.Sorted(maps.Keys(terms)))
+}
+
+func TestWatchingAcrossAFailover(t *testing.T) {
+	nats := aegistest.StartNATS(t)
+	servers := map[string]*aegis.Conn{}
+	for _, name := range []string{"order-a", "order-b"} {
+		servers[name] = nats.Connect(t)
+		aegistest.Serve(t, servers[name], register(t, servers[name]), aegis.WithInstance(name))
+	}
+	client := newClient(t, nats)
+	place := func(id string) string {
+		for {
+			resp, err := client.PlaceOrder(t.Context(), request(id))
+			if err == nil {
+				return resp.GetInstance()
+			}
+		}
+	}
+	leader := place("1")
+	place("2")
+	after := uint64(0)
+	see := func(orders aegis.Receiver[orderv1.WatchOrdersResponse], ids ...string) {
+		for _, id := range ids {
+			resp, err := orders.Recv()
+			require.NoError(t, err)
+			require.Equal(t, id, resp.GetOrder().GetId())
+			require.Equal(t, after+1, resp.GetOrder().GetSequence())
+			after++
+		}
+	}
+	watch := func() aegis.Receiver[orderv1.WatchOrdersResponse] {
+		orders, err := client.WatchOrders(t.Context(), &orderv1.WatchOrdersRequest{After: after})
+		require.NoError(t, err)
+		return orders
+	}
+	orders := watch()
+	see(orders, "1", "2")
+	place("3")
+	see(orders, "3")
+	servers[leader].NATS().Close()
+	require.NotEqual(t, leader, place("4"))
+	_, err := orders.Recv()
+	require.Contains(t, []aegis.Code{aegis.CodeUnavailable, aegis.CodeAborted}, aegis.CodeOf(err))
+	orders = watch()
+	see(orders, "4")
+	require.NoError(t, orders.Close())
+}
+
+func TestReloadingLimitsEverywhere(t *testing.T) {
+	nats := aegistest.StartNATS(t)
+	file := filepath.Join(t.TempDir(), "limits.json")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write(`{"version":1,"max_quantity":2}`)
+	for _, name := range []string{"order-a", "order-b"} {
+		conn := nats.Connect(t)
+		js, err := jetstream.New(conn.NATS())
+		require.NoError(t, err)
+		service, err := book.NewService(js, file)
+		require.NoError(t, err)
+		aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+			return orderv1aegis.RegisterOrderServiceServer(srv, service, fast)
+		}, aegis.WithInstance(name))
+	}
+	client := newClient(t, nats)
+	_, err := client.PlaceOrder(t.Context(), request("1"))
+	require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err))
+	reload := func() (versions []int64, errs []error) {
+		for reply := range client.ReloadLimits(t.Context(), &orderv1.ReloadLimitsRequest{}, aegis.UntilReplies(2)) {
+			versions = append(versions, reply.Msg.GetVersion())
+			if reply.Err != nil {
+				errs = append(errs, reply.Err)
+			}
+		}
+		return versions, errs
+	}
+	write(`{"version":2,"max_quantity":3}`)
+	versions, errs := reload()
+	require.Empty(t, errs)
+	require.Equal(t, []int64{2, 2}, versions)
+	_, err = client.PlaceOrder(t.Context(), request("1"))
+	require.NoError(t, err)
+	for _, wrong := range []string{``, `[]`, `{"version":0}`, `{"version":3,"max_quantity":-1}`} {
+		write(wrong)
+		_, errs = reload()
+		require.Len(t, errs, 2)
+		require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(errs[0]))
+	}
+	_, err = client.PlaceOrder(t.Context(), request("1"))
+	require.NoError(t, err, "what is no file of limits changes nothing")
 }

@@ -13,9 +13,17 @@ type book struct {
 	mu     sync.RWMutex
 	orders []*orderv1.Order
 	byID   map[string]*orderv1.Order
+	news   chan struct{} // closed when an order is added
 }
 
-func newBook() *book { return &book{byID: make(map[string]*orderv1.Order)} }
+func newBook() *book { return &book{byID: make(map[string]*orderv1.Order), news: make(chan struct{})} }
+
+// added returns a channel that is closed when the next order is added.
+func (b *book) added() <-chan struct{} {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.news
+}
 
 // add puts the next order in, and refuses one that does not belong there.
 func (b *book) add(order *orderv1.Order) error {
@@ -29,6 +37,8 @@ func (b *book) add(order *orderv1.Order) error {
 	}
 	b.orders = append(b.orders, order)
 	b.byID[order.GetId()] = order
+	close(b.news)
+	b.news = make(chan struct{})
 	return nil
 }
 

@@ -62,8 +62,9 @@ func beginTerm(ctx context.Context, js jetstream.JetStream, token uint64) (*ledg
 	}
 }
 
-// place accepts an order, unless it was accepted before.
-func (l *ledger) place(ctx context.Context, r *orderv1.PlaceOrderRequest) (*orderv1.Order, error) {
+// place accepts an order, unless it was accepted before; a new one only within
+// the limits.
+func (l *ledger) place(ctx context.Context, r *orderv1.PlaceOrderRequest, within func(*orderv1.PlaceOrderRequest) error) (*orderv1.Order, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	for ctx.Err() == nil { // the lock may have taken a while
@@ -72,6 +73,9 @@ func (l *ledger) place(ctx context.Context, r *orderv1.PlaceOrderRequest) (*orde
 		}
 		if accepted := l.book.find(r.GetId()); accepted != nil {
 			return accepted, checkSame(r, accepted)
+		}
+		if err := within(r); err != nil {
+			return nil, err
 		}
 		order := &orderv1.Order{
 			Id: r.GetId(), Symbol: r.GetSymbol(), Side: r.GetSide(), Quantity: r.GetQuantity(), PriceCents: r.GetPriceCents(),

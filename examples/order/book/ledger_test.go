@@ -22,12 +22,12 @@ func TestStaleLeaderIsRefusedByTheStream(t *testing.T) {
 	place(t, old, "a")
 	later := begin(t, js, 7)
 
-	_, err := old.place(t.Context(), request("stale"))
+	_, err := old.place(t.Context(), request("stale"), anything)
 	require.Equal(t, aegis.CodeAborted, aegis.CodeOf(err), err)
 	require.ErrorContains(t, err, "term 4 is over")
 	_, err = old.list(0, 10)
 	require.Equal(t, aegis.CodeAborted, aegis.CodeOf(err), "what it knows is old")
-	_, err = old.place(t.Context(), request("stale"))
+	_, err = old.place(t.Context(), request("stale"), anything)
 	require.Equal(t, aegis.CodeAborted, aegis.CodeOf(err), err)
 
 	place(t, later, "b")
@@ -40,7 +40,7 @@ func TestWriteOfAnOlderLeaderThatArrivesLateIsRefused(t *testing.T) {
 	held := &faultyJetStream{JetStream: js}
 	old := begin(t, held, 4)
 	held.fail = true
-	_, err := old.place(t.Context(), request("late"))
+	_, err := old.place(t.Context(), request("late"), anything)
 	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err), err)
 
 	later := begin(t, js, 5)
@@ -72,7 +72,7 @@ func TestOrderOfUnknownOutcomeIsFoundOrPlacedAgain(t *testing.T) {
 			js := &faultyJetStream{JetStream: newJetStream(t), stored: stored}
 			l := begin(t, js, 4)
 			js.fail = true
-			_, err := l.place(t.Context(), request("a"))
+			_, err := l.place(t.Context(), request("a"), anything)
 			require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err), err)
 			require.ErrorContains(t, err, "unknown")
 
@@ -93,7 +93,7 @@ func TestOwnWriteThatArrivesLateEndsNoTerm(t *testing.T) {
 	js := &faultyJetStream{JetStream: newJetStream(t)}
 	l := begin(t, js, 4)
 	js.fail = true
-	_, err := l.place(t.Context(), request("late"))
+	_, err := l.place(t.Context(), request("late"), anything)
 	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err), err)
 	js.fail = false
 	js.before = func() { require.NoError(t, js.late()) } // when the ledger has read the stream and is to append
@@ -106,17 +106,17 @@ func TestNothingIsAcceptedWhileTheStreamCannotBeRead(t *testing.T) {
 	js := &faultyJetStream{JetStream: newJetStream(t)}
 	l := begin(t, js, 4)
 	js.fail = true
-	_, err := l.place(t.Context(), request("a"))
+	_, err := l.place(t.Context(), request("a"), anything)
 	require.Error(t, err)
 	js.fail = false
 
 	gone, cancel := context.WithCancel(t.Context())
 	js.Conn().Close()
-	_, err = l.place(gone, request("a"))
+	_, err = l.place(gone, request("a"), anything)
 	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err), err)
 	require.ErrorContains(t, err, "cannot be read")
 	cancel()
-	_, err = l.place(gone, request("a"))
+	_, err = l.place(gone, request("a"), anything)
 	require.ErrorIs(t, err, context.Canceled, "its caller is gone")
 }
 
@@ -125,7 +125,7 @@ func TestCallerThatGoesAwayDoesNotLeaveTheOutcomeUnknown(t *testing.T) {
 	l := begin(t, js, 4)
 	ctx, cancel := context.WithCancel(t.Context())
 	js.before = cancel
-	_, err := l.place(ctx, request("a"))
+	_, err := l.place(ctx, request("a"), anything)
 	require.NoError(t, err)
 	require.Equal(t, []string{"1 a in 4"}, contents(t, l))
 }
@@ -137,7 +137,7 @@ func TestStreamThatLostWhatItAcknowledgedIsNotTheBook(t *testing.T) {
 	require.NoError(t, js.DeleteStream(t.Context(), streamName))
 	_, err := openStream(t.Context(), js)
 	require.NoError(t, err)
-	_, err = l.place(t.Context(), request("b"))
+	_, err = l.place(t.Context(), request("b"), anything)
 	require.Equal(t, aegis.CodeDataLoss, aegis.CodeOf(err), err)
 	require.ErrorContains(t, err, "ends at message 0, and had acknowledged 2")
 }
@@ -253,7 +253,7 @@ func request(id string) *orderv1.PlaceOrderRequest {
 
 func place(t *testing.T, l *ledger, id string) {
 	t.Helper()
-	order, err := l.place(t.Context(), request(id))
+	order, err := l.place(t.Context(), request(id), anything)
 	require.NoError(t, err)
 	require.Equal(t, id, order.GetId())
 }
@@ -274,3 +274,5 @@ func parse(text string) *orderv1.Order {
 	_, _ = fmt.Sscanf(text, "%d %s in %d", &o.Sequence, &o.Id, &o.Term) // what is not there stays empty
 	return &o
 }
+
+func anything(*orderv1.PlaceOrderRequest) error { return nil }

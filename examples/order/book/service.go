@@ -18,12 +18,18 @@ import (
 type Service struct {
 	js      jetstream.JetStream
 	current atomic.Pointer[ledger] // of the last term that began here
+	limits  limits
 }
 
 var _ orderv1aegis.OrderServiceServer = (*Service)(nil)
 
-// NewService returns a service that keeps the book in the stream ORDERS.
-func NewService(js jetstream.JetStream) *Service { return &Service{js: js} }
+// NewService returns a service that keeps the book in the stream ORDERS. It reads
+// its limits from a file, and has none if the file's name is "".
+func NewService(js jetstream.JetStream, limitsFile string) (*Service, error) {
+	s := &Service{js: js, limits: limits{file: limitsFile}}
+	_, err := s.limits.reload()
+	return s, err
+}
 
 // OnLeading reads the book and begins a term in it. What this process knew from
 // an earlier term is not used: others have led since.
@@ -45,7 +51,7 @@ func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest
 	if err != nil {
 		return nil, err
 	}
-	order, err := l.place(ctx, req)
+	order, err := l.place(ctx, req, s.limits.check)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +71,44 @@ func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest
 	}
 	orders, err := l.list(req.GetAfter(), limit)
 	return &orderv1.ListOrdersResponse{Orders: orders}, err
+}
+
+// WatchOrders streams the book, and what is added to it while the term lasts.
+func (s *Service) WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, out aegis.Sender[orderv1.WatchOrdersResponse]) error {
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	for after := req.GetAfter(); ; {
+		added := l.book.added() // before the look at the book, so that nothing comes in between
+		orders, err := l.list(after, maxPage)
+		if err != nil {
+			return err
+		}
+		for _, order := range orders {
+			if err := out.Send(&orderv1.WatchOrdersResponse{Order: order}); err != nil {
+				return err
+			}
+			after = order.GetSequence()
+		}
+		if len(orders) > 0 {
+			continue
+		}
+		select {
+		case <-added:
+		case <-ctx.Done(): // the term is over, or nobody watches any more
+			return ctx.Err()
+		}
+	}
+}
+
+// ReloadLimits reads the file of the limits again.
+func (s *Service) ReloadLimits(context.Context, *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error) {
+	now, err := s.limits.reload()
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.ReloadLimitsResponse{Version: now.Version, MaxQuantity: now.MaxQuantity}, nil
 }
 
 // ledger returns that of the handler's term. A handler that was held up for so

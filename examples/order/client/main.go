@@ -26,6 +26,8 @@ const usage = `usage: client [--nats URL] COMMAND
                                        without --nats it starts a NATS server too
   place ID SYMBOL buy|sell QUANTITY PRICE_IN_CENTS
   list [AFTER_SEQUENCE]
+  watch [AFTER_SEQUENCE]               the orders as they are accepted, until interrupted
+  reload                               every server reads its limits again
 
 `
 
@@ -57,14 +59,20 @@ func command(ctx context.Context, natsURL, name string, args []string) error {
 			return err
 		}
 		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error { return place(ctx, c, req) })
-	case name == "list" && len(args) <= 1:
+	case (name == "list" || name == "watch") && len(args) <= 1:
 		after, err := strconv.ParseUint(strings.Join(append(args, "0")[:1], ""), 10, 64)
 		if err != nil {
-			return fmt.Errorf("list: the sequence: %w", err)
+			return fmt.Errorf("%s: the sequence: %w", name, err)
 		}
-		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error { return list(ctx, c, after) })
+		show := list
+		if name == "watch" {
+			show = watch
+		}
+		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error { return show(ctx, c, after) })
+	case name == "reload" && len(args) == 0:
+		return withClient(ctx, natsURL, reload)
 	default:
-		return errors.New("use one of the commands run, place and list with its arguments; --help shows them")
+		return errors.New("use one of the commands run, place, list, watch and reload with its arguments; --help shows them")
 	}
 }
 
@@ -117,10 +125,51 @@ func list(ctx context.Context, client orderv1aegis.OrderServiceClient, after uin
 			return err
 		}
 		for _, o := range resp.GetOrders() {
-			side := strings.ToLower(strings.TrimPrefix(o.GetSide().String(), "SIDE_"))
-			fmt.Printf("%6d  %s: %s %d %s at %d.%02d, term %d\n", o.GetSequence(), o.GetId(), side,
-				o.GetQuantity(), o.GetSymbol(), o.GetPriceCents()/100, o.GetPriceCents()%100, o.GetTerm())
-			after = o.GetSequence()
+			after = show(o)
 		}
 	}
+}
+
+// watch goes on after the last order that came, whoever leads then.
+func watch(ctx context.Context, client orderv1aegis.OrderServiceClient, after uint64) error {
+	for ctx.Err() == nil {
+		orders, err := client.WatchOrders(ctx, &orderv1.WatchOrdersRequest{After: after})
+		if err == nil {
+			var resp *orderv1.WatchOrdersResponse
+			for resp, err = range orders.All() {
+				if err != nil {
+					break
+				}
+				after = show(resp.GetOrder())
+			}
+		}
+		switch {
+		case ctx.Err() != nil || err == nil:
+		case repeat(err):
+			fmt.Println("watching again after", after, "as", err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func reload(ctx context.Context, client orderv1aegis.OrderServiceClient) error {
+	var errs []error
+	for reply := range client.ReloadLimits(ctx, &orderv1.ReloadLimitsRequest{}) {
+		if reply.Err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", reply.Instance, reply.Err))
+			continue
+		}
+		fmt.Printf("%s has version %d of the limits: at most %d\n", reply.Instance, reply.Msg.GetVersion(), reply.Msg.GetMaxQuantity())
+	}
+	return errors.Join(errs...)
+}
+
+// show prints an order and returns its sequence.
+func show(o *orderv1.Order) uint64 {
+	side := strings.ToLower(strings.TrimPrefix(o.GetSide().String(), "SIDE_"))
+	fmt.Printf("%6d  %s: %s %d %s at %d.%02d, term %d\n", o.GetSequence(), o.GetId(), side,
+		o.GetQuantity(), o.GetSymbol(), o.GetPriceCents()/100, o.GetPriceCents()%100, o.GetTerm())
+	return o.GetSequence()
 }

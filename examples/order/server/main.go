@@ -24,6 +24,7 @@ func main() {
 	natsURL := flag.String("nats", nats.DefaultURL, "`URL` of the NATS server, which needs JetStream")
 	name := flag.String("name", fmt.Sprint("order-", os.Getpid()), "name of this instance, unlike that of any other")
 	heartbeat := flag.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
+	limits := flag.String("limits", "", "`file` with the limits, such as {\"version\":1,\"max_quantity\":1000}; default: none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -34,7 +35,9 @@ func main() {
 	hook := aegis.WithStateHook(func(s aegis.State) { fmt.Println(*name, "is", s) })
 	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), aegis.WithHeartbeat(*heartbeat), hook)
 	check(err)
-	check(orderv1aegis.RegisterOrderServiceServer(srv, book.NewService(js)))
+	service, err := book.NewService(js, *limits)
+	check(err)
+	check(orderv1aegis.RegisterOrderServiceServer(srv, service))
 	var telling sync.WaitGroup
 	telling.Go(func() { tell(srv) })
 	check(srv.Run(ctx)) // serves until ctx ends, then finishes what runs and lets another lead

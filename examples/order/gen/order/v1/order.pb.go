@@ -414,6 +414,190 @@ func (x *ListOrdersResponse) GetOrders() []*Order {
 	return nil
 }
 
+// WatchOrdersRequest is what WatchOrders is sent.
+type WatchOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only orders with a greater sequence.
+	After         uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrdersRequest) Reset() {
+	*x = WatchOrdersRequest{}
+	mi := &file_order_v1_order_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrdersRequest) ProtoMessage() {}
+
+func (x *WatchOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrdersRequest.ProtoReflect.Descriptor instead.
+func (*WatchOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *WatchOrdersRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// WatchOrdersResponse is one order.
+type WatchOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrdersResponse) Reset() {
+	*x = WatchOrdersResponse{}
+	mi := &file_order_v1_order_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrdersResponse) ProtoMessage() {}
+
+func (x *WatchOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrdersResponse.ProtoReflect.Descriptor instead.
+func (*WatchOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *WatchOrdersResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+// ReloadLimitsRequest is what ReloadLimits is sent.
+type ReloadLimitsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadLimitsRequest) Reset() {
+	*x = ReloadLimitsRequest{}
+	mi := &file_order_v1_order_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadLimitsRequest) ProtoMessage() {}
+
+func (x *ReloadLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadLimitsRequest.ProtoReflect.Descriptor instead.
+func (*ReloadLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{7}
+}
+
+// ReloadLimitsResponse is what ReloadLimits answers.
+type ReloadLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version of the limits, as their file says it; 0 without a file.
+	Version int64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The greatest quantity of an order; 0: any.
+	MaxQuantity   int64 `protobuf:"varint,2,opt,name=max_quantity,json=maxQuantity,proto3" json:"max_quantity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadLimitsResponse) Reset() {
+	*x = ReloadLimitsResponse{}
+	mi := &file_order_v1_order_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadLimitsResponse) ProtoMessage() {}
+
+func (x *ReloadLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadLimitsResponse.ProtoReflect.Descriptor instead.
+func (*ReloadLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReloadLimitsResponse) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ReloadLimitsResponse) GetMaxQuantity() int64 {
+	if x != nil {
+		return x.MaxQuantity
+	}
+	return 0
+}
+
 var File_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_order_v1_order_proto_rawDesc = "" +
@@ -442,16 +626,26 @@ const file_order_v1_order_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"=\n" +
 	"\x12ListOrdersResponse\x12'\n" +
-	"\x06orders\x18\x01 \x03(\v2\x0f.order.v1.OrderR\x06orders*9\n" +
+	"\x06orders\x18\x01 \x03(\v2\x0f.order.v1.OrderR\x06orders\"*\n" +
+	"\x12WatchOrdersRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\"<\n" +
+	"\x13WatchOrdersResponse\x12%\n" +
+	"\x05order\x18\x01 \x01(\v2\x0f.order.v1.OrderR\x05order\"\x15\n" +
+	"\x13ReloadLimitsRequest\"S\n" +
+	"\x14ReloadLimitsResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x03R\aversion\x12!\n" +
+	"\fmax_quantity\x18\x02 \x01(\x03R\vmaxQuantity*9\n" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSIDE_BUY\x10\x01\x12\r\n" +
-	"\tSIDE_SELL\x10\x022\xbd\x01\n" +
+	"\tSIDE_SELL\x10\x022\xea\x02\n" +
 	"\fOrderService\x12L\n" +
 	"\n" +
 	"PlaceOrder\x12\x1b.order.v1.PlaceOrderRequest\x1a\x1c.order.v1.PlaceOrderResponse\"\x03\x90\x02\x02\x12L\n" +
 	"\n" +
-	"ListOrders\x12\x1b.order.v1.ListOrdersRequest\x1a\x1c.order.v1.ListOrdersResponse\"\x03\x90\x02\x01\x1a\x11\xca\xcc\x1f\r\n" +
+	"ListOrders\x12\x1b.order.v1.ListOrdersRequest\x1a\x1c.order.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12T\n" +
+	"\vWatchOrders\x12\x1c.order.v1.WatchOrdersRequest\x1a\x1d.order.v1.WatchOrdersResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x12U\n" +
+	"\fReloadLimits\x12\x1d.order.v1.ReloadLimitsRequest\x1a\x1e.order.v1.ReloadLimitsResponse\"\x06\xca\xcc\x1f\x02\x1a\x00\x1a\x11\xca\xcc\x1f\r\n" +
 	"\x050.1.0\"\x02\b\x05\x1a\x00B?Z=github.com/aegisrpc/aegis/examples/order/gen/order/v1;orderv1b\x06proto3"
 
 var (
@@ -467,29 +661,38 @@ func file_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_order_v1_order_proto_goTypes = []any{
-	(Side)(0),                  // 0: order.v1.Side
-	(*Order)(nil),              // 1: order.v1.Order
-	(*PlaceOrderRequest)(nil),  // 2: order.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil), // 3: order.v1.PlaceOrderResponse
-	(*ListOrdersRequest)(nil),  // 4: order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil), // 5: order.v1.ListOrdersResponse
+	(Side)(0),                    // 0: order.v1.Side
+	(*Order)(nil),                // 1: order.v1.Order
+	(*PlaceOrderRequest)(nil),    // 2: order.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil),   // 3: order.v1.PlaceOrderResponse
+	(*ListOrdersRequest)(nil),    // 4: order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),   // 5: order.v1.ListOrdersResponse
+	(*WatchOrdersRequest)(nil),   // 6: order.v1.WatchOrdersRequest
+	(*WatchOrdersResponse)(nil),  // 7: order.v1.WatchOrdersResponse
+	(*ReloadLimitsRequest)(nil),  // 8: order.v1.ReloadLimitsRequest
+	(*ReloadLimitsResponse)(nil), // 9: order.v1.ReloadLimitsResponse
 }
 var file_order_v1_order_proto_depIdxs = []int32{
 	0, // 0: order.v1.Order.side:type_name -> order.v1.Side
 	0, // 1: order.v1.PlaceOrderRequest.side:type_name -> order.v1.Side
 	1, // 2: order.v1.PlaceOrderResponse.order:type_name -> order.v1.Order
 	1, // 3: order.v1.ListOrdersResponse.orders:type_name -> order.v1.Order
-	2, // 4: order.v1.OrderService.PlaceOrder:input_type -> order.v1.PlaceOrderRequest
-	4, // 5: order.v1.OrderService.ListOrders:input_type -> order.v1.ListOrdersRequest
-	3, // 6: order.v1.OrderService.PlaceOrder:output_type -> order.v1.PlaceOrderResponse
-	5, // 7: order.v1.OrderService.ListOrders:output_type -> order.v1.ListOrdersResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1, // 4: order.v1.WatchOrdersResponse.order:type_name -> order.v1.Order
+	2, // 5: order.v1.OrderService.PlaceOrder:input_type -> order.v1.PlaceOrderRequest
+	4, // 6: order.v1.OrderService.ListOrders:input_type -> order.v1.ListOrdersRequest
+	6, // 7: order.v1.OrderService.WatchOrders:input_type -> order.v1.WatchOrdersRequest
+	8, // 8: order.v1.OrderService.ReloadLimits:input_type -> order.v1.ReloadLimitsRequest
+	3, // 9: order.v1.OrderService.PlaceOrder:output_type -> order.v1.PlaceOrderResponse
+	5, // 10: order.v1.OrderService.ListOrders:output_type -> order.v1.ListOrdersResponse
+	7, // 11: order.v1.OrderService.WatchOrders:output_type -> order.v1.WatchOrdersResponse
+	9, // 12: order.v1.OrderService.ReloadLimits:output_type -> order.v1.ReloadLimitsResponse
+	9, // [9:13] is the sub-list for method output_type
+	5, // [5:9] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_order_v1_order_proto_init() }
@@ -503,7 +706,7 @@ func file_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_order_v1_order_proto_rawDesc), len(file_order_v1_order_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

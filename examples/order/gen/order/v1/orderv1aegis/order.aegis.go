@@ -10,6 +10,7 @@ import (
 	"context"
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"iter"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -34,6 +35,13 @@ type OrderServiceClient interface {
 	PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest, opts ...aegis.CallOption) (*orderv1.PlaceOrderResponse, error)
 	// ListOrders returns the accepted orders in the order of their sequence.
 	ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest, opts ...aegis.CallOption) (*orderv1.ListOrdersResponse, error)
+	// WatchOrders streams the accepted orders in the order of their sequence:
+	// those that there are, and then each as it is accepted. The stream ends with
+	// the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after
+	// the last order that came, and nothing is missed.
+	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error)
+	// ReloadLimits makes every instance read its limits again.
+	ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[orderv1.ReloadLimitsResponse]]
 }
 
 // NewOrderServiceClient returns a client that calls order.v1.OrderService over
@@ -45,15 +53,19 @@ func NewOrderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OrderS
 		return nil, err
 	}
 	return &orderServiceClient{
-		placeOrder: aegis.NewUnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse](client, "PlaceOrder"),
-		listOrders: aegis.NewUnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse](client, "ListOrders"),
+		placeOrder:   aegis.NewUnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse](client, "PlaceOrder"),
+		listOrders:   aegis.NewUnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse](client, "ListOrders"),
+		watchOrders:  aegis.NewServerStreamMethod[orderv1.WatchOrdersRequest, orderv1.WatchOrdersResponse](client, "WatchOrders"),
+		reloadLimits: aegis.NewBroadcastMethod[orderv1.ReloadLimitsRequest, orderv1.ReloadLimitsResponse](client, "ReloadLimits"),
 	}, nil
 }
 
 // orderServiceClient implements OrderServiceClient.
 type orderServiceClient struct {
-	placeOrder *aegis.UnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse]
-	listOrders *aegis.UnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse]
+	placeOrder   *aegis.UnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse]
+	listOrders   *aegis.UnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse]
+	watchOrders  *aegis.ServerStreamMethod[orderv1.WatchOrdersRequest, orderv1.WatchOrdersResponse]
+	reloadLimits *aegis.BroadcastMethod[orderv1.ReloadLimitsRequest, orderv1.ReloadLimitsResponse]
 }
 
 // PlaceOrder calls order.v1.OrderService.PlaceOrder.
@@ -64,6 +76,16 @@ func (c *orderServiceClient) PlaceOrder(ctx context.Context, req *orderv1.PlaceO
 // ListOrders calls order.v1.OrderService.ListOrders.
 func (c *orderServiceClient) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest, opts ...aegis.CallOption) (*orderv1.ListOrdersResponse, error) {
 	return c.listOrders.Call(ctx, req, opts...)
+}
+
+// WatchOrders calls order.v1.OrderService.WatchOrders.
+func (c *orderServiceClient) WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error) {
+	return c.watchOrders.Open(ctx, req, opts...)
+}
+
+// ReloadLimits calls order.v1.OrderService.ReloadLimits.
+func (c *orderServiceClient) ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[orderv1.ReloadLimitsResponse]] {
+	return c.reloadLimits.Call(ctx, req, opts...)
 }
 
 // OrderServiceServer is what a server of order.v1.OrderService implements. Its
@@ -80,6 +102,13 @@ type OrderServiceServer interface {
 	PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error)
 	// ListOrders returns the accepted orders in the order of their sequence.
 	ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error)
+	// WatchOrders streams the accepted orders in the order of their sequence:
+	// those that there are, and then each as it is accepted. The stream ends with
+	// the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after
+	// the last order that came, and nothing is missed.
+	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, out aegis.Sender[orderv1.WatchOrdersResponse]) error
+	// ReloadLimits makes every instance read its limits again.
+	ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error)
 
 	// OnLeading is called when this instance was elected leader, before the first
 	// call of a single active method is let in: load the state here. ctx ends with
@@ -95,6 +124,8 @@ func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts
 	return aegis.RegisterService(srv, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), impl, []aegis.Handler[OrderServiceServer]{
 		aegis.UnaryHandler("PlaceOrder", OrderServiceServer.PlaceOrder),
 		aegis.UnaryHandler("ListOrders", OrderServiceServer.ListOrders),
+		aegis.ServerStreamHandler("WatchOrders", OrderServiceServer.WatchOrders),
+		aegis.UnaryHandler("ReloadLimits", OrderServiceServer.ReloadLimits),
 		aegis.LeadingHandler(OrderServiceServer.OnLeading),
 	}, opts...)
 }
@@ -112,4 +143,14 @@ func (UnimplementedOrderServiceServer) PlaceOrder(context.Context, *orderv1.Plac
 // ListOrders returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) ListOrders(context.Context, *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
 	return nil, aegis.Unimplemented("order.v1.OrderService.ListOrders")
+}
+
+// WatchOrders returns an error with CodeUnimplemented.
+func (UnimplementedOrderServiceServer) WatchOrders(context.Context, *orderv1.WatchOrdersRequest, aegis.Sender[orderv1.WatchOrdersResponse]) error {
+	return aegis.Unimplemented("order.v1.OrderService.WatchOrders")
+}
+
+// ReloadLimits returns an error with CodeUnimplemented.
+func (UnimplementedOrderServiceServer) ReloadLimits(context.Context, *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error) {
+	return nil, aegis.Unimplemented("order.v1.OrderService.ReloadLimits")
 }
