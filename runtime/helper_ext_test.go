@@ -275,6 +275,12 @@ func standInFor(t testing.TB, conn *aegis.Conn, subject string, answer func(n in
 	_, err := nc.Subscribe(subject, func(msg *nats.Msg) { answer(s.add(msg), msg) })
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
+	t.Cleanup(func() { // answer may use the test
+		answered := make(chan struct{})
+		if nc.Barrier(func() { close(answered) }) == nil {
+			receive(t, "the last answer", answered)
+		}
+	})
 	return s
 }
 

@@ -12,6 +12,8 @@ const openAttempts = 3
 const (
 	notDeliveredPause    = 10 * time.Millisecond // then 40 ms
 	maxNotDeliveredPause = time.Second
+
+	stalePause = 3 * tickInterval
 )
 
 // pause decides whether a call that failed with err may be tried again, and
@@ -39,8 +41,10 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 		return min(notDelivered(a.number), left/2), left > 4*notDeliveredPause
 	case err.reason == ReasonNoResponders:
 		return notDelivered(a.number), again
-	case err.wire && (err.reason == ReasonStopping || err.reason == ReasonStale):
+	case err.wire && err.reason == ReasonStopping:
 		return notDelivered(a.number), again
+	case err.wire && err.reason == ReasonStale:
+		return stale(a.number), again
 	case err.wire && err.reason == ReasonOverloaded && a.pick.untried():
 		return 0, again && a.client.budget.withdraw(time.Now())
 	case err.wire && err.reason == ReasonOverloaded,
@@ -53,6 +57,15 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 
 // opensStream tells streams from unary calls that travel in parts.
 func (a *attempt) opensStream() bool { return a.stream != nil && a.method.Streaming() }
+
+// stale is 10 ms, as another instance may take the call, and then the time in
+// which one that was paused learns that what comes is new.
+func stale(attempt int) time.Duration {
+	if attempt == 1 {
+		return notDelivered(attempt)
+	}
+	return jitter(stalePause)
+}
 
 // notDelivered is 10 ms, 40 ms, and so on up to a second.
 func notDelivered(attempt int) time.Duration {

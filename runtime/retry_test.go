@@ -33,6 +33,8 @@ func TestPausesGrowAndAreJittered(t *testing.T) {
 		between(t, notDelivered(n+1), want*8/10, want*12/10)
 	}
 	between(t, notDelivered(1<<30), 800*time.Millisecond, 1200*time.Millisecond)
+	between(t, stale(1), 8*time.Millisecond, 12*time.Millisecond)
+	between(t, stale(2), 2*tickInterval, 4*tickInterval) // see pauseDetector.ticked
 	seen := map[time.Duration]bool{}
 	for range 100 {
 		seen[jitter(time.Second)] = true

@@ -275,18 +275,17 @@ func (s *stream) end(status *Error, how ending) bool {
 			s.dropped.Store(true)
 			s.queue = nil
 		}
+		if s.unwatch != nil {
+			s.unwatch()
+		}
+		s.stop() // whoever reads of the end finds the context ended
 	}
 	s.readable.Broadcast()
 	s.writable.Broadcast()
-	unwatch := s.unwatch
 	s.letGo()
 	s.mu.Unlock()
 	if first {
-		if unwatch != nil {
-			unwatch()
-		}
 		s.hub.remove(s)
-		s.stop()
 	}
 	return first
 }
