@@ -95,8 +95,8 @@ func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) 
 		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
 	}
 	for _, m := range desc.Methods {
-		if m.Pattern == spec.Event || m.Pattern == spec.Command {
-			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has no events and no commands", desc.Name, m.Name)
+		if m.Pattern == spec.Command {
+			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has no commands", desc.Name, m.Name)
 		}
 	}
 	return desc, nil

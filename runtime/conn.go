@@ -17,6 +17,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // ErrConnClosed is wrapped by the errors of everything that needs a connection
@@ -40,6 +41,7 @@ type Conn struct {
 	leaders   leaders
 	directory *directory.Directory
 	selectors selectors
+	stores    *stores.Stores
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
@@ -53,6 +55,7 @@ type connConfig struct {
 	logger    *slog.Logger
 	nats      []nats.Option
 	assembly  int64
+	jetStream jetStreamConfig
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
@@ -138,12 +141,17 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("aegis: discovery: %w", err)
 	}
+	js, err := stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix)
+	if err != nil {
+		return nil, fmt.Errorf("aegis: %w", err)
+	}
 	c := &Conn{
 		nc:        nc,
 		ns:        cfg.namespace,
 		subjects:  wire.NewSubjects(cfg.namespace),
 		logger:    cfg.logger,
 		directory: dir,
+		stores:    js,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if c.mux, err = newReplyMux(nc, &c.streams); err != nil {

@@ -130,6 +130,9 @@ func (s *Server) microService(service *service) micro.Service {
 		},
 	}
 	for _, method := range service.methods {
+		if method.method.Pattern == spec.Event {
+			continue // has subscribers, which are elsewhere
+		}
 		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))
 	}
 	return m

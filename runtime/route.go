@@ -78,6 +78,9 @@ func (s *Server) addStaticRoutes() {
 	for _, service := range s.services {
 		name := service.spec.Name
 		for _, m := range service.methods {
+			if m.method.Pattern == spec.Event {
+				continue
+			}
 			r := route{method: m}
 			switch m.method.Pattern {
 			case spec.SingleActive:

@@ -35,6 +35,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards services, and state's changes
 	services []*service
+	work     []workload // what is not called: see workload.go
 	state    atomic.Int32
 
 	// Set when Run starts, and not changed after that.
@@ -64,6 +65,7 @@ type Server struct {
 
 type serverConfig struct {
 	instance     string
+	named        bool // the instance's name is given, and so survives a restart
 	grace        time.Duration
 	logger       *slog.Logger
 	interceptors []Interceptor
@@ -106,7 +108,8 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.cfg.instance == "" {
+	s.cfg.named = s.cfg.instance != ""
+	if !s.cfg.named {
 		s.cfg.instance = defaultInstance()
 	}
 	s.logger = s.cfg.logger.With("instance", s.cfg.instance)
@@ -213,7 +216,7 @@ func (s *Server) begin() error {
 	if s.State() != StateInit {
 		return fmt.Errorf("aegis: Run was called before; the server is %s", s.State())
 	}
-	if len(s.services) == 0 {
+	if len(s.services) == 0 && len(s.work) == 0 {
 		return errors.New("aegis: nothing is registered with the server")
 	}
 	s.state.Store(int32(StateStarting))
@@ -263,6 +266,9 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("aegis: subscribe: %w", err)
 	}
 	if err := s.confirm(ctx, before); err != nil {
+		return err
+	}
+	if err := s.startWork(ctx); err != nil {
 		return err
 	}
 	s.answerMicro()
@@ -377,15 +383,17 @@ func (s *Server) drain() error {
 	for _, l := range s.leaderships {
 		s.subs = append(s.subs, l.resign()...)
 	}
+	s.stopWork(grace)
 	s.unsubscribe(grace)
 	calls := s.pool.close()
 	s.endLeadersStreams()
-	err := s.finish(grace, calls, s.streams.led)
+	err := s.finish(grace, calls, s.streams.led, s.workDone(true))
 	s.release() // before all else: somebody waits to lead
 	s.stopStreams(grace)
 	if err == nil {
-		err = s.finish(grace, s.streams.idle)
+		err = s.finish(grace, s.streams.idle, s.workDone(false))
 	}
+	s.endWork()
 	s.deregister()
 	s.silenceStreams()
 	for _, sub := range s.cancelSubs {
@@ -473,6 +481,9 @@ func (s *Server) expire(done []<-chan struct{}) error {
 	})
 	for _, st := range s.openStreams() {
 		names[st.name]++
+	}
+	for _, w := range s.work {
+		w.running(names)
 	}
 	s.cancelBase()
 	timer := time.NewTimer(abandonTime)

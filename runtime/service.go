@@ -215,7 +215,7 @@ func (s *service) find(method string) *serverMethod {
 func (s *service) complete() error {
 	var missing []string
 	for _, m := range s.methods {
-		if m.handle == nil && m.stream == nil {
+		if m.handle == nil && m.stream == nil && m.method.Pattern != spec.Event {
 			missing = append(missing, m.spec.Method)
 		}
 	}

@@ -9,6 +9,8 @@ var emitters = []func(*jen.Group, *service){
 	emitName,
 	emitClient,
 	emitServer,
+	emitPublisher,
+	emitSubscriber,
 }
 
 // emit writes one file.

@@ -61,6 +61,9 @@ func messagePackages(f *file) map[protogen.GoImportPath]bool {
 			paths[m.input.GoImportPath] = true
 			paths[m.output.GoImportPath] = true
 		}
+		for _, m := range s.events {
+			paths[m.input.GoImportPath] = true
+		}
 	}
 	return paths
 }

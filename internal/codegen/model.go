@@ -31,8 +31,9 @@ type service struct {
 	file       protogen.GoIdent
 	comment    comment
 	deprecated bool
-	elected    bool // some method is single active
-	methods    []*method
+	elected    bool      // some method is single active
+	methods    []*method // those that are called
+	events     []*method
 }
 
 // method is one method of a service.
@@ -45,6 +46,7 @@ type method struct {
 	rpc        *rpc
 	input      protogen.GoIdent
 	output     protogen.GoIdent
+	durable    bool // a durable event
 }
 
 // newModel checks the files to generate and returns those that have services.
@@ -84,28 +86,36 @@ func newFile(f *protogen.File, packages *packages, found *mistakes) *file {
 			found.add(spec.Problems(err)...)
 		}
 		found.add(unsupported(s.Desc)...)
-		elected := err == nil && checked.Election != nil
-		model.services = append(model.services, newService(s, f, elected, scope, found))
+		if checked == nil {
+			checked = &spec.Service{} // nothing is generated
+		}
+		model.services = append(model.services, newService(s, f, checked, scope, found))
 	}
 	return model
 }
 
-func newService(s *protogen.Service, f *protogen.File, elected bool, scope *scope, found *mistakes) *service {
+func newService(s *protogen.Service, f *protogen.File, checked *spec.Service, scope *scope, found *mistakes) *service {
+	specs := make(map[string]*spec.Method, len(checked.Methods))
+	events := false
+	for _, m := range checked.Methods {
+		specs[m.Name] = m
+		events = events || m.Event != nil
+	}
 	opts, _ := s.Desc.Options().(*descriptorpb.ServiceOptions)
 	model := &service{
-		names:      newServiceNames(s),
+		names:      newServiceNames(s, events),
 		name:       string(s.Desc.Name()),
 		fullName:   string(s.Desc.FullName()),
 		file:       f.GoDescriptorIdent,
 		comment:    newComment(s.Comments.Leading),
 		deprecated: opts.GetDeprecated(),
-		elected:    elected,
+		elected:    checked.Election != nil,
 	}
 	scope.declare(s, model.names, found)
-	methods := newMethodScope(s, model.names, elected)
+	methods := newMethodScope(s, model.names, model.elected)
 	for _, m := range s.Methods {
 		opts, _ := m.Desc.Options().(*descriptorpb.MethodOptions)
-		model.methods = append(model.methods, &method{
+		added := &method{
 			names:      methods.declare(m, found),
 			name:       string(m.Desc.Name()),
 			fullName:   string(m.Desc.FullName()),
@@ -114,8 +124,15 @@ func newService(s *protogen.Service, f *protogen.File, elected bool, scope *scop
 			rpc:        rpcOf(m.Desc),
 			input:      m.Input.GoIdent,
 			output:     m.Output.GoIdent,
-		})
+		}
+		if checked := specs[added.name]; checked != nil && checked.Event != nil {
+			added.durable = checked.Event.Durable
+			model.events = append(model.events, added)
+		} else {
+			model.methods = append(model.methods, added)
+		}
 	}
+	methods.declareAsync(model.events, found)
 	return model
 }
 

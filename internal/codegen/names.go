@@ -19,10 +19,17 @@ type serviceNames struct {
 	Server        string // EchoServiceServer
 	Register      string // RegisterEchoServiceServer
 	Unimplemented string // UnimplementedEchoServiceServer
+
+	// Of services with events.
+	Publisher     string // EchoServicePublisher
+	NewPublisher  string // NewEchoServicePublisher
+	publisherImpl string // echoServicePublisher
+	Events        string // EchoServiceEvents
+	Subscribe     string // SubscribeEchoServiceEvents
 }
 
-func newServiceNames(s *protogen.Service) serviceNames {
-	return serviceNames{
+func newServiceNames(s *protogen.Service, events bool) serviceNames {
+	n := serviceNames{
 		Name:          s.GoName + "Name",
 		Client:        s.GoName + "Client",
 		NewClient:     "New" + s.GoName + "Client",
@@ -31,11 +38,21 @@ func newServiceNames(s *protogen.Service) serviceNames {
 		Register:      "Register" + s.GoName + "Server",
 		Unimplemented: "Unimplemented" + s.GoName + "Server",
 	}
+	if events {
+		n.Publisher, n.NewPublisher = s.GoName+"Publisher", "New"+s.GoName+"Publisher"
+		n.publisherImpl = lowerFirst(s.GoName) + "Publisher"
+		n.Events, n.Subscribe = s.GoName+"Events", "Subscribe"+s.GoName+"Events"
+	}
+	return n
 }
 
 // all lists the identifiers, the most telling first.
 func (n serviceNames) all() []string {
-	return []string{n.Client, n.NewClient, n.Server, n.Register, n.Unimplemented, n.Name, n.clientImpl}
+	names := []string{n.Client, n.NewClient, n.Server, n.Register, n.Unimplemented, n.Name, n.clientImpl}
+	if n.Publisher != "" {
+		names = append(names, n.Publisher, n.NewPublisher, n.Events, n.Subscribe, n.publisherImpl)
+	}
+	return names
 }
 
 // methodNames holds every identifier that is declared for a method.
@@ -99,6 +116,16 @@ func (sc *methodScope) declare(m *protogen.Method, found *mistakes) methodNames 
 	}
 	sc.fields[field] = true
 	return methodNames{Method: m.GoName, field: field}
+}
+
+// declareAsync finds the rpcs whose names the publisher needs for itself.
+func (sc *methodScope) declareAsync(events []*method, found *mistakes) {
+	for _, ev := range events {
+		if other, taken := sc.methods[ev.names.Method+asyncSuffix]; ev.durable && taken {
+			found.add(spec.At(other).Problem("the publisher has a method %s for the durable event %s; rename this one",
+				ev.names.Method+asyncSuffix, ev.name))
+		}
+	}
 }
 
 // onLeading is the method that the servers of elected services have besides.

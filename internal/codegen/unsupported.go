@@ -10,9 +10,7 @@ import (
 // notYet names the options that mean something but have no effect yet. An
 // option that is read and does nothing would be worse than an error.
 var notYet = map[string]bool{
-	"(aegis.v1.service).event_storage":   true,
 	"(aegis.v1.service).command_storage": true,
-	"(aegis.v1.method).event":            true,
 	"(aegis.v1.method).command":          true,
 }
 

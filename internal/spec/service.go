@@ -53,6 +53,7 @@ func (c *checker) service(desc protoreflect.ServiceDescriptor) *Service {
 	}
 	sc := &serviceContext{at: at, opts: opts}
 	sc.timeout = c.duration(at.Field("timeout"), opts.GetTimeout(), timeoutRange, DefaultTimeout)
+	s.Timeout = sc.timeout
 	if sa := opts.GetSingleActive(); sa != nil {
 		c.group(at.Field("single_active").Field("group"), sa.GetGroup())
 	}

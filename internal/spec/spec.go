@@ -45,9 +45,10 @@ func (p Pattern) String() string {
 // points to.
 type Service struct {
 	Desc           protoreflect.ServiceDescriptor
-	Name           string // full name: echo.v1.EchoService
-	Version        string // semver
-	MaxConcurrency int    // unary handlers at once in one instance
+	Name           string        // full name: echo.v1.EchoService
+	Version        string        // semver
+	Timeout        time.Duration // of calls and of publishing, where nothing else is said
+	MaxConcurrency int           // unary handlers at once in one instance
 	Methods        []*Method
 
 	Election       *Election // nil: no single active method or command

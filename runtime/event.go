@@ -1,0 +1,179 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+)
+
+// Permanent marks an error of an event's or a command's handler as one that
+// trying again does not help against: the message goes to the dead letters at
+// once. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// IsPermanent reports whether Permanent has marked err, or an error that it
+// wraps.
+func IsPermanent(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p)
+}
+
+// EventHandler is one event of a subscriber. Generated code makes them.
+type EventHandler struct {
+	name    protoreflect.Name
+	message func() proto.Message
+	handle  UnaryFunc // nil: not subscribed
+}
+
+// NewEventHandler is called by generated code.
+func NewEventHandler[E any](name protoreflect.Name, handle func(context.Context, *E) error) EventHandler {
+	h := EventHandler{
+		name:    name,
+		message: func() proto.Message { return any(new(E)).(proto.Message) }, //nolint:forcetypeassert // generated code passes messages
+	}
+	if handle == nil {
+		return h
+	}
+	h.handle = func(ctx context.Context, in proto.Message) (proto.Message, error) {
+		ev, ok := any(in).(*E)
+		if !ok {
+			return nil, Errorf(CodeInternal, "an interceptor of the subscriber passed on an event of type %T in place of %T to %s", in, ev, name)
+		}
+		if err := handle(ctx, ev); err != nil {
+			return nil, err
+		}
+		return &emptypb.Empty{}, nil
+	}
+	return h
+}
+
+// Delivery is what is known of a durable event besides the event.
+type Delivery struct {
+	// Sequence is that of the event in its stream: StartSequence(Sequence+1)
+	// goes on after it.
+	Sequence uint64
+	// Time is when it was stored, by the NATS server's clock.
+	Time time.Time
+	// Attempt counts the deliveries to this group or instance, from 1 on.
+	Attempt int
+}
+
+type deliveryKey struct{}
+
+// DeliveryFromContext returns what is known of the durable event that a handler
+// works on; false for core events.
+func DeliveryFromContext(ctx context.Context) (Delivery, bool) {
+	d, ok := ctx.Value(deliveryKey{}).(*Delivery)
+	if !ok {
+		return Delivery{}, false
+	}
+	return *d, true
+}
+
+// eventContext is the context of an event's handler.
+type eventContext struct {
+	context.Context //nolint:containedctx // it is a context
+	call            Call
+	delivery        *Delivery // nil for core events
+}
+
+func (c *eventContext) Value(key any) any {
+	switch key.(type) {
+	case currentKey:
+		return &c.call
+	case deliveryKey:
+		if c.delivery != nil {
+			return c.delivery
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// guarded calls a handler; that it panicked or ended its goroutine is an error,
+// and said to done in any case.
+func (s *Server) guarded(name string, done func(error), handle func() error) {
+	err := errAbnormal
+	defer func() {
+		if err == errAbnormal { //nolint:errorlint // nobody else has it
+			err = s.abnormalEnd(name, recover())
+		}
+		done(err)
+	}()
+	err = handle()
+}
+
+var errAbnormal = errors.New("the handler did not return")
+
+func (s *Server) abnormalEnd(name string, panicked any) error {
+	if panicked == nil {
+		s.logger.Error("aegis: a handler ended its goroutine (runtime.Goexit)", "method", name)
+		return Errorf(CodeInternal, "the handler of %s ended without a result", name)
+	}
+	s.logger.Error("aegis: a handler panicked", "method", name, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+	return Errorf(CodeInternal, "the handler of %s panicked", name)
+}
+
+// backoffAfter is the pause after an attempt: it doubles from the first to the
+// longest.
+func backoffAfter(r spec.Retry, attempt int) time.Duration {
+	pause := r.InitialBackoff
+	for range attempt - 1 {
+		if pause *= 2; pause >= r.MaxBackoff {
+			break
+		}
+	}
+	return jitter(min(pause, r.MaxBackoff))
+}
+
+// keyOf is the text of a field's value, which keys are hashed by: that of
+// protobuf's JSON for numbers and booleans, the bytes themselves for strings
+// and bytes, the number of an enum. A field that is not set has its default.
+func keyOf(msg proto.Message, path []protoreflect.FieldDescriptor) string {
+	m := msg.ProtoReflect()
+	for _, field := range path[:len(path)-1] {
+		m = m.Get(field).Message()
+	}
+	last := path[len(path)-1]
+	v := m.Get(last)
+	switch last.Kind() {
+	case protoreflect.StringKind:
+		return v.String()
+	case protoreflect.BytesKind:
+		return string(v.Bytes())
+	case protoreflect.BoolKind:
+		return strconv.FormatBool(v.Bool())
+	case protoreflect.EnumKind:
+		return strconv.Itoa(int(v.Enum()))
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind,
+		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		return strconv.FormatInt(v.Int(), 10)
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return strconv.FormatUint(v.Uint(), 10)
+	case protoreflect.FloatKind, protoreflect.DoubleKind:
+		return strconv.FormatUint(math.Float64bits(v.Float()), 10)
+	default: // the plugin refuses messages
+		return ""
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

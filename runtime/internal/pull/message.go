@@ -1,0 +1,103 @@
+package pull
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Message is a message that was delivered and is not acknowledged. One of Ack,
+// Nak and Leave ends it; until then the puller keeps it from being delivered to
+// somebody else.
+type Message struct {
+	*nats.Msg
+	Meta
+
+	puller     *Puller
+	prev, next *Message // guarded by the puller's mutex, as the following are
+	held       bool
+	started    bool
+	renewed    time.Time
+}
+
+// Start says that work on the message begins. It is false if the message was
+// held for so long without it that others may have it.
+func (m *Message) Start() bool {
+	m.puller.mu.Lock()
+	defer m.puller.mu.Unlock()
+	m.started = m.held
+	return m.held
+}
+
+// Meta is what JetStream says of a message.
+type Meta struct {
+	// Delivered is how often it was delivered, this time included.
+	Delivered int
+	// Sequence is its own in the stream.
+	Sequence uint64
+	// Time is when it was stored.
+	Time time.Time
+	// Pending is how many more there were for the consumer.
+	Pending uint64
+}
+
+// Ack says that the message is done.
+func (m *Message) Ack() error { return m.end("+ACK") }
+
+// Nak has the message delivered again after a pause.
+func (m *Message) Nak(pause time.Duration) error {
+	if pause <= 0 {
+		return m.end("-NAK")
+	}
+	return m.end(`-NAK {"delay":` + strconv.FormatInt(int64(pause), 10) + "}")
+}
+
+// Leave says nothing: the message is delivered again when its time is over.
+func (m *Message) Leave() { m.puller.remove(m) }
+
+func (m *Message) end(answer string) error {
+	m.puller.remove(m)
+	return m.puller.o.Send(m.Reply, []byte(answer))
+}
+
+const (
+	ackPrefix = "$JS.ACK."
+	tokensV1  = 9  // $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer's>.<time>.<pending>
+	tokensV2  = 11 // $JS.ACK.<domain>.<account>.<stream>... and maybe more at the end
+)
+
+// ParseMeta reads the reply subject of a message.
+func ParseMeta(reply string) (Meta, bool) {
+	if !strings.HasPrefix(reply, ackPrefix) {
+		return Meta{}, false
+	}
+	n := strings.Count(reply, ".") + 1
+	skip := 4 // to delivered
+	switch {
+	case n == tokensV1:
+	case n >= tokensV2:
+		skip = 6
+	default:
+		return Meta{}, false
+	}
+	rest := reply
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	var numbers [5]uint64
+	for i := range numbers {
+		var token string
+		token, rest, _ = strings.Cut(rest, ".")
+		v, err := strconv.ParseUint(token, 10, 64)
+		if err != nil {
+			return Meta{}, false
+		}
+		numbers[i] = v
+	}
+	return Meta{
+		Delivered: int(min(numbers[0], 1<<31)), Sequence: numbers[1],
+		Time: time.Unix(0, int64(numbers[3])), Pending: numbers[4],
+	}, true
+}

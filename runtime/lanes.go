@@ -1,0 +1,97 @@
+package aegis
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aegisrpc/aegis/runtime/internal/pull"
+)
+
+// lanes run the handlers of messages that were pulled, so many at once, in the
+// order in which the messages came. Goroutines are started when there is work
+// for them, and stay.
+type lanes struct {
+	run   func(*pull.Message)
+	most  int
+	queue chan *pull.Message
+	busy  atomic.Int64 // handlers
+
+	mu      sync.Mutex
+	workers int
+	closed  bool
+	ended   sync.WaitGroup
+}
+
+// newLanes makes lanes that take up to room messages without waiting.
+func newLanes(most, room int, run func(*pull.Message)) *lanes {
+	return &lanes{run: run, most: most, queue: make(chan *pull.Message, room)}
+}
+
+// put takes a message; after close it is given back.
+func (l *lanes) put(m *pull.Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = m.Nak(0) // else it is delivered again when its time is over
+		return
+	}
+	l.queue <- m
+	if l.workers < l.most && (l.workers == 0 || len(l.queue) > 0) {
+		l.workers++
+		l.ended.Add(1)
+		go l.work()
+	}
+}
+
+func (l *lanes) work() {
+	finished := false
+	defer func() {
+		if !finished { // a handler ended its goroutine with runtime.Goexit
+			go l.work()
+			return
+		}
+		l.ended.Done()
+	}()
+	for m := range l.queue {
+		l.one(m)
+	}
+	finished = true
+}
+
+func (l *lanes) one(m *pull.Message) {
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		_ = m.Nak(0) // somebody else has time for it
+		return
+	}
+	if !m.Start() {
+		return
+	}
+	l.busy.Add(1)
+	defer l.busy.Add(-1)
+	l.run(m)
+}
+
+// close lets the handlers that run end, and gives back what waits.
+func (l *lanes) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.closed = true
+		close(l.queue)
+	}
+}
+
+func (l *lanes) wait() { l.ended.Wait() }
+
+// pace adapts the window of a puller to how quick its handlers are.
+type pace struct {
+	puller *pull.Puller
+	most   int // handlers at once
+	pace   pull.Pace
+}
+
+func (p *pace) done() { p.puller.SetWindow(p.most + p.pace.Done(time.Now())) }

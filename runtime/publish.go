@@ -1,0 +1,593 @@
+package aegis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+)
+
+// PublisherOption is an option of the generated New...Publisher functions.
+type PublisherOption interface {
+	applyPublisher(c *publisherConfig) error
+}
+
+// PublishOption is an option of publishing one event.
+type PublishOption interface {
+	applyPublish(c *publishConfig) error
+}
+
+type (
+	publisherOption func(*publisherConfig) error
+	publishOption   func(*publishConfig) error
+)
+
+func (o publisherOption) applyPublisher(c *publisherConfig) error { return o(c) }
+func (o publishOption) applyPublish(c *publishConfig) error       { return o(c) }
+
+type publisherConfig struct {
+	storage      Storage
+	interceptors []Interceptor
+	maxInFlight  int
+}
+
+type publishConfig struct{ id string }
+
+func (o InterceptorsOption) applyPublisher(c *publisherConfig) error {
+	return o.appendTo(&c.interceptors)
+}
+
+// WithMaxInFlight sets how many events a publisher may have published with its
+// Async methods without an acknowledgement: 1 to 100,000. Beyond that they wait.
+// Default 1,024.
+func WithMaxInFlight(n int) PublisherOption {
+	return publisherOption(func(c *publisherConfig) error {
+		if n < 1 || n > 100_000 {
+			return invalidOption("max in flight %d: use 1 to 100000", n)
+		}
+		c.maxInFlight = n
+		return nil
+	})
+}
+
+const maxMessageID = 256
+
+// MessageID identifies a durable event to its publisher: a second event of the
+// same method with the same id is discarded, and acknowledged as a duplicate, if
+// it comes within the dedupe window of the stream (2 min unless the storage
+// option says otherwise). With an id an event whose acknowledgement was lost is
+// published again until the deadline; without one that would store it twice. 1
+// to 256 characters without control characters. Core events have no ids.
+func MessageID(id string) PublishOption {
+	return publishOption(func(c *publishConfig) error {
+		if id == "" || len(id) > maxMessageID || !validValue(id) {
+			return invalidOption("message id %s: use 1 to %d characters, without control characters or white space at an end", quote(id), maxMessageID)
+		}
+		c.id = id
+		return nil
+	})
+}
+
+// PubAck says where a durable event is stored.
+type PubAck struct {
+	// Stream is the name of the stream, and Sequence the event's in it.
+	Stream   string
+	Sequence uint64
+	// Duplicate: an event with the same MessageID was there already, under that
+	// sequence, and this one was discarded.
+	Duplicate bool
+}
+
+// Publisher is what the generated publishers are made of. It is safe for
+// concurrent use.
+type Publisher struct {
+	conn    *Conn
+	service *spec.Service
+	cfg     publisherConfig
+	stream  openStream
+	async   asyncPublisher
+}
+
+// NewPublisher is called by generated code.
+func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...PublisherOption) (*Publisher, error) {
+	if conn == nil {
+		return nil, errors.New("aegis: the connection of a publisher is nil")
+	}
+	desc, err := serviceSpec(service)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{conn: conn, service: desc, cfg: publisherConfig{maxInFlight: 1024}}
+	for _, o := range opts {
+		if err := o.applyPublisher(&p.cfg); err != nil {
+			return nil, err
+		}
+	}
+	p.stream.conn = conn
+	if desc.EventStorage != nil {
+		p.stream.config = conn.eventStream(desc, &p.cfg.storage)
+		p.stream.policy = p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) })
+		conn.void.use(wire.KindLog)
+	} else if p.cfg.storage != (Storage{}) {
+		return nil, invalidOption("WithStorage: %s has no durable event", desc.Name)
+	}
+	p.async.init(p)
+	return p, nil
+}
+
+// openStream is a stream that is found or made when it is first needed.
+type openStream struct {
+	conn   *Conn
+	config jetstream.StreamConfig
+	policy stores.Policy
+
+	ready atomic.Bool
+	mu    sync.Mutex
+}
+
+func (o *openStream) ensure(ctx context.Context) *Error {
+	if o.ready.Load() {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ready.Load() {
+		return nil
+	}
+	if _, err := o.conn.stores.Stream(ctx, o.config, o.policy); err != nil {
+		return storeError(err)
+	}
+	o.ready.Store(true)
+	return nil
+}
+
+// forget has the next one look for it again.
+func (o *openStream) forget() { o.ready.Store(false) }
+
+// storeError is an error of stores as callers see it.
+func storeError(err error) *Error {
+	code := CodeInternal
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = CodeCanceled
+	case errors.Is(err, stores.ErrPermission):
+		code = CodePermissionDenied
+	case errors.Is(err, stores.ErrMissing), errors.Is(err, stores.ErrDifferent):
+		code = CodeFailedPrecondition
+	case errors.Is(err, stores.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
+		code = CodeUnavailable
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		code = apiErrorCode(api)
+	}
+	return Errorf(code, "%w", err)
+}
+
+func apiErrorCode(e *jetstream.APIError) Code {
+	switch {
+	case e.Code == 503:
+		return CodeUnavailable
+	case strings.Contains(e.Description, "maximum") || strings.Contains(e.Description, "insufficient") || strings.Contains(e.Description, "exceeded"):
+		return CodeResourceExhausted
+	case e.Code == 400:
+		return CodeFailedPrecondition
+	}
+	return CodeInternal
+}
+
+// eventMethod is one event of a publisher.
+type eventMethod struct {
+	publisher *Publisher
+	method    *spec.Method // nil: the files are of different versions
+	spec      Spec
+	subjects  []string // by partition
+	// intercepted is the publishing with its interceptors; nil without any.
+	intercepted UnaryFunc
+}
+
+func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
+	e := eventMethod{publisher: p, spec: Spec{Service: p.service.Name, Method: string(name)}}
+	for _, m := range p.service.Methods {
+		if m.Name != string(name) || m.Event == nil {
+			continue
+		}
+		e.method, e.spec = m, publicSpec(p.service, m)
+		if !m.Event.Durable {
+			e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
+			continue
+		}
+		for i := range m.Event.Partitions {
+			e.subjects = append(e.subjects, p.conn.subjects.Log(p.service.Name, m.Name, i))
+		}
+	}
+	return e
+}
+
+// CoreEvent is one event of a Publisher that is not stored. It is safe for
+// concurrent use.
+type CoreEvent[E any] struct{ eventMethod }
+
+// NewCoreEvent is called by generated code.
+func NewCoreEvent[E any](p *Publisher, name protoreflect.Name) *CoreEvent[E] {
+	e := &CoreEvent[E]{newEventMethod(p, name)}
+	e.intercept(e.publishCore)
+	return e
+}
+
+// Publish hands an event to NATS. It waits for the connection until ctx ends, or
+// the service's timeout if ctx has no deadline. Whether anybody receives the
+// event is not known. The error is an *Error.
+func (e *CoreEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption) error {
+	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
+	p, err := e.publication(ctx, opts)
+	if err != nil {
+		return err
+	}
+	if e.intercepted != nil {
+		return e.callIntercepted(p, msg)
+	}
+	if err := e.publishCore(p, msg); err != nil {
+		return err
+	}
+	return nil
+}
+
+// DurableEvent is one event of a Publisher that is stored. It is safe for
+// concurrent use.
+type DurableEvent[E any] struct{ eventMethod }
+
+// NewDurableEvent is called by generated code.
+func NewDurableEvent[E any](p *Publisher, name protoreflect.Name) *DurableEvent[E] {
+	e := &DurableEvent[E]{newEventMethod(p, name)}
+	e.intercept(e.publishDurable)
+	return e
+}
+
+// Publish stores an event and returns when it is stored, at the latest when ctx
+// ends, or the service's timeout if ctx has no deadline. An error whose code is
+// CodeDeadlineExceeded leaves open whether it is stored: publish it again with
+// the same MessageID. The error is an *Error.
+func (e *DurableEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption) (*PubAck, error) {
+	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
+	p, err := e.publication(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if e.intercepted != nil {
+		err := e.callIntercepted(p, msg)
+		return p.ack, err
+	}
+	if err := e.publishDurable(p, msg); err != nil {
+		return nil, err
+	}
+	return p.ack, nil
+}
+
+// PublishAsync sends an event and does not wait until it is stored: the future
+// tells. It waits only while as many events are in flight as may be (see
+// WithMaxInFlight), or the connection is down, as long as Publish would. Events
+// that are published one after the other are stored in that order, unless one
+// has to be sent again.
+func (e *DurableEvent[E]) PublishAsync(ctx context.Context, ev *E, opts ...PublishOption) (*PubFuture, error) {
+	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
+	p, err := e.publication(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	p.async = true
+	if e.intercepted != nil {
+		err := e.callIntercepted(p, msg)
+		return p.future, err
+	}
+	if err := e.publishDurable(p, msg); err != nil {
+		return nil, err
+	}
+	return p.future, nil
+}
+
+type publicationKey struct{}
+
+// publication is one event on its way out, and the context that interceptors
+// see.
+type publication struct {
+	context.Context //nolint:containedctx // it is a context
+	call            *Call
+	own             Call
+	cfg             publishConfig
+	async           bool
+	deadline        time.Time
+
+	ack    *PubAck
+	future *PubFuture
+}
+
+func (p *publication) Value(key any) any {
+	switch key.(type) {
+	case currentKey:
+		if p.call == nil {
+			p.own.attempt = 1
+			p.call = &p.own
+		}
+		return p.call
+	case publicationKey:
+		return p
+	case outgoingKey:
+		return nil
+	default:
+		return p.Context.Value(key)
+	}
+}
+
+func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*publication, error) {
+	if e.method == nil {
+		return nil, Errorf(CodeUnimplemented, "%s is not an event in the descriptor of the service: the generated files of messages and services "+
+			"are of different versions; run buf generate", e.spec.name())
+	}
+	p := &publication{Context: ctx, call: outgoingCall(ctx)}
+	for _, o := range opts {
+		if err := o.applyPublish(&p.cfg); err != nil {
+			return nil, Errorf(CodeInvalidArgument, "%w", err)
+		}
+	}
+	if p.cfg.id != "" && !e.method.Event.Durable {
+		return nil, Errorf(CodeInvalidArgument, "MessageID: %s is no durable event, and nobody would know the id", e.spec.name())
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, asError(err)
+	}
+	var ok bool
+	if p.deadline, ok = ctx.Deadline(); !ok {
+		p.deadline = time.Now().Add(e.publisher.timeout())
+	}
+	p.own.spec = e.spec
+	if p.call != nil {
+		p.call.spec = e.spec
+	}
+	return p, nil
+}
+
+// timeout is how long publishing may take when the caller does not say.
+func (p *Publisher) timeout() time.Duration { return p.service.Timeout }
+
+func (e *eventMethod) intercept(publish func(*publication, proto.Message) *Error) {
+	interceptors := e.publisher.cfg.interceptors
+	if len(interceptors) == 0 || e.method == nil {
+		return
+	}
+	name := e.method.Desc.Input().FullName()
+	e.intercepted = wrapUnary(func(ctx context.Context, msg proto.Message) (proto.Message, error) {
+		p, ok := ctx.Value(publicationKey{}).(*publication)
+		if !ok {
+			return nil, Errorf(CodeInternal, "an interceptor of the publisher of %s passed on a context that does not derive from its own", e.spec.name())
+		}
+		if msg == nil || msg.ProtoReflect().Descriptor().FullName() != name {
+			return nil, Errorf(CodeInternal, "an interceptor of the publisher of %s passed on an event of type %T", e.spec.name(), msg)
+		}
+		if err := publish(p, msg); err != nil {
+			return nil, err
+		}
+		return &emptypb.Empty{}, nil
+	}, interceptors)
+}
+
+func (e *eventMethod) callIntercepted(p *publication, msg proto.Message) error {
+	if _, err := e.intercepted(p, msg); err != nil {
+		return asError(err)
+	}
+	if e.method.Event.Durable && p.ack == nil && p.future == nil {
+		return Errorf(CodeInternal, "an interceptor of the publisher of %s returned no error, and published nothing", e.spec.name())
+	}
+	return nil
+}
+
+// header is the NATS header of an event; nil without metadata and id.
+func (e *eventMethod) header(p *publication) (nats.Header, *Error) {
+	var h nats.Header
+	if p.call != nil && len(p.call.request) > 0 {
+		h = make(nats.Header, len(p.call.request)+1)
+		if err := p.call.request.encodeTo(h); err != nil {
+			return nil, err
+		}
+	}
+	if p.cfg.id != "" {
+		if h == nil {
+			h = make(nats.Header, 1)
+		}
+		h[wire.HeaderMessageID] = []string{e.method.Name + "." + p.cfg.id}
+	}
+	return h, nil
+}
+
+func (e *eventMethod) subject(msg proto.Message) *string {
+	ev := e.method.Event
+	if ev.KeyField == nil {
+		return &e.subjects[0]
+	}
+	return &e.subjects[wire.Partition(keyOf(msg, ev.KeyField), ev.Partitions)]
+}
+
+func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
+	header, failure := e.header(p)
+	if failure != nil {
+		return failure
+	}
+	conn := e.publisher.conn
+	slot := conn.mux.acquire() // for its buffer
+	defer conn.mux.release(slot)
+	var err error
+	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
+		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
+	}
+	r := request{subject: &e.subjects[0], payload: slot.payload, deadline: p.deadline}
+	for {
+		if !conn.linkUp() {
+			if err := conn.awaitLink(p, &r); err != nil {
+				return err
+			}
+		}
+		if header == nil {
+			err = conn.nc.Publish(*r.subject, slot.payload)
+		} else {
+			err = conn.nc.PublishMsg(&nats.Msg{Subject: *r.subject, Header: header, Data: slot.payload})
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
+			return publishFailed(conn, &r, err)
+		}
+		conn.link.update(conn.nc) // the connection went down after the look at it
+	}
+}
+
+func publishFailed(conn *Conn, r *request, err error) *Error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return tooLarge("the message", len(r.payload), conn.nc.MaxPayload())
+	}
+	return conn.publishError(r, err)
+}
+
+// resendAfter is how long an acknowledgement may take before an event with an id
+// is sent again.
+const resendAfter = 2 * time.Second
+
+func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
+	header, failure := e.header(p)
+	if failure != nil {
+		return failure
+	}
+	if err := e.publisher.stream.ensureWithin(p, p.deadline); err != nil {
+		return err
+	}
+	if p.async {
+		return e.publishAsync(p, msg, header)
+	}
+	conn := e.publisher.conn
+	slot := conn.mux.acquire()
+	defer conn.mux.release(slot)
+	var err error
+	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
+		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
+	}
+	p.ack, failure = e.publisher.stream.store(p, slot, &storing{
+		subject: e.subject(msg), header: header, deadline: p.deadline, again: p.cfg.id != "",
+	})
+	return failure
+}
+
+// ensureWithin is ensure with a deadline.
+func (o *openStream) ensureWithin(ctx context.Context, deadline time.Time) *Error {
+	if o.ready.Load() {
+		return nil
+	}
+	r := request{subject: &o.config.Subjects[0], deadline: deadline}
+	if !o.conn.linkUp() {
+		if err := o.conn.awaitLink(ctx, &r); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return o.ensure(ctx)
+}
+
+// storing is one message on its way into a stream.
+type storing struct {
+	subject  *string
+	header   nats.Header // nil without any
+	deadline time.Time
+	again    bool // sending it twice stores it once
+}
+
+// store sends what is in the slot's payload and waits until it is stored.
+func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*PubAck, *Error) {
+	for attempt := 1; ; attempt++ {
+		r := request{subject: s.subject, payload: slot.payload, deadline: s.deadline, timed: true}
+		if s.header != nil {
+			r.message = &nats.Msg{Header: s.header}
+		}
+		if again := time.Now().Add(resendAfter); s.again && again.Before(s.deadline) {
+			r.deadline = again
+		}
+		msg, err := o.conn.roundTrip(ctx, slot, &r)
+		var ack *PubAck
+		if err == nil {
+			ack, err = parsePubAck(msg)
+			if err == nil {
+				return ack, nil
+			}
+		}
+		switch {
+		case err == errLinkWasDown:
+			attempt--
+			continue
+		case err.reason == ReasonNoResponders:
+			// The stream is gone, or about to have a new leader. Nothing is stored.
+			o.forget()
+			if !pauseUntil(ctx, notDelivered(attempt), s.deadline) {
+				return nil, err
+			}
+			if err := o.ensureWithin(ctx, s.deadline); err != nil {
+				return nil, err
+			}
+		case err.code == CodeDeadlineExceeded && ctx.Err() == nil && s.again && time.Now().Before(s.deadline):
+		case err.code == CodeDeadlineExceeded:
+			err.message = "no acknowledgement of " + *s.subject + " before the deadline; whether the message is stored is unknown"
+			return nil, err
+		default:
+			return nil, err
+		}
+	}
+}
+
+// pauseUntil reports whether there is time left after a pause.
+func pauseUntil(ctx context.Context, d time.Duration, deadline time.Time) bool {
+	if time.Until(deadline) <= d {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// parsePubAck reads JetStream's answer.
+func parsePubAck(msg *nats.Msg) (*PubAck, *Error) {
+	if isNoRespondersMsg(msg) {
+		return nil, refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
+	}
+	var answer struct {
+		jetstream.PubAck
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil || answer.Error == nil && answer.Stream == "" {
+		return nil, NewError(CodeInternal, "what answered is not JetStream: "+quote(string(msg.Data[:min(len(msg.Data), 100)])))
+	}
+	if answer.Error != nil {
+		code := apiErrorCode(answer.Error)
+		hint := ""
+		if code == CodeResourceExhausted {
+			hint = "; the stream is full: let it keep less (max_age), or more (max_bytes), or look at the limits of the account"
+		}
+		return nil, Errorf(code, "JetStream refuses the message: %w%s", answer.Error, hint)
+	}
+	return &PubAck{Stream: answer.Stream, Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
+}

@@ -1,0 +1,169 @@
+package aegis
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+)
+
+type jetStreamConfig struct{ domain, prefix string }
+
+// WithJetStreamDomain uses the JetStream of a domain for events and commands,
+// as a leaf node has one of its own beside that of its hub. Default: that of
+// the account where the connection is.
+func WithJetStreamDomain(domain string) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if !wire.ValidInstance(domain) {
+			return invalidOption("JetStream domain %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", domain)
+		}
+		c.jetStream = jetStreamConfig{domain: domain}
+		return nil
+	})
+}
+
+// WithJetStreamAPIPrefix uses a JetStream for events and commands whose API is
+// imported from another account under a prefix, such as "JS.orders". The
+// subjects of events and commands must be imported as well. Default "$JS.API".
+func WithJetStreamAPIPrefix(prefix string) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if !wire.ValidSubject(prefix) {
+			return invalidOption("JetStream API prefix %q: it is no subject without wildcards", prefix)
+		}
+		c.jetStream = jetStreamConfig{prefix: prefix}
+		return nil
+	})
+}
+
+// Storage says how the streams of a service are kept. What is zero is as the
+// proto says, and where that says nothing as documented there.
+type Storage struct {
+	// Replicas is on how many NATS servers: 1, 3 or 5. Default 1.
+	Replicas int
+	// MaxAge is how long an event is kept, at least 1 s. Default 7 days. Not for
+	// commands.
+	MaxAge time.Duration
+	// MaxBytes is how much is kept; what would exceed it is refused. Default: no
+	// limit but the account's. Not for commands.
+	MaxBytes int64
+	// DedupeWindow is for how long a message id is remembered, 1 s to 24 h and
+	// at most MaxAge. Default 2 min.
+	DedupeWindow time.Duration
+	// NoCreate: streams and consumers must exist. For accounts whose users may
+	// not make any.
+	NoCreate bool
+	// Update: a stream or consumer that exists with other settings is changed.
+	// Without it the difference is logged and stays. What cannot be changed is an
+	// error in any case.
+	Update bool
+}
+
+// StorageOption is what WithStorage returns: an option of publishers and
+// subscribers.
+type StorageOption struct{ storage Storage }
+
+// WithStorage says how the streams of a service are kept where the program
+// knows better than the proto.
+func WithStorage(s Storage) StorageOption { return StorageOption{s} }
+
+func (o StorageOption) applyPublisher(c *publisherConfig) error {
+	c.storage = o.storage
+	return o.storage.check()
+}
+
+func (o StorageOption) applySubscribe(c *subscribeConfig) error {
+	c.storage = o.storage
+	return o.storage.check()
+}
+
+func (s *Storage) check() error {
+	switch {
+	case s.Replicas < 0 || s.Replicas > 5 || s.Replicas != 0 && s.Replicas%2 == 0:
+		return invalidOption("replicas %d: use 1, 3 or 5", s.Replicas)
+	case s.MaxAge != 0 && s.MaxAge < time.Second:
+		return invalidOption("max age %v: use at least 1s", s.MaxAge)
+	case s.MaxBytes < 0:
+		return invalidOption("max bytes %d: must not be negative", s.MaxBytes)
+	case s.DedupeWindow != 0 && (s.DedupeWindow < time.Second || s.DedupeWindow > 24*time.Hour):
+		return invalidOption("dedupe window %v: use 1s to 24h", s.DedupeWindow)
+	case s.MaxAge != 0 && s.DedupeWindow > s.MaxAge:
+		return invalidOption("dedupe window %v: is more than the max age of %v", s.DedupeWindow, s.MaxAge)
+	}
+	return nil
+}
+
+// over is what the proto says, with what the program says instead.
+func (s *Storage) over(proto *spec.Storage) spec.Storage {
+	c := *proto
+	if s.Replicas != 0 {
+		c.Replicas = s.Replicas
+	}
+	if s.MaxAge != 0 {
+		c.MaxAge = s.MaxAge
+	}
+	if s.MaxBytes != 0 {
+		c.MaxBytes = s.MaxBytes
+	}
+	if s.DedupeWindow != 0 {
+		c.DedupeWindow = s.DedupeWindow
+	}
+	if c.MaxAge != 0 {
+		c.DedupeWindow = min(c.DedupeWindow, c.MaxAge)
+	}
+	return c
+}
+
+func (s *Storage) policy(warn func(string)) stores.Policy {
+	return stores.Policy{Create: !s.NoCreate, Update: s.Update, Warn: warn}
+}
+
+// eventStream is the stream of the durable events of a service.
+func (c *Conn) eventStream(service *spec.Service, s *Storage) jetstream.StreamConfig {
+	kept := s.over(service.EventStorage)
+	cfg := jetstream.StreamConfig{
+		Name:        wire.EventStream(c.ns, service.Name),
+		Description: "Aegis: the events of " + service.Name,
+		Subjects:    []string{c.subjects.LogAll(service.Name, "")},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     jetstream.FileStorage,
+		Replicas:    kept.Replicas,
+		MaxAge:      kept.MaxAge,
+		MaxBytes:    unlimited(kept.MaxBytes),
+		Duplicates:  kept.DedupeWindow,
+		AllowDirect: true,
+		Metadata:    make(map[string]string),
+	}
+	for _, m := range service.Methods {
+		if m.Event != nil && m.Event.KeyField != nil {
+			cfg.Metadata[wire.PartitionsKey(m.Name)] = itoa(m.Event.Partitions)
+		}
+	}
+	return cfg
+}
+
+// deadStream is the stream of the dead letters of a service.
+func (c *Conn) deadStream(service string, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        wire.DeadStream(c.ns, service),
+		Description: "Aegis: the dead letters of " + service,
+		Subjects:    []string{c.subjects.DeadAll(service)},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     jetstream.FileStorage,
+		Replicas:    replicas,
+		MaxBytes:    -1,
+		AllowDirect: true,
+	}
+}
+
+// unlimited is how JetStream writes no limit.
+func unlimited(bytes int64) int64 {
+	if bytes == 0 {
+		return -1
+	}
+	return bytes
+}

@@ -1,0 +1,346 @@
+package aegis
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// SubscribeOption is an option of the generated Subscribe...Events functions.
+type SubscribeOption interface {
+	applySubscribe(c *subscribeConfig) error
+}
+
+type subscribeOption func(*subscribeConfig) error
+
+func (o subscribeOption) applySubscribe(c *subscribeConfig) error { return o(c) }
+
+func (o InterceptorsOption) applySubscribe(c *subscribeConfig) error {
+	return o.appendTo(&c.interceptors)
+}
+
+// mode says who else gets an event.
+type mode int
+
+const (
+	modeOfProto mode = iota
+	modeCompete
+	modeEachInstance
+)
+
+type subscribeConfig struct {
+	mode          mode
+	group         string
+	concurrency   int // 0: the default
+	redelivery    spec.Retry
+	noDeadLetters bool
+	start         *Start
+	storage       Storage
+	interceptors  []Interceptor
+}
+
+// Compete makes the subscriber a member of a group: each event goes to one of
+// its members. 1 to 64 characters of A-Z a-z 0-9 _ -; "" is the group that the
+// proto names, and where it names none, the one service that is registered on
+// the server. Default: what the proto says for the event.
+func Compete(group string) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) error {
+		if group != "" && !wire.ValidInstance(group) {
+			return invalidOption("group %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", group)
+		}
+		c.mode, c.group = modeCompete, group
+		return nil
+	})
+}
+
+// EachInstance makes the subscriber get every event, whoever else does. If the
+// server has a name of its own (WithInstance), durable events go on where that
+// instance left off, however long it was away; else what it has not handled is
+// forgotten 5 min after it is gone. Default: what the proto says for the event.
+func EachInstance() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) error {
+		c.mode, c.group = modeEachInstance, ""
+		return nil
+	})
+}
+
+// ConcurrencyOption is what WithConcurrency returns: an option of subscribers.
+type ConcurrencyOption struct{ n int }
+
+// WithConcurrency sets how many handlers of one event run at once in this
+// instance: 1 to 10,000. Default for events: 1, one after the other in the order
+// of the stream; as many as there are partitions for events with a key, whose
+// order is kept however many handlers run.
+func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
+
+const maxConcurrency = 10_000
+
+func (o ConcurrencyOption) check() error {
+	if o.n < 1 || o.n > maxConcurrency {
+		return invalidOption("concurrency %d: use 1 to %d", o.n, maxConcurrency)
+	}
+	return nil
+}
+
+func (o ConcurrencyOption) applySubscribe(c *subscribeConfig) error {
+	c.concurrency = o.n
+	return o.check()
+}
+
+// WithRedelivery sets how often a durable event is delivered in all before it
+// goes to the dead letters, 1 to 100 times, and the pauses after a handler's
+// error: initial, doubling up to longest. It wins over the proto's redelivery
+// option. Default 10 times, 100 ms, 5 s.
+func WithRedelivery(maxAttempts int, initial, longest time.Duration) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) error {
+		switch {
+		case maxAttempts < 1 || maxAttempts > 100:
+			return invalidOption("redelivery: %d attempts: use 1 to 100", maxAttempts)
+		case initial < time.Millisecond || longest < initial || longest > 24*time.Hour:
+			return invalidOption("redelivery: pauses of %v to %v: use 1ms to 24h, the longest at least the initial one", initial, longest)
+		}
+		c.redelivery = spec.Retry{MaxAttempts: maxAttempts, InitialBackoff: initial, MaxBackoff: longest}
+		return nil
+	})
+}
+
+// WithoutDeadLetters drops events that would go to the dead letters, with an
+// error in the log: for subscribers whose events are worth nothing later.
+// Default: they are kept.
+func WithoutDeadLetters() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) error {
+		c.noDeadLetters = true
+		return nil
+	})
+}
+
+// Start is where a new group or instance begins in the stream.
+type Start struct {
+	kind     startKind
+	sequence uint64
+	time     time.Time
+}
+
+type startKind int
+
+const (
+	startNew startKind = iota
+	startAll
+	startSequence
+	startTime
+)
+
+// StartNew begins with the first event that is published after the group, or the
+// instance, has subscribed for the first time.
+func StartNew() Start { return Start{} }
+
+// StartAll begins with the oldest event that is kept.
+func StartAll() Start { return Start{kind: startAll} }
+
+// StartSequence begins with the event of this sequence (see PubAck and
+// Delivery), or the next one that is kept. From 1 on.
+func StartSequence(sequence uint64) Start { return Start{kind: startSequence, sequence: sequence} }
+
+// StartTime begins with the first event that was stored then or later.
+func StartTime(t time.Time) Start { return Start{kind: startTime, time: t} }
+
+// StartFrom says where a group or an instance begins in the stream of durable
+// events when it subscribes for the first time; from then on it goes on where it
+// left off. Default StartNew.
+func StartFrom(s Start) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) error {
+		switch {
+		case s.kind == startSequence && s.sequence == 0:
+			return invalidOption("start at sequence 0: use 1 or more, or StartAll")
+		case s.kind == startTime && s.time.IsZero():
+			return invalidOption("start at no time: use StartAll")
+		}
+		c.start = &s
+		return nil
+	})
+}
+
+// SubscribeEvents is called by generated code.
+func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers []EventHandler, opts ...SubscribeOption) error {
+	if srv == nil {
+		return errors.New("aegis: the server to subscribe with is nil")
+	}
+	service, err := serviceSpec(desc)
+	if err != nil {
+		return err
+	}
+	cfg := subscribeConfig{interceptors: append([]Interceptor(nil), srv.cfg.interceptors...)}
+	for _, o := range opts {
+		if err := o.applySubscribe(&cfg); err != nil {
+			return err
+		}
+	}
+	var subs []*subscription
+	for _, h := range handlers {
+		if h.handle == nil {
+			continue
+		}
+		sub, err := newSubscription(srv, service, h, &cfg)
+		if err != nil {
+			return err
+		}
+		subs = append(subs, sub)
+	}
+	if len(subs) == 0 {
+		return fmt.Errorf("aegis: no event of %s has a handler", service.Name)
+	}
+	if err := checkDurable(service, subs, &cfg); err != nil {
+		return err
+	}
+	return srv.addSubscriptions(subs)
+}
+
+// checkDurable refuses options that would do nothing.
+func checkDurable(service *spec.Service, subs []*subscription, cfg *subscribeConfig) error {
+	for _, sub := range subs {
+		if sub.event.Durable {
+			return nil
+		}
+	}
+	what := ""
+	switch {
+	case cfg.start != nil:
+		what = "StartFrom"
+	case cfg.redelivery.MaxAttempts != 0:
+		what = "WithRedelivery"
+	case cfg.noDeadLetters:
+		what = "WithoutDeadLetters"
+	case cfg.storage != (Storage{}):
+		what = "WithStorage"
+	default:
+		return nil
+	}
+	return invalidOption("%s: no event of %s that has a handler is durable", what, service.Name)
+}
+
+// addSubscriptions adds all or none.
+func (s *Server) addSubscriptions(subs []*subscription) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.State() != StateInit {
+		return fmt.Errorf("aegis: subscribe to %s: the server is %s; subscribe before Run", subs[0].service.Name, s.State())
+	}
+	for _, sub := range subs {
+		if err := sub.join(s.services); err != nil {
+			return err
+		}
+		for _, other := range s.work {
+			if o, ok := other.(subscriptionRunner); ok && o.of().consumer == sub.consumer && o.of().service.Name == sub.service.Name {
+				return fmt.Errorf("aegis: %s is subscribed to already by this server, %s", sub.spec.name(), sub.who())
+			}
+		}
+	}
+	for _, sub := range subs {
+		s.work = append(s.work, sub.runner)
+	}
+	return nil
+}
+
+// subscription is one event with its handler.
+type subscription struct {
+	server  *Server
+	service *spec.Service
+	method  *spec.Method
+	event   *spec.EventSpec
+	spec    Spec
+	cfg     *subscribeConfig
+	handler EventHandler
+	handle  UnaryFunc // with its interceptors
+	retry   spec.Retry
+
+	each     bool
+	group    string // "" if each
+	consumer string // the name without a partition
+
+	runner subscriptionRunner
+}
+
+// subscriptionRunner is how events come in: over core NATS or from a stream.
+type subscriptionRunner interface {
+	workload
+	of() *subscription
+}
+
+func (s *subscription) of() *subscription { return s }
+
+func (s *subscription) led() bool { return false }
+
+func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *subscribeConfig) (*subscription, error) {
+	s := &subscription{server: srv, service: service, cfg: cfg, handler: h}
+	for _, m := range service.Methods {
+		if m.Name == string(h.name) && m.Event != nil {
+			s.method, s.event, s.spec = m, m.Event, publicSpec(service, m)
+		}
+	}
+	if s.method == nil {
+		return nil, fmt.Errorf("aegis: %s.%s is no event in the descriptor: the generated files of messages and services are of different versions; run buf generate",
+			service.Name, h.name)
+	}
+	s.handle = wrapUnary(h.handle, cfg.interceptors)
+	s.retry = s.event.Redelivery
+	if cfg.redelivery.MaxAttempts != 0 {
+		s.retry = cfg.redelivery
+	}
+	s.each = cfg.mode == modeEachInstance || cfg.mode == modeOfProto && s.event.EachInstance
+	return s, nil
+}
+
+// join decides the group, and with it the consumer.
+func (s *subscription) join(services []*service) error {
+	if s.each {
+		s.consumer = wire.InstanceConsumer(s.server.cfg.instance, s.method.Name)
+	} else {
+		s.group = s.cfg.group
+		if s.group == "" {
+			s.group = s.event.Group
+		}
+		if s.group == "" {
+			if len(services) != 1 {
+				return fmt.Errorf("aegis: %s: which group is to compete for it? The server has %d services, so that none gives its name; "+
+					"use aegis.Compete(\"name\"), or aegis.EachInstance()", s.spec.name(), len(services))
+			}
+			s.group = wire.MicroName(services[0].spec.Name)
+		}
+		s.consumer = wire.GroupConsumer(s.group, s.method.Name)
+	}
+	if s.event.Durable {
+		s.runner = newDurableRunner(s)
+	} else {
+		s.runner = &coreRunner{subscription: s}
+	}
+	return nil
+}
+
+func (s *subscription) who() string {
+	if s.each {
+		return "each instance for itself"
+	}
+	return "as a member of the group " + s.group
+}
+
+// concurrency is how many handlers run at once.
+func (s *subscription) concurrency() int {
+	switch {
+	case s.cfg.concurrency > 0:
+		return s.cfg.concurrency
+	case s.event.KeyField != nil:
+		return s.event.Partitions
+	default:
+		return 1
+	}
+}
+
+func (s *subscription) logger() *slog.Logger {
+	return s.server.logger.With("event", s.spec.name(), "consumer", s.consumer)
+}

@@ -1,0 +1,443 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/members"
+	"github.com/aegisrpc/aegis/runtime/internal/pull"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+)
+
+const (
+	// maxUnacknowledged is how many events of one consumer may be under way, or
+	// wait for being delivered again, in all instances together.
+	maxUnacknowledged = 10_000
+	// forgottenAfter is how long NATS keeps the consumer of an instance without a
+	// name of its own.
+	forgottenAfter = 5 * time.Minute
+	// floorInterval is how often it is asked how far a consumer is, so that one
+	// that was deleted can be made where it was.
+	floorInterval = 5 * time.Second
+)
+
+// durableRunner handles the events of a stream: those of all partitions through
+// one consumer, or with a key, each partition through a consumer of its own that
+// has one event under way at a time. That keeps the order of a partition
+// whatever its instances believe of each other; which instance takes which
+// partition is then only a matter of who has room.
+type durableRunner struct {
+	*subscription
+	stream openStream
+	dead   deadLetters
+	lanes  *lanes
+
+	mu         sync.Mutex
+	stopped    bool
+	created    time.Time          // of the stream
+	partitions map[int]*partition // those that this instance takes; 0 without a key
+	old        []*partition       // those that it took, while something is held
+	floors     map[int]uint64     // how far the consumers are
+	membership *members.Group     // nil unless the group shares partitions
+	problems   problems
+	halt       context.CancelFunc
+	chores     sync.WaitGroup
+}
+
+// partition is one consumer.
+type partition struct {
+	puller *pull.Puller
+	pace   pace
+}
+
+func newDurableRunner(s *subscription) *durableRunner {
+	r := &durableRunner{subscription: s, partitions: make(map[int]*partition), floors: make(map[int]uint64)}
+	conn := s.server.conn
+	r.stream.conn, r.stream.config = conn, conn.eventStream(s.service, &s.cfg.storage)
+	r.stream.policy = s.cfg.storage.policy(func(text string) { s.logger().Warn("aegis: " + text) })
+	r.dead.init(conn, s.service.Name, s.cfg.storage.over(s.service.EventStorage).Replicas, r.stream.policy)
+	return r
+}
+
+func (r *durableRunner) keyed() bool { return r.event.KeyField != nil }
+
+func (r *durableRunner) start(ctx context.Context) error {
+	room := r.concurrency() + pullAhead
+	if r.keyed() {
+		room = 4 * r.event.Partitions // those of a partition that comes back may still be there
+	}
+	r.lanes = newLanes(r.concurrency(), room, r.handleMessage)
+	// What can never work is told at once; what may come, such as JetStream, is
+	// waited for.
+	for p := range r.event.Partitions {
+		if _, err := r.open(ctx, p); err != nil {
+			if lasting(err) {
+				return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
+			}
+			r.problem(err)
+			break
+		}
+	}
+	life, halt := context.WithCancel(context.Background())
+	r.halt = halt
+	r.chores.Go(func() { r.followFloors(life) })
+	if r.each || !r.keyed() {
+		for p := range r.event.Partitions {
+			if err := r.take(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	membership, err := members.Join(r.server.conn.nc, r.server.conn.subjects.Members(r.service.Name, r.method.Name, r.group), r.server.process, r.share)
+	if err != nil {
+		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
+	}
+	r.membership = membership
+	return nil
+}
+
+// pullAhead is the most that is held ahead of the handlers.
+const pullAhead = 2048
+
+// lasting tells errors that do not go away by themselves.
+func lasting(err error) bool {
+	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrPermission)
+}
+
+func (r *durableRunner) problem(err error) {
+	r.mu.Lock()
+	fresh := r.problems.fresh(err, time.Now())
+	r.mu.Unlock()
+	if fresh {
+		r.logger().Error("aegis: no events come", "err", err)
+	}
+}
+
+func (r *durableRunner) consumerName(p int) string {
+	if r.keyed() {
+		return wire.PartitionConsumer(r.consumer, p)
+	}
+	return r.consumer
+}
+
+// open finds or makes stream and consumer.
+func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
+	stream, err := r.server.conn.stores.Stream(ctx, r.stream.config, r.stream.policy)
+	if err != nil {
+		return pull.Source{}, err
+	}
+	created := stream.CachedInfo().Created
+	r.mu.Lock()
+	again := !r.created.IsZero()
+	if !r.created.Equal(created) {
+		clear(r.floors) // another stream counts anew
+		r.created = created
+	}
+	floor, known := r.floors[p]
+	r.mu.Unlock()
+	want := r.consumerConfig(p)
+	switch {
+	case known: // it was deleted
+		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverByStartSequencePolicy, floor+1, nil
+	case again: // with its stream, and what is in there now is new
+		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverAllPolicy, 0, nil
+	}
+	c, err := r.server.conn.stores.Consumer(ctx, r.stream.config.Name, want, r.stream.policy)
+	if err != nil {
+		return pull.Source{}, err
+	}
+	r.mu.Lock()
+	r.floors[p] = c.Floor
+	r.mu.Unlock()
+	return pull.Source{Subject: r.server.conn.stores.Next(c.Stream, c.Name), AckWait: c.AckWait}, nil
+}
+
+func (r *durableRunner) consumerConfig(p int) jetstream.ConsumerConfig {
+	c := jetstream.ConsumerConfig{
+		Name:          r.consumerName(p),
+		Description:   "Aegis: " + r.spec.name() + ", " + r.who(),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       r.event.AckWait,
+		MaxDeliver:    -1, // the runtime counts: what NATS gives up has no dead letter
+		MaxAckPending: maxUnacknowledged,
+		FilterSubject: r.server.conn.subjects.LogAll(r.service.Name, r.method.Name),
+		DeliverPolicy: jetstream.DeliverNewPolicy,
+	}
+	if r.keyed() {
+		c.MaxAckPending = 1
+		c.FilterSubject = r.server.conn.subjects.Log(r.service.Name, r.method.Name, p)
+	}
+	if r.each && !r.server.cfg.named {
+		c.InactiveThreshold = forgottenAfter
+	} else {
+		c.Durable = c.Name
+	}
+	if s := r.cfg.start; s != nil {
+		switch s.kind {
+		case startNew:
+		case startAll:
+			c.DeliverPolicy = jetstream.DeliverAllPolicy
+		case startSequence:
+			c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, s.sequence
+		case startTime:
+			c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.time
+		}
+	}
+	return c
+}
+
+// share takes the partitions that are this instance's among the members.
+func (r *durableRunner) share(all []string) {
+	mine := make(map[int]bool)
+	for _, p := range members.Share(all, r.server.process, r.event.Partitions) {
+		mine[p] = true
+	}
+	var leave []*partition
+	r.mu.Lock()
+	for p, taken := range r.partitions {
+		if !mine[p] {
+			delete(r.partitions, p)
+			r.old = append(r.old, taken)
+			leave = append(leave, taken)
+		}
+	}
+	r.mu.Unlock()
+	for _, taken := range leave {
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+		taken.puller.Stop(ctx)
+		cancel()
+	}
+	for p := range mine {
+		if err := r.take(p); err != nil {
+			r.problem(err)
+		}
+	}
+	r.sweep()
+}
+
+// sweep closes the pullers that hold nothing any more.
+func (r *durableRunner) sweep() {
+	r.mu.Lock()
+	var empty, left []*partition
+	for _, p := range r.old {
+		if p.puller.Held() == 0 {
+			empty = append(empty, p)
+		} else {
+			left = append(left, p)
+		}
+	}
+	r.old = left
+	r.mu.Unlock()
+	for _, p := range empty {
+		p.puller.Close()
+	}
+}
+
+// take begins to take the events of a partition.
+func (r *durableRunner) take(p int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped || r.partitions[p] != nil {
+		return nil
+	}
+	conn := r.server.conn
+	taken := &partition{}
+	puller, err := pull.Start(pull.Options{
+		NATS:    conn.nc,
+		Send:    func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
+		Open:    func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) },
+		Deliver: r.lanes.put,
+		Problem: r.problem,
+	})
+	if err != nil {
+		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
+	}
+	taken.puller = puller
+	if r.keyed() {
+		puller.SetWindow(2) // one under way, and one that NATS knows where to send
+	} else {
+		puller.SetWindow(r.concurrency())
+		taken.pace = pace{puller: puller, most: r.concurrency()}
+	}
+	r.partitions[p] = taken
+	return nil
+}
+
+// followFloors asks how far the consumers are.
+func (r *durableRunner) followFloors(ctx context.Context) {
+	ticker := time.NewTicker(floorInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		r.sweep()
+		r.mu.Lock()
+		taken := make([]int, 0, len(r.partitions))
+		for p := range r.partitions {
+			taken = append(taken, p)
+		}
+		r.mu.Unlock()
+		for _, p := range taken {
+			floor, err := r.server.conn.stores.Floor(ctx, r.stream.config.Name, r.consumerName(p))
+			if err != nil {
+				break // another time
+			}
+			r.mu.Lock()
+			r.floors[p] = max(r.floors[p], floor)
+			r.mu.Unlock()
+		}
+	}
+}
+
+// handleMessage handles one event. What it does not acknowledge comes again.
+func (r *durableRunner) handleMessage(m *pull.Message) {
+	defer r.done()
+	if only := m.Header.Get(wire.HeaderOnly); only != "" && only != r.consumer {
+		_ = m.Ack() // put back for somebody else; if that is lost it comes again
+		return
+	}
+	if m.Delivered > r.retry.MaxAttempts {
+		r.bury(m, m.Delivered-1, errLost)
+		return
+	}
+	ev := r.handler.message()
+	if err := proto.Unmarshal(m.Data, ev); err != nil {
+		r.bury(m, m.Delivered, fmt.Errorf("it is no valid %s: %w", ev.ProtoReflect().Descriptor().FullName(), err))
+		return
+	}
+	ctx := r.context(m.Msg, m.Delivered, &Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: m.Delivered})
+	r.server.guarded(r.spec.name(), func(err error) { r.ended(m, err) }, func() error {
+		_, err := r.handle(ctx, ev)
+		return err
+	})
+}
+
+// errLost is why an event is dead whose last attempt never ended.
+var errLost = errors.New("the instance that worked on the last attempt was lost")
+
+func (r *durableRunner) ended(m *pull.Message, err error) {
+	switch {
+	case err == nil:
+		_ = m.Ack() // if it is lost the event comes again
+	case IsPermanent(err), m.Delivered >= r.retry.MaxAttempts:
+		r.bury(m, m.Delivered, err)
+	default:
+		pause := backoffAfter(r.retry, m.Delivered)
+		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", m.Delivered, "again_in", pause, "err", err)
+		_ = m.Nak(pause) // else it comes when its time is over
+	}
+}
+
+// bury puts an event into the dead letters, and acknowledges it when it is there.
+func (r *durableRunner) bury(m *pull.Message, attempts int, reason error) {
+	if r.cfg.noDeadLetters {
+		r.logger().Error("aegis: an event is dropped", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
+		_ = m.Ack() // if it is lost it is dropped again
+		return
+	}
+	err := r.dead.add(r.server.base, &deadLetter{
+		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, sequence: m.Sequence,
+		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
+	})
+	if err != nil {
+		r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it stays", "sequence", m.Sequence, "err", err, "reason", reason)
+		_ = m.Nak(backoffAfter(r.retry, r.retry.MaxAttempts)) // else it comes when its time is over
+		return
+	}
+	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
+	_ = m.Ack() // if it is lost, the dead letter's id tells the second one
+}
+
+// done counts an event, so that the puller keeps up.
+func (r *durableRunner) done() {
+	if r.keyed() {
+		return
+	}
+	r.mu.Lock()
+	taken := r.partitions[0]
+	r.mu.Unlock()
+	if taken != nil {
+		taken.pace.done()
+	}
+}
+
+func (r *durableRunner) pullers() []*pull.Puller {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*pull.Puller
+	for _, p := range r.partitions {
+		all = append(all, p.puller)
+	}
+	for _, p := range r.old {
+		all = append(all, p.puller)
+	}
+	return all
+}
+
+func (r *durableRunner) stop(ctx context.Context) {
+	r.mu.Lock()
+	r.stopped = true
+	r.mu.Unlock()
+	if r.lanes == nil {
+		return // never started
+	}
+	r.lanes.close()
+	if r.membership != nil {
+		r.membership.Leave()
+	}
+	var stopping sync.WaitGroup
+	for _, p := range r.pullers() {
+		stopping.Go(func() { p.Stop(ctx) })
+	}
+	stopping.Wait()
+}
+
+func (r *durableRunner) wait() {
+	if r.lanes != nil {
+		r.lanes.wait()
+	}
+}
+
+func (r *durableRunner) end() {
+	if r.halt != nil {
+		r.halt()
+		r.chores.Wait()
+	}
+	for _, p := range r.pullers() {
+		p.Close()
+	}
+	if r.each && !r.server.cfg.named && r.lanes != nil {
+		r.forget()
+	}
+}
+
+// forget deletes the consumers of an instance that will not come back.
+func (r *durableRunner) forget() {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	for p := range r.event.Partitions {
+		// NATS deletes it by itself, later.
+		if err := r.server.conn.stores.JetStream().DeleteConsumer(ctx, r.stream.config.Name, r.consumerName(p)); err != nil {
+			return
+		}
+	}
+}
+
+func (r *durableRunner) running(names map[string]int) {
+	if r.lanes != nil {
+		if n := int(r.lanes.busy.Load()); n > 0 {
+			names[r.spec.name()] += n
+		}
+	}
+}

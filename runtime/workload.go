@@ -1,0 +1,74 @@
+package aegis
+
+import (
+	"context"
+	"time"
+)
+
+// workload is what a server does without being called: it handles events or
+// commands.
+type workload interface {
+	// start begins, and returns an error only if it never can.
+	start(ctx context.Context) error
+	// stop takes nothing new.
+	stop(ctx context.Context)
+	// wait returns when no handler runs any more.
+	wait()
+	// end follows wait, or the end of the server's patience.
+	end()
+	// led: it is done in the name of a leader, who is to be relieved soon.
+	led() bool
+	// running counts the handlers that run, by method.
+	running(names map[string]int)
+}
+
+func (s *Server) startWork(ctx context.Context) error {
+	for _, w := range s.work {
+		if err := w.start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) stopWork(ctx context.Context) {
+	for _, w := range s.work {
+		w.stop(ctx)
+	}
+}
+
+func (s *Server) endWork() {
+	for _, w := range s.work {
+		w.end()
+	}
+}
+
+// workDone is closed when no handler of the work runs any more that belongs to a
+// leader, or of the other work.
+func (s *Server) workDone(led bool) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, w := range s.work {
+			if w.led() == led {
+				w.wait()
+			}
+		}
+	}()
+	return done
+}
+
+// problems logs what goes wrong again and again, the same thing once a minute.
+type problems struct {
+	last string
+	at   time.Time
+}
+
+// fresh reports whether err is to be logged now.
+func (p *problems) fresh(err error, now time.Time) bool {
+	if text := err.Error(); text != p.last || now.Sub(p.at) >= sameProblem {
+		p.last, p.at = text, now
+		return true
+	}
+	return false
+}
