@@ -13,6 +13,7 @@ import (
 // for them, and stay.
 type lanes struct {
 	run   func(*pull.Message)
+	over  *atomic.Bool // nothing more is to begin
 	most  int
 	queue chan *pull.Message
 	busy  atomic.Int64 // handlers
@@ -24,8 +25,8 @@ type lanes struct {
 }
 
 // newLanes makes lanes that take up to room messages without waiting.
-func newLanes(most, room int, run func(*pull.Message)) *lanes {
-	return &lanes{run: run, most: most, queue: make(chan *pull.Message, room)}
+func newLanes(most, room int, over *atomic.Bool, run func(*pull.Message)) *lanes {
+	return &lanes{run: run, over: over, most: most, queue: make(chan *pull.Message, room)}
 }
 
 // put takes a message; after close it is given back.
@@ -60,14 +61,8 @@ func (l *lanes) work() {
 }
 
 func (l *lanes) one(m *pull.Message) {
-	l.mu.Lock()
-	closed := l.closed
-	l.mu.Unlock()
-	if closed {
+	if l.over.Load() {
 		_ = m.Nak(0) // somebody else has time for it
-		return
-	}
-	if !m.Start() {
 		return
 	}
 	l.busy.Add(1)
@@ -75,7 +70,7 @@ func (l *lanes) one(m *pull.Message) {
 	l.run(m)
 }
 
-// close lets the handlers that run end, and gives back what waits.
+// close lets the workers handle what waits, and then end.
 func (l *lanes) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +86,14 @@ func (l *lanes) wait() { l.ended.Wait() }
 type pace struct {
 	puller *pull.Puller
 	most   int // handlers at once
-	pace   pull.Pace
+	// A delivery counts as an attempt: where there is but one, nothing may be held
+	// that is perhaps not begun.
+	onlyOne bool
+	pace    pull.Pace
 }
 
-func (p *pace) done() { p.puller.SetWindow(p.most + p.pace.Done(time.Now())) }
+func (p *pace) done() {
+	if !p.onlyOne {
+		p.puller.SetWindow(p.most + p.pace.Done(time.Now()))
+	}
+}

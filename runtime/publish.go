@@ -537,6 +537,9 @@ func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*P
 			continue
 		case err.reason == ReasonNoResponders:
 			// The stream is gone, or about to have a new leader. Nothing is stored.
+			if o.config.Name == "" {
+				return nil, err
+			}
 			o.forget()
 			if !pauseUntil(ctx, notDelivered(attempt), s.deadline) {
 				return nil, err

@@ -268,7 +268,11 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.confirm(ctx, before); err != nil {
 		return err
 	}
+	before = s.conn.nc.LastError()
 	if err := s.startWork(ctx); err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, before); err != nil {
 		return err
 	}
 	s.answerMicro()

@@ -73,7 +73,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 	if r.keyed() {
 		room = 4 * r.event.Partitions // those of a partition that comes back may still be there
 	}
-	r.lanes = newLanes(r.concurrency(), room, r.handleMessage)
+	r.lanes = newLanes(r.concurrency(), room, &r.server.expired, r.handleMessage)
 	// What can never work is told at once; what may come, such as JetStream, is
 	// waited for.
 	for p := range r.event.Partitions {
@@ -105,7 +105,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 }
 
 // pullAhead is the most that is held ahead of the handlers.
-const pullAhead = 2048
+const pullAhead = 512
 
 // lasting tells errors that do not go away by themselves.
 func lasting(err error) bool {
@@ -265,7 +265,7 @@ func (r *durableRunner) take(p int) error {
 		puller.SetWindow(2) // one under way, and one that NATS knows where to send
 	} else {
 		puller.SetWindow(r.concurrency())
-		taken.pace = pace{puller: puller, most: r.concurrency()}
+		taken.pace = pace{puller: puller, most: r.concurrency(), onlyOne: r.retry.MaxAttempts == 1}
 	}
 	r.partitions[p] = taken
 	return nil
@@ -392,7 +392,6 @@ func (r *durableRunner) stop(ctx context.Context) {
 	if r.lanes == nil {
 		return // never started
 	}
-	r.lanes.close()
 	if r.membership != nil {
 		r.membership.Leave()
 	}
@@ -401,6 +400,7 @@ func (r *durableRunner) stop(ctx context.Context) {
 		stopping.Go(func() { p.Stop(ctx) })
 	}
 	stopping.Wait()
+	r.lanes.close()
 }
 
 func (r *durableRunner) wait() {

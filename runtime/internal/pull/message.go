@@ -18,17 +18,7 @@ type Message struct {
 	puller     *Puller
 	prev, next *Message // guarded by the puller's mutex, as the following are
 	held       bool
-	started    bool
 	renewed    time.Time
-}
-
-// Start says that work on the message begins. It is false if the message was
-// held for so long without it that others may have it.
-func (m *Message) Start() bool {
-	m.puller.mu.Lock()
-	defer m.puller.mu.Unlock()
-	m.started = m.held
-	return m.held
 }
 
 // Meta is what JetStream says of a message.

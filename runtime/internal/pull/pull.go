@@ -106,7 +106,8 @@ func (p *Puller) Held() int {
 	return p.held
 }
 
-// Stop takes no more messages. What is held stays held until Close.
+// Stop asks for no more messages, and returns when those that were on their way
+// are delivered. What is held stays held until Close.
 func (p *Puller) Stop(ctx context.Context) {
 	p.mu.Lock()
 	if p.stopping {
@@ -227,29 +228,21 @@ func (p *Puller) tick(now time.Time) {
 	}
 }
 
-// renew keeps what is worked on. What waits for too long is given to others.
+// renew keeps what is held. Giving back what nobody has begun yet would be
+// easier on those who wait, but it counts as a delivery.
 func (p *Puller) renew(now time.Time) {
 	if p.source.AckWait == 0 {
 		return
 	}
-	for m := p.head; m != nil; {
-		next := m.next
-		switch age := now.Sub(m.renewed); {
-		case m.started && age >= p.source.AckWait/3:
+	for m := p.head; m != nil; m = m.next {
+		if now.Sub(m.renewed) >= p.source.AckWait/3 {
 			m.renewed = now
 			_ = p.o.NATS.Publish(m.Reply, inProgress) // the next one may get through
-		case !m.started && age >= p.source.AckWait/2:
-			p.unlink(m)
-			_ = p.o.NATS.Publish(m.Reply, nak) // else its time ends soon
 		}
-		m = next
 	}
 }
 
-var (
-	inProgress = []byte("+WPI")
-	nak        = []byte("-NAK")
-)
+var inProgress = []byte("+WPI")
 
 // ask asks for as many messages as there is room for, unless most of that has
 // been asked for already. p.mu is held.
@@ -292,11 +285,6 @@ func (p *Puller) received(msg *nats.Msg) {
 	p.seen = now
 	if p.outstanding > 0 {
 		p.outstanding--
-	}
-	if p.stopping {
-		p.mu.Unlock()
-		_ = m.Nak(0) // else it is delivered again when its time is over
-		return
 	}
 	m.renewed = now
 	p.add(m)
