@@ -2,7 +2,6 @@ package aegis_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -21,13 +20,13 @@ func TestCoreEventsGoToOneOfAGroupAndToEachInstance(t *testing.T) {
 	conn := connect(t)
 	var risk, audit, monitors, told diary
 	note := func(d *diary) handlers {
-		return handlers{Core: func(_ context.Context, ev *testv1.CoreRequest) error { d.note("%s", ev.GetText()); return nil }}
+		return handlers{Core: func(_ context.Context, ev *testv1.CoreRequest) error { d.notef("%s", ev.GetText()); return nil }}
 	}
 	for range 2 {
 		subscribe(t, conn, note(&risk), nil, aegis.Compete("risk"))
 		subscribe(t, conn, note(&audit), nil, aegis.Compete("audit"))
 		subscribe(t, conn, note(&monitors), nil, aegis.EachInstance())
-		subscribe(t, conn, handlers{Told: func(context.Context, *testv1.ToldRequest) error { told.note("told"); return nil }}, nil)
+		subscribe(t, conn, handlers{Told: func(context.Context, *testv1.ToldRequest) error { told.notef("told"); return nil }}, nil)
 	}
 	pub := newPublisher(t, conn)
 	for range 10 {
@@ -128,7 +127,7 @@ func TestFailuresOfCoreHandlersAreLoggedAndTheNextEventComes(t *testing.T) {
 	var log logs
 	var d diary
 	subscribe(t, conn, handlers{Core: func(_ context.Context, ev *testv1.CoreRequest) error {
-		d.note("%s", ev.GetText())
+		d.notef("%s", ev.GetText())
 		switch ev.GetText() {
 		case "panics":
 			panic("oops")
@@ -221,7 +220,7 @@ func TestStopWaitsForHandlersOfCoreEvents(t *testing.T) {
 		s := subscriber(t, conn, handlers{Core: func(context.Context, *testv1.CoreRequest) error {
 			close(started)
 			<-release
-			d.note("done")
+			d.notef("done")
 			return nil
 		}}, nil, aegis.EachInstance(), aegis.WithConcurrency(n))
 		require.NoError(t, newPublisher(t, conn).Core(t.Context(), coreEvent("")))
@@ -249,5 +248,5 @@ func TestHandlersOfEventsEndWithTheGracePeriod(t *testing.T) {
 	receive(t, "the handler runs", started)
 	s.stop()
 	require.ErrorContains(t, receive(t, "the server stops", s.done), "EventService.Core:1")
-	require.True(t, errors.Is(receive(t, "its context ends", ended), context.Canceled))
+	require.ErrorIs(t, receive(t, "its context ends", ended), context.Canceled)
 }

@@ -107,7 +107,7 @@ func TestFailedEventsAreDeliveredAgainAndInTheEndDead(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, call.Attempt(), delivery.Attempt)
 		require.WithinDuration(t, time.Now(), delivery.Time, time.Minute)
-		d.note("%s %d %d", ev.GetText(), delivery.Sequence, delivery.Attempt)
+		d.notef("%s %d %d", ev.GetText(), delivery.Sequence, delivery.Attempt)
 		switch ev.GetText() {
 		case "recovers":
 			if delivery.Attempt == 2 {
@@ -175,7 +175,7 @@ func TestDeadLetterIsPutBackToThoseWhoGaveItUp(t *testing.T) {
 		select {
 		case <-works:
 			call, _ := aegis.CallFromContext(ctx)
-			broken.note("%s %d %s", ev.GetText(), call.Attempt(), call.RequestHeader().Get("tenant"))
+			broken.notef("%s %d %s", ev.GetText(), call.Attempt(), call.RequestHeader().Get("tenant"))
 			return nil
 		default:
 			return aegis.Permanent(errWrong)
@@ -267,8 +267,8 @@ func TestLongHandlersKeepTheirEvents(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	var d diary
-	subscribe(t, conn, handlers{Stored: func(ctx context.Context, ev *testv1.StoredRequest) error {
-		d.note("%s", ev.GetText())
+	subscribe(t, conn, handlers{Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
+		d.notef("%s", ev.GetText())
 		if ev.GetText() == "long" {
 			<-time.After(2500 * time.Millisecond) // two and a half ack waits
 		}
@@ -289,7 +289,7 @@ func TestEventsThatWaitBehindALongHandlerAreHandledOnce(t *testing.T) {
 		if ev.GetText() == "20" {
 			<-time.After(1500 * time.Millisecond) // one and a half ack waits
 		}
-		d.note("%s", ev.GetText())
+		d.notef("%s", ev.GetText())
 		return nil
 	}}
 	subscribe(t, conn, h, nil)
@@ -310,7 +310,7 @@ func TestStopFinishesWhatRunsAndGivesTheRestBack(t *testing.T) {
 	h := handlers{Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
 		started <- struct{}{}
 		<-release
-		d.note("%s", ev.GetText())
+		d.notef("%s", ev.GetText())
 		return nil
 	}}
 	s := subscriber(t, conn, h, nil, aegis.WithConcurrency(4))

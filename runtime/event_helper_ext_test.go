@@ -34,12 +34,7 @@ func subscriber(t testing.TB, conn *aegis.Conn, h handlers, server []aegis.Serve
 	srv, err := aegis.NewServer(conn, server...)
 	require.NoError(t, err)
 	require.NoError(t, aegistestv1aegis.SubscribeEventServiceEvents(srv, h, opts...))
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx) }()
-	t.Cleanup(stop)
-	eventually(t, "the subscriber runs", func() bool { return srv.State() == aegis.StateRunning || len(done) > 0 })
-	return running{srv, stop, done}
+	return runServer(t, srv)
 }
 
 func (r running) end(t testing.TB) {
@@ -72,7 +67,7 @@ type diary struct {
 	text []string
 }
 
-func (d *diary) note(format string, args ...any) {
+func (d *diary) notef(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.text = append(d.text, fmt.Sprintf(format, args...))
@@ -102,7 +97,7 @@ func (d *diary) becomes(t testing.TB, want ...string) {
 }
 
 func (d *diary) stored(_ context.Context, ev *testv1.StoredRequest) error {
-	d.note("%s", ev.GetText())
+	d.notef("%s", ev.GetText())
 	return nil
 }
 
@@ -135,4 +130,12 @@ func deadLetters(t testing.TB, conn *aegis.Conn, service string) []*aegis.DeadLe
 		all = append(all, d)
 	}
 	return all
+}
+
+func subscribeTo(srv *aegis.Server, h handlers, opts ...aegis.SubscribeOption) error {
+	return aegistestv1aegis.SubscribeEventServiceEvents(srv, h, opts...)
+}
+
+func registerProbe(srv *aegis.Server) error {
+	return aegistestv1aegis.RegisterProbeServiceServer(srv, probe{})
 }

@@ -22,9 +22,10 @@ import (
 type restartable struct {
 	*embednats.Server
 
-	t    *testing.T
-	url  string
-	port int
+	t     *testing.T
+	url   string
+	port  int
+	store string // where JetStream keeps its files; "" without
 }
 
 func startRestartable(t *testing.T) *restartable {
@@ -46,7 +47,7 @@ func (r *restartable) up() {
 	// The port may be in use for a moment by an outgoing connection of
 	// another test.
 	eventually(r.t, "the NATS server listens", func() bool {
-		r.Server, err = embednats.Start(embednats.Options{Port: r.port})
+		r.Server, err = embednats.Start(embednats.Options{Port: r.port, StoreDir: r.store})
 		return err == nil
 	})
 }

@@ -170,8 +170,7 @@ func storeError(err error) *Error {
 	case errors.Is(err, stores.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
 		code = CodeUnavailable
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		code = apiErrorCode(api)
 	}
 	return Errorf(code, "%w", err)
@@ -179,10 +178,10 @@ func storeError(err error) *Error {
 
 func apiErrorCode(e *jetstream.APIError) Code {
 	switch {
-	case e.Code == 503:
-		return CodeUnavailable
 	case strings.Contains(e.Description, "maximum") || strings.Contains(e.Description, "insufficient") || strings.Contains(e.Description, "exceeded"):
 		return CodeResourceExhausted
+	case e.Code == 503:
+		return CodeUnavailable
 	case e.Code == 400:
 		return CodeFailedPrecondition
 	}

@@ -208,7 +208,7 @@ func checkDurable(service *spec.Service, subs []*subscription, cfg *subscribeCon
 			return nil
 		}
 	}
-	what := ""
+	var what string
 	switch {
 	case cfg.start != nil:
 		what = "StartFrom"

@@ -33,7 +33,7 @@ func TestEveryGeneratedEventIsHandled(t *testing.T) {
 			return err
 		}
 		return eventsv1aegis.SubscribeMarketServiceEvents(srv, eventsv1aegis.MarketServiceEvents{
-			Ticked: tell("ticked"), Traded: tellTrade("traded"), Closed: tellTrade("closed"),
+			Ticked: tell("ticked"), Traded: tellTrade("traded"), Closed: tellTrade("closed"), //nolint:staticcheck // deprecated on purpose
 		}, aegis.Compete("test"))
 	})
 	market, err := eventsv1aegis.NewMarketServicePublisher(conn)
@@ -56,10 +56,10 @@ func TestEveryGeneratedEventIsHandled(t *testing.T) {
 	check(news.Published(t.Context(), &eventsv1.TickedRequest{Symbol: "x"}))
 	_, err = market.Traded(t.Context(), trade)
 	check(err)
-	_, err = market.Closed(t.Context(), trade)
+	_, err = market.Closed(t.Context(), trade) //nolint:staticcheck // see above
 	check(err)
 	for _, publish := range []func(context.Context, *eventsv1.TradedRequest, ...aegis.PublishOption) (*aegis.PubFuture, error){
-		market.TradedAsync, market.ClosedAsync,
+		market.TradedAsync, market.ClosedAsync, //nolint:staticcheck // see above
 	} {
 		future, err := publish(t.Context(), trade)
 		check(err)
