@@ -32,6 +32,7 @@ type clientConfig struct {
 	interceptors []Interceptor
 	budgetRatio  float64
 	budgetMin    int
+	storage      Storage // of commands
 }
 
 type callConfig struct {
@@ -93,11 +94,6 @@ func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) 
 	desc, err := spec.FromDescriptor(service)
 	if err != nil {
 		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
-	}
-	for _, m := range desc.Methods {
-		if m.Pattern == spec.Command {
-			return nil, fmt.Errorf("aegis: %s.%s: this version of the runtime has no commands", desc.Name, m.Name)
-		}
 	}
 	return desc, nil
 }

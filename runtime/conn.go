@@ -42,6 +42,7 @@ type Conn struct {
 	directory *directory.Directory
 	selectors selectors
 	stores    *stores.Stores
+	commands  commandClients
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once

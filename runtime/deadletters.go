@@ -129,7 +129,8 @@ func (c *Conn) parseDeadLetter(service string, msg *jetstream.RawStreamMsg) (*De
 // PutBack publishes a dead letter again where it came from, with all attempts
 // to come, and takes it out of the dead letters. An event goes to the group or
 // the instance that gave it up and to nobody else; it comes after what was
-// published meanwhile, also of its key. Done twice, it is done once.
+// published meanwhile, also of its key. A command loses the result that it has
+// failed, and its expiry. Done twice, it is done once.
 func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
@@ -143,11 +144,26 @@ func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
 	h[wire.HeaderMessageID] = []string{"$dead." + uitoa(d.Sequence)}
 	if d.Consumer != "" {
 		h[wire.HeaderOnly] = []string{d.Consumer}
+	} else if err := c.forgetResult(ctx, d); err != nil {
+		return err
 	}
+	delete(h, wire.HeaderExpires) // it is wanted after all
 	if err := c.storeAgain(ctx, d, h); err != nil {
 		return err
 	}
 	return c.DiscardDeadLetter(ctx, d)
+}
+
+// forgetResult makes room for another result of a command.
+func (c *Conn) forgetResult(ctx context.Context, d *DeadLetter) error {
+	stream, err := c.stores.JetStream().Stream(ctx, wire.ResultStream(c.ns, d.Service))
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, "*")))
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return storeError(fmt.Errorf("the result of command %s of %s cannot be removed: %w", d.ID, d.Service, err))
+	}
+	return nil
 }
 
 func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, h nats.Header) error {

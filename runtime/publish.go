@@ -312,6 +312,22 @@ type publication struct {
 
 	ack    *PubAck
 	future *PubFuture
+
+	send   *sendConfig // of a command
+	handle *commandHandle
+}
+
+func newPublication(ctx context.Context, spec Spec, timeout time.Duration) *publication {
+	p := &publication{Context: ctx, call: outgoingCall(ctx)}
+	var ok bool
+	if p.deadline, ok = ctx.Deadline(); !ok {
+		p.deadline = time.Now().Add(timeout)
+	}
+	p.own.spec = spec
+	if p.call != nil {
+		p.call.spec = spec
+	}
+	return p
 }
 
 func (p *publication) Value(key any) any {
@@ -336,7 +352,7 @@ func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*p
 		return nil, Errorf(CodeUnimplemented, "%s is not an event in the descriptor of the service: the generated files of messages and services "+
 			"are of different versions; run buf generate", e.spec.name())
 	}
-	p := &publication{Context: ctx, call: outgoingCall(ctx)}
+	p := newPublication(ctx, e.spec, e.publisher.timeout())
 	for _, o := range opts {
 		if err := o.applyPublish(&p.cfg); err != nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", err)
@@ -345,36 +361,32 @@ func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*p
 	if p.cfg.id != "" && !e.method.Event.Durable {
 		return nil, Errorf(CodeInvalidArgument, "MessageID: %s is no durable event, and nobody would know the id", e.spec.name())
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, asError(err)
-	}
-	var ok bool
-	if p.deadline, ok = ctx.Deadline(); !ok {
-		p.deadline = time.Now().Add(e.publisher.timeout())
-	}
-	p.own.spec = e.spec
-	if p.call != nil {
-		p.call.spec = e.spec
-	}
-	return p, nil
+	return p, ctxError(ctx)
 }
 
 // timeout is how long publishing may take when the caller does not say.
 func (p *Publisher) timeout() time.Duration { return p.service.Timeout }
 
 func (e *eventMethod) intercept(publish func(*publication, proto.Message) *Error) {
-	interceptors := e.publisher.cfg.interceptors
-	if len(interceptors) == 0 || e.method == nil {
-		return
+	if e.method != nil {
+		e.intercepted = interceptSend(e.publisher.cfg.interceptors, e.spec, e.method.Desc, publish)
 	}
-	name := e.method.Desc.Input().FullName()
-	e.intercepted = wrapUnary(func(ctx context.Context, msg proto.Message) (proto.Message, error) {
+}
+
+// interceptSend wraps the publishing of an event or a command; nil without
+// interceptors.
+func interceptSend(interceptors []Interceptor, spec Spec, desc protoreflect.MethodDescriptor, publish func(*publication, proto.Message) *Error) UnaryFunc {
+	if len(interceptors) == 0 {
+		return nil
+	}
+	name := desc.Input().FullName()
+	return wrapUnary(func(ctx context.Context, msg proto.Message) (proto.Message, error) {
 		p, ok := ctx.Value(publicationKey{}).(*publication)
 		if !ok {
-			return nil, Errorf(CodeInternal, "an interceptor of the publisher of %s passed on a context that does not derive from its own", e.spec.name())
+			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a context that does not derive from its own", spec.name())
 		}
 		if msg == nil || msg.ProtoReflect().Descriptor().FullName() != name {
-			return nil, Errorf(CodeInternal, "an interceptor of the publisher of %s passed on an event of type %T", e.spec.name(), msg)
+			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a message of type %T", spec.name(), msg)
 		}
 		if err := publish(p, msg); err != nil {
 			return nil, err

@@ -130,8 +130,8 @@ func (s *Server) microService(service *service) micro.Service {
 		},
 	}
 	for _, method := range service.methods {
-		if method.method.Pattern == spec.Event {
-			continue // has subscribers, which are elsewhere
+		if method.method.Pattern == spec.Event || method.method.Pattern == spec.Command {
+			continue // nobody calls it
 		}
 		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))
 	}

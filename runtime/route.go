@@ -78,7 +78,7 @@ func (s *Server) addStaticRoutes() {
 	for _, service := range s.services {
 		name := service.spec.Name
 		for _, m := range service.methods {
-			if m.method.Pattern == spec.Event {
+			if m.method.Pattern == spec.Event || m.method.Pattern == spec.Command {
 				continue
 			}
 			r := route{method: m}

@@ -165,6 +165,7 @@ func (s *Server) register(service *service) error {
 		}
 	}
 	s.services = append(s.services, service)
+	s.work = append(s.work, s.commandWork(service)...)
 	return nil
 }
 

@@ -112,6 +112,8 @@ type serviceConfig struct {
 	maxConcurrency int
 	interceptors   []Interceptor
 	election       election.Config // what is zero is as the proto says
+	storage        Storage         // of commands
+	concurrency    int             // of commands; 0: the default
 }
 
 // service is a registered service.
@@ -123,6 +125,8 @@ type service struct {
 	running      atomic.Int64 // handlers
 	meter        loadMeter
 	election     election.Config
+	storage      Storage                           // of commands
+	concurrency  int                               // of each command
 	onLeading    func(context.Context, Term) error // nil without single active methods
 	recorder     *health.Recorder
 
@@ -155,11 +159,17 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 			return nil, err
 		}
 	}
+	if err := checkCommandOptions(desc, &cfg); err != nil {
+		return nil, err
+	}
 	recorder, err := health.NewRecorder(health.Config{}, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	s := &service{spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder}
+	s := &service{
+		spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder,
+		storage: cfg.storage, concurrency: cfg.concurrency,
+	}
 	if desc.Election != nil {
 		s.election = electionConfig(desc.Election, cfg.election)
 		if err := s.election.Validate(); err != nil {
@@ -195,8 +205,11 @@ func electionConfig(proto *spec.Election, program election.Config) election.Conf
 func (s *service) groups() map[string][]*serverMethod {
 	groups := make(map[string][]*serverMethod)
 	for _, m := range s.methods {
-		if m.method.Pattern == spec.SingleActive {
+		switch {
+		case m.method.Pattern == spec.SingleActive:
 			groups[m.method.Group] = append(groups[m.method.Group], m)
+		case m.method.Group != "": // a command, which is not called
+			groups[m.method.Group] = append(groups[m.method.Group], nil...)
 		}
 	}
 	return groups

@@ -62,7 +62,8 @@ type Storage struct {
 }
 
 // StorageOption is what WithStorage returns: an option of publishers and
-// subscribers.
+// subscribers, about the events of the service, and of clients and services,
+// about its commands.
 type StorageOption struct{ storage Storage }
 
 // WithStorage says how the streams of a service are kept where the program
@@ -77,6 +78,25 @@ func (o StorageOption) applyPublisher(c *publisherConfig) error {
 func (o StorageOption) applySubscribe(c *subscribeConfig) error {
 	c.storage = o.storage
 	return o.storage.check()
+}
+
+func (o StorageOption) applyClient(c *clientConfig) error {
+	c.storage = o.storage
+	return o.storage.checkCommands()
+}
+
+func (o StorageOption) applyService(c *serviceConfig) error {
+	c.storage = o.storage
+	return o.storage.checkCommands()
+}
+
+// checkCommands is check for a queue, which must not drop anything.
+func (s *Storage) checkCommands() error {
+	if s.MaxAge != 0 || s.MaxBytes != 0 {
+		return invalidOption("max age %v, max bytes %d: no command may be dropped; leave them out, give the send an expiry, or limit the NATS account",
+			s.MaxAge, s.MaxBytes)
+	}
+	return s.check()
 }
 
 func (s *Storage) check() error {
@@ -143,6 +163,43 @@ func (c *Conn) eventStream(service *spec.Service, s *Storage) jetstream.StreamCo
 		}
 	}
 	return cfg
+}
+
+// commandStream is the work queue of a service. It takes schedules, which need
+// discard old; with neither age nor size limited, that never discards.
+func (c *Conn) commandStream(service *spec.Service, s *Storage) jetstream.StreamConfig {
+	kept := s.over(service.CommandStorage)
+	return jetstream.StreamConfig{
+		Name:              wire.CommandStream(c.ns, service.Name),
+		Description:       "Aegis: the commands of " + service.Name,
+		Subjects:          c.subjects.Commands(service.Name),
+		Retention:         jetstream.WorkQueuePolicy,
+		Discard:           jetstream.DiscardOld,
+		Storage:           jetstream.FileStorage,
+		Replicas:          kept.Replicas,
+		MaxBytes:          -1,
+		Duplicates:        kept.DedupeWindow,
+		AllowMsgSchedules: true,
+		AllowRollup:       true,
+	}
+}
+
+// resultStream keeps the last progress, the result and the cancel of each
+// command, for as long as each message says.
+func (c *Conn) resultStream(service *spec.Service, s *Storage) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              wire.ResultStream(c.ns, service.Name),
+		Description:       "Aegis: the results of the commands of " + service.Name,
+		Subjects:          []string{c.subjects.ResultsAll(service.Name)},
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		Replicas:          s.over(service.CommandStorage).Replicas,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: 1,
+		AllowMsgTTL:       true,
+		AllowDirect:       true,
+	}
 }
 
 // deadStream is the stream of the dead letters of a service.

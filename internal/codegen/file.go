@@ -8,6 +8,7 @@ import (
 var emitters = []func(*jen.Group, *service){
 	emitName,
 	emitClient,
+	emitCommands,
 	emitServer,
 	emitPublisher,
 	emitSubscriber,

@@ -85,7 +85,6 @@ func newFile(f *protogen.File, packages *packages, found *mistakes) *file {
 		if err != nil {
 			found.add(spec.Problems(err)...)
 		}
-		found.add(unsupported(s.Desc)...)
 		if checked == nil {
 			checked = &spec.Service{} // nothing is generated
 		}
@@ -125,10 +124,15 @@ func newService(s *protogen.Service, f *protogen.File, checked *spec.Service, sc
 			input:      m.Input.GoIdent,
 			output:     m.Output.GoIdent,
 		}
-		if checked := specs[added.name]; checked != nil && checked.Event != nil {
+		switch checked := specs[added.name]; {
+		case checked == nil: // nothing is generated
+		case checked.Event != nil:
 			added.durable = checked.Event.Durable
 			model.events = append(model.events, added)
-		} else {
+		default:
+			if checked.Command != nil {
+				added.names.Command = scope.declareCommand(m, found)
+			}
 			model.methods = append(model.methods, added)
 		}
 	}

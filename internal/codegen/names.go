@@ -59,6 +59,8 @@ func (n serviceNames) all() []string {
 type methodNames struct {
 	Method string // Echo
 	field  string // echo, in the client
+
+	Command string // EchoCommand, of a command
 }
 
 // scope is the block of one generated package.
@@ -79,6 +81,18 @@ func (sc *scope) declare(s *protogen.Service, names serviceNames, found *mistake
 	for _, name := range names.all() {
 		sc.owners[name] = s.Desc
 	}
+}
+
+// declareCommand claims the name of the function that finds a command again.
+func (sc *scope) declareCommand(m *protogen.Method, found *mistakes) string {
+	name := m.GoName + "Command"
+	if other, taken := sc.owners[name]; taken {
+		found.add(spec.At(m.Desc).Problem("the command %s needs the Go name %s, which %s of the same Go package has; rename one of them",
+			m.Desc.Name(), name, other.FullName()))
+	}
+	service, _ := m.Desc.Parent().(protoreflect.ServiceDescriptor)
+	sc.owners[name] = service
+	return name
 }
 
 // methodScope is the method set and the fields of one client and server.

@@ -12,6 +12,8 @@ type rpc struct {
 	// client and handler begin the names that the runtime has for this kind, on
 	// the two sides.
 	client, handler string
+	// option is what the client's method takes besides.
+	option string
 	// call is the method of the runtime's type that calls.
 	call string
 	// request: the client's method has the request as a parameter.
@@ -38,6 +40,8 @@ func rpcOf(desc protoreflect.MethodDescriptor) *rpc {
 	switch {
 	case opts.GetBroadcast() != nil:
 		return broadcast()
+	case opts.GetCommand() != nil:
+		return command()
 	case desc.IsStreamingClient() && desc.IsStreamingServer():
 		return bidiStream()
 	case desc.IsStreamingClient():
@@ -49,9 +53,19 @@ func rpcOf(desc protoreflect.MethodDescriptor) *rpc {
 	}
 }
 
+const callOption = "CallOption"
+
+// verb is what a client does with a method of the kind.
+func (r *rpc) verb() string {
+	if r.option == callOption {
+		return "calls"
+	}
+	return "sends"
+}
+
 func unary() *rpc {
 	return &rpc{
-		client: "Unary", handler: "Unary", call: "Call", request: true, result: responseOrError,
+		client: "Unary", handler: "Unary", option: callOption, call: "Call", request: true, result: responseOrError,
 		params: []param{requestParam}, returns: responseOrError, unimplemented: []jen.Code{jen.Nil()},
 	}
 }
@@ -66,9 +80,17 @@ func broadcast() *rpc {
 	return r
 }
 
+// command is handled as a unary method is.
+func command() *rpc {
+	r := unary()
+	r.client, r.option, r.call = "Command", "SendOption", "Send"
+	r.result = func(m *method) *jen.Statement { return resultOrError(jen.Op("*").Add(m.commandType())) }
+	return r
+}
+
 func serverStream() *rpc {
 	return &rpc{
-		client: "ServerStream", handler: "ServerStream", call: "Open", request: true,
+		client: "ServerStream", handler: "ServerStream", option: callOption, call: "Open", request: true,
 		result: func(m *method) *jen.Statement { return resultOrError(aegis("Receiver").Types(ident(m.output))) },
 		params: []param{requestParam, senderParam}, returns: onlyError,
 	}
@@ -76,7 +98,7 @@ func serverStream() *rpc {
 
 func clientStream() *rpc {
 	return &rpc{
-		client: "ClientStream", handler: "ClientStream", call: "Open",
+		client: "ClientStream", handler: "ClientStream", option: callOption, call: "Open",
 		result: func(m *method) *jen.Statement {
 			return resultOrError(aegis("ClientStream").Types(ident(m.input), ident(m.output)))
 		},
@@ -86,7 +108,7 @@ func clientStream() *rpc {
 
 func bidiStream() *rpc {
 	return &rpc{
-		client: "BidiStream", handler: "BidiStream", call: "Open",
+		client: "BidiStream", handler: "BidiStream", option: callOption, call: "Open",
 		result: func(m *method) *jen.Statement {
 			return resultOrError(aegis("BidiClient").Types(ident(m.input), ident(m.output)))
 		},
@@ -119,13 +141,13 @@ func (m *method) clientSignature() *jen.Statement {
 	if m.rpc.request {
 		params = append(params, jen.Id("req").Add(pointer(m.input)))
 	}
-	params = append(params, optionsParam("CallOption"))
+	params = append(params, optionsParam(m.rpc.option))
 	return jen.Id(m.names.Method).Params(params...).Add(m.rpc.result(m))
 }
 
 // emitClientMethod adds a method to the client's implementation.
 func emitClientMethod(g *jen.Group, s *service, m *method) {
-	wrap(m.names.Method+" calls "+m.fullName+".").deprecated(m.deprecated, m.fullName+" is marked as deprecated.").write(g)
+	wrap(m.names.Method+" "+m.rpc.verb()+" "+m.fullName+".").deprecated(m.deprecated, m.fullName+" is marked as deprecated.").write(g)
 	args := []jen.Code{jen.Id("ctx")}
 	if m.rpc.request {
 		args = append(args, jen.Id("req"))

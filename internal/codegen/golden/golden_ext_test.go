@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/aegisrpc/aegis/internal/codegen/golden/commands/commandsv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/comments/commentsv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/deep/a/b/c/d/e/f/v1beta1/v1beta1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/deprecation/deprecationv1aegis" //nolint:staticcheck // deprecated on purpose
@@ -76,9 +77,17 @@ func of[S, C any](name string, register func(*aegis.Server, S, ...aegis.ServiceO
 	}
 }
 
+// reportServer implements nothing either, but may lead.
+type reportServer struct {
+	commandsv1aegis.UnimplementedReportServiceServer
+}
+
+func (reportServer) OnLeading(context.Context, aegis.Term) error { return nil }
+
 func services() []service {
 	return []service{
 		of(commentsv1aegis.CommentServiceName, commentsv1aegis.RegisterCommentServiceServer, commentsv1aegis.UnimplementedCommentServiceServer{}, commentsv1aegis.NewCommentServiceClient),
+		of(commandsv1aegis.ReportServiceName, commandsv1aegis.RegisterReportServiceServer, reportServer{}, commandsv1aegis.NewReportServiceClient),
 		of(v1beta1aegis.DeepServiceName, v1beta1aegis.RegisterDeepServiceServer, v1beta1aegis.UnimplementedDeepServiceServer{}, v1beta1aegis.NewDeepServiceClient),
 		of(deprecationv1aegis.OldServiceName, deprecationv1aegis.RegisterOldServiceServer, deprecationv1aegis.UnimplementedOldServiceServer{}, deprecationv1aegis.NewOldServiceClient), //nolint:staticcheck // deprecated on purpose
 		of(deprecationv1aegis.NewServiceName, deprecationv1aegis.RegisterNewServiceServer, deprecationv1aegis.UnimplementedNewServiceServer{}, deprecationv1aegis.NewNewServiceClient),
@@ -206,6 +215,10 @@ func call(ctx context.Context, method reflect.Value) error {
 			err, _ := reflect.TypeAssert[error](recv.Call(nil)[1])
 			return err
 		}
+	}
+	if result := results[0].MethodByName("Result"); result.IsValid() { // a command
+		err, _ := reflect.TypeAssert[error](result.Call([]reflect.Value{reflect.ValueOf(ctx)})[1])
+		return err
 	}
 	return nil
 }

@@ -277,3 +277,8 @@ func explain(what string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// DirectGet is where the last message of a subject is asked for.
+func (s *Stores) DirectGet(stream, subject string) string {
+	return s.prefix + ".DIRECT.GET." + stream + "." + subject
+}

@@ -1,0 +1,653 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/pull"
+)
+
+// defaultCommandConcurrency is how many commands of one method an instance works
+// on at once.
+const defaultCommandConcurrency = 16
+
+func (o ConcurrencyOption) applyService(c *serviceConfig) error {
+	c.concurrency = o.n
+	return o.check()
+}
+
+// checkCommandOptions refuses options that would do nothing.
+func checkCommandOptions(desc *spec.Service, cfg *serviceConfig) error {
+	if desc.CommandStorage != nil {
+		return nil
+	}
+	switch {
+	case cfg.storage != (Storage{}):
+		return invalidOption("WithStorage: %s has no command; the storage of events is an option of publishers and subscribers", desc.Name)
+	case cfg.concurrency != 0:
+		return invalidOption("WithConcurrency: %s has no command; use WithMaxConcurrency for calls", desc.Name)
+	}
+	return nil
+}
+
+// commandWork is what works the commands of a service.
+func (s *Server) commandWork(service *service) []workload {
+	var work []workload
+	var stops *commandStops
+	for _, m := range service.methods {
+		if m.method.Command == nil {
+			continue
+		}
+		if stops == nil {
+			stops = &commandStops{server: s, service: service.spec.Name}
+			work = append(work, stops)
+		}
+		work = append(work, newCommandWorker(s, service, m, stops))
+	}
+	// Those of one group are worked one after the other.
+	turns := make(map[string]*sync.Mutex)
+	for _, w := range work {
+		if w, ok := w.(*commandWorker); ok && w.method.method.Group != "" {
+			if turns[w.method.method.Group] == nil {
+				turns[w.method.method.Group] = &sync.Mutex{}
+			}
+			w.turn = turns[w.method.method.Group]
+		}
+	}
+	return work
+}
+
+// commandWorker works the commands of one method.
+type commandWorker struct {
+	server  *Server
+	service *service
+	method  *serverMethod
+	stops   *commandStops
+	queue   openStream
+	results openStream
+	dead    deadLetters
+	turn    *sync.Mutex // nil unless the method is single active
+
+	halt   context.CancelFunc
+	leads  sync.WaitGroup // follows the leaderships
+	flight sync.WaitGroup // handlers
+
+	mu       sync.Mutex
+	stopped  bool
+	levels   []*level // those that are pulled from, the highest first
+	old      []*level // of earlier terms, while something is held
+	busy     int      // handlers
+	pace     pull.Pace
+	ahead    int
+	problems problems
+}
+
+// level is the consumer of one priority.
+type level struct {
+	name    string
+	puller  *pull.Puller
+	waiting []*pull.Message
+	// backlog is until when there is believed to be more.
+	backlog time.Time
+	term    *term // of a single active method
+}
+
+func newCommandWorker(s *Server, service *service, m *serverMethod, stops *commandStops) *commandWorker {
+	w := &commandWorker{server: s, service: service, method: m, stops: stops}
+	conn, storage := s.conn, &service.storage
+	policy := storage.policy(func(text string) { w.logger().Warn("aegis: " + text) })
+	w.queue = openStream{conn: conn, config: conn.commandStream(service.spec, storage), policy: policy}
+	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
+	w.dead.init(conn, service.spec.Name, storage.over(service.spec.CommandStorage).Replicas, policy)
+	return w
+}
+
+func (w *commandWorker) spec() *spec.CommandSpec { return w.method.method.Command }
+
+func (w *commandWorker) logger() *slog.Logger {
+	return w.server.logger.With("command_method", w.method.spec.name())
+}
+
+// most is how many handlers run at once.
+func (w *commandWorker) most() int {
+	switch {
+	case w.turn != nil:
+		return 1
+	case w.service.concurrency > 0:
+		return w.service.concurrency
+	default:
+		return defaultCommandConcurrency
+	}
+}
+
+func (w *commandWorker) start(ctx context.Context) error {
+	levels := wire.Levels()
+	if w.turn != nil {
+		levels = []string{wire.LevelNormal}
+	}
+	for _, name := range levels {
+		if _, err := w.open(ctx, name); err != nil {
+			if lasting(err) {
+				return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)
+			}
+			w.problem(err)
+			break
+		}
+	}
+	life, halt := context.WithCancel(context.Background())
+	w.halt = halt
+	if w.turn != nil {
+		w.leads.Go(func() { w.follow(life) })
+		return nil
+	}
+	w.leads.Go(func() { w.tend(life) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range levels {
+		if err := w.pull(name, nil); err != nil {
+			return err
+		}
+	}
+	w.widen(time.Now())
+	return nil
+}
+
+func (w *commandWorker) problem(err error) {
+	w.mu.Lock()
+	fresh := w.problems.fresh(err, time.Now())
+	w.mu.Unlock()
+	if fresh {
+		w.logger().Error("aegis: no commands come", "err", err)
+	}
+}
+
+// open finds or makes the streams and the consumer of a level.
+func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, error) {
+	stores := w.server.conn.stores
+	if _, err := stores.Stream(ctx, w.queue.config, w.queue.policy); err != nil {
+		return pull.Source{}, err
+	}
+	if _, err := stores.Stream(ctx, w.results.config, w.results.policy); err != nil {
+		return pull.Source{}, err
+	}
+	w.results.ready.Store(true)
+	name := wire.WorkerConsumer(w.method.spec.Method, level)
+	want := jetstream.ConsumerConfig{
+		Name: name, Durable: name,
+		Description:   "Aegis: " + w.method.spec.name(),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       w.spec().AckWait,
+		MaxDeliver:    -1, // the runtime counts: what NATS gives up has no result
+		MaxAckPending: maxUnacknowledged,
+		FilterSubject: w.server.conn.subjects.CommandsOf(w.service.spec.Name, w.method.spec.Method, level),
+	}
+	if w.turn != nil {
+		want.MaxAckPending = 1 // in order, whoever believes to lead
+	}
+	c, err := stores.Consumer(ctx, w.queue.config.Name, want, w.queue.policy)
+	if err != nil {
+		return pull.Source{}, err
+	}
+	return pull.Source{Subject: stores.Next(c.Stream, c.Name), AckWait: c.AckWait}, nil
+}
+
+// pull begins to take the commands of a level. w.mu is held.
+func (w *commandWorker) pull(name string, t *term) error {
+	conn := w.server.conn
+	l := &level{name: name, term: t}
+	var err error
+	l.puller, err = pull.Start(pull.Options{
+		NATS:    conn.nc,
+		Send:    func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
+		Open:    func(ctx context.Context) (pull.Source, error) { return w.open(ctx, name) },
+		Deliver: func(m *pull.Message) { w.delivered(l, m) },
+		Problem: w.problem,
+	})
+	if err != nil {
+		return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)
+	}
+	w.levels = append(w.levels, l)
+	return nil
+}
+
+const (
+	tendInterval = 50 * time.Millisecond
+	// backlogFor is how long a level is believed to have more, unless it delivers.
+	backlogFor = 50 * time.Millisecond
+)
+
+// tend lets lower levels in again when a higher one turns out to be empty.
+func (w *commandWorker) tend(ctx context.Context) {
+	ticker := time.NewTicker(tendInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			w.mu.Lock()
+			w.widen(now)
+			w.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// delivered takes a command that was delivered.
+func (w *commandWorker) delivered(l *level, m *pull.Message) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.waiting = append(l.waiting, m)
+	l.backlog = time.Time{}
+	if m.Pending > 0 {
+		l.backlog = now.Add(backlogFor)
+	}
+	w.dispatch()
+}
+
+// dispatch begins what waits, the highest level first. w.mu is held.
+func (w *commandWorker) dispatch() {
+	for _, l := range slices.Concat(w.levels, w.old) {
+		for len(l.waiting) > 0 && w.busy < w.most() {
+			m := l.waiting[0]
+			l.waiting = l.waiting[1:]
+			w.busy++
+			w.flight.Add(1)
+			go w.one(l, m)
+		}
+	}
+}
+
+// one works one command, and looks what is next.
+func (w *commandWorker) one(l *level, m *pull.Message) {
+	defer func() { // also if the handler ends its goroutine
+		now := time.Now()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.busy--
+		w.ahead = w.pace.Done(now)
+		w.dispatch()
+		w.widen(now)
+		w.flight.Done()
+	}()
+	if w.server.expired.Load() {
+		_ = m.Nak(0) // somebody else has time for it
+		return
+	}
+	if w.turn != nil {
+		w.turn.Lock()
+		defer w.turn.Unlock()
+	}
+	w.work(l.term, m)
+}
+
+// widen asks for as many commands as there is room for: of a level only if the
+// higher ones have no more. w.mu is held.
+func (w *commandWorker) widen(now time.Time) {
+	if w.stopped || w.turn != nil {
+		return
+	}
+	room := w.most() - w.busy
+	for _, l := range w.levels {
+		room -= len(l.waiting)
+	}
+	if w.spec().Retry.MaxAttempts > 1 { // else a lost worker must not cost what it has not begun
+		room += min(w.ahead, w.most())
+	}
+	for _, l := range w.levels {
+		l.puller.SetWindow(l.puller.Held() + max(room, 0))
+		if now.Before(l.backlog) {
+			room = 0
+		}
+	}
+}
+
+// work works one command from its delivery to its acknowledgement. What is not
+// acknowledged comes again.
+func (w *commandWorker) work(t *term, m *pull.Message) {
+	id, ok := wire.ParseCommandID(m.Subject, 0)
+	if !ok {
+		w.logger().Error("aegis: a command without an id is dropped; only Aegis publishes to this subject", "subject", m.Subject)
+		_ = m.Ack() // if it is lost it is dropped again
+		return
+	}
+	c := &commandMessage{worker: w, message: m, id: id, term: t}
+	if !w.mayWork(c) {
+		_ = m.Nak(leaderPause) // to whoever leads
+		return
+	}
+	switch ended, err := c.hasEnded(); {
+	case err != nil:
+		w.logger().Warn("aegis: it cannot be seen whether a command has a result; it is looked at again", "command", id, "err", err)
+		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
+	case ended:
+		_ = m.Ack() // if it is lost it has still ended
+	case w.stops.has(id):
+		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, 0))
+	case m.Delivered > w.spec().Retry.MaxAttempts:
+		c.bury(m.Delivered-1, Errorf(CodeAborted, "the worker of the last attempt was lost"))
+	case m.Delivered == 1 && c.expired(time.Now()):
+		c.finish(outcomeOf(wire.StateExpired, errExpiredCommand, 0))
+	default:
+		c.run()
+	}
+}
+
+// leaderPause is how long a command waits for somebody who leads.
+const leaderPause = 100 * time.Millisecond
+
+// mayWork looks at the lease of a leader, as late as can be.
+func (w *commandWorker) mayWork(c *commandMessage) bool {
+	return c.term == nil || c.term.lease.MayAct(w.server.clock.Now())
+}
+
+// commandMessage is one command in a worker's hands.
+type commandMessage struct {
+	worker  *commandWorker
+	message *pull.Message
+	id      string
+	term    *term // nil unless the method is single active
+}
+
+// hasEnded looks for a result where there may be one: of a worker that was lost
+// before it could acknowledge, or of an earlier command with the same key.
+func (c *commandMessage) hasEnded() (bool, *Error) {
+	if c.message.Delivered == 1 && c.id[:2] != wire.KeyOwner+"." {
+		return false, nil
+	}
+	w := c.worker
+	ctx, cancel := context.WithTimeout(w.server.base, defaultStoreTimeout)
+	defer cancel()
+	msg, err := w.server.conn.lastStored(ctx, w.results.config.Name, w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultResult))
+	return msg != nil, err
+}
+
+func (c *commandMessage) expired(now time.Time) bool {
+	ms, err := strconv.ParseInt(c.message.Header.Get(wire.HeaderExpires), 10, 64)
+	return err == nil && now.UnixMilli() >= ms
+}
+
+// run runs the handler.
+func (c *commandMessage) run() {
+	w, m := c.worker, c.message
+	req := w.method.request()
+	if err := proto.Unmarshal(m.Data, req); err != nil {
+		c.bury(m.Delivered, Errorf(CodeInvalidArgument, "it is no valid %s: %w", req.ProtoReflect().Descriptor().FullName(), err))
+		return
+	}
+	base := w.server.base
+	if c.term != nil {
+		base = c.term.base
+	}
+	inner, cancel := context.WithCancelCause(base)
+	defer cancel(nil)
+	r := &commandRun{worker: w, id: c.id, attempt: m.Delivered, cancel: cancel}
+	ctx := &commandContext{
+		Context: inner,
+		call: Call{
+			spec: w.method.spec, instance: w.server.cfg.instance, attempt: m.Delivered,
+			incoming: func() Header {
+				h, err := decodeHeader(m.Header)
+				if err != nil {
+					return Header{} // a value that is no base64 is nobody's
+				}
+				return h
+			},
+		},
+		job: Job{ID: c.id, Attempt: m.Delivered, run: r},
+	}
+	if c.term != nil {
+		ctx.call.term = c.term.info
+	}
+	r.begin()
+	w.stops.begun(c.id, cancel)
+	var res proto.Message
+	began := time.Now()
+	w.method.stats.begin()
+	w.server.guarded(w.method.spec.name(), func(err error) {
+		r.end()
+		w.stops.ended(c.id)
+		w.method.stats.done(began, errorOrNil(err))
+		c.ended(ctx, res, err)
+	}, func() (err error) {
+		res, err = w.method.handle(ctx, req)
+		if err == nil && !w.method.response(res) {
+			err = Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", w.method.spec.name(), res)
+		}
+		return err
+	})
+}
+
+func errorOrNil(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	return asError(err)
+}
+
+// ended decides what becomes of a command whose handler has returned.
+func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error) {
+	w, m := c.worker, c.message
+	if c.term != nil && !c.term.mayReply(w.server.clock) {
+		// Another one leads now and works the command again, or has done so.
+		w.logger().Warn("aegis: the leadership was lost while a command was worked", "command", c.id)
+		_ = m.Nak(0)
+		return
+	}
+	cause := context.Cause(ctx.Context)
+	if timeout, ok := errors.AsType[*errAttemptTimeout](cause); ok && err != nil {
+		err = fmt.Errorf("%w: %w", timeout, err)
+	}
+	retry := w.spec().Retry
+	switch {
+	case err == nil:
+		c.succeed(ctx, res)
+	case errors.Is(cause, errCanceledCommand):
+		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, m.Delivered))
+	case w.server.expired.Load():
+		_ = m.Nak(0) // the server's patience ended it; another worker may do better
+	case IsPermanent(err), m.Delivered >= retry.MaxAttempts:
+		c.bury(m.Delivered, handlerError(err))
+	default:
+		pause := backoffAfter(retry, m.Delivered)
+		w.logger().Warn("aegis: the handler of a command failed", "command", c.id, "attempt", m.Delivered, "again_in", pause, "err", err)
+		_ = m.Nak(pause) // else it comes when its time is over
+	}
+}
+
+func (c *commandMessage) succeed(ctx *commandContext, res proto.Message) {
+	m := c.message
+	o, failure := succeeded(res, ctx.call.response, m.Delivered)
+	if failure == nil {
+		if most := c.worker.server.conn.nc.MaxPayload(); int64(len(o.payload)) > most {
+			failure = tooLarge("the result", len(o.payload), most)
+		}
+	}
+	if failure != nil {
+		c.bury(m.Delivered, failure)
+		return
+	}
+	c.finish(o)
+}
+
+// finish stores how the command has ended, and acknowledges it. It does not give
+// up before the server does: what was done once should not be done again because
+// of NATS.
+func (c *commandMessage) finish(o *commandOutcome) {
+	if !c.storeOutcome(o) {
+		return
+	}
+	_ = c.message.Ack() // if it is lost, the result tells the next worker
+	if c.worker.stops.has(c.id) {
+		c.forgetStop()
+	}
+}
+
+// forgetStop puts something short-lived in the place of the cancel.
+func (c *commandMessage) forgetStop() {
+	w := c.worker
+	subject := w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultStop)
+	slot := w.server.conn.mux.acquire()
+	defer w.server.conn.mux.release(slot)
+	slot.payload = append(slot.payload[:0], wire.StopOver...)
+	// If it fails, the cancel goes by itself, later.
+	_, _ = w.results.store(w.server.base, slot, &storing{
+		subject: &subject, header: nats.Header{wire.HeaderTTL: {time.Second.String()}}, deadline: time.Now().Add(defaultStoreTimeout), again: true,
+	})
+}
+
+func (c *commandMessage) storeOutcome(o *commandOutcome) bool {
+	w := c.worker
+	for attempt := 1; ; attempt++ {
+		err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, w.spec().ResultTTL, time.Now().Add(deadTimeout))
+		if err == nil {
+			return true
+		}
+		if err.reason == ReasonTooLarge || err.code == CodeInvalidArgument { // its headers, besides
+			o = outcomeOf(wire.StateFailed, err, c.message.Delivered)
+			continue
+		}
+		w.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", c.id, "err", err)
+		if !pauseUntil(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
+			c.message.Leave() // it comes again
+			return false
+		}
+	}
+}
+
+// bury puts a command into the dead letters, and stores that it has failed.
+func (c *commandMessage) bury(attempts int, reason *Error) {
+	w, m := c.worker, c.message
+	err := w.dead.add(w.server.base, &deadLetter{
+		method: w.method.spec.Method, id: c.id, subject: m.Subject, sequence: m.Sequence,
+		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
+	})
+	if err != nil {
+		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it stays", "command", c.id, "err", err, "reason", reason)
+		_ = m.Nak(backoffAfter(w.spec().Retry, w.spec().Retry.MaxAttempts)) // else it comes when its time is over
+		return
+	}
+	w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", reason)
+	c.finish(outcomeOf(wire.StateFailed, reason, attempts))
+}
+
+// follow works the commands of a single active method while this server leads.
+func (w *commandWorker) follow(ctx context.Context) {
+	for change := range w.server.WatchLeading(ctx) {
+		if change.Term.Service != w.service.spec.Name || change.Term.Group != w.method.method.Group {
+			continue
+		}
+		w.leave()
+		if change.Leading {
+			w.lead(change.Term)
+		}
+	}
+}
+
+func (w *commandWorker) lead(info Term) {
+	l := w.server.leadership(w.service, info.Group)
+	t := l.current.Load()
+	if t == nil || t.info.Token != info.Token {
+		return // it is over already
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	if err := w.pull(wire.LevelNormal, t); err != nil {
+		w.logger().Error("aegis: the leader cannot work commands", "err", err)
+		return
+	}
+	w.levels[0].puller.SetWindow(2) // one under way, and one that NATS knows where to send
+}
+
+// leave takes no more commands in the name of a term.
+func (w *commandWorker) leave() {
+	w.mu.Lock()
+	left := w.levels
+	w.levels = nil
+	w.old = append(w.old, left...)
+	w.mu.Unlock()
+	for _, l := range left {
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+		l.puller.Stop(ctx)
+		cancel()
+	}
+	w.mu.Lock()
+	var empty []*level
+	w.old = slices.DeleteFunc(w.old, func(l *level) bool {
+		if l.puller.Held() == 0 {
+			empty = append(empty, l)
+			return true
+		}
+		return false
+	})
+	w.mu.Unlock()
+	for _, l := range empty {
+		l.puller.Close()
+	}
+}
+
+func (w *commandWorker) stop(ctx context.Context) {
+	w.mu.Lock()
+	w.stopped = true
+	all := slices.Concat(w.levels, w.old)
+	w.mu.Unlock()
+	var stopping sync.WaitGroup
+	for _, l := range all {
+		stopping.Go(func() { l.puller.Stop(ctx) })
+	}
+	stopping.Wait()
+	// What has not begun goes to others, unless that costs its only attempt.
+	if w.spec().Retry.MaxAttempts == 1 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range all {
+		for _, m := range l.waiting {
+			_ = m.Nak(0) // else it is delivered again when its time is over
+		}
+		l.waiting = nil
+	}
+}
+
+// wait returns when nothing runs; nothing new begins by then but what waits.
+func (w *commandWorker) wait() { w.flight.Wait() }
+
+func (w *commandWorker) end() {
+	if w.halt != nil {
+		w.halt()
+		w.leads.Wait()
+	}
+	w.mu.Lock()
+	all := slices.Concat(w.levels, w.old)
+	w.mu.Unlock()
+	for _, l := range all {
+		l.puller.Close()
+	}
+}
+
+func (w *commandWorker) running(names map[string]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy > 0 {
+		names[w.method.spec.name()] += w.busy
+	}
+}
+
+func (w *commandWorker) led() bool { return w.turn != nil }

@@ -1,0 +1,259 @@
+package aegis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+)
+
+// Progress is a report of a command's handler.
+type Progress struct {
+	// Percent is how much is done, 0 to 100.
+	Percent float64
+	// Message is what is being done, for people.
+	Message string
+}
+
+// progressRecord is what is stored of a command that runs.
+type progressRecord struct {
+	Progress
+
+	attempt  int
+	reported bool // by the handler; else it says only which attempt runs
+}
+
+type progressJSON struct {
+	Attempt int      `json:"attempt"`
+	Percent *float64 `json:"percent,omitempty"`
+	Message string   `json:"message,omitempty"`
+}
+
+func parseProgress(data []byte) (progressRecord, bool) {
+	var j progressJSON
+	if json.Unmarshal(data, &j) != nil || j.Attempt < 1 {
+		return progressRecord{}, false
+	}
+	p := progressRecord{attempt: j.Attempt}
+	if j.Percent != nil {
+		p.reported, p.Progress = true, Progress{Percent: *j.Percent, Message: j.Message}
+	}
+	return p, true
+}
+
+// Job is the command that a handler works on. It is safe for concurrent use.
+type Job struct {
+	// ID is that of the command: the same in all attempts.
+	ID string
+	// Attempt counts the attempts, from 1 on. An attempt whose worker was lost
+	// counts as well.
+	Attempt int
+
+	run *commandRun
+}
+
+type jobKey struct{}
+
+// JobFromContext returns the command that a handler works on.
+func JobFromContext(ctx context.Context) (*Job, bool) {
+	job, ok := ctx.Value(jobKey{}).(*Job)
+	return job, ok
+}
+
+// Report stores how far the work is and shows it to whoever watches the
+// command. It also starts the attempt's timeout anew. The error is an *Error; the
+// work need not end because of it.
+func (j *Job) Report(ctx context.Context, p Progress) error {
+	if !(p.Percent >= 0 && p.Percent <= 100) {
+		return Errorf(CodeInvalidArgument, "progress of %v percent: use 0 to 100", p.Percent)
+	}
+	if err := j.run.report(ctx, progressJSON{Attempt: j.Attempt, Percent: &p.Percent, Message: p.Message}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// commandContext is the context of a command's handler: it ends when the command
+// is canceled, the attempt has timed out, or the server's patience has.
+type commandContext struct {
+	context.Context //nolint:containedctx // it is a context
+	call            Call
+	job             Job
+}
+
+func (c *commandContext) Value(key any) any {
+	switch key.(type) {
+	case currentKey:
+		return &c.call
+	case jobKey:
+		return &c.job
+	}
+	return c.Context.Value(key)
+}
+
+// Err tells a timeout from a cancel.
+func (c *commandContext) Err() error {
+	err := c.Context.Err()
+	if err != nil && errors.Is(context.Cause(c.Context), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+var (
+	errCanceledCommand = NewError(CodeCanceled, "the command was canceled")
+	errExpiredCommand  = refusal(CodeDeadlineExceeded, wire.ReasonExpired, "the command expired before a worker began it")
+)
+
+// errAttemptTimeout is the cause of a context whose attempt takes too long.
+type errAttemptTimeout struct{ after time.Duration }
+
+func (e *errAttemptTimeout) Error() string {
+	return "the attempt took longer than " + e.after.String() + " without a report"
+}
+
+func (e *errAttemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// commandOutcome is how a command has ended.
+type commandOutcome struct {
+	header  nats.Header
+	payload []byte
+}
+
+// outcomeOf makes an outcome of an error.
+func outcomeOf(state string, err *Error, attempt int) *commandOutcome {
+	o := &commandOutcome{}
+	o.header, o.payload = encodeError(err, false, nil)
+	o.mark(state, attempt)
+	return o
+}
+
+// succeeded makes an outcome of a response.
+func succeeded(res proto.Message, metadata Header, attempt int) (*commandOutcome, *Error) {
+	o := &commandOutcome{header: make(nats.Header, 5)}
+	var err error
+	if o.payload, err = proto.Marshal(res); err != nil {
+		return nil, Errorf(CodeInternal, "the result cannot be marshalled: %w", err)
+	}
+	if err := metadata.encodeTo(o.header); err != nil {
+		return nil, Errorf(CodeInternal, "result %s", err.message)
+	}
+	o.mark(wire.StateSucceeded, attempt)
+	return o, nil
+}
+
+func (o *commandOutcome) mark(state string, attempt int) {
+	o.header[wire.HeaderState] = []string{state}
+	if attempt > 0 {
+		o.header[wire.HeaderAttempt] = []string{strconv.Itoa(attempt)}
+	}
+	// There is one result of a command, whoever is the second to have one.
+	o.header[wire.HeaderExpectedLast] = []string{"0"}
+}
+
+// store stores the outcome, unless there is one.
+func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id string, ttl time.Duration, deadline time.Time) *Error {
+	conn := results.conn
+	subject := conn.subjects.Result(service, id, wire.ResultResult)
+	o.header[wire.HeaderTTL] = []string{ttl.String()}
+	slot := conn.mux.acquire()
+	defer conn.mux.release(slot)
+	slot.payload = append(slot.payload[:0], o.payload...)
+	_, err := results.store(ctx, slot, &storing{subject: &subject, header: o.header, deadline: deadline, again: true})
+	if err != nil && jserror.WrongLastSequence(err) {
+		return nil
+	}
+	return err
+}
+
+// commandRun is one attempt that runs.
+type commandRun struct {
+	worker  *commandWorker
+	id      string
+	attempt int
+	cancel  context.CancelCauseFunc
+
+	mu       sync.Mutex
+	timer    *time.Timer // ends the attempt
+	mark     *time.Timer // says that it runs
+	over     bool
+	deadline time.Time
+}
+
+// errRunOver is what a report gets that comes too late.
+var errRunOver = NewError(CodeFailedPrecondition, "the attempt is over")
+
+// begin starts the clocks.
+func (r *commandRun) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	timeout := r.worker.spec().AttemptTimeout
+	r.timer = time.AfterFunc(timeout, func() { r.cancel(&errAttemptTimeout{timeout}) })
+	r.mark = time.AfterFunc(markAfter, r.markRunning)
+}
+
+// markAfter is how long an attempt runs before it is stored that it does: short
+// ones need not pay for it.
+const markAfter = time.Second
+
+func (r *commandRun) markRunning() {
+	ctx, cancel := context.WithTimeout(context.Background(), defaultStoreTimeout)
+	defer cancel()
+	if err := r.store(ctx, progressJSON{Attempt: r.attempt}); err != nil && err != errRunOver {
+		r.worker.logger().Warn("aegis: it cannot be stored that a command runs", "command", r.id, "err", err)
+	}
+}
+
+func (r *commandRun) report(ctx context.Context, p progressJSON) *Error {
+	r.mu.Lock()
+	if r.over {
+		r.mu.Unlock()
+		return errRunOver
+	}
+	r.timer.Reset(r.worker.spec().AttemptTimeout)
+	r.mark.Stop() // a report says it as well
+	r.mu.Unlock()
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	return r.store(ctx, p)
+}
+
+func (r *commandRun) store(ctx context.Context, p progressJSON) *Error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return Errorf(CodeInvalidArgument, "progress: %w", err)
+	}
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	if over {
+		return errRunOver
+	}
+	w := r.worker
+	subject := w.server.conn.subjects.Result(w.service.spec.Name, r.id, wire.ResultProgress)
+	deadline, _ := ctx.Deadline()
+	slot := w.server.conn.mux.acquire()
+	defer w.server.conn.mux.release(slot)
+	slot.payload = append(slot.payload[:0], data...)
+	_, failure := w.results.store(ctx, slot, &storing{
+		subject: &subject, header: nats.Header{wire.HeaderTTL: {w.spec().ResultTTL.String()}}, deadline: deadline, again: true,
+	})
+	return failure
+}
+
+// end stops the clocks.
+func (r *commandRun) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	r.timer.Stop()
+	r.mark.Stop()
+}
