@@ -207,7 +207,8 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 // pull begins to take the commands of a level. w.mu is held.
 func (w *commandWorker) pull(name string, t *term) error {
 	conn := w.server.conn
-	l := &level{name: name, term: t}
+	// Lower levels come when it is known that the higher ones have nothing.
+	l := &level{name: name, term: t, backlog: time.Now().Add(backlogFor)}
 	var err error
 	l.puller, err = pull.Start(pull.Options{
 		NATS:    conn.nc,
@@ -294,26 +295,34 @@ func (w *commandWorker) one(l *level, m *pull.Message) {
 	w.work(l.term, m)
 }
 
-// widen asks for as many commands as there is room for: of a level only if the
-// higher ones have no more. w.mu is held.
+// widen asks for as many commands of a level as there is room for beside those of
+// its own and of higher levels that wait, and for none while a higher level has
+// more. w.mu is held.
 func (w *commandWorker) widen(now time.Time) {
 	if w.stopped || w.turn != nil {
 		return
 	}
 	room := w.most() - w.busy
-	for _, l := range w.levels {
-		room -= len(l.waiting)
-	}
 	if w.spec().Retry.MaxAttempts > 1 { // else a lost worker must not cost what it has not begun
-		room += min(w.ahead, w.most())
+		room += min(w.ahead, max(w.most(), minAhead))
 	}
-	for _, l := range w.levels {
-		l.puller.SetWindow(l.puller.Held() + max(room, 0))
-		if now.Before(l.backlog) {
-			room = 0
+	blocked := false
+	for i, l := range w.levels {
+		room -= len(l.waiting)
+		ask := max(room, 0)
+		if i+1 < len(w.levels) && w.spec().Retry.MaxAttempts > 1 && len(l.waiting) == 0 {
+			ask = max(ask, 1) // so that what is urgent is there when a handler ends
 		}
+		if blocked {
+			ask = 0
+		}
+		l.puller.SetWindow(l.puller.Held() + ask)
+		blocked = blocked || now.Before(l.backlog)
 	}
 }
+
+// minAhead is how many quick commands may be held ahead in any case.
+const minAhead = 16
 
 // work works one command from its delivery to its acknowledgement. What is not
 // acknowledged comes again.

@@ -135,7 +135,10 @@ func runServer(t testing.TB, srv *aegis.Server) running {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		stop()
+		eventually(t, "the server has stopped", func() bool { return srv.State() == aegis.StateStopped })
+	})
 	eventually(t, "the server runs", func() bool { return srv.State() == aegis.StateRunning || len(done) > 0 })
 	return running{srv, stop, done}
 }
