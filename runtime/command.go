@@ -184,11 +184,9 @@ func ctxError(ctx context.Context) error {
 
 // publish stores the command.
 func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
-	id, keyed := "", p.send.key != ""
+	id, keyed := m.commands.newID(), p.send.key != ""
 	if keyed {
 		id = wire.KeyedCommandID(m.method.Name, p.send.key)
-	} else {
-		id = m.commands.newID()
 	}
 	header, failure := m.header(p, id)
 	if failure != nil {

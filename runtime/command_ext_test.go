@@ -112,7 +112,7 @@ func TestFailedCommandsAreTriedAgainAndInTheEndDead(t *testing.T) {
 		case req.GetText() == "panics":
 			panic("oops")
 		case req.GetText() == "nil":
-			return nil, nil //nolint:nilnil // that is the point
+			return nil, nil
 		}
 		return nil, errWrong
 	}})

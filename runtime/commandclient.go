@@ -113,6 +113,13 @@ func (w *commandWatch) state() (outcome *nats.Msg, progress *Progress, reports i
 	return w.outcome, w.progress, w.reports, w.changed
 }
 
+// ended returns how the command has ended, nil for not as far as is known.
+func (w *commandWatch) ended() *nats.Msg {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.outcome
+}
+
 // commandHandle is what does not depend on the message types.
 type commandHandle struct {
 	client *commandClient
@@ -277,7 +284,7 @@ func (c *Conn) lastStored(ctx context.Context, stream, subject string) (*nats.Ms
 	}
 	switch status := msg.Header.Get("Status"); {
 	case status == "404" || isNoRespondersMsg(msg):
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil // there is none
 	case status != "":
 		return nil, Errorf(CodeInternal, "the stream %s cannot be read: %s %s", stream, status, msg.Header.Get("Description"))
 	}
@@ -341,9 +348,11 @@ const (
 	CommandExpired
 )
 
+const stateUnknown = "UNKNOWN"
+
 // String returns the state's name in capitals, such as "RUNNING".
 func (s CommandState) String() string {
-	names := [...]string{"UNKNOWN", "SCHEDULED", "QUEUED", "RUNNING", wire.StateSucceeded, wire.StateFailed, wire.StateCanceled, wire.StateExpired}
+	names := [...]string{stateUnknown, "SCHEDULED", "QUEUED", "RUNNING", wire.StateSucceeded, wire.StateFailed, wire.StateCanceled, wire.StateExpired}
 	if s < 0 || int(s) >= len(names) {
 		return names[0]
 	}
@@ -380,7 +389,7 @@ func (h *commandHandle) status(ctx context.Context) (*CommandStatus, error) {
 		return nil, h.broken
 	}
 	s := &CommandStatus{}
-	outcome, _, _, _ := h.watch.state()
+	outcome := h.watch.ended()
 	if outcome == nil {
 		var err *Error
 		if outcome, err = h.stored(ctx, wire.ResultResult); err != nil {
@@ -428,7 +437,7 @@ func (s *CommandStatus) ended(outcome *nats.Msg) {
 // queued looks for the command itself.
 func (h *commandHandle) queued(ctx context.Context, s *CommandStatus) error {
 	service := h.client.service.Name
-	stream, err := h.client.conn.stores.JetStream().Stream(ctx, wire.CommandStream(h.client.conn.ns, service))
+	stream, err := h.client.conn.stores.Find(ctx, wire.CommandStream(h.client.conn.ns, service))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s.State = CommandUnknown
 		return nil
@@ -531,7 +540,7 @@ func (h *commandHandle) cancelScheduled(ctx context.Context, results *openStream
 		return err
 	}
 	service := h.client.service.Name
-	stream, err := h.client.conn.stores.JetStream().Stream(ctx, wire.CommandStream(h.client.conn.ns, service))
+	stream, err := h.client.conn.stores.Find(ctx, wire.CommandStream(h.client.conn.ns, service))
 	if err != nil {
 		return storeError(err)
 	}

@@ -69,7 +69,7 @@ func (s *commandStops) follow(ctx context.Context, reconnects uint64, known bool
 func (s *commandStops) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
-	stream, err := s.server.conn.stores.JetStream().Stream(ctx, wire.ResultStream(s.server.conn.ns, s.service))
+	stream, err := s.server.conn.stores.Find(ctx, wire.ResultStream(s.server.conn.ns, s.service))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}

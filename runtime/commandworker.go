@@ -457,7 +457,7 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 		return
 	}
 	cause := context.Cause(ctx.Context)
-	if timeout, ok := errors.AsType[*errAttemptTimeout](cause); ok && err != nil {
+	if timeout, ok := errors.AsType[*attemptTimeoutError](cause); ok && err != nil {
 		err = fmt.Errorf("%w: %w", timeout, err)
 	}
 	retry := w.spec().Retry

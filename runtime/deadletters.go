@@ -86,7 +86,7 @@ func (c *Conn) DeadLetter(ctx context.Context, service string, sequence uint64) 
 var errNoDeadLetter = errors.New("no dead letter")
 
 func (c *Conn) deadLetter(ctx context.Context, service string, sequence uint64, opts ...jetstream.GetMsgOpt) (*DeadLetter, error) {
-	stream, err := c.stores.JetStream().Stream(ctx, wire.DeadStream(c.ns, service))
+	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, service))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, errNoDeadLetter // it is made with the first one
 	}
@@ -156,7 +156,7 @@ func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
 
 // forgetResult makes room for another result of a command.
 func (c *Conn) forgetResult(ctx context.Context, d *DeadLetter) error {
-	stream, err := c.stores.JetStream().Stream(ctx, wire.ResultStream(c.ns, d.Service))
+	stream, err := c.stores.Find(ctx, wire.ResultStream(c.ns, d.Service))
 	if err == nil {
 		err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, "*")))
 	}
@@ -183,7 +183,7 @@ func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, h nats.Header) err
 func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	stream, err := c.stores.JetStream().Stream(ctx, wire.DeadStream(c.ns, d.Service))
+	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, d.Service))
 	if err == nil {
 		err = stream.DeleteMsg(ctx, d.Sequence)
 	}

@@ -113,14 +113,14 @@ var (
 	errExpiredCommand  = refusal(CodeDeadlineExceeded, wire.ReasonExpired, "the command expired before a worker began it")
 )
 
-// errAttemptTimeout is the cause of a context whose attempt takes too long.
-type errAttemptTimeout struct{ after time.Duration }
+// attemptTimeoutError is the cause of a context whose attempt takes too long.
+type attemptTimeoutError struct{ after time.Duration }
 
-func (e *errAttemptTimeout) Error() string {
+func (e *attemptTimeoutError) Error() string {
 	return "the attempt took longer than " + e.after.String() + " without a report"
 }
 
-func (e *errAttemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+func (e *attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // commandOutcome is how a command has ended.
 type commandOutcome struct {
@@ -181,11 +181,10 @@ type commandRun struct {
 	attempt int
 	cancel  context.CancelCauseFunc
 
-	mu       sync.Mutex
-	timer    *time.Timer // ends the attempt
-	mark     *time.Timer // says that it runs
-	over     bool
-	deadline time.Time
+	mu    sync.Mutex
+	timer *time.Timer // ends the attempt
+	mark  *time.Timer // says that it runs
+	over  bool
 }
 
 // errRunOver is what a report gets that comes too late.
@@ -196,7 +195,7 @@ func (r *commandRun) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	timeout := r.worker.spec().AttemptTimeout
-	r.timer = time.AfterFunc(timeout, func() { r.cancel(&errAttemptTimeout{timeout}) })
+	r.timer = time.AfterFunc(timeout, func() { r.cancel(&attemptTimeoutError{timeout}) })
 	r.mark = time.AfterFunc(markAfter, r.markRunning)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -172,6 +173,9 @@ func storeError(err error) *Error {
 	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		code = apiErrorCode(api)
+	}
+	if jserror.NotEnabled(err) {
+		code = CodeUnavailable
 	}
 	return Errorf(code, "%w", err)
 }
@@ -502,7 +506,7 @@ func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 
 // ensureWithin is ensure with a deadline.
 func (o *openStream) ensureWithin(ctx context.Context, deadline time.Time) *Error {
-	if o.ready.Load() {
+	if o.ready.Load() || o.config.Name == "" {
 		return nil
 	}
 	r := request{subject: &o.config.Subjects[0], deadline: deadline}
@@ -527,45 +531,48 @@ type storing struct {
 // store sends what is in the slot's payload and waits until it is stored.
 func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*PubAck, *Error) {
 	for attempt := 1; ; attempt++ {
-		r := request{subject: s.subject, payload: slot.payload, deadline: s.deadline, timed: true}
-		if s.header != nil {
-			r.message = &nats.Msg{Header: s.header}
-		}
-		if again := time.Now().Add(resendAfter); s.again && again.Before(s.deadline) {
-			r.deadline = again
-		}
-		msg, err := o.conn.roundTrip(ctx, slot, &r)
-		var ack *PubAck
-		if err == nil {
-			ack, err = parsePubAck(msg)
-			if err == nil {
-				return ack, nil
-			}
-		}
+		ack, err := o.storeOnce(ctx, slot, s)
 		switch {
+		case err == nil:
+			return ack, nil
 		case err == errLinkWasDown:
 			attempt--
 			continue
-		case err.reason == ReasonNoResponders:
+		case err.reason == ReasonNoResponders && o.config.Name != "":
 			// The stream is gone, or about to have a new leader. Nothing is stored.
-			if o.config.Name == "" {
-				return nil, err
-			}
-			o.forget()
 			if !pauseUntil(ctx, notDelivered(attempt), s.deadline) {
 				return nil, err
 			}
-			if err := o.ensureWithin(ctx, s.deadline); err != nil {
-				return nil, err
-			}
 		case err.code == CodeDeadlineExceeded && ctx.Err() == nil && s.again && time.Now().Before(s.deadline):
+			// Where somebody else listens on the subject, nobody says that the
+			// stream is gone.
 		case err.code == CodeDeadlineExceeded:
+			o.forget()
 			err.message = "no acknowledgement of " + *s.subject + " before the deadline; whether the message is stored is unknown"
 			return nil, err
 		default:
 			return nil, err
 		}
+		o.forget()
+		if err := o.ensureWithin(ctx, s.deadline); err != nil {
+			return nil, err
+		}
 	}
+}
+
+func (o *openStream) storeOnce(ctx context.Context, slot *replySlot, s *storing) (*PubAck, *Error) {
+	r := request{subject: s.subject, payload: slot.payload, deadline: s.deadline, timed: true}
+	if s.header != nil {
+		r.message = &nats.Msg{Header: s.header}
+	}
+	if again := time.Now().Add(resendAfter); s.again && again.Before(s.deadline) {
+		r.deadline = again
+	}
+	msg, err := o.conn.roundTrip(ctx, slot, &r)
+	if err != nil {
+		return nil, err
+	}
+	return parsePubAck(msg)
 }
 
 // pauseUntil reports whether there is time left after a pause.

@@ -235,7 +235,7 @@ func (a *asyncPublisher) look(ctx context.Context, now time.Time) {
 			over = append(over, id)
 		case up && (f.refused || f.again && now.Sub(f.sent) > resendAfter):
 			again = append(again, id)
-			missing = missing || f.refused
+			missing = true // perhaps; where somebody else listens, nobody says so
 		}
 	}
 	ended := make([]*PubFuture, 0, len(over))

@@ -19,10 +19,14 @@ import (
 
 const (
 	tick      = 250 * time.Millisecond
-	heartbeat = 5 * time.Second
+	heartbeat = 2 * time.Second
 	expires   = 30 * time.Second
 	// silence is how long nothing may come of what was asked for.
 	silence = 3 * heartbeat
+	// doubt is how soon after it was refused a puller looks for a second time: a
+	// consumer that is just being deleted may still be found, and swallow what it
+	// is asked.
+	doubt = 500 * time.Millisecond
 
 	minPause = 50 * time.Millisecond
 	maxPause = 2 * time.Second
@@ -66,6 +70,7 @@ type Puller struct {
 	window      int
 	outstanding int // asked for and not delivered
 	seen        time.Time
+	doubtAt     time.Time // when to look again in any case; zero: not
 	reconnects  uint64
 	head, tail  *Message // what is held, the oldest first
 	held        int
@@ -216,6 +221,9 @@ func (p *Puller) tick(now time.Time) {
 	p.renew(now)
 	switch {
 	case !p.open:
+	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
+		p.doubtAt = time.Time{}
+		p.look()
 	case reconnects != p.reconnects:
 		// NATS has forgotten who asked.
 		p.reconnects, p.outstanding, p.seen = reconnects, 0, now
@@ -313,7 +321,7 @@ func (p *Puller) status(status string, msg *nats.Msg) {
 		return
 	}
 	if p.open {
-		p.open, p.outstanding = false, 0
+		p.open, p.outstanding, p.doubtAt = false, 0, time.Now().Add(doubt)
 		if text := msg.Header.Get("Description"); text != "Consumer Deleted" && text != "Leadership Change" && status != "503" {
 			go p.o.Problem(fmt.Errorf("%w: %s %s", errRefused, status, text))
 		}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,6 +41,7 @@ type Stores struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	prefix string // "$JS.API"
+	known  sync.Map
 }
 
 // New returns the JetStream of a domain, or behind a prefix of its API; of the
@@ -78,6 +80,20 @@ type Policy struct {
 	Warn   func(text string) // about what differs and was left so
 }
 
+// Find finds a stream; jetstream.ErrStreamNotFound is wrapped if there is none.
+func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if err := s.permitted(ctx, name); err != nil {
+		return nil, err
+	}
+	stream, err := s.js.Stream(ctx, name)
+	if err != nil {
+		return nil, explain("the stream "+name, err)
+	}
+	return stream, nil
+}
+
 // Stream finds the stream, or makes it.
 func (s *Stores) Stream(ctx context.Context, want jetstream.StreamConfig, p Policy) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -91,15 +107,35 @@ func (s *Stores) Stream(ctx context.Context, want jetstream.StreamConfig, p Poli
 			return nil, fmt.Errorf("the stream %s %w and may not be made here; make it with the subjects %s, retention %s, discard %s",
 				want.Name, ErrMissing, strings.Join(want.Subjects, " "), want.Retention, want.Discard)
 		}
-		stream, err = s.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster, with other settings
-			stream, err = s.js.Stream(ctx, want.Name)
-		}
+		stream, err = s.create(ctx, want)
 	}
 	if err != nil {
 		return nil, explain("the stream "+want.Name, err)
 	}
+	s.known.Store(want.Name, true)
 	return s.adjust(ctx, stream, want, p)
+}
+
+// afterDeletion is how long a stream that was there is not made anew: while NATS
+// still deletes one, it takes the files of the next one with it, which then
+// exists and stores nothing (seen with nats-server 2.15).
+const afterDeletion = 500 * time.Millisecond
+
+func (s *Stores) create(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	if _, known := s.known.Load(want.Name); known {
+		timer := time.NewTimer(afterDeletion)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	stream, err := s.js.CreateStream(ctx, want)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster, with other settings
+		return s.js.Stream(ctx, want.Name)
+	}
+	return stream, err
 }
 
 // adjust makes a stream that exists fit, as far as it has to and may.

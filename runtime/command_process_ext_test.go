@@ -1,0 +1,117 @@
+//go:build unix
+
+package aegis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// helperWorker tells what it begins, and kills itself when it is told to.
+func helperWorker(ctx context.Context, conn *aegis.Conn) error {
+	srv, err := aegis.NewServer(conn, aegis.WithInstance(os.Getenv(helperInstance)), aegis.WithStateHook(func(s aegis.State) {
+		if s == aegis.StateRunning {
+			fmt.Println("running")
+		}
+	}))
+	if err != nil {
+		return err
+	}
+	work := func(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		job, _ := aegis.JobFromContext(ctx)
+		what := fmt.Sprintf("%s %s %d", req.GetText(), job.ID, job.Attempt)
+		if err := errors.Join(conn.NATS().Publish(handledSubject, []byte(what)), conn.NATS().Flush()); err != nil {
+			return nil, err
+		}
+		if req.GetText() == "kills" {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		<-time.After(2 * time.Millisecond)
+		return &testv1.WorkResponse{Text: req.GetText()}, nil
+	}
+	if err := aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work: work}, aegis.WithConcurrency(8)); err != nil {
+		return err
+	}
+	return srv.Run(ctx)
+}
+
+func TestNoCommandIsLostWhenWorkersAreKilled(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	url := conn.NATS().ConnectedUrl()
+	begun := watchHandled(t, conn)
+	workers := []*process{startProcess(t, "worker", url, "a"), startProcess(t, "worker", url, "b")}
+	client := newJobClient(t, conn)
+	const commands = 1500
+	var sent []*workCommand
+	sending := async(func() (any, error) {
+		for i := range commands {
+			cmd, err := client.Work(t.Context(), &testv1.WorkRequest{Text: strconv.Itoa(i)})
+			if err != nil {
+				return nil, err
+			}
+			sent = append(sent, cmd)
+		}
+		return nil, nil
+	})
+	for i, at := range []int{200, 500, 800} {
+		eventually(t, "some are begun", func() bool { return begun.count() > at })
+		victim := workers[i]
+		victim.signal(t, syscall.SIGKILL)
+		require.Error(t, receive(t, "it is dead", victim.ended))
+		workers = append(workers, startProcess(t, "worker", url, "c"+strconv.Itoa(i)))
+	}
+	require.NoError(t, receive(t, "all are sent", sending).err)
+	failed := 0
+	for i, cmd := range sent {
+		text, err := outcome(t.Context(), cmd)
+		if err != nil { // lost in all of its three attempts
+			require.ErrorContains(t, err, "the worker of the last attempt was lost")
+			failed++
+			continue
+		}
+		require.Equal(t, strconv.Itoa(i), text)
+	}
+	require.LessOrEqual(t, failed, 1)
+	require.Len(t, deadLetters(t, conn, jobService), failed)
+	begun.mu.Lock()
+	defer begun.mu.Unlock()
+	for what, n := range begun.seen {
+		require.Equal(t, 1, n, "%s: an attempt is begun once", what)
+	}
+	t.Logf("%d commands, %d attempts begun", commands, len(begun.seen))
+}
+
+// A command that kills its workers is dead after its last attempt.
+func TestCommandWhoseWorkersAreLostIsDead(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	url := conn.NATS().ConnectedUrl()
+	begun := watchHandled(t, conn)
+	cmd := send(t, newJobClient(t, conn), "kills")
+	for range 3 {
+		killed := startProcess(t, "worker", url, "w")
+		require.Error(t, receive(t, "it is dead", killed.ended))
+	}
+	startProcess(t, "worker", url, "w")
+	_, err := outcome(t.Context(), cmd)
+	require.Equal(t, aegis.CodeAborted, aegis.CodeOf(err))
+	require.ErrorContains(t, err, "the worker of the last attempt was lost")
+	require.Equal(t, 3, begun.count())
+	dead := deadLetters(t, conn, jobService)
+	require.Len(t, dead, 1)
+	require.Equal(t, 3, dead[0].Attempts)
+	require.Contains(t, dead[0].Reason, "the worker of the last attempt was lost")
+}

@@ -1,0 +1,313 @@
+package aegis_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+)
+
+const (
+	commandStream = "aegis-commands-aegistest-v1-JobService"
+	resultStream  = "aegis-results-aegistest-v1-JobService"
+)
+
+func TestStreamsOfCommands(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	js := jetStream(t, conn)
+	worker(t, conn, jobs{})
+	cmd := send(t, newJobClient(t, conn), "")
+	mustResult(t, cmd)
+	stream, err := js.Stream(t.Context(), commandStream)
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	require.Equal(t, jetstream.WorkQueuePolicy, cfg.Retention)
+	require.Equal(t, time.Second, cfg.Duplicates)
+	require.Zero(t, cfg.MaxAge)
+	require.Equal(t, int64(-1), cfg.MaxBytes)
+	require.True(t, cfg.AllowMsgSchedules)
+	eventually(t, "what is done is gone", func() bool {
+		info, err := stream.Info(t.Context())
+		return err == nil && info.State.Msgs == 0
+	})
+	results, err := js.Stream(t.Context(), resultStream)
+	require.NoError(t, err)
+	msg, err := results.GetLastMsgForSubject(t.Context(), "aegis.res.aegistest.v1.JobService."+cmd.ID()+".result")
+	require.NoError(t, err)
+	require.Equal(t, "10m0s SUCCEEDED 1", strings.Join([]string{
+		msg.Header.Get("Nats-TTL"), msg.Header.Get("Aegis-State"), msg.Header.Get("Aegis-Attempt"),
+	}, " "))
+}
+
+func TestCommandsWithoutCreating(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	must := aegis.WithStorage(aegis.Storage{NoCreate: true})
+	_, err := newJobClient(t, conn, must).Work(t.Context(), &testv1.WorkRequest{})
+	require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err))
+	require.ErrorContains(t, err, "the stream "+commandStream+" does not exist and may not be made here")
+	srv, err := aegis.NewServer(conn)
+	require.NoError(t, err)
+	require.NoError(t, registerJobs(jobs{}, must)(srv))
+	require.ErrorContains(t, srv.Run(t.Context()), "the stream "+commandStream+" does not exist and may not be made here")
+}
+
+func TestCommandsWithoutJetStream(t *testing.T) {
+	t.Parallel()
+	conn := connectTo(t, startRestartable(t).url)
+	client := newJobClient(t, conn)
+	_, err := client.Work(t.Context(), &testv1.WorkRequest{})
+	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
+	require.ErrorContains(t, err, "JetStream is not available: enable it on the NATS servers")
+	_, err = aegistestv1aegis.WorkCommand(conn, "a.1").Status(t.Context())
+	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
+	var log logs
+	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+		if err := registerProbe(srv); err != nil {
+			return err
+		}
+		return registerJobs(jobs{})(srv)
+	}, log.option())
+	_, err = newClient(t, conn).Do(t.Context(), doRequest(""))
+	require.NoError(t, err, "the rest of the server works")
+	require.Contains(t, log.String(), "JetStream is not available")
+}
+
+func TestStreamsOfCommandsAndTheirConsumersAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	js := jetStream(t, conn)
+	worker(t, conn, jobs{})
+	client := newJobClient(t, conn)
+	mustResult(t, send(t, client, ""))
+	for i, breaks := range []func() error{
+		func() error { return js.DeleteConsumer(t.Context(), commandStream, "w-Work-n") },
+		func() error { return js.DeleteStream(t.Context(), commandStream) },
+		func() error { return js.DeleteStream(t.Context(), resultStream) },
+	} {
+		require.NoError(t, breaks())
+		cmd := send(t, client, strconv.Itoa(i))
+		require.Equal(t, strconv.Itoa(i), mustResult(t, cmd))
+	}
+}
+
+func TestWhatIsNoCommandDoesNotBlockTheQueue(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	var log logs
+	aegistest.Serve(t, conn, registerJobs(jobs{}), log.option())
+	nc := plain(t, conn)
+	require.NoError(t, nc.Publish("aegis.cmd.aegistest.v1.JobService.Work.n.a-b.c", nil))
+	require.NoError(t, nc.PublishMsg(&nats.Msg{
+		Subject: "aegis.cmd.aegistest.v1.JobService.Work.n.hand.1", Header: nats.Header{"Aegis-Expires": {"soon"}, "x-bin": {"!"}},
+	}))
+	require.NoError(t, nc.Publish("aegis.res.aegistest.v1.JobService.x.progress", []byte("?")))
+	require.Empty(t, mustResult(t, aegistestv1aegis.WorkCommand(conn, "hand.1")))
+	require.Equal(t, "x", mustResult(t, send(t, newJobClient(t, conn), "x")))
+	eventually(t, "it is dropped", func() bool { return log.count("a command without an id is dropped") == 1 })
+}
+
+const commandPermissions = `
+authorization {
+  users = [
+    {user: all, password: pw, permissions: {publish: [">"], subscribe: [">"]}}
+    {user: nojs, password: pw, permissions: {publish: {deny: ["$JS.>"]}, subscribe: [">"]}}
+    {user: client, password: pw, permissions: {
+      publish: ["aegis.cmd.aegistest.v1.JobService.>", "aegis.cmdat.aegistest.v1.JobService.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.*._void.*",
+                "$JS.API.STREAM.INFO.aegis-commands-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-commands-aegistest-v1-JobService",
+                "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.DIRECT.GET.aegis-results-aegistest-v1-JobService.>"]
+      subscribe: ["_INBOX.>", "aegis.res.aegistest.v1.JobService.>"]
+    }}
+    {user: worker, password: pw, permissions: {
+      publish: ["$JS.API.STREAM.INFO.aegis-commands-aegistest-v1-JobService", "$JS.API.STREAM.CREATE.aegis-commands-aegistest-v1-JobService",
+                "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.STREAM.CREATE.aegis-results-aegistest-v1-JobService",
+                "$JS.API.STREAM.INFO.aegis-dead-aegistest-v1-JobService", "$JS.API.STREAM.CREATE.aegis-dead-aegistest-v1-JobService",
+                "$JS.API.CONSUMER.INFO.aegis-commands-aegistest-v1-JobService.>", "$JS.API.CONSUMER.CREATE.aegis-commands-aegistest-v1-JobService.>",
+                "$JS.API.CONSUMER.MSG.NEXT.aegis-commands-aegistest-v1-JobService.>", "$JS.API.DIRECT.GET.aegis-results-aegistest-v1-JobService.>",
+                "$JS.ACK.aegis-commands-aegistest-v1-JobService.>", "$JS.ACK.*.*.aegis-commands-aegistest-v1-JobService.>",
+                "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
+                "$KV.aegis-registry.aegistest.v1.JobService.*", "aegis.inst.*.aegistest.v1.JobService.*",
+                "aegis.res.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*"]
+      subscribe: ["_INBOX.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.live.*", "aegis.inst.*.aegistest.v1.JobService.*",
+                  "aegis.cancel.aegistest.v1.JobService", "aegis.beat.aegistest.v1.JobService.*", "$SRV.>"]
+    }}
+  ]
+}
+`
+
+func TestPermissionsOfCommands(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte(commandPermissions), 0o600))
+	n := aegistest.StartNATSWithConfig(t, path)
+	as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {
+		return connectTo(t, strings.Replace(n.URL(), "://", "://"+user+":pw@", 1), opts...)
+	}
+	_, err := newJobClient(t, as("nojs")).Work(t.Context(), &testv1.WorkRequest{})
+	require.Equal(t, aegis.CodePermissionDenied, aegis.CodeOf(err))
+	srv, err := aegis.NewServer(as("nojs"))
+	require.NoError(t, err)
+	require.NoError(t, registerJobs(jobs{})(srv))
+	require.ErrorContains(t, srv.Run(t.Context()), "this user may not use JetStream")
+
+	var workerLog, clientLog logs
+	stuck := make(chan struct{}, 1)
+	aegistest.Serve(t, as("worker", workerLog.option()), registerJobs(jobs{work: func(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		job, _ := aegis.JobFromContext(ctx)
+		require.NoError(t, job.Report(ctx, aegis.Progress{Percent: 1}))
+		switch {
+		case req.GetText() == "dead":
+			return nil, aegis.Permanent(errWrong)
+		case req.GetText() == "again" && job.Attempt == 1:
+			return nil, errWrong
+		case req.GetText() == "stuck":
+			stuck <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return &testv1.WorkResponse{}, nil
+	}}))
+	conn := as("client", clientLog.option())
+	client := newJobClient(t, conn)
+	mustResult(t, send(t, client, "again"))
+	mustResult(t, send(t, client, "", aegis.DedupeKey("k"), aegis.NotBefore(time.Now().Add(100*time.Millisecond))))
+	_, err = outcome(t.Context(), send(t, client, "dead"))
+	require.Error(t, err)
+	cmd := send(t, client, "stuck")
+	receive(t, "it runs", stuck)
+	require.NoError(t, aegistestv1aegis.WorkCommand(conn, cmd.ID()).Cancel(t.Context()))
+	_, err = outcome(t.Context(), cmd)
+	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
+	require.Len(t, deadLetters(t, as("all"), jobService), 1)
+	require.NotContains(t, workerLog.String(), "ermission")
+	require.NotContains(t, clientLog.String(), "ermission")
+}
+
+// Version 2 has another command, and other attempts and another ack wait for the
+// old one.
+func TestVersionsOfWorkersWorkSideBySide(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	desc := nextVersion(t, testv1.File_aegistest_v1_commands_proto, "JobService", func(s *descriptorpb.ServiceDescriptorProto) {
+		opts := func() *descriptorpb.MethodOptions {
+			return methodOptions(&aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_Command{Command: &aegisv1.Command{
+				AckWait: durationOf(3 * time.Second), Retry: &aegisv1.Retry{MaxAttempts: proto.Uint32(7)},
+			}}})
+		}
+		old := findMethod(t, s, "Work")
+		old.Options = opts()
+		added, ok := proto.Clone(old).(*descriptorpb.MethodDescriptorProto)
+		require.True(t, ok)
+		added.Name, added.Options = proto.String("Added"), opts()
+		s.Method = append(s.Method, added)
+	})
+	var log logs
+	work := func(version string) workFunc {
+		return func(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+			if attemptOf(ctx) == 1 && len(req.GetText()) == 2 {
+				return nil, errWrong // some need a second attempt
+			}
+			return &testv1.WorkResponse{Text: version + " " + req.GetText()}, nil
+		}
+	}
+	startNew := func() running {
+		srv, err := aegis.NewServer(conn, log.option())
+		require.NoError(t, err)
+		require.NoError(t, aegis.RegisterService(srv, desc, jobs{work: work("new")}, []aegis.Handler[jobs]{
+			aegis.UnaryHandler("Work", jobs.Work), aegis.UnaryHandler("Once", jobs.Once), aegis.UnaryHandler("Added", jobs.Work),
+		}))
+		return runServer(t, srv)
+	}
+	startOld := func() running { return stoppableWorker(t, conn, jobs{work: work("old")}) }
+	old := []running{startOld(), startOld()}
+	client := newJobClient(t, conn)
+	c, err := aegis.NewClient(conn, desc)
+	require.NoError(t, err)
+	added := aegis.NewCommandMethod[testv1.WorkRequest, testv1.WorkResponse](c, "Added")
+	var mu sync.Mutex
+	by := map[string]int{}
+	sent := 0
+	round := func(both bool) {
+		var all []*workCommand
+		for range 30 {
+			all = append(all, send(t, client, strconv.Itoa(sent)))
+			sent++
+			if both {
+				cmd, err := added.Send(t.Context(), &testv1.WorkRequest{Text: strconv.Itoa(sent)})
+				require.NoError(t, err)
+				all = append(all, cmd)
+				sent++
+			}
+		}
+		for _, cmd := range all {
+			mu.Lock()
+			by[strings.Fields(mustResult(t, cmd))[0]]++
+			mu.Unlock()
+		}
+	}
+	round(false)
+	for _, r := range old {
+		startNew()
+		round(true)
+		r.end(t)
+		round(true)
+	}
+	startOld() // and back again
+	round(true)
+	require.Equal(t, sent, by["old"]+by["new"])
+	require.NotZero(t, by["old"])
+	require.NotZero(t, by["new"])
+	require.Contains(t, log.String(), "ack_wait is 1s in place of 3s")
+	require.NotContains(t, log.String(), "level=ERROR")
+	require.Empty(t, deadLetters(t, conn, jobService))
+}
+
+func TestNoCommandIsLostWhileNATSRestarts(t *testing.T) {
+	t.Parallel()
+	restarted := restartJetStream(t)
+	workerConn, clientConn := connectTo(t, restarted.url), connectTo(t, restarted.url)
+	worker(t, workerConn, jobs{})
+	client := newJobClient(t, clientConn)
+	const commands = 200
+	progress := make(chan int, commands)
+	sending := async(func() ([]*workCommand, error) {
+		var sent []*workCommand
+		for i := range commands {
+			cmd, err := client.Work(t.Context(), &testv1.WorkRequest{Text: strconv.Itoa(i)})
+			if err != nil {
+				return sent, fmt.Errorf("%d: %w", i, err)
+			}
+			sent = append(sent, cmd)
+			progress <- i
+		}
+		return sent, nil
+	})
+	for _, n := range []int{30, 120} {
+		eventually(t, "some are sent", func() bool { return len(progress) > n || len(sending) > 0 })
+		restarted.down(workerConn, clientConn)
+		restarted.up()
+	}
+	all := receive(t, "all are sent", sending)
+	require.NoError(t, all.err)
+	for i, cmd := range all.res {
+		require.Equal(t, strconv.Itoa(i), mustResult(t, cmd))
+	}
+}
