@@ -456,7 +456,7 @@ func TestCommandThatRunsForLongIsNotDeliveredAgain(t *testing.T) {
 	cmdConn := another(t, conn)
 	worker(t, conn, jobs{once: func(context.Context, *testv1.OnceRequest) (*testv1.OnceResponse, error) {
 		d.notef("once")
-		<-time.After(2500 * time.Millisecond) // two and a half ack waits
+		<-time.After(1600 * time.Millisecond) // more than one and a half ack waits
 		return &testv1.OnceResponse{}, nil
 	}})
 	worker(t, another(t, conn), jobs{})

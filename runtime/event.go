@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -143,37 +142,6 @@ func backoffAfter(r spec.Retry, attempt int) time.Duration {
 		}
 	}
 	return jitter(min(pause, r.MaxBackoff))
-}
-
-// keyOf is the text of a field's value, which keys are hashed by: that of
-// protobuf's JSON for numbers and booleans, the bytes themselves for strings
-// and bytes, the number of an enum. A field that is not set has its default.
-func keyOf(msg proto.Message, path []protoreflect.FieldDescriptor) string {
-	m := msg.ProtoReflect()
-	for _, field := range path[:len(path)-1] {
-		m = m.Get(field).Message()
-	}
-	last := path[len(path)-1]
-	v := m.Get(last)
-	switch last.Kind() {
-	case protoreflect.StringKind:
-		return v.String()
-	case protoreflect.BytesKind:
-		return string(v.Bytes())
-	case protoreflect.BoolKind:
-		return strconv.FormatBool(v.Bool())
-	case protoreflect.EnumKind:
-		return strconv.Itoa(int(v.Enum()))
-	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind,
-		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
-		return strconv.FormatInt(v.Int(), 10)
-	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		return strconv.FormatUint(v.Uint(), 10)
-	case protoreflect.FloatKind, protoreflect.DoubleKind:
-		return strconv.FormatUint(math.Float64bits(v.Float()), 10)
-	default: // the plugin refuses messages
-		return ""
-	}
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -270,7 +270,7 @@ func TestLongHandlersKeepTheirEvents(t *testing.T) {
 	subscribe(t, conn, handlers{Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
 		d.notef("%s", ev.GetText())
 		if ev.GetText() == "long" {
-			<-time.After(2500 * time.Millisecond) // two and a half ack waits
+			<-time.After(1600 * time.Millisecond) // more than one and a half ack waits
 		}
 		return nil
 	}}, nil, aegis.WithConcurrency(2))

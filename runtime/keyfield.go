@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// keyField is the path to the field of a request that the proto names as
-// sticky_field; nil if it names none. It holds numbers, as a descriptor of the
+// keyField is the path to the field of a message that the proto names as
+// sticky_field or key_field; nil if it names none. It holds numbers, as a descriptor of the
 // service need not be made of the very descriptors of the messages.
 type keyField []protoreflect.FieldNumber
 

@@ -198,6 +198,7 @@ type eventMethod struct {
 	method    *spec.Method // nil: the files are of different versions
 	spec      Spec
 	subjects  []string // by partition
+	key       keyField
 	// intercepted is the publishing with its interceptors; nil without any.
 	intercepted UnaryFunc
 }
@@ -208,7 +209,7 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 		if m.Name != string(name) || m.Event == nil {
 			continue
 		}
-		e.method, e.spec = m, publicSpec(p.service, m)
+		e.method, e.spec, e.key = m, publicSpec(p.service, m), newKeyField(m.Event.KeyField)
 		if !m.Event.Durable {
 			e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
 			continue
@@ -432,7 +433,7 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 	if ev.KeyField == nil {
 		return &e.subjects[0]
 	}
-	return &e.subjects[wire.Partition(keyOf(msg, ev.KeyField), ev.Partitions)]
+	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
 }
 
 func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
