@@ -34,6 +34,8 @@ func roles() map[string]role {
 		"bench-service":   {startBenchService},
 		"balanced-client": {startBalancedClient},
 		"leader-client":   {startLeaderClient},
+		"aegis-messages":  {startAegisMessages},
+		"plain-messages":  {startPlainMessages},
 
 		"stream-service": {startStreamService},
 		"stream-client":  {startStreamClient},

@@ -10,6 +10,7 @@ import (
 	_ "github.com/aegisrpc/aegis/proto/aegis/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -417,6 +418,107 @@ func (x *AskResponse) GetText() string {
 	return ""
 }
 
+// MessageRequest is an event or a command.
+type MessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any text.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// What orders events.
+	Key           uint32 `protobuf:"varint,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageRequest) Reset() {
+	*x = MessageRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageRequest) ProtoMessage() {}
+
+func (x *MessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageRequest.ProtoReflect.Descriptor instead.
+func (*MessageRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MessageRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *MessageRequest) GetKey() uint32 {
+	if x != nil {
+		return x.Key
+	}
+	return 0
+}
+
+// MessageResponse is the result of a command.
+type MessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text of the request.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageResponse) Reset() {
+	*x = MessageResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageResponse) ProtoMessage() {}
+
+func (x *MessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageResponse.ProtoReflect.Descriptor instead.
+func (*MessageResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MessageResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // BalancedRequest is what Balanced is sent.
 type BalancedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -428,7 +530,7 @@ type BalancedRequest struct {
 
 func (x *BalancedRequest) Reset() {
 	*x = BalancedRequest{}
-	mi := &file_bench_v1_bench_proto_msgTypes[8]
+	mi := &file_bench_v1_bench_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +542,7 @@ func (x *BalancedRequest) String() string {
 func (*BalancedRequest) ProtoMessage() {}
 
 func (x *BalancedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[8]
+	mi := &file_bench_v1_bench_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +555,7 @@ func (x *BalancedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalancedRequest.ProtoReflect.Descriptor instead.
 func (*BalancedRequest) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{8}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BalancedRequest) GetText() string {
@@ -474,7 +576,7 @@ type BalancedResponse struct {
 
 func (x *BalancedResponse) Reset() {
 	*x = BalancedResponse{}
-	mi := &file_bench_v1_bench_proto_msgTypes[9]
+	mi := &file_bench_v1_bench_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +588,7 @@ func (x *BalancedResponse) String() string {
 func (*BalancedResponse) ProtoMessage() {}
 
 func (x *BalancedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[9]
+	mi := &file_bench_v1_bench_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +601,7 @@ func (x *BalancedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalancedResponse.ProtoReflect.Descriptor instead.
 func (*BalancedResponse) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{9}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BalancedResponse) GetText() string {
@@ -520,7 +622,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_bench_v1_bench_proto_msgTypes[10]
+	mi := &file_bench_v1_bench_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +634,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[10]
+	mi := &file_bench_v1_bench_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +647,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{10}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LeaderRequest) GetText() string {
@@ -566,7 +668,7 @@ type LeaderResponse struct {
 
 func (x *LeaderResponse) Reset() {
 	*x = LeaderResponse{}
-	mi := &file_bench_v1_bench_proto_msgTypes[11]
+	mi := &file_bench_v1_bench_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +680,7 @@ func (x *LeaderResponse) String() string {
 func (*LeaderResponse) ProtoMessage() {}
 
 func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[11]
+	mi := &file_bench_v1_bench_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +693,7 @@ func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderResponse.ProtoReflect.Descriptor instead.
 func (*LeaderResponse) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{11}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LeaderResponse) GetText() string {
@@ -605,7 +707,7 @@ var File_bench_v1_bench_proto protoreflect.FileDescriptor
 
 const file_bench_v1_bench_proto_rawDesc = "" +
 	"\n" +
-	"\x14bench/v1/bench.proto\x12\bbench.v1\x1a\x16aegis/v1/options.proto\"=\n" +
+	"\x14bench/v1/bench.proto\x12\bbench.v1\x1a\x16aegis/v1/options.proto\x1a\x1bgoogle/protobuf/empty.proto\"=\n" +
 	"\vPullRequest\x12\x1a\n" +
 	"\bmessages\x18\x01 \x01(\x04R\bmessages\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\":\n" +
@@ -625,6 +727,11 @@ const file_bench_v1_bench_proto_rawDesc = "" +
 	"AskRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"!\n" +
 	"\vAskResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"6\n" +
+	"\x0eMessageRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\rR\x03key\"%\n" +
+	"\x0fMessageResponse\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"%\n" +
 	"\x0fBalancedRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"&\n" +
@@ -641,7 +748,16 @@ const file_bench_v1_bench_proto_rawDesc = "" +
 	"\x04Pull\x12\x15.bench.v1.PullRequest\x1a\x16.bench.v1.PullResponse0\x01\x127\n" +
 	"\x04Push\x12\x15.bench.v1.PushRequest\x1a\x16.bench.v1.PushResponse(\x01\x129\n" +
 	"\x04Chat\x12\x15.bench.v1.ChatRequest\x1a\x16.bench.v1.ChatResponse(\x010\x01\x122\n" +
-	"\x03Ask\x12\x14.bench.v1.AskRequest\x1a\x15.bench.v1.AskResponseB?Z=github.com/aegisrpc/aegis/internal/bench/gen/bench/v1;benchv1b\x06proto3"
+	"\x03Ask\x12\x14.bench.v1.AskRequest\x1a\x15.bench.v1.AskResponse2\xde\x03\n" +
+	"\x0eMessageService\x12B\n" +
+	"\x06Ticked\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x06\xca\xcc\x1f\x02\"\x00\x12D\n" +
+	"\x06Stored\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\b\xca\xcc\x1f\x04\"\x02\x18\x01\x12K\n" +
+	"\x06OneKey\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x01\x12M\n" +
+	"\bFourKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x04\x12M\n" +
+	"\bManyKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x10\x12G\n" +
+	"\x04Work\x12\x18.bench.v1.MessageRequest\x1a\x19.bench.v1.MessageResponse\"\n" +
+	"\xca\xcc\x1f\x06*\x04\"\x02\b\x05\x1a\x0e\xca\xcc\x1f\n" +
+	":\b\x12\x02\b<\"\x02\b\x01B?Z=github.com/aegisrpc/aegis/internal/bench/gen/bench/v1;benchv1b\x06proto3"
 
 var (
 	file_bench_v1_bench_proto_rawDescOnce sync.Once
@@ -655,7 +771,7 @@ func file_bench_v1_bench_proto_rawDescGZIP() []byte {
 	return file_bench_v1_bench_proto_rawDescData
 }
 
-var file_bench_v1_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_bench_v1_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_bench_v1_bench_proto_goTypes = []any{
 	(*PullRequest)(nil),      // 0: bench.v1.PullRequest
 	(*PullResponse)(nil),     // 1: bench.v1.PullResponse
@@ -665,26 +781,41 @@ var file_bench_v1_bench_proto_goTypes = []any{
 	(*ChatResponse)(nil),     // 5: bench.v1.ChatResponse
 	(*AskRequest)(nil),       // 6: bench.v1.AskRequest
 	(*AskResponse)(nil),      // 7: bench.v1.AskResponse
-	(*BalancedRequest)(nil),  // 8: bench.v1.BalancedRequest
-	(*BalancedResponse)(nil), // 9: bench.v1.BalancedResponse
-	(*LeaderRequest)(nil),    // 10: bench.v1.LeaderRequest
-	(*LeaderResponse)(nil),   // 11: bench.v1.LeaderResponse
+	(*MessageRequest)(nil),   // 8: bench.v1.MessageRequest
+	(*MessageResponse)(nil),  // 9: bench.v1.MessageResponse
+	(*BalancedRequest)(nil),  // 10: bench.v1.BalancedRequest
+	(*BalancedResponse)(nil), // 11: bench.v1.BalancedResponse
+	(*LeaderRequest)(nil),    // 12: bench.v1.LeaderRequest
+	(*LeaderResponse)(nil),   // 13: bench.v1.LeaderResponse
+	(*emptypb.Empty)(nil),    // 14: google.protobuf.Empty
 }
 var file_bench_v1_bench_proto_depIdxs = []int32{
-	8,  // 0: bench.v1.BenchService.Balanced:input_type -> bench.v1.BalancedRequest
-	10, // 1: bench.v1.BenchService.Leader:input_type -> bench.v1.LeaderRequest
+	10, // 0: bench.v1.BenchService.Balanced:input_type -> bench.v1.BalancedRequest
+	12, // 1: bench.v1.BenchService.Leader:input_type -> bench.v1.LeaderRequest
 	0,  // 2: bench.v1.StreamService.Pull:input_type -> bench.v1.PullRequest
 	2,  // 3: bench.v1.StreamService.Push:input_type -> bench.v1.PushRequest
 	4,  // 4: bench.v1.StreamService.Chat:input_type -> bench.v1.ChatRequest
 	6,  // 5: bench.v1.StreamService.Ask:input_type -> bench.v1.AskRequest
-	9,  // 6: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
-	11, // 7: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
-	1,  // 8: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
-	3,  // 9: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
-	5,  // 10: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
-	7,  // 11: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
-	6,  // [6:12] is the sub-list for method output_type
-	0,  // [0:6] is the sub-list for method input_type
+	8,  // 6: bench.v1.MessageService.Ticked:input_type -> bench.v1.MessageRequest
+	8,  // 7: bench.v1.MessageService.Stored:input_type -> bench.v1.MessageRequest
+	8,  // 8: bench.v1.MessageService.OneKey:input_type -> bench.v1.MessageRequest
+	8,  // 9: bench.v1.MessageService.FourKeys:input_type -> bench.v1.MessageRequest
+	8,  // 10: bench.v1.MessageService.ManyKeys:input_type -> bench.v1.MessageRequest
+	8,  // 11: bench.v1.MessageService.Work:input_type -> bench.v1.MessageRequest
+	11, // 12: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
+	13, // 13: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
+	1,  // 14: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
+	3,  // 15: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
+	5,  // 16: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
+	7,  // 17: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
+	14, // 18: bench.v1.MessageService.Ticked:output_type -> google.protobuf.Empty
+	14, // 19: bench.v1.MessageService.Stored:output_type -> google.protobuf.Empty
+	14, // 20: bench.v1.MessageService.OneKey:output_type -> google.protobuf.Empty
+	14, // 21: bench.v1.MessageService.FourKeys:output_type -> google.protobuf.Empty
+	14, // 22: bench.v1.MessageService.ManyKeys:output_type -> google.protobuf.Empty
+	9,  // 23: bench.v1.MessageService.Work:output_type -> bench.v1.MessageResponse
+	12, // [12:24] is the sub-list for method output_type
+	0,  // [0:12] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -701,9 +832,9 @@ func file_bench_v1_bench_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bench_v1_bench_proto_rawDesc), len(file_bench_v1_bench_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_bench_v1_bench_proto_goTypes,
 		DependencyIndexes: file_bench_v1_bench_proto_depIdxs,

@@ -219,3 +219,205 @@ func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[ben
 func (UnimplementedStreamServiceServer) Ask(context.Context, *benchv1.AskRequest) (*benchv1.AskResponse, error) {
 	return nil, aegis.Unimplemented("bench.v1.StreamService.Ask")
 }
+
+// MessageServiceName is the fully-qualified name of the MessageService service.
+const MessageServiceName = "bench.v1.MessageService"
+
+// MessageServiceClient calls the service bench.v1.MessageService. Its methods
+// may be called by several goroutines at once.
+//
+// MessageService has what is not called.
+type MessageServiceClient interface {
+	// Work is a command.
+	Work(ctx context.Context, req *benchv1.MessageRequest, opts ...aegis.SendOption) (*aegis.Command[benchv1.MessageResponse], error)
+}
+
+// NewMessageServiceClient returns a client that calls bench.v1.MessageService
+// over conn. Options for calls hold for all calls of the client, unless a call
+// is given others.
+func NewMessageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (MessageServiceClient, error) {
+	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &messageServiceClient{
+		work: aegis.NewCommandMethod[benchv1.MessageRequest, benchv1.MessageResponse](client, "Work"),
+	}, nil
+}
+
+// messageServiceClient implements MessageServiceClient.
+type messageServiceClient struct {
+	work *aegis.CommandMethod[benchv1.MessageRequest, benchv1.MessageResponse]
+}
+
+// Work sends bench.v1.MessageService.Work.
+func (c *messageServiceClient) Work(ctx context.Context, req *benchv1.MessageRequest, opts ...aegis.SendOption) (*aegis.Command[benchv1.MessageResponse], error) {
+	return c.work.Send(ctx, req, opts...)
+}
+
+// WorkCommand returns a handle of the command bench.v1.MessageService.Work with
+// this id, whoever sent it. What is wrong with the id, or that there is no such
+// command, the handle's methods say.
+func WorkCommand(conn *aegis.Conn, id string) *aegis.Command[benchv1.MessageResponse] {
+	return aegis.NewCommand[benchv1.MessageResponse](conn, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), "Work", id)
+}
+
+// MessageServiceServer is what a server of bench.v1.MessageService implements.
+// Its methods are called by several goroutines at once. Embed
+// UnimplementedMessageServiceServer to implement some of them only.
+//
+// MessageService has what is not called.
+type MessageServiceServer interface {
+	// Work is a command.
+	Work(ctx context.Context, req *benchv1.MessageRequest) (*benchv1.MessageResponse, error)
+}
+
+// RegisterMessageServiceServer adds the service bench.v1.MessageService to srv,
+// which serves it with impl once it runs.
+func RegisterMessageServiceServer(srv *aegis.Server, impl MessageServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), impl, []aegis.Handler[MessageServiceServer]{
+		aegis.UnaryHandler("Work", MessageServiceServer.Work),
+	}, opts...)
+}
+
+// UnimplementedMessageServiceServer answers every method with
+// CodeUnimplemented. An implementation that embeds it still compiles when the
+// service has got another method.
+type UnimplementedMessageServiceServer struct{}
+
+// Work returns an error with CodeUnimplemented.
+func (UnimplementedMessageServiceServer) Work(context.Context, *benchv1.MessageRequest) (*benchv1.MessageResponse, error) {
+	return nil, aegis.Unimplemented("bench.v1.MessageService.Work")
+}
+
+// MessageServicePublisher publishes the events of bench.v1.MessageService. Its
+// methods may be called by several goroutines at once.
+//
+// MessageService has what is not called.
+type MessageServicePublisher interface {
+	// Ticked is not stored.
+	Ticked(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) error
+	// Stored is.
+	Stored(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// StoredAsync publishes bench.v1.MessageService.Stored and does not wait until
+	// it is stored.
+	StoredAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+	// OneKey has one partition.
+	OneKey(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// OneKeyAsync publishes bench.v1.MessageService.OneKey and does not wait until
+	// it is stored.
+	OneKeyAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+	// FourKeys has four.
+	FourKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// FourKeysAsync publishes bench.v1.MessageService.FourKeys and does not wait
+	// until it is stored.
+	FourKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+	// ManyKeys has sixteen.
+	ManyKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// ManyKeysAsync publishes bench.v1.MessageService.ManyKeys and does not wait
+	// until it is stored.
+	ManyKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+}
+
+// NewMessageServicePublisher returns a publisher of the events of
+// bench.v1.MessageService over conn.
+func NewMessageServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (MessageServicePublisher, error) {
+	pub, err := aegis.NewPublisher(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &messageServicePublisher{
+		ticked:   aegis.NewCoreEvent[benchv1.MessageRequest](pub, "Ticked"),
+		stored:   aegis.NewDurableEvent[benchv1.MessageRequest](pub, "Stored"),
+		oneKey:   aegis.NewDurableEvent[benchv1.MessageRequest](pub, "OneKey"),
+		fourKeys: aegis.NewDurableEvent[benchv1.MessageRequest](pub, "FourKeys"),
+		manyKeys: aegis.NewDurableEvent[benchv1.MessageRequest](pub, "ManyKeys"),
+	}, nil
+}
+
+// messageServicePublisher implements MessageServicePublisher.
+type messageServicePublisher struct {
+	ticked   *aegis.CoreEvent[benchv1.MessageRequest]
+	stored   *aegis.DurableEvent[benchv1.MessageRequest]
+	oneKey   *aegis.DurableEvent[benchv1.MessageRequest]
+	fourKeys *aegis.DurableEvent[benchv1.MessageRequest]
+	manyKeys *aegis.DurableEvent[benchv1.MessageRequest]
+}
+
+// Ticked publishes bench.v1.MessageService.Ticked.
+func (c *messageServicePublisher) Ticked(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) error {
+	return c.ticked.Publish(ctx, ev, opts...)
+}
+
+// Stored publishes bench.v1.MessageService.Stored and waits until it is stored.
+func (c *messageServicePublisher) Stored(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.stored.Publish(ctx, ev, opts...)
+}
+
+// StoredAsync publishes bench.v1.MessageService.Stored and does not wait until
+// it is stored.
+func (c *messageServicePublisher) StoredAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.stored.PublishAsync(ctx, ev, opts...)
+}
+
+// OneKey publishes bench.v1.MessageService.OneKey and waits until it is stored.
+func (c *messageServicePublisher) OneKey(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.oneKey.Publish(ctx, ev, opts...)
+}
+
+// OneKeyAsync publishes bench.v1.MessageService.OneKey and does not wait until
+// it is stored.
+func (c *messageServicePublisher) OneKeyAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.oneKey.PublishAsync(ctx, ev, opts...)
+}
+
+// FourKeys publishes bench.v1.MessageService.FourKeys and waits until it is
+// stored.
+func (c *messageServicePublisher) FourKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.fourKeys.Publish(ctx, ev, opts...)
+}
+
+// FourKeysAsync publishes bench.v1.MessageService.FourKeys and does not wait
+// until it is stored.
+func (c *messageServicePublisher) FourKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.fourKeys.PublishAsync(ctx, ev, opts...)
+}
+
+// ManyKeys publishes bench.v1.MessageService.ManyKeys and waits until it is
+// stored.
+func (c *messageServicePublisher) ManyKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.manyKeys.Publish(ctx, ev, opts...)
+}
+
+// ManyKeysAsync publishes bench.v1.MessageService.ManyKeys and does not wait
+// until it is stored.
+func (c *messageServicePublisher) ManyKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.manyKeys.PublishAsync(ctx, ev, opts...)
+}
+
+// MessageServiceEvents are the handlers of a subscriber to the events of
+// bench.v1.MessageService. Those that are nil are not subscribed to.
+type MessageServiceEvents struct {
+	// Ticked is not stored.
+	Ticked func(ctx context.Context, ev *benchv1.MessageRequest) error
+	// Stored is.
+	Stored func(ctx context.Context, ev *benchv1.MessageRequest) error
+	// OneKey has one partition.
+	OneKey func(ctx context.Context, ev *benchv1.MessageRequest) error
+	// FourKeys has four.
+	FourKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
+	// ManyKeys has sixteen.
+	ManyKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
+}
+
+// SubscribeMessageServiceEvents has srv handle the events of
+// bench.v1.MessageService with h once it runs.
+func SubscribeMessageServiceEvents(srv *aegis.Server, h MessageServiceEvents, opts ...aegis.SubscribeOption) error {
+	return aegis.SubscribeEvents(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), []aegis.EventHandler{
+		aegis.NewEventHandler("Ticked", h.Ticked),
+		aegis.NewEventHandler("Stored", h.Stored),
+		aegis.NewEventHandler("OneKey", h.OneKey),
+		aegis.NewEventHandler("FourKeys", h.FourKeys),
+		aegis.NewEventHandler("ManyKeys", h.ManyKeys),
+	}, opts...)
+}
