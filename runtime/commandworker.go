@@ -274,7 +274,7 @@ func (w *commandWorker) dispatch() {
 
 // one works one command, and looks what is next.
 func (w *commandWorker) one(l *level, m *pull.Message) {
-	defer func() { // also if the handler ends its goroutine
+	free := sync.OnceFunc(func() {
 		now := time.Now()
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -282,8 +282,9 @@ func (w *commandWorker) one(l *level, m *pull.Message) {
 		w.ahead = w.pace.Done(now)
 		w.dispatch()
 		w.widen(now)
-		w.flight.Done()
-	}()
+	})
+	defer w.flight.Done()
+	defer free() // also if the handler ends its goroutine
 	if w.server.expired.Load() {
 		_ = m.Nak(0) // somebody else has time for it
 		return
@@ -292,7 +293,7 @@ func (w *commandWorker) one(l *level, m *pull.Message) {
 		w.turn.Lock()
 		defer w.turn.Unlock()
 	}
-	w.work(l.term, m)
+	w.work(l.term, m, free)
 }
 
 // widen asks for as many commands of a level as there is room for beside those of
@@ -326,14 +327,14 @@ const minAhead = 16
 
 // work works one command from its delivery to its acknowledgement. What is not
 // acknowledged comes again.
-func (w *commandWorker) work(t *term, m *pull.Message) {
+func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
 	id, ok := wire.ParseCommandID(m.Subject, 0)
 	if !ok {
 		w.logger().Error("aegis: a command without an id is dropped; only Aegis publishes to this subject", "subject", m.Subject)
 		_ = m.Ack() // if it is lost it is dropped again
 		return
 	}
-	c := &commandMessage{worker: w, message: m, id: id, term: t}
+	c := &commandMessage{worker: w, message: m, id: id, term: t, free: free}
 	if !w.mayWork(c) {
 		_ = m.Nak(leaderPause) // to whoever leads
 		return
@@ -368,7 +369,8 @@ type commandMessage struct {
 	worker  *commandWorker
 	message *pull.Message
 	id      string
-	term    *term // nil unless the method is single active
+	term    *term  // nil unless the method is single active
+	free    func() // lets another handler run
 }
 
 // hasEnded looks for a result where there may be one: of a worker that was lost
@@ -450,6 +452,9 @@ func errorOrNil(err error) *Error {
 // ended decides what becomes of a command whose handler has returned.
 func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error) {
 	w, m := c.worker, c.message
+	if c.term == nil {
+		c.free() // storing the result takes time, and no handler
+	}
 	if c.term != nil && !c.term.mayReply(w.server.clock) {
 		// Another one leads now and works the command again, or has done so.
 		w.logger().Warn("aegis: the leadership was lost while a command was worked", "command", c.id)

@@ -1,9 +1,11 @@
 package aegis
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,6 +239,9 @@ func NewCoreEvent[E any](p *Publisher, name protoreflect.Name) *CoreEvent[E] {
 // event is not known. The error is an *Error.
 func (e *CoreEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption) error {
 	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
+	if e.intercepted == nil && e.method != nil && len(opts) == 0 && outgoingCall(ctx) == nil && e.publishPlain(ctx, msg) {
+		return nil
+	}
 	p, err := e.publication(ctx, opts)
 	if err != nil {
 		return err
@@ -470,6 +475,29 @@ func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
 	}
 }
 
+// payloads are buffers for what is published; NATS copies it.
+var payloads = sync.Pool{New: func() any { return new([]byte) }}
+
+// publishPlain publishes an event without options or metadata over a connection
+// that is up, which is most of them. False means that it was not published.
+func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool {
+	conn := e.publisher.conn
+	if !conn.link.up.Load() || ctx.Err() != nil {
+		return false
+	}
+	buffer, _ := payloads.Get().(*[]byte)
+	defer payloads.Put(buffer)
+	var err error
+	if *buffer, err = (proto.MarshalOptions{}).MarshalAppend((*buffer)[:0], msg); err != nil {
+		return false
+	}
+	err = conn.nc.Publish(e.subjects[0], *buffer)
+	if cap(*buffer) > maxKeptPayload {
+		*buffer = nil
+	}
+	return err == nil
+}
+
 func publishFailed(conn *Conn, r *request, err error) *Error {
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return tooLarge("the message", len(r.payload), conn.nc.MaxPayload())
@@ -596,6 +624,9 @@ func parsePubAck(msg *nats.Msg) (*PubAck, *Error) {
 	if isNoRespondersMsg(msg) {
 		return nil, refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
 	}
+	if ack := quickPubAck(msg.Data); ack != nil {
+		return ack, nil
+	}
 	var answer struct {
 		jetstream.PubAck
 		Error *jetstream.APIError `json:"error"`
@@ -612,4 +643,30 @@ func parsePubAck(msg *nats.Msg) (*PubAck, *Error) {
 		return nil, Errorf(code, "JetStream refuses the message: %w%s", answer.Error, hint)
 	}
 	return &PubAck{Stream: answer.Stream, Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
+}
+
+// quickPubAck reads the answer that says nothing but stream and sequence, which
+// is nearly every one; nil for all others.
+func quickPubAck(data []byte) *PubAck {
+	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	if !ok {
+		return nil
+	}
+	stream, rest, ok := bytes.Cut(rest, []byte(`"`))
+	if !ok || bytes.IndexByte(stream, '\\') >= 0 {
+		return nil
+	}
+	rest = bytes.TrimLeft(rest, ", ")
+	if rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`)); !ok {
+		return nil
+	}
+	digits, ok := bytes.CutSuffix(bytes.TrimLeft(rest, " "), []byte("}"))
+	if !ok {
+		return nil
+	}
+	seq, err := strconv.ParseUint(string(digits), 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &PubAck{Stream: string(stream), Sequence: seq}
 }

@@ -105,7 +105,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 }
 
 // pullAhead is the most that is held ahead of the handlers.
-const pullAhead = 512
+const pullAhead = 2048
 
 // lasting tells errors that do not go away by themselves.
 func lasting(err error) bool {

@@ -18,6 +18,7 @@ const (
 	opAsync   = "async"   // publish durable events, many in flight
 	opConsume = "consume" // handle durable events that are there
 	opCommand = "command" // send commands and wait for their results
+	opStored  = "stored"  // the same, and those of the hand-written queue are stored too
 )
 
 // consumeOrder asks for so many events to be published, and then handled.
@@ -35,6 +36,7 @@ func publishScenario(name, what string, callers int, least float64) scenario {
 		opDurable: "durable events, published and acknowledged one by one",
 		opAsync:   fmt.Sprintf("durable events, published with up to %d in flight", inFlight),
 		opCommand: "commands, sent, worked by 16 handlers of the same process, and awaited. Those of Aegis store their result;\nthe hand-written work queue replies and stores nothing",
+		opStored:  "the same commands, and the hand-written work queue stores its results as well",
 	}[what]
 	return scenario{
 		name:  name,

@@ -46,7 +46,7 @@ func startAegisMessages(url string) (map[string]op, func(), error) {
 	if m.client, err = benchv1aegis.NewMessageServiceClient(m.conn); err != nil {
 		return nil, nil, err
 	}
-	for name, call := range map[string]callFunc{opCore: m.core, opDurable: m.durable, opAsync: m.async, opCommand: m.command} {
+	for name, call := range map[string]callFunc{opCore: m.core, opDurable: m.durable, opAsync: m.async, opCommand: m.command, opStored: m.command} {
 		ops[name] = loadOp(call)[opLoad]
 	}
 	ops[opConsume] = typed(m.consume)
@@ -109,10 +109,14 @@ func (m *aegisMessages) consume(o consumeOrder) (time.Duration, error) {
 
 func (m *aegisMessages) handle(ctx context.Context, o consumeOrder, first uint64) (time.Duration, error) {
 	var handled atomic.Int64
-	done := make(chan struct{})
+	var began time.Time // when the first one was handled
+	done := make(chan time.Duration, 1)
 	count := func(context.Context, *benchv1.MessageRequest) error {
-		if handled.Add(1) == int64(o.Events) {
-			close(done)
+		switch handled.Add(1) {
+		case 1:
+			began = time.Now()
+		case int64(o.Events):
+			done <- time.Since(began)
 		}
 		return nil
 	}
@@ -127,15 +131,14 @@ func (m *aegisMessages) handle(ctx context.Context, o consumeOrder, first uint64
 	}
 	life, end := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	began := time.Now()
 	go func() { ended <- srv.Run(life) }()
+	var took time.Duration
 	select {
-	case <-done:
+	case took = <-done:
 	case err := <-ended:
 		end()
 		return 0, fmt.Errorf("the subscriber ended: %w", err)
 	}
-	took := time.Since(began)
 	end()
 	return took, <-ended
 }

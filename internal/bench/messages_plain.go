@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,8 @@ import (
 const (
 	plainEvents  = "PLAIN_EVENTS"
 	plainWork    = "PLAIN_WORK"
+	plainResults = "PLAIN_RESULTS"
+	plainStored  = "plain.res." // what results are published to that are stored
 	replyTo      = "Reply-To"
 	plainWorkers = 16
 )
@@ -51,7 +54,7 @@ func startPlainMessages(url string) (map[string]op, func(), error) {
 		return nil, nil, err
 	}
 	ops := map[string]op{opConsume: typed(m.consume)}
-	for name, call := range map[string]callFunc{opCore: m.core, opDurable: m.durable, opAsync: m.async, opCommand: m.command} {
+	for name, call := range map[string]callFunc{opCore: m.core, opDurable: m.durable, opAsync: m.async, opCommand: m.replyCommand, opStored: m.storedCommand} {
 		ops[name] = loadOp(call)[opLoad]
 	}
 	return ops, func() { m.nc.Close(); worker.Close() }, nil
@@ -73,9 +76,17 @@ func (m *plainMessages) prepare(worker *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	m.inbox = m.nc.NewInbox() + "."
-	if _, err := m.nc.Subscribe(m.inbox+"*", m.replied); err != nil {
+	_, err = m.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: plainResults, Subjects: []string{plainStored + ">"}, MaxMsgsPerSubject: 1, MaxAge: callTimeout,
+	})
+	if err != nil {
 		return err
+	}
+	m.inbox = m.nc.NewInbox() + "."
+	for _, prefix := range []string{m.inbox, plainStored} {
+		if _, err := m.nc.Subscribe(prefix+"*", m.replied); err != nil {
+			return err
+		}
 	}
 	js, err := jetstream.New(worker)
 	if err != nil {
@@ -95,7 +106,11 @@ func (m *plainMessages) prepare(worker *nats.Conn) error {
 				return
 			}
 			data, _ := proto.Marshal(&benchv1.MessageResponse{Text: req.GetText()})
-			_ = worker.Publish(msg.Headers().Get(replyTo), data)
+			if reply := msg.Headers().Get(replyTo); strings.HasPrefix(reply, plainStored) {
+				_, _ = js.Publish(context.Background(), reply, data)
+			} else {
+				_ = worker.Publish(reply, data)
+			}
 			_ = msg.Ack()
 		}()
 	})
@@ -128,12 +143,20 @@ func (m *plainMessages) async(_ context.Context, req *echov1.EchoRequest) (*echo
 	return same(req), err
 }
 
-func (m *plainMessages) command(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+func (m *plainMessages) replyCommand(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+	return m.command(ctx, m.inbox, req)
+}
+
+func (m *plainMessages) storedCommand(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+	return m.command(ctx, plainStored, req)
+}
+
+func (m *plainMessages) command(ctx context.Context, prefix string, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
 	data, err := proto.Marshal(&benchv1.MessageRequest{Text: req.GetText()})
 	if err != nil {
 		return nil, err
 	}
-	reply := m.inbox + strconv.FormatUint(m.next.Add(1), 36)
+	reply := prefix + strconv.FormatUint(m.next.Add(1), 36)
 	result := make(chan *nats.Msg, 1)
 	m.mu.Lock()
 	m.waiting[reply] = result
@@ -182,7 +205,6 @@ func (m *plainMessages) consume(o consumeOrder) (time.Duration, error) {
 	}
 	<-m.js.PublishAsyncComplete()
 	m.groups++
-	began := time.Now()
 	c, err := m.js.CreateConsumer(ctx, plainEvents, jetstream.ConsumerConfig{
 		Durable: "bench" + strconv.Itoa(m.groups), AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 10_000,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: ack.Sequence,
@@ -190,24 +212,28 @@ func (m *plainMessages) consume(o consumeOrder) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	handled, done := 0, make(chan struct{})
+	var began time.Time // when the first one was handled
+	handled, done := 0, make(chan time.Duration, 1)
 	consuming, err := c.Consume(func(msg jetstream.Msg) {
 		var req benchv1.MessageRequest
 		if proto.Unmarshal(msg.Data(), &req) != nil {
 			return
 		}
-		_ = msg.Ack()
-		if handled++; handled == o.Events {
-			close(done)
+		switch handled++; handled {
+		case 1:
+			began = time.Now()
+		case o.Events:
+			done <- time.Since(began)
 		}
+		_ = msg.Ack()
 	})
 	if err != nil {
 		return 0, err
 	}
 	defer consuming.Stop()
 	select {
-	case <-done:
-		return time.Since(began), nil
+	case took := <-done:
+		return took, nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

@@ -25,6 +25,7 @@ func scenarios() []scenario {
 		consumeScenario(),
 		keyedScenario(),
 		publishScenario("command", opCommand, 64, 0.8),
+		publishScenario("command-stored", opStored, 64, 0.8),
 		directedScenario(),
 		slowOneScenario(),
 		floodScenario(),

@@ -7,7 +7,7 @@ import (
 
 const (
 	paceInterval = 50 * time.Millisecond
-	maxAhead     = 256
+	maxAhead     = 1024
 )
 
 // Pace says how many messages to hold ahead: what is done within about a tenth
