@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -35,8 +36,9 @@ func publishScenario(name, what string, callers int, least float64) scenario {
 		opCore:    "core events, published",
 		opDurable: "durable events, published and acknowledged one by one",
 		opAsync:   fmt.Sprintf("durable events, published with up to %d in flight", inFlight),
-		opCommand: "commands, sent, worked by 16 handlers of the same process, and awaited. Those of Aegis store their result;\nthe hand-written work queue replies and stores nothing",
-		opStored:  "the same commands, and the hand-written work queue stores its results as well",
+		opCommand: "commands, sent, worked by 16 handlers of the same process, and awaited. Those of Aegis store\n" +
+			"their result; the hand-written work queue replies and stores nothing",
+		opStored: "the same commands, and the hand-written work queue stores its results as well",
 	}[what]
 	return scenario{
 		name:  name,
@@ -136,7 +138,7 @@ func keyedScenario() scenario {
 					rates = append(rates, rate)
 				}
 				rate := median(rates)
-				row(t, fmt.Sprint(partitions), fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.0f", rate/float64(partitions)))
+				row(t, strconv.Itoa(partitions), fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.0f", rate/float64(partitions)))
 			}
 			return 0, t.Flush()
 		},

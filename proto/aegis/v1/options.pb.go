@@ -111,8 +111,9 @@ type ServiceOptions struct {
 	//	*ServiceOptions_LoadBalanced
 	//	*ServiceOptions_SingleActive
 	DefaultPattern isServiceOptions_DefaultPattern `protobuf_oneof:"default_pattern"`
-	// The timeout of unary and broadcast calls whose context has no deadline; a
-	// deadline in the context wins. 1 ms to 24 h. Default 5 s.
+	// The timeout of unary and broadcast calls, and of publishing an event or
+	// sending a command, whose context has no deadline; a deadline in the context
+	// wins. 1 ms to 24 h. Default 5 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// How many unary handlers of this service one instance runs at once: 1 to
 	// 1,000,000. What comes on top is refused at once with RESOURCE_EXHAUSTED and
