@@ -145,7 +145,7 @@ authorization {
                 "$JS.ACK.aegis-commands-aegistest-v1-JobService.>", "$JS.ACK.*.*.aegis-commands-aegistest-v1-JobService.>",
                 "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
                 "$KV.aegis-registry.aegistest.v1.JobService.*", "aegis.inst.*.aegistest.v1.JobService.*",
-                "aegis.res.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*"]
+                "aegis.res.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*", "aegis.*._void.*"]
       subscribe: ["_INBOX.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.live.*", "aegis.inst.*.aegistest.v1.JobService.*",
                   "aegis.cancel.aegistest.v1.JobService", "aegis.beat.aegistest.v1.JobService.*", "$SRV.>"]
     }}

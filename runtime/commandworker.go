@@ -107,7 +107,7 @@ type level struct {
 func newCommandWorker(s *Server, service *service, m *serverMethod, stops *commandStops) *commandWorker {
 	w := &commandWorker{server: s, service: service, method: m, stops: stops}
 	conn, storage := s.conn, &service.storage
-	policy := storage.policy(func(text string) { w.logger().Warn("aegis: " + text) })
+	policy := storage.policy(warnOnce(w.logger))
 	w.queue = openStream{conn: conn, config: conn.commandStream(service.spec, storage), policy: policy}
 	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
 	w.dead.init(conn, service.spec.Name, storage.over(service.spec.CommandStorage).Replicas, policy)

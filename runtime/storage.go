@@ -1,6 +1,8 @@
 package aegis
 
 import (
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -134,6 +136,16 @@ func (s *Storage) over(proto *spec.Storage) spec.Storage {
 		c.DedupeWindow = min(c.DedupeWindow, c.MaxAge)
 	}
 	return c
+}
+
+// warnOnce logs each text once: what differs does so whenever it is looked at.
+func warnOnce(logger func() *slog.Logger) func(string) {
+	var told sync.Map
+	return func(text string) {
+		if _, again := told.LoadOrStore(text, true); !again {
+			logger().Warn("aegis: " + text)
+		}
+	}
 }
 
 func (s *Storage) policy(warn func(string)) stores.Policy {

@@ -61,7 +61,7 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r := &durableRunner{subscription: s, partitions: make(map[int]*partition), floors: make(map[int]uint64)}
 	conn := s.server.conn
 	r.stream.conn, r.stream.config = conn, conn.eventStream(s.service, &s.cfg.storage)
-	r.stream.policy = s.cfg.storage.policy(func(text string) { s.logger().Warn("aegis: " + text) })
+	r.stream.policy = s.cfg.storage.policy(warnOnce(s.logger))
 	r.dead.init(conn, s.service.Name, s.cfg.storage.over(s.service.EventStorage).Replicas, r.stream.policy)
 	return r
 }
