@@ -72,13 +72,6 @@ func startArranger(t testing.TB, conn *aegis.Conn, name string, log *arrangement
 	return runServer(t, srv)
 }
 
-func leads(srv running) bool {
-	for range srv.Leading() {
-		return true
-	}
-	return false
-}
-
 func TestOnlyTheLeaderWorksSingleActiveCommandsInOrder(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -91,9 +84,9 @@ func TestOnlyTheLeaderWorksSingleActiveCommandsInOrder(t *testing.T) {
 		return nil
 	}}
 	servers := []running{startArranger(t, conn, "a", log), startArranger(t, conn, "b", log)}
-	eventually(t, "one leads", func() bool { return leads(servers[0]) || leads(servers[1]) })
+	eventually(t, "one leads", func() bool { return leads(servers[0].Server) || leads(servers[1].Server) })
 	leader, other := servers[0], servers[1]
-	if leads(other) {
+	if leads(other.Server) {
 		leader, other = other, leader
 	}
 	client, err := aegistestv1aegis.NewLeaderJobServiceClient(conn)
