@@ -221,6 +221,10 @@ func TestAFailingCheckShowsEverywhere(t *testing.T) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	status, _ := askWeb(t, web.URL+httphealth.ReadyPath)
 	require.Equal(t, http.StatusOK, status)
+	eventually(t, "the registry has it as running", func() bool {
+		instances, err := conn.Instances(t.Context(), probeName)
+		return err == nil && len(instances) == 1 && instances[0].State == aegis.StateRunning
+	})
 	watch := watchInstances(t, conn, probeName)
 	watch.tells("a joined")
 	report := reportOf(t, conn, "a")
