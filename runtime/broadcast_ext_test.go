@@ -59,7 +59,7 @@ func known(t testing.TB, conn *aegis.Conn, service string, n int) {
 }
 
 // replies are the replies of a broadcast, by instance.
-func replies(t testing.TB, client aegistestv1aegis.BroadcastServiceClient, ctx context.Context, opts ...aegis.CallOption) map[string]aegis.Reply[testv1.TellResponse] {
+func replies(ctx context.Context, t testing.TB, client aegistestv1aegis.BroadcastServiceClient, opts ...aegis.CallOption) map[string]aegis.Reply[testv1.TellResponse] {
 	t.Helper()
 	got := map[string]aegis.Reply[testv1.TellResponse]{}
 	for r := range client.Tell(ctx, &testv1.TellRequest{}, opts...) {
@@ -85,7 +85,7 @@ func TestBroadcastReachesAll(t *testing.T) {
 	client := newTeller(t, clientConn)
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*patience)
-		got := replies(t, client, ctx)
+		got := replies(ctx, t, client)
 		require.NoError(t, ctx.Err())
 		cancel()
 		require.Len(t, got, count)
@@ -114,7 +114,7 @@ func TestBroadcastNamesWhoIsMissingAndWhy(t *testing.T) {
 	known(t, conn, teller, 4)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	got := replies(t, newTeller(t, conn), ctx)
+	got := replies(ctx, t, newTeller(t, conn))
 	require.Len(t, got, 4)
 	require.NoError(t, got["good"].Err)
 	require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(got["bad"].Err))
@@ -143,7 +143,7 @@ func TestBroadcastDropsTheDead(t *testing.T) {
 	known(t, conn, teller, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*patience)
 	defer cancel()
-	got := replies(t, newTeller(t, conn), ctx)
+	got := replies(ctx, t, newTeller(t, conn))
 	require.NoError(t, ctx.Err())
 	require.Len(t, got, 2)
 	require.NoError(t, got["alive"].Err)
@@ -186,7 +186,7 @@ func TestCanceledBroadcast(t *testing.T) {
 	known(t, conn, teller, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-running; cancel() }()
-	got := replies(t, newTeller(t, conn), ctx)
+	got := replies(ctx, t, newTeller(t, conn))
 	require.Len(t, got, 1)
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(got[""].Err))
 }
@@ -201,14 +201,14 @@ func TestBroadcastStopRules(t *testing.T) {
 	client := newTeller(t, n.Connect(t, silent()))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*patience)
 	defer cancel()
-	require.Len(t, replies(t, client, ctx, aegis.UntilReplies(3)), 3)
-	require.Len(t, replies(t, client, ctx, aegis.UntilReplies(5)), 5)
-	require.Len(t, replies(t, client, ctx, aegis.UntilSilence(300*time.Millisecond)), 5)
-	require.Len(t, replies(t, client, ctx, aegis.UntilSilence(300*time.Millisecond), aegis.UntilReplies(10)), 5)
-	require.Len(t, replies(t, client, ctx, aegis.UntilSilence(time.Hour), aegis.UntilReplies(2)), 2)
+	require.Len(t, replies(ctx, t, client, aegis.UntilReplies(3)), 3)
+	require.Len(t, replies(ctx, t, client, aegis.UntilReplies(5)), 5)
+	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(300*time.Millisecond)), 5)
+	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(300*time.Millisecond), aegis.UntilReplies(10)), 5)
+	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(time.Hour), aegis.UntilReplies(2)), 2)
 	require.NoError(t, ctx.Err())
 	for _, o := range []aegis.CallOption{aegis.UntilReplies(0), aegis.UntilReplies(1_000_001), aegis.UntilSilence(0), aegis.ToInstance("i1")} {
-		got := replies(t, client, ctx, o)
+		got := replies(ctx, t, client, o)
 		require.Len(t, got, 1)
 		require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(got[""].Err))
 	}
@@ -218,7 +218,7 @@ func TestBroadcastToNobody(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	for _, o := range [][]aegis.CallOption{nil, {aegis.UntilReplies(2)}, {aegis.UntilSilence(time.Hour)}} {
-		got := replies(t, newTeller(t, conn), t.Context(), o...)
+		got := replies(t.Context(), t, newTeller(t, conn), o...)
 		require.Len(t, got, 1)
 		require.ErrorIs(t, got[""].Err, aegis.ErrNoResponders)
 	}
@@ -238,10 +238,10 @@ func TestBroadcastToABusyInstance(t *testing.T) {
 	known(t, conn, teller, 1)
 	client := newTeller(t, conn)
 	first := async(func() (map[string]aegis.Reply[testv1.TellResponse], error) {
-		return replies(t, client, t.Context()), nil
+		return replies(t.Context(), t, client), nil
 	})
 	receive(t, "the first runs", running)
-	got := replies(t, client, t.Context())
+	got := replies(t.Context(), t, client)
 	require.Equal(t, aegis.ReasonOverloaded, asError(t, got["busy"].Err).Reason())
 	close(held)
 	require.NoError(t, receive(t, "the first is answered", first).res["busy"].Err)
@@ -258,7 +258,7 @@ func TestRepliesThatAreNone(t *testing.T) {
 			_ = msg.RespondMsg(&nats.Msg{Header: header, Data: []byte{0xff}})
 		}
 	})
-	got := replies(t, newTeller(t, conn), t.Context(), aegis.UntilReplies(2))
+	got := replies(t.Context(), t, newTeller(t, conn), aegis.UntilReplies(2))
 	require.Len(t, got, 2)
 	require.NoError(t, got["real"].Err)
 	require.Equal(t, aegis.CodeInternal, aegis.CodeOf(got["fake"].Err))
@@ -277,7 +277,7 @@ func TestInterceptorsOfBroadcasts(t *testing.T) {
 		})
 	}
 	known(t, conn, teller, 2)
-	require.Len(t, replies(t, newTeller(t, conn, tap.as("one")), t.Context()), 2)
+	require.Len(t, replies(t.Context(), t, newTeller(t, conn, tap.as("one"))), 2)
 	require.Equal(t, "one", tenant.Load())
 	slices.Sort(tap.steps)
 	require.Equal(t, []string{

@@ -230,6 +230,7 @@ func TestPartsByHand(t *testing.T) {
 	require.NoError(t, err)
 	a, b := whole[:5], whole[5:]
 	open := func(t *testing.T) *rawStream {
+		t.Helper()
 		s := &rawStream{t: t, nc: plain(t, conn)}
 		s.inbox = s.nc.NewInbox()
 		s.sub, err = s.nc.SubscribeSync(s.inbox)

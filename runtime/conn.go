@@ -239,6 +239,7 @@ func (c *Conn) permissionDenied(err error) {
 		return
 	}
 	c.mux.fail(func(target string) bool { return target == subject }, permissionError(subject, err))
+	c.streams.fail(func(s *stream) bool { return s.uses(subject) }, permissionError(subject, err))
 }
 
 func permissionError(subject string, err error) *Error {

@@ -124,7 +124,7 @@ func TestMetadataOfStreams(t *testing.T) {
 			out.Trailer().Set("last", "word")
 			return nil
 		},
-		sum: func(ctx context.Context, in sumIn) (*testv1.SumResponse, error) {
+		sum: func(ctx context.Context, _ sumIn) (*testv1.SumResponse, error) {
 			call, _ := aegis.CallFromContext(ctx)
 			call.ResponseHeader().Set("echo", call.RequestHeader().Get("tenant"))
 			return &testv1.SumResponse{}, nil
@@ -192,7 +192,7 @@ func TestCanceledStream(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, in.Close())
 	require.NoError(t, in.Close())
-	receive(t, "the handler's context ends", ended)
+	require.Error(t, receive(t, "the handler's context ends", ended))
 	_, err = in.Recv()
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
 }

@@ -285,6 +285,15 @@ func (h *streamHub) fail(is func(*stream) bool, err *Error) {
 	}
 }
 
+// uses reports whether the other end hears this one, or is asked whether it
+// lives, on a subject.
+func (s *stream) uses(subject string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer.Load()
+	return s.to == subject || p != nil && p.ask == subject
+}
+
 // failTargets ends the streams whose opens went to certain subjects.
 func (h *streamHub) failTargets(is func(target string) bool, err *Error) {
 	h.fail(func(s *stream) bool {

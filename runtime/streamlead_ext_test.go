@@ -50,7 +50,11 @@ func lead(t *testing.T, n *aegistest.NATS, name string) (*aegis.Conn, running) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx); close(done) }()
-	t.Cleanup(func() { stop(); <-done })
+	t.Cleanup(func() {
+		stop()
+		for range done { // until it is closed
+		}
+	})
 	eventually(t, "the server runs", func() bool { return srv.State() == aegis.StateRunning })
 	return conn, running{srv, stop, done}
 }
@@ -122,7 +126,7 @@ func TestLeadersStreamEndsWithItsTerm(t *testing.T) {
 	e = ends(t, in, second)
 	require.Contains(t, []aegis.Code{aegis.CodeUnavailable, aegis.CodeAborted}, e.Code(), "the leader is gone: %v", e)
 	require.False(t, aegis.IsWireError(e))
-	<-srv.done
+	require.Error(t, <-srv.done)
 	delete(servers, conn)
 
 	in, third := followTerm(t, client)
@@ -131,7 +135,7 @@ func TestLeadersStreamEndsWithItsTerm(t *testing.T) {
 	srv.stop()
 	e = ends(t, in, third)
 	require.Equal(t, aegis.ReasonStopping, e.Reason(), "the leader stops: %v", e)
-	<-srv.done
+	require.NoError(t, <-srv.done)
 }
 
 func TestStreamToAStandbyIsNotActive(t *testing.T) {

@@ -450,7 +450,7 @@ type streamTap struct {
 	steps []string
 }
 
-func (r *streamTap) step(format string, args ...any) {
+func (r *streamTap) stepf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.steps = append(r.steps, fmt.Sprintf(format, args...))
@@ -469,7 +469,7 @@ type tapped struct {
 func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStreamFunc {
 	return func(ctx context.Context) (aegis.Stream, error) {
 		call, _ := aegis.CallFromContext(ctx)
-		i.tap.step("%s opens %s", i.name, call.Spec().Method)
+		i.tap.stepf("%s opens %s", i.name, call.Spec().Method)
 		call.RequestHeader().Add("via", i.name)
 		s, err := next(ctx)
 		return tappedStream{s, i}, err
@@ -479,9 +479,9 @@ func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStream
 func (i tapped) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStreamFunc {
 	return func(ctx context.Context, s aegis.Stream) error {
 		call, _ := aegis.CallFromContext(ctx)
-		i.tap.step("%s serves %s via %v", i.name, call.Spec().Method, call.RequestHeader().Values("via"))
+		i.tap.stepf("%s serves %s via %v", i.name, call.Spec().Method, call.RequestHeader().Values("via"))
 		err := next(context.WithValue(ctx, seenBy{}, i.name), tappedStream{s, i})
-		i.tap.step("%s served: %v", i.name, err)
+		i.tap.stepf("%s served: %v", i.name, err)
 		return err
 	}
 }
@@ -494,13 +494,13 @@ type tappedStream struct {
 }
 
 func (s tappedStream) Send(m proto.Message) error {
-	s.by.tap.step("%s sends %s", s.by.name, m.ProtoReflect().Descriptor().Name())
+	s.by.tap.stepf("%s sends %s", s.by.name, m.ProtoReflect().Descriptor().Name())
 	return s.Stream.Send(m)
 }
 
 func (s tappedStream) Recv(m proto.Message) error {
 	err := s.Stream.Recv(m)
-	s.by.tap.step("%s receives %s: %v", s.by.name, m.ProtoReflect().Descriptor().Name(), err)
+	s.by.tap.stepf("%s receives %s: %v", s.by.name, m.ProtoReflect().Descriptor().Name(), err)
 	return err
 }
 
@@ -591,7 +591,7 @@ func TestStreamsOfAnOutageEnd(t *testing.T) {
 	restarted := startRestartable(t)
 	serverConn, clientConn := connectTo(t, restarted.url), connectTo(t, restarted.url)
 	ended := make(chan error, 1)
-	srv := serveStreams(t, serverConn, streams{chat: func(ctx context.Context, in chatIn, _ chatOut) error {
+	srv := serveStreams(t, serverConn, streams{chat: func(_ context.Context, in chatIn, _ chatOut) error {
 		_, err := in.Recv()
 		ended <- err
 		return err

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"io"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -128,7 +129,7 @@ func (s *stream) fetch() error {
 // discard ends the reading: what still comes is thrown away.
 func (s *stream) discard() {
 	s.mu.Lock()
-	unread := append(s.batch[s.at:], s.queue...)
+	unread := slices.Concat(s.batch[s.at:], s.queue)
 	s.batch, s.at, s.queue = nil, 0, nil
 	for _, a := range unread {
 		s.consumed.Seq++

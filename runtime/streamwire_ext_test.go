@@ -3,9 +3,9 @@ package aegis_test
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -133,7 +133,7 @@ func (s *rawStream) end() (aegis.Code, *nats.Msg) {
 		var status aegisv1.Status
 		require.NoError(s.t, proto.Unmarshal(f.body, &status))
 		if status.GetCode() != 0 {
-			require.Equal(s.t, fmt.Sprint(status.GetCode()), msg.Header.Get("Nats-Service-Error-Code"))
+			require.Equal(s.t, strconv.Itoa(int(status.GetCode())), msg.Header.Get("Nats-Service-Error-Code"))
 		}
 		return aegis.Code(status.GetCode()), msg
 	}
@@ -212,7 +212,7 @@ func TestStreamInJSON(t *testing.T) {
 func TestWhatClientsMayNotDo(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	srv := serveStreams(t, conn, streams{sum: func(ctx context.Context, in sumIn) (*testv1.SumResponse, error) {
+	srv := serveStreams(t, conn, streams{sum: func(ctx context.Context, _ sumIn) (*testv1.SumResponse, error) {
 		<-ctx.Done() // what has come stays unread
 		return nil, ctx.Err()
 	}}, aegis.WithStreamWindow(4, 100))

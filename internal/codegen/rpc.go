@@ -1,6 +1,8 @@
 package codegen
 
 import (
+	"slices"
+
 	"github.com/dave/jennifer/jen"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -28,6 +30,9 @@ type rpc struct {
 	// error.
 	unimplemented []jen.Code
 }
+
+// open is the method of the runtime's types for streams that calls.
+const open = "Open"
 
 // param is a parameter of a server's method.
 type param struct {
@@ -90,7 +95,7 @@ func command() *rpc {
 
 func serverStream() *rpc {
 	return &rpc{
-		client: "ServerStream", handler: "ServerStream", option: callOption, call: "Open", request: true,
+		client: "ServerStream", handler: "ServerStream", option: callOption, call: open, request: true,
 		result: func(m *method) *jen.Statement { return resultOrError(aegis("Receiver").Types(ident(m.output))) },
 		params: []param{requestParam, senderParam}, returns: onlyError,
 	}
@@ -98,7 +103,7 @@ func serverStream() *rpc {
 
 func clientStream() *rpc {
 	return &rpc{
-		client: "ClientStream", handler: "ClientStream", option: callOption, call: "Open",
+		client: "ClientStream", handler: "ClientStream", option: callOption, call: open,
 		result: func(m *method) *jen.Statement {
 			return resultOrError(aegis("ClientStream").Types(ident(m.input), ident(m.output)))
 		},
@@ -108,7 +113,7 @@ func clientStream() *rpc {
 
 func bidiStream() *rpc {
 	return &rpc{
-		client: "BidiStream", handler: "BidiStream", option: callOption, call: "Open",
+		client: "BidiStream", handler: "BidiStream", option: callOption, call: open,
 		result: func(m *method) *jen.Statement {
 			return resultOrError(aegis("BidiClient").Types(ident(m.input), ident(m.output)))
 		},
@@ -180,8 +185,7 @@ func emitUnimplementedMethod(g *jen.Group, s *service, m *method) {
 	for _, p := range m.rpc.params {
 		types = append(types, p.typ(m))
 	}
-	results := append(m.rpc.unimplemented[:len(m.rpc.unimplemented):len(m.rpc.unimplemented)],
-		aegis("Unimplemented").Call(jen.Lit(m.fullName)))
+	results := slices.Concat(m.rpc.unimplemented, []jen.Code{aegis("Unimplemented").Call(jen.Lit(m.fullName))})
 	g.Func().Params(jen.Id(s.names.Unimplemented)).Id(m.names.Method).Params(types...).Add(m.rpc.returns(m)).Block(
 		jen.Return(results...),
 	)

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,6 +103,7 @@ type grants []struct {
 }
 
 func (g *grants) deliver(t *testing.T, r *rand.Rand, out *Out) {
+	t.Helper()
 	i := r.IntN(len(*g))
 	require.NoError(t, out.Credit((*g)[i].received, (*g)[i].limit))
 	if r.IntN(4) > 0 { // or it comes again
@@ -126,7 +128,7 @@ func TestFlowIsBoundedAndNeverStuck(t *testing.T) {
 			progress := false
 			if out.Ready() && out.Sent() < frames && r.IntN(3) > 0 {
 				size := r.IntN(60)
-				require.EqualValues(t, out.Sent()+1, out.Next(size))
+				require.Equal(t, out.Sent()+1, out.Next(size))
 				wire = append(wire, size)
 				progress = true
 			}
@@ -153,7 +155,7 @@ func TestFlowIsBoundedAndNeverStuck(t *testing.T) {
 				progress = true
 			}
 			held := 0
-			for _, size := range append(wire[:len(wire):len(wire)], unread...) {
+			for _, size := range slices.Concat(wire, unread) {
 				held += size
 			}
 			require.LessOrEqual(t, uint64(len(wire)+len(unread)), w.Messages)

@@ -111,7 +111,7 @@ func AppendPosition(b []byte, p Position) []byte {
 // DecodeLimit reads the body of an Ack. What follows it is ignored.
 func DecodeLimit(body []byte) (flow.Limit, error) {
 	var l flow.Limit
-	_, err := uvarints(body, &l.Seq, &l.Bytes)
+	err := uvarints(body, &l.Seq, &l.Bytes)
 	return l, err
 }
 
@@ -119,18 +119,18 @@ func DecodeLimit(body []byte) (flow.Limit, error) {
 // ignored.
 func DecodePosition(body []byte) (Position, error) {
 	var p Position
-	_, err := uvarints(body, &p.Received, &p.Limit.Seq, &p.Limit.Bytes)
+	err := uvarints(body, &p.Received, &p.Limit.Seq, &p.Limit.Bytes)
 	return p, err
 }
 
-func uvarints(b []byte, to ...*uint64) ([]byte, error) {
+func uvarints(b []byte, to ...*uint64) error {
 	for _, v := range to {
 		n, used := binary.Uvarint(b)
 		if used <= 0 {
-			return nil, fmt.Errorf("%w: its credit is cut off or too large", ErrMalformed)
+			return fmt.Errorf("%w: its credit is cut off or too large", ErrMalformed)
 		}
 		*v = n
 		b = b[used:]
 	}
-	return b, nil
+	return nil
 }
