@@ -39,6 +39,8 @@ type stream struct {
 	queue    []arrival // not fetched by the reader yet
 	idle     bool      // the reader waits, and has read all that it fetched
 	ended    bool
+	// halfClosed: the client of this server sends no more messages.
+	halfClosed bool
 	// sendClosed: this client sends no more messages.
 	sendClosed bool
 	status     *Error // of the end; nil: OK
@@ -195,6 +197,7 @@ func (s *stream) takeHalfClose(f frame.Frame) error {
 		return nil
 	}
 	_, err := s.in.Close(f.Seq)
+	s.halfClosed = s.in.Closed()
 	s.readable.Signal()
 	return err
 }
@@ -279,6 +282,12 @@ func (s *stream) end(status *Error, how ending) bool {
 			s.unwatch()
 		}
 		s.stop() // whoever reads of the end finds the context ended
+	}
+	if first {
+		if s.unwatch != nil {
+			s.unwatch()
+		}
+		s.stop() // before anybody returns who looks at the context then
 	}
 	s.readable.Broadcast()
 	s.writable.Broadcast()

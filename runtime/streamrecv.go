@@ -110,7 +110,7 @@ func (s *stream) fetch() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batch, s.at = s.batch[:0], 0
-	for len(s.queue) == 0 && !s.ended && !s.in.Closed() && !s.dropped.Load() {
+	for len(s.queue) == 0 && !s.ended && !s.halfClosed && !s.dropped.Load() {
 		s.idle = true
 		s.readable.Wait()
 		s.idle = false
