@@ -33,6 +33,8 @@ func scenarios() []scenario {
 		streamScenario("stream-client", opPush),
 		bidiScenario(1),
 		bidiScenario(64),
+		idleScenario(),
+		slowScenario(),
 		generateScenario(),
 	}
 }

@@ -104,9 +104,13 @@ func (streamServer) Ask(_ context.Context, req *benchv1.AskRequest) (*benchv1.As
 }
 
 func startStreamService(url string) (map[string]op, func(), error) {
-	return startAegisServer(url, func(srv *aegis.Server) error {
+	ops, stop, err := startAegisServer(url, func(srv *aegis.Server) error {
 		return benchv1aegis.RegisterStreamServiceServer(srv, streamServer{})
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return costOps(ops), stop, nil
 }
 
 func startStreamClient(url string) (map[string]op, func(), error) {
@@ -132,7 +136,9 @@ func startStreamClient(url string) (map[string]op, func(), error) {
 		return measureFlow(o, func() error { return push(client, o) })
 	})
 	ops[opChat] = typed(func(o loadOrder) (*loadResult, error) { return runChat(client, o) })
-	return ops, func() { _ = conn.Close(context.Background()) }, nil
+	ops[opIdle] = typed(func(n int) (int, error) { return openIdle(client, n) })
+	ops[opSlow] = typed(func(d time.Duration) (int, error) { return readSlowly(client, d) })
+	return costOps(ops), func() { _ = conn.Close(context.Background()) }, nil
 }
 
 func pull(client benchv1aegis.StreamServiceClient, o flowOrder) error {

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
+	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
+)
+
+// What streams cost that do nothing, or that nobody reads.
+
+const (
+	opIdle   = "idle"   // open so many streams and keep them
+	opMemory = "memory" // of the process, in bytes
+	opSlow   = "slow"   // read one message a second of an endless stream
+
+	idleStreams = 10_000
+	megabyte    = 1e6
+)
+
+// memory is what the process holds, and the stacks of its goroutines.
+func memory() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}
+
+// costOps are those of both sides of the streams.
+func costOps(ops map[string]op) map[string]op {
+	ops[opMemory] = typed(func(struct{}) (uint64, error) { return memory(), nil })
+	return ops
+}
+
+func openIdle(client benchv1aegis.StreamServiceClient, n int) (int, error) {
+	for i := range n {
+		if _, err := client.Chat(context.Background()); err != nil { // open until the process ends
+			return i, err
+		}
+	}
+	return n, nil
+}
+
+// readSlowly reads a message a second of a stream that offers as many as it can.
+func readSlowly(client benchv1aegis.StreamServiceClient, d time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d+callTimeout)
+	defer cancel()
+	in, err := client.Pull(ctx, &benchv1.PullRequest{Messages: 1 << 40, Text: (&flowOrder{Bytes: payloadBytes}).text()})
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	n := 0
+	for end := time.Now().Add(d); time.Now().Before(end); n++ {
+		if _, err := in.Recv(); err != nil {
+			return n, err
+		}
+		time.Sleep(time.Second)
+	}
+	return n, nil
+}
+
+func idleScenario() scenario {
+	return scenario{
+		name: "streams-idle",
+		about: fmt.Sprintf("%d open streams of one connection on which nothing happens, and unary calls of 64 callers beside\n"+
+			"them, against the same calls without them.", idleStreams),
+		run: runIdle,
+	}
+}
+
+func runIdle(ctx context.Context, s *settings) (int, error) {
+	g := &group{ctx: ctx}
+	defer g.stop()
+	nats := g.start("nats", "")
+	service, holder, client := g.start("stream-service", nats.url), g.start("stream-client", nats.url), g.start("stream-client", nats.url)
+	if g.err != nil {
+		return 0, g.err
+	}
+	var before, after [2]uint64
+	rate := func() (float64, error) {
+		var rates spread
+		for range s.rounds {
+			var got loadResult
+			o := loadOrder{Callers: 64, Time: s.roundTime, Deadline: deadlineNone}
+			if err := client.ask(opLoad, o, o.Time+callTimeout, &got); err != nil {
+				return 0, err
+			}
+			rates = append(rates, float64(got.Calls)/got.Elapsed.Seconds())
+		}
+		return median(rates), nil
+	}
+	measure := func(to *[2]uint64) error {
+		for i, p := range []*process{service, holder} {
+			if err := p.ask(opMemory, struct{}{}, 0, &to[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	alone, err := rate()
+	if err != nil {
+		return 0, err
+	}
+	if err := measure(&before); err != nil {
+		return 0, err
+	}
+	if err := holder.ask(opIdle, idleStreams, time.Minute, nil); err != nil {
+		return 0, err
+	}
+	beside, err := rate()
+	if err != nil {
+		return 0, err
+	}
+	if err := measure(&after); err != nil {
+		return 0, err
+	}
+	v := newVerdicts(os.Stdout, fmt.Sprintf("%d idle streams", idleStreams))
+	for i, name := range []string{"server", "client"} {
+		mb := (float64(after[i]) - float64(before[i])) / megabyte
+		v.judge("memory of the "+name+", MB", mb, fmt.Sprintf("%.1f", mb), atMost(100))
+	}
+	v.judge("calls/s beside them / without", beside/alone, fmt.Sprintf("%.2f", beside/alone), atLeast(0.95))
+	return v.done(), nil
+}
+
+func slowScenario() scenario {
+	return scenario{
+		name:  "slow-reader",
+		about: "One message a second is read of a stream that offers as many as it can; memory of both sides meanwhile.",
+		run:   runSlow,
+	}
+}
+
+func runSlow(ctx context.Context, s *settings) (int, error) {
+	g := &group{ctx: ctx}
+	defer g.stop()
+	nats := g.start("nats", "")
+	service, client := g.start("stream-service", nats.url), g.start("stream-client", nats.url)
+	if g.err != nil {
+		return 0, g.err
+	}
+	var before, after [2]uint64
+	for i, p := range []*process{service, client} {
+		if err := p.ask(opMemory, struct{}{}, 0, &before[i]); err != nil {
+			return 0, err
+		}
+	}
+	// The client is busy reading, so its memory is asked for when it has read,
+	// with the stream closed; what the window holds was freed by then.
+	reading := make(chan error, 1)
+	go func() { reading <- client.ask(opSlow, s.floodTime, s.floodTime, nil) }()
+	most := uint64(0)
+	for {
+		select {
+		case err := <-reading:
+			if err != nil {
+				return 0, err
+			}
+			if err := client.ask(opMemory, struct{}{}, 0, &after[1]); err != nil {
+				return 0, err
+			}
+			v := newVerdicts(os.Stdout, fmt.Sprintf("a reader of one message a second, for %v", s.floodTime))
+			for i, grown := range []float64{float64(most) - float64(before[0]), float64(after[1]) - float64(before[1])} {
+				name := []string{"server, at most", "client, afterwards"}[i]
+				v.judge("memory grown at the "+name+", MB", grown/megabyte, fmt.Sprintf("%.1f", grown/megabyte), atMost(10))
+			}
+			return v.done(), nil
+		case <-time.After(200 * time.Millisecond):
+			var now uint64
+			if err := service.ask(opMemory, struct{}{}, 0, &now); err != nil {
+				return 0, err
+			}
+			most = max(most, now)
+		}
+	}
+}
+
