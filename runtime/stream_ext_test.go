@@ -17,7 +17,7 @@ func TestServerStream(t *testing.T) {
 	conn := connect(t)
 	serveStreams(t, conn, streams{})
 	client := newStreamClient(t, conn)
-	for _, n := range []uint64{0, 1, 2, 4096, 8192, 8193, 50_000} {
+	for _, n := range []uint64{0, 1, 2, 4096, 16_384, 16_385, 50_000} {
 		in, err := client.Count(t.Context(), &testv1.CountRequest{Numbers: n})
 		require.NoError(t, err)
 		got, err := readNumbers(t, in)
@@ -54,7 +54,7 @@ func TestBidiStream(t *testing.T) {
 	client := newStreamClient(t, conn)
 	chat, err := client.Chat(t.Context())
 	require.NoError(t, err)
-	for i := range 9000 { // more than a window
+	for i := range 18_000 { // more than a window
 		text := fmt.Sprint("message ", i)
 		require.NoError(t, chat.Send(&testv1.ChatRequest{Text: text}))
 		res, err := chat.Recv()

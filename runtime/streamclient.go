@@ -83,7 +83,7 @@ func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
 	}
 	s := m.newStream(ctx, inv.cfg, inv.call)
 	s.stop = func() {} // the context ends when the user knows of the end
-	if m.spec.Descriptor.IsStreamingClient() {
+	if s.requests {
 		if err := s.dial(nil, nil); err != nil {
 			return nil, err
 		}
@@ -97,6 +97,7 @@ func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Cal
 	s.window = windowFor(cfg.window, m.method.MaxMessageBytes)
 	s.init(&m.client.conn.streams, s.window, flow.Limit{})
 	s.name, s.maxMessage = m.spec.name(), m.method.MaxMessageBytes
+	s.requests = m.spec.Descriptor.IsStreamingClient()
 	return s
 }
 
@@ -105,11 +106,13 @@ type clientStream struct {
 	stream
 	method *clientMethod
 	window flow.Window
-	ctx    context.Context //nolint:containedctx // the stream's
-	cfg    *callConfig
-	call   *Call
-	dialed bool // these two are the reader's or the writer's own
-	told   bool // the call has the server's metadata
+	// requests: the requests of the method are a stream.
+	requests bool
+	ctx      context.Context //nolint:containedctx // the stream's
+	cfg      *callConfig
+	call     *Call
+	dialed   bool // these two are the reader's or the writer's own
+	told     bool // the call has the server's metadata
 
 	// Of a unary call that may be one:
 	chunked  string // the header that says so
@@ -121,7 +124,7 @@ type clientStream struct {
 // stream opens the stream.
 func (s *clientStream) Send(m proto.Message) error {
 	switch {
-	case s.method.spec.Descriptor.IsStreamingClient():
+	case s.requests:
 		return s.send(m)
 	case s.dialed:
 		return Errorf(CodeInternal, "%s has one request, and another one was sent", s.name)
@@ -153,7 +156,7 @@ func (s *clientStream) tellMetadata(end bool) {
 
 // CloseSend says that there are no more requests.
 func (s *clientStream) CloseSend() error {
-	if !s.method.spec.Descriptor.IsStreamingClient() {
+	if !s.requests {
 		return nil
 	}
 	return s.closeSend()

@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -111,7 +113,7 @@ func (l *faultyLink) pump(to io.Writer, from *bufio.Reader) {
 		if _, err := io.ReadFull(from, payload); err != nil {
 			return
 		}
-		msg := append(line, payload...)
+		msg := slices.Concat(line, payload)
 		what := passed
 		if isStreamSubject(string(fields[1])) && line[0] == 'M' && size > 0 { // a frame without headers
 			what = l.decide(payload[0])
@@ -140,7 +142,7 @@ func (l *faultyLink) pump(to io.Writer, from *bufio.Reader) {
 }
 
 func isStreamSubject(subject string) bool {
-	i := bytes.LastIndexByte([]byte(subject), '.')
+	i := strings.LastIndexByte(subject, '.')
 	return i > 0 && i+1 < len(subject) && subject[i+1] == 'S'
 }
 
@@ -272,7 +274,7 @@ func TestLinkThatIsNeverGood(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 				chat, err := client.Chat(ctx)
 				if err == nil {
-					err = chatAll(t, chat, 100)
+					err = chatAll(t, chat, 100) //nolint:testifylint // what it requires ends this goroutine, which the test then waits for in vain
 				}
 				cancel()
 				outcomes <- err

@@ -57,6 +57,10 @@ type streamHub struct {
 	farewells map[uint64]*farewell
 	ticking   bool
 
+	changes  atomic.Uint64 // removals
+	recent   *stream       // these two belong to who delivers
+	recentAt uint64
+
 	reconnects uint64    // these two are the ticker's own
 	scan       []*stream // scratch
 }
@@ -138,6 +142,7 @@ func (h *streamHub) remove(s *stream) {
 		return
 	}
 	delete(h.streams, s.id)
+	h.changes.Add(1)
 	if h.server {
 		delete(h.opens, s.to)
 	}
@@ -153,10 +158,7 @@ func (h *streamHub) remove(s *stream) {
 // prefix.
 func (h *streamHub) deliver(token string, msg *nats.Msg) {
 	if id, ok := wire.ParseStreamToken(token); ok {
-		h.mu.RLock()
-		s := h.streams[id]
-		h.mu.RUnlock()
-		if s != nil {
+		if s := h.find(id); s != nil {
 			s.deliver(msg)
 		} else {
 			h.stray(id, msg)
@@ -175,6 +177,19 @@ func (h *streamHub) deliver(token string, msg *nats.Msg) {
 			p.hear(h.clock.Load())
 		}
 	}
+}
+
+// find returns the stream with this number. What comes is most often for the
+// stream that something came for just before.
+func (h *streamHub) find(id uint64) *stream {
+	changes := h.changes.Load() // before the look
+	if h.recent != nil && h.recent.id == id && h.recentAt == changes {
+		return h.recent
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	h.recent, h.recentAt = h.streams[id], changes
+	return h.recent
 }
 
 // stray takes what comes for a stream that has ended here, or never was.

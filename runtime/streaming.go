@@ -104,7 +104,7 @@ type WindowOption struct{ window flow.Window }
 // WithStreamWindow sets how many messages of a stream, and how many bytes of
 // them, may be under way or unread before its sender has to wait: at a client
 // for what servers send, at a server for what clients send. One message may
-// exceed the bytes. 1 to 2^30 each. Default 8,192 messages and 1 MiB.
+// exceed the bytes. 1 to 2^30 each. Default 16,384 messages and 2 MiB.
 func WithStreamWindow(messages, bytes int) WindowOption {
 	return WindowOption{flow.Window{Messages: uint64(messages), Bytes: uint64(bytes)}}
 }

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"io"
+	"runtime"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -110,6 +111,13 @@ func (s *stream) fetch() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batch, s.at = s.batch[:0], 0
+	if len(s.queue) == 0 && !s.ended {
+		// In a flood more comes at once: that costs less than to sleep and be woken
+		// for each message.
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+	}
 	for len(s.queue) == 0 && !s.ended && !s.halfClosed && !s.dropped.Load() {
 		s.idle = true
 		s.readable.Wait()

@@ -42,10 +42,11 @@ func (s *stream) marshal(b []byte, m proto.Message) ([]byte, error) {
 // is credit.
 func (s *stream) transmit(kind frame.Kind, b []byte) error {
 	for {
-		if err := s.lockToSend(); err != nil {
+		seq, err := s.lockToSend(len(b) - frame.MaxOverhead)
+		if err != nil {
 			return err
 		}
-		err := s.publish(&nats.Msg{Subject: s.to}, kind, b)
+		err = s.publish(&nats.Msg{Subject: s.to}, kind, seq, b)
 		s.sending.Unlock()
 		switch {
 		case err == nil:
@@ -62,11 +63,12 @@ func (s *stream) transmit(kind frame.Kind, b []byte) error {
 
 // transmitHeader sends the metadata that comes before all messages.
 func (s *stream) transmitHeader(h nats.Header) error {
-	if err := s.lockToSend(); err != nil {
+	seq, err := s.lockToSend(0)
+	if err != nil {
 		return err
 	}
 	defer s.sending.Unlock()
-	if err := s.publish(&nats.Msg{Subject: s.to, Header: h}, frame.Header, make([]byte, frame.MaxOverhead)); err != nil {
+	if err := s.publish(&nats.Msg{Subject: s.to, Header: h}, frame.Header, seq, make([]byte, frame.MaxOverhead)); err != nil {
 		return s.hub.publishError(err)
 	}
 	return nil
@@ -87,8 +89,9 @@ func (s *stream) closeSend() error {
 			}
 			return nil
 		}
+		seq := s.out.Next(0)
 		s.mu.Unlock()
-		err := s.publish(&nats.Msg{Subject: s.to}, frame.HalfClose, make([]byte, frame.MaxOverhead))
+		err := s.publish(&nats.Msg{Subject: s.to}, frame.HalfClose, seq, make([]byte, frame.MaxOverhead))
 		if err == nil {
 			s.mu.Lock()
 			s.sendClosed = true
@@ -106,14 +109,16 @@ func (s *stream) closeSend() error {
 	}
 }
 
-// lockToSend returns with s.sending locked when a message may be sent.
-func (s *stream) lockToSend() error {
+// lockToSend returns with s.sending locked, and with the number of a message of
+// this size, when that may be sent.
+func (s *stream) lockToSend(size int) (seq uint64, err error) {
 	for {
 		s.sending.Lock()
 		s.mu.Lock()
 		if s.out.Ready() && !s.ended && !s.sendClosed {
+			seq = s.out.Next(size)
 			s.mu.Unlock()
-			return nil
+			return seq, nil
 		}
 		s.sending.Unlock()
 		for !s.out.Ready() && !s.ended && !s.sendClosed {
@@ -122,7 +127,7 @@ func (s *stream) lockToSend() error {
 		over, err := s.ended || s.sendClosed, s.sendError()
 		s.mu.Unlock()
 		if over {
-			return err
+			return 0, err
 		}
 	}
 }
@@ -141,12 +146,9 @@ func (s *stream) sendError() error {
 	}
 }
 
-// publish numbers and publishes a frame; s.sending is held.
-func (s *stream) publish(msg *nats.Msg, kind frame.Kind, b []byte) error {
+// publish publishes a numbered frame, or takes its number back; s.sending is held.
+func (s *stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) error {
 	size := len(b) - frame.MaxOverhead
-	s.mu.Lock()
-	seq := s.out.Next(size)
-	s.mu.Unlock()
 	b = frame.Prefix(b, kind, seq)
 	var err error
 	if msg.Header == nil {

@@ -179,7 +179,7 @@ func TestClientStreamByHand(t *testing.T) {
 	conn := connect(t)
 	srv := serveStreams(t, conn, streams{})
 	s := openRaw(t, conn, "Sum", nil, nil)
-	require.Equal(t, []uint64{8192, 1 << 20}, s.limit)
+	require.Equal(t, []uint64{16_384, 2 << 20}, s.limit)
 	s.send(rawFrame{kindData, 1, sumRequest(3)}, rawFrame{kindData, 2, sumRequest(4)}, rawFrame{kindHalfClose, 3, nil},
 		rawFrame{kindHalfClose, 3, nil})
 	f, _ := s.frame()

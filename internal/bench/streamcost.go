@@ -179,4 +179,3 @@ func runSlow(ctx context.Context, s *settings) (int, error) {
 		}
 	}
 }
-

@@ -76,8 +76,8 @@ const (
 // The window of a stream whose open does not say another: how many messages, and
 // how many bytes in them, the server may send before it is given more credit.
 const (
-	DefaultWindowMessages = 8192
-	DefaultWindowBytes    = 1 << 20
+	DefaultWindowMessages = 16384
+	DefaultWindowBytes    = 2 << 20
 	// MaxWindow bounds both.
 	MaxWindow = 1 << 30
 )

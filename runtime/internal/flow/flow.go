@@ -161,10 +161,10 @@ func (in *In) Closed() bool { return in.closed }
 // Limit is what the sender is allowed.
 func (in *In) Limit() Limit { return in.limit }
 
-// Due is how much has to be consumed until the sender should be told: half of
-// the window.
+// Due is how much has to be consumed until the sender should be told: a quarter of
+// the window, so that it seldom has to wait.
 func (in *In) Due() Limit {
-	return Limit{Seq: in.limit.Seq - in.window.Messages/2, Bytes: in.limit.Bytes - in.window.Bytes/2}
+	return Limit{Seq: in.limit.Seq - in.window.Messages + in.window.Messages/4, Bytes: in.limit.Bytes - in.window.Bytes + in.window.Bytes/4}
 }
 
 // Grant allows the sender a whole window beyond what is consumed.
