@@ -283,12 +283,6 @@ func (s *stream) end(status *Error, how ending) bool {
 		}
 		s.stop() // whoever reads of the end finds the context ended
 	}
-	if first {
-		if s.unwatch != nil {
-			s.unwatch()
-		}
-		s.stop() // before anybody returns who looks at the context then
-	}
 	s.readable.Broadcast()
 	s.writable.Broadcast()
 	s.letGo()
