@@ -21,9 +21,11 @@ import (
 
 // helperWorker tells what it begins, and kills itself when it is told to.
 func helperWorker(ctx context.Context, conn *aegis.Conn) error {
+	told := make(chan struct{})
 	srv, err := aegis.NewServer(conn, aegis.WithInstance(os.Getenv(helperInstance)), aegis.WithStateHook(func(s aegis.State) {
 		if s == aegis.StateRunning {
 			fmt.Println("running")
+			close(told)
 		}
 	}))
 	if err != nil {
@@ -36,6 +38,7 @@ func helperWorker(ctx context.Context, conn *aegis.Conn) error {
 			return nil, err
 		}
 		if req.GetText() == "kills" {
+			<-told // the work may begin before
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		<-time.After(2 * time.Millisecond)
