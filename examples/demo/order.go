@@ -55,6 +55,9 @@ func orderPart(ctx context.Context, s *stage) error {
 		return err
 	}
 	defer o.watcher.close()
+	if o.balance.audiences, err = startAudiences(ctx, s); err != nil {
+		return err
+	}
 	if err := o.reloadLimits(ctx, 3); err != nil {
 		return err
 	}
@@ -66,6 +69,11 @@ func orderPart(ctx context.Context, s *stage) error {
 	}
 	if o.balance.streams, err = o.watcher.finish(ctx, orderCount); err != nil {
 		return err
+	}
+	for _, audience := range o.balance.audiences {
+		if err := audience.finish(ctx, orderCount); err != nil {
+			return err
+		}
 	}
 	if err := registry.show(ctx, "after the faults", serving(o.leader.Instance)); err != nil {
 		return err

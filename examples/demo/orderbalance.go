@@ -22,6 +22,8 @@ type orderBalance struct {
 	// failovers is how long no order was accepted after each loss of a leader.
 	failovers []time.Duration
 	listed    []*orderv1.Order
+	// audiences are told of the orders.
+	audiences []*orderAudience
 	// streams is how many the watcher needed to see all orders.
 	streams int
 }
@@ -29,13 +31,17 @@ type orderBalance struct {
 // String is a table for people.
 func (b *orderBalance) String() string {
 	var t strings.Builder
-	row := func(name string, n int, what string) { fmt.Fprintf(&t, "  %-8s %6s  %s\n", name, thousands(n), what) }
+	row := func(name string, n int, what string) { fmt.Fprintf(&t, "  %-9s %6s  %s\n", name, thousands(n), what) }
 	row("placed", b.load.orders, fmt.Sprintf("orders, %d at a time", b.load.inFlight))
 	row("accepted", len(b.accepted), b.answered())
 	row("repeated", int(b.report.Repeated), "calls that the client made again, under the same id")
 	row("listed", len(b.listed), "orders in the book at the end")
 	row("watched", b.load.orders, fmt.Sprintf("orders in their sequence, over %d streams: each ends with its leader", b.streams))
-	row("lost", len(b.lost()), "accepted and not in the book")
+	for _, a := range b.audiences {
+		n, by := a.delivered()
+		row(a.name, n, fmt.Sprintf("events: %s; %s came again", by, thousands(n-len(a.deliveries))))
+	}
+	row("lost", len(b.lost())+len(b.untold()), "accepted and not in the book, or not told to one of those")
 	row("doubled", len(b.doubled()), "in the book more than once")
 	return t.String()
 }
@@ -68,6 +74,15 @@ func (b *orderBalance) lost() (ids []string) {
 		if !slices.Contains(at[o.ID], o.Sequence) {
 			ids = append(ids, o.ID)
 		}
+	}
+	return ids
+}
+
+// untold are the orders that somebody was not told of.
+func (b *orderBalance) untold() (ids []string) {
+	for _, a := range b.audiences {
+		missed, _ := a.missed(b.accepted)
+		ids = append(ids, missed...)
 	}
 	return ids
 }
@@ -107,6 +122,12 @@ func (b *orderBalance) check() error {
 	require(b.lost(), "were accepted and are not in the book, or not where the client was told")
 	require(b.doubled(), "are in the book more than once")
 	require(b.strangers(), "are in the book and were not accepted")
+	for _, a := range b.audiences {
+		missed, strangers := a.missed(b.accepted)
+		require(missed, "were accepted and not told to "+a.name)
+		require(strangers, "were told to "+a.name+" and not accepted")
+		require(a.disorder, "were told to "+a.name+" after a later one of their symbol")
+	}
 	if n := len(b.accepted); n != b.load.orders {
 		errs = append(errs, fmt.Errorf("- %d orders were to be placed, and %d were accepted", b.load.orders, n))
 	}

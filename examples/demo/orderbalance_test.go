@@ -23,6 +23,13 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 		"OldTerm":  {func(b *orderBalance) { b.listed[2].Term = 4 }, "- order 3 of the book is of term 4, after one of term 9"},
 		"Garbled":  {func(b *orderBalance) { b.listed[2].Quantity = 5 }, "- order 3 of the book, demo-3, has the quantity 5"},
 		"Few":      {func(b *orderBalance) { b.load.orders = 4 }, "- 4 orders were to be placed, and 3 were accepted"},
+		"Untold":   {func(b *orderBalance) { delete(b.audiences[0].deliveries, "demo-2") }, "- 1 orders were accepted and not told to risk, such as demo-2"},
+		"Rumour":   {func(b *orderBalance) { b.audiences[0].deliveries["demo-9"]++ }, "- 1 orders were told to risk and not accepted, such as demo-9"},
+		"Again":    {func(b *orderBalance) { b.audiences[0].note(0, "demo-1", true) }, ""},
+		"Late": {func(b *orderBalance) {
+			delete(b.audiences[0].deliveries, "demo-1")
+			b.audiences[0].note(0, "demo-1", true)
+		}, "- 1 orders were told to risk after a later one of their symbol, such as demo-1"},
 		"NoLeader": {func(b *orderBalance) { b.failovers = b.failovers[:1] }, "- 2 leaders were lost, and another followed 1 times"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -30,6 +37,7 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 				load:      orderLoad{orders: 3},
 				accepted:  []acceptedOrder{{ID: "demo-1", Sequence: 1}, {ID: "demo-2", Sequence: 2}, {ID: "demo-3", Sequence: 3}},
 				failovers: []time.Duration{1, 1},
+				audiences: []*orderAudience{{name: "risk", handled: []int{3}, deliveries: map[string]int{"demo-1": 1, "demo-2": 1, "demo-3": 1}}},
 				listed:    []*orderv1.Order{listedOrder(1, 1, 5), listedOrder(2, 2, 9), listedOrder(3, 3, 9)},
 			}
 			c.change(b)

@@ -15,7 +15,11 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-const orderClientRole = "order-client"
+const (
+	orderClientRole = "order-client"
+	// orderSymbols is how many symbols are traded.
+	orderSymbols = 8
+)
 
 // orderNews is a line of what the client process prints.
 type orderNews struct {
@@ -145,6 +149,6 @@ func (p *orderPlacer) place(ctx context.Context, n int64, pace *time.Ticker) (ac
 // orderRequest is the client's n-th order, from 1 on.
 func orderRequest(n int64) *orderv1.PlaceOrderRequest {
 	return &orderv1.PlaceOrderRequest{
-		Id: fmt.Sprint("demo-", n), Symbol: "AEGIS", Side: orderv1.Side_SIDE_BUY, Quantity: n, PriceCents: 1250,
+		Id: fmt.Sprint("demo-", n), Symbol: fmt.Sprint("AEGIS", n%orderSymbols), Side: orderv1.Side_SIDE_BUY, Quantity: n, PriceCents: 1250,
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // process is a child whose standard output the demo reads. It is used by one
-// goroutine.
+// goroutine; another may read stdout as long as that one does not.
 type process struct {
 	name   string
 	stdout *bufio.Reader
@@ -69,10 +69,18 @@ func (p *process) kill() error {
 // terminate asks the process to end (SIGTERM), waits until it has, and returns
 // what it had still printed.
 func (p *process) terminate() (string, error) {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return "", fmt.Errorf("stop %s: %w", p.name, err)
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return "", err
 	}
 	return p.finish()
+}
+
+// signal sends a signal, if the process has not ended.
+func (p *process) signal(s os.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
+	}
+	return nil
 }
 
 // finish waits until the process ends by itself, and returns what it had still

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/examples/order/book"
@@ -30,9 +29,7 @@ var fast = aegis.WithElection(election.Config{Lease: election.MinLease})
 
 func register(t *testing.T, conn *aegis.Conn) func(*aegis.Server) error {
 	t.Helper()
-	js, err := jetstream.New(conn.NATS())
-	require.NoError(t, err)
-	service, err := book.NewService(js, "")
+	service, err := book.NewService(conn, "")
 	require.NoError(t, err)
 	return func(srv *aegis.Server) error {
 		return orderv1aegis.RegisterOrderServiceServer(srv, service, fast)
@@ -307,9 +304,7 @@ func TestReloadingLimitsEverywhere(t *testing.T) {
 	write(`{"version":1,"max_quantity":2}`)
 	for _, name := range []string{"order-a", "order-b"} {
 		conn := nats.Connect(t)
-		js, err := jetstream.New(conn.NATS())
-		require.NoError(t, err)
-		service, err := book.NewService(js, file)
+		service, err := book.NewService(conn, file)
 		require.NoError(t, err)
 		aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 			return orderv1aegis.RegisterOrderServiceServer(srv, service, fast)

@@ -19,7 +19,7 @@ const deadline = 30 * time.Second
 
 func TestServerAndClientByHand(t *testing.T) {
 	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./server", "./client").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./server", "./client", "./watcher").CombinedOutput()
 	require.NoError(t, err, string(out))
 	url := aegistest.StartNATS(t).URL()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -53,9 +53,28 @@ func TestServerAndClientByHand(t *testing.T) {
 		require.Contains(t, text, "order client: ")
 	}
 
+	testWatcherByHand(t, filepath.Join(dir, "watcher"), url)
 	require.NoError(t, server.Process.Signal(syscall.SIGTERM))
 	awaitLine(t, lines, "order-a has given up the lead")
 	require.NoError(t, server.Wait())
+}
+
+func testWatcherByHand(t *testing.T, path, url string) {
+	t.Helper()
+	for _, kind := range []string{"risk", "monitor"} {
+		watcher := exec.CommandContext(t.Context(), path, "--nats", url, "--as", kind)
+		stdout, err := watcher.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, watcher.Start())
+		lines := bufio.NewScanner(stdout)
+		awaitLine(t, lines, "order 1 a1: 10 AEGIS")
+		require.NoError(t, watcher.Process.Signal(syscall.SIGTERM))
+		awaitLine(t, lines, "is STOPPED")
+		require.NoError(t, watcher.Wait())
+	}
+	text, err := exec.CommandContext(t.Context(), path, "--as", "x").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(text), `--as "x": use risk or monitor`)
 }
 
 func awaitLine(t *testing.T, lines *bufio.Scanner, text string) {

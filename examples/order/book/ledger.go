@@ -33,7 +33,8 @@ type ledger struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	book   *book
-	over   atomic.Bool // a later term has begun
+	over   atomic.Bool   // a later term has begun
+	told   atomic.Uint64 // the last order of which OrderPlaced is known to be published
 
 	writing sync.Mutex // held by who reads or writes the stream; guards the following
 	last    uint64     // the sequence of the last message that is known
@@ -54,7 +55,7 @@ func beginTerm(ctx context.Context, js jetstream.JetStream, token uint64) (*ledg
 		if err := l.catchUp(ctx); err != nil {
 			return nil, err
 		}
-		err := l.append(ctx, record{term: token})
+		err := l.append(ctx, record{term: token, told: l.told.Load()})
 		if err == nil || !refused(err) {
 			return l, err
 		}
@@ -81,7 +82,7 @@ func (l *ledger) place(ctx context.Context, r *orderv1.PlaceOrderRequest, within
 			Id: r.GetId(), Symbol: r.GetSymbol(), Side: r.GetSide(), Quantity: r.GetQuantity(), PriceCents: r.GetPriceCents(),
 			Sequence: l.book.next(), Term: l.term,
 		}
-		err := l.append(ctx, record{term: l.term, order: order})
+		err := l.append(ctx, record{term: l.term, told: l.told.Load(), order: order})
 		if err == nil {
 			return order, l.book.add(order)
 		}
@@ -190,6 +191,9 @@ func (l *ledger) apply(msg jetstream.Msg) error {
 		return aegis.Errorf(aegis.CodeDataLoss, "message %d of the stream %s is not the book's: %w", l.last+1, streamName, err)
 	}
 	l.last, l.newest = l.last+1, r.term
+	if r.term < l.term { // in its own term it knows better
+		l.told.Store(max(l.told.Load(), r.told))
+	}
 	return nil
 }
 

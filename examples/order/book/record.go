@@ -17,11 +17,15 @@ const (
 	subjectTerm = "orders.term"
 	// headerTerm carries the fencing token of who wrote the message.
 	headerTerm = "Order-Term"
+	// headerTold carries up to which sequence OrderPlaced was published when the
+	// message was written. Without it nothing was.
+	headerTold = "Order-Told"
 )
 
 // record is one message of the stream.
 type record struct {
 	term  uint64
+	told  uint64         // the last order of which OrderPlaced is known to be published
 	order *orderv1.Order // nil where a term begins
 }
 
@@ -29,6 +33,7 @@ type record struct {
 func (r record) message() (*nats.Msg, error) {
 	msg := nats.NewMsg(subjectTerm)
 	msg.Header.Set(headerTerm, strconv.FormatUint(r.term, 10))
+	msg.Header.Set(headerTold, strconv.FormatUint(r.told, 10))
 	if r.order == nil {
 		return msg, nil
 	}
@@ -45,6 +50,11 @@ func readRecord(msg jetstream.Msg) (record, error) {
 	var err error
 	if r.term, err = strconv.ParseUint(msg.Headers().Get(headerTerm), 10, 64); err != nil {
 		return r, fmt.Errorf("the header %s: %w", headerTerm, err)
+	}
+	if told := msg.Headers().Get(headerTold); told != "" {
+		if r.told, err = strconv.ParseUint(told, 10, 64); err != nil {
+			return r, fmt.Errorf("the header %s: %w", headerTold, err)
+		}
 	}
 	if msg.Subject() == subjectTerm {
 		return r, nil

@@ -17,6 +17,7 @@ import (
 // Service implements order.v1.OrderService.
 type Service struct {
 	js      jetstream.JetStream
+	events  orderv1aegis.OrderServicePublisher
 	current atomic.Pointer[ledger] // of the last term that began here
 	limits  limits
 }
@@ -25,20 +26,29 @@ var _ orderv1aegis.OrderServiceServer = (*Service)(nil)
 
 // NewService returns a service that keeps the book in the stream ORDERS. It reads
 // its limits from a file, and has none if the file's name is "".
-func NewService(js jetstream.JetStream, limitsFile string) (*Service, error) {
-	s := &Service{js: js, limits: limits{file: limitsFile}}
-	_, err := s.limits.reload()
+func NewService(conn *aegis.Conn, limitsFile string) (*Service, error) {
+	s := &Service{limits: limits{file: limitsFile}}
+	var err error
+	if s.js, err = jetstream.New(conn.NATS()); err != nil {
+		return nil, err
+	}
+	if s.events, err = orderv1aegis.NewOrderServicePublisher(conn); err != nil {
+		return nil, err
+	}
+	_, err = s.limits.reload()
 	return s, err
 }
 
-// OnLeading reads the book and begins a term in it. What this process knew from
-// an earlier term is not used: others have led since.
+// OnLeading reads the book, begins a term in it, and tells of its orders as long
+// as the term lasts. What this process knew from an earlier term is not used:
+// others have led since.
 func (s *Service) OnLeading(ctx context.Context, term aegis.Term) error {
 	l, err := beginTerm(ctx, s.js, term.Token)
 	if err != nil {
 		return err
 	}
 	s.current.Store(l)
+	go l.tell(ctx, s.events)
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/examples/order/book"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
@@ -30,12 +29,10 @@ func main() {
 	defer stop()
 	conn, err := aegis.Connect(ctx, *natsURL)
 	check(err)
-	js, err := jetstream.New(conn.NATS())
-	check(err)
 	hook := aegis.WithStateHook(func(s aegis.State) { fmt.Println(*name, "is", s) })
 	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), aegis.WithHeartbeat(*heartbeat), hook)
 	check(err)
-	service, err := book.NewService(js, *limits)
+	service, err := book.NewService(conn, *limits)
 	check(err)
 	check(orderv1aegis.RegisterOrderServiceServer(srv, service))
 	var telling sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 	_ "github.com/aegisrpc/aegis/proto/aegis/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -598,11 +599,57 @@ func (x *ReloadLimitsResponse) GetMaxQuantity() int64 {
 	return 0
 }
 
+// OrderPlacedRequest is the event OrderPlaced.
+type OrderPlacedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order as it was accepted.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderPlacedRequest) Reset() {
+	*x = OrderPlacedRequest{}
+	mi := &file_order_v1_order_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderPlacedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderPlacedRequest) ProtoMessage() {}
+
+func (x *OrderPlacedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderPlacedRequest.ProtoReflect.Descriptor instead.
+func (*OrderPlacedRequest) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OrderPlacedRequest) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 var File_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x14order/v1/order.proto\x12\border.v1\x1a\x16aegis/v1/options.proto\"\xc0\x01\n" +
+	"\x14order/v1/order.proto\x12\border.v1\x1a\x16aegis/v1/options.proto\x1a\x1bgoogle/protobuf/empty.proto\"\xc0\x01\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\"\n" +
@@ -634,18 +681,22 @@ const file_order_v1_order_proto_rawDesc = "" +
 	"\x13ReloadLimitsRequest\"S\n" +
 	"\x14ReloadLimitsResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12!\n" +
-	"\fmax_quantity\x18\x02 \x01(\x03R\vmaxQuantity*9\n" +
+	"\fmax_quantity\x18\x02 \x01(\x03R\vmaxQuantity\";\n" +
+	"\x12OrderPlacedRequest\x12%\n" +
+	"\x05order\x18\x01 \x01(\v2\x0f.order.v1.OrderR\x05order*9\n" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSIDE_BUY\x10\x01\x12\r\n" +
-	"\tSIDE_SELL\x10\x022\xea\x02\n" +
+	"\tSIDE_SELL\x10\x022\xcb\x03\n" +
 	"\fOrderService\x12L\n" +
 	"\n" +
 	"PlaceOrder\x12\x1b.order.v1.PlaceOrderRequest\x1a\x1c.order.v1.PlaceOrderResponse\"\x03\x90\x02\x02\x12L\n" +
 	"\n" +
 	"ListOrders\x12\x1b.order.v1.ListOrdersRequest\x1a\x1c.order.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12T\n" +
 	"\vWatchOrders\x12\x1c.order.v1.WatchOrdersRequest\x1a\x1d.order.v1.WatchOrdersResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x12U\n" +
-	"\fReloadLimits\x12\x1d.order.v1.ReloadLimitsRequest\x1a\x1e.order.v1.ReloadLimitsResponse\"\x06\xca\xcc\x1f\x02\x1a\x00\x1a\x11\xca\xcc\x1f\r\n" +
+	"\fReloadLimits\x12\x1d.order.v1.ReloadLimitsRequest\x1a\x1e.order.v1.ReloadLimitsResponse\"\x06\xca\xcc\x1f\x02\x1a\x00\x12_\n" +
+	"\vOrderPlaced\x12\x1c.order.v1.OrderPlacedRequest\x1a\x16.google.protobuf.Empty\"\x1a\xca\xcc\x1f\x16\"\x14\x18\x01\"\forder.symbol(\x04\n" +
+	"\x00\x1a\x11\xca\xcc\x1f\r\n" +
 	"\x050.1.0\"\x02\b\x05\x1a\x00B?Z=github.com/aegisrpc/aegis/examples/order/gen/order/v1;orderv1b\x06proto3"
 
 var (
@@ -661,7 +712,7 @@ func file_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_order_v1_order_proto_goTypes = []any{
 	(Side)(0),                    // 0: order.v1.Side
 	(*Order)(nil),                // 1: order.v1.Order
@@ -673,26 +724,31 @@ var file_order_v1_order_proto_goTypes = []any{
 	(*WatchOrdersResponse)(nil),  // 7: order.v1.WatchOrdersResponse
 	(*ReloadLimitsRequest)(nil),  // 8: order.v1.ReloadLimitsRequest
 	(*ReloadLimitsResponse)(nil), // 9: order.v1.ReloadLimitsResponse
+	(*OrderPlacedRequest)(nil),   // 10: order.v1.OrderPlacedRequest
+	(*emptypb.Empty)(nil),        // 11: google.protobuf.Empty
 }
 var file_order_v1_order_proto_depIdxs = []int32{
-	0, // 0: order.v1.Order.side:type_name -> order.v1.Side
-	0, // 1: order.v1.PlaceOrderRequest.side:type_name -> order.v1.Side
-	1, // 2: order.v1.PlaceOrderResponse.order:type_name -> order.v1.Order
-	1, // 3: order.v1.ListOrdersResponse.orders:type_name -> order.v1.Order
-	1, // 4: order.v1.WatchOrdersResponse.order:type_name -> order.v1.Order
-	2, // 5: order.v1.OrderService.PlaceOrder:input_type -> order.v1.PlaceOrderRequest
-	4, // 6: order.v1.OrderService.ListOrders:input_type -> order.v1.ListOrdersRequest
-	6, // 7: order.v1.OrderService.WatchOrders:input_type -> order.v1.WatchOrdersRequest
-	8, // 8: order.v1.OrderService.ReloadLimits:input_type -> order.v1.ReloadLimitsRequest
-	3, // 9: order.v1.OrderService.PlaceOrder:output_type -> order.v1.PlaceOrderResponse
-	5, // 10: order.v1.OrderService.ListOrders:output_type -> order.v1.ListOrdersResponse
-	7, // 11: order.v1.OrderService.WatchOrders:output_type -> order.v1.WatchOrdersResponse
-	9, // 12: order.v1.OrderService.ReloadLimits:output_type -> order.v1.ReloadLimitsResponse
-	9, // [9:13] is the sub-list for method output_type
-	5, // [5:9] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: order.v1.Order.side:type_name -> order.v1.Side
+	0,  // 1: order.v1.PlaceOrderRequest.side:type_name -> order.v1.Side
+	1,  // 2: order.v1.PlaceOrderResponse.order:type_name -> order.v1.Order
+	1,  // 3: order.v1.ListOrdersResponse.orders:type_name -> order.v1.Order
+	1,  // 4: order.v1.WatchOrdersResponse.order:type_name -> order.v1.Order
+	1,  // 5: order.v1.OrderPlacedRequest.order:type_name -> order.v1.Order
+	2,  // 6: order.v1.OrderService.PlaceOrder:input_type -> order.v1.PlaceOrderRequest
+	4,  // 7: order.v1.OrderService.ListOrders:input_type -> order.v1.ListOrdersRequest
+	6,  // 8: order.v1.OrderService.WatchOrders:input_type -> order.v1.WatchOrdersRequest
+	8,  // 9: order.v1.OrderService.ReloadLimits:input_type -> order.v1.ReloadLimitsRequest
+	10, // 10: order.v1.OrderService.OrderPlaced:input_type -> order.v1.OrderPlacedRequest
+	3,  // 11: order.v1.OrderService.PlaceOrder:output_type -> order.v1.PlaceOrderResponse
+	5,  // 12: order.v1.OrderService.ListOrders:output_type -> order.v1.ListOrdersResponse
+	7,  // 13: order.v1.OrderService.WatchOrders:output_type -> order.v1.WatchOrdersResponse
+	9,  // 14: order.v1.OrderService.ReloadLimits:output_type -> order.v1.ReloadLimitsResponse
+	11, // 15: order.v1.OrderService.OrderPlaced:output_type -> google.protobuf.Empty
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_order_v1_order_proto_init() }
@@ -706,7 +762,7 @@ func file_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_order_v1_order_proto_rawDesc), len(file_order_v1_order_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -154,3 +154,62 @@ func (UnimplementedOrderServiceServer) WatchOrders(context.Context, *orderv1.Wat
 func (UnimplementedOrderServiceServer) ReloadLimits(context.Context, *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error) {
 	return nil, aegis.Unimplemented("order.v1.OrderService.ReloadLimits")
 }
+
+// OrderServicePublisher publishes the events of order.v1.OrderService. Its
+// methods may be called by several goroutines at once.
+//
+// OrderService keeps one order book, however many processes serve it: of them
+// only the elected leader changes the book.
+type OrderServicePublisher interface {
+	// OrderPlaced tells of each accepted order: at least once, and those of a
+	// symbol in the order of their sequence.
+	OrderPlaced(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// OrderPlacedAsync publishes order.v1.OrderService.OrderPlaced and does not
+	// wait until it is stored.
+	OrderPlacedAsync(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+}
+
+// NewOrderServicePublisher returns a publisher of the events of
+// order.v1.OrderService over conn.
+func NewOrderServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (OrderServicePublisher, error) {
+	pub, err := aegis.NewPublisher(conn, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &orderServicePublisher{
+		orderPlaced: aegis.NewDurableEvent[orderv1.OrderPlacedRequest](pub, "OrderPlaced"),
+	}, nil
+}
+
+// orderServicePublisher implements OrderServicePublisher.
+type orderServicePublisher struct {
+	orderPlaced *aegis.DurableEvent[orderv1.OrderPlacedRequest]
+}
+
+// OrderPlaced publishes order.v1.OrderService.OrderPlaced and waits until it is
+// stored.
+func (c *orderServicePublisher) OrderPlaced(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.orderPlaced.Publish(ctx, ev, opts...)
+}
+
+// OrderPlacedAsync publishes order.v1.OrderService.OrderPlaced and does not
+// wait until it is stored.
+func (c *orderServicePublisher) OrderPlacedAsync(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.orderPlaced.PublishAsync(ctx, ev, opts...)
+}
+
+// OrderServiceEvents are the handlers of a subscriber to the events of
+// order.v1.OrderService. Those that are nil are not subscribed to.
+type OrderServiceEvents struct {
+	// OrderPlaced tells of each accepted order: at least once, and those of a
+	// symbol in the order of their sequence.
+	OrderPlaced func(ctx context.Context, ev *orderv1.OrderPlacedRequest) error
+}
+
+// SubscribeOrderServiceEvents has srv handle the events of
+// order.v1.OrderService with h once it runs.
+func SubscribeOrderServiceEvents(srv *aegis.Server, h OrderServiceEvents, opts ...aegis.SubscribeOption) error {
+	return aegis.SubscribeEvents(srv, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), []aegis.EventHandler{
+		aegis.NewEventHandler("OrderPlaced", h.OrderPlaced),
+	}, opts...)
+}
