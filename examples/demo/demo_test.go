@@ -40,6 +40,7 @@ func TestDemoEndsWellAndLeavesNothing(t *testing.T) {
 	require.Contains(t, d.stdout.String(), "All went as promised.")
 	require.Contains(t, d.stdout.String(), "make test")
 	d.requireTableAddsUp()
+	require.Regexp(t, `(?m)^  commands +6  done, .*; 1 more canceled$`, d.stdout.String())
 	require.Regexp(t, `(?m)^  lost +0  `, d.stdout.String())
 	for when, times := range map[string]int{"before the faults": 2, "meanwhile": 3, "after the faults": 2} {
 		require.Equal(t, times, strings.Count(d.stdout.String(), "the registry "+when), d)

@@ -67,6 +67,9 @@ func orderPart(ctx context.Context, s *stage) error {
 	if o.balance.listed, err = listOrders(ctx, s.nats.ClientURL()); err != nil {
 		return o.servers[o.leader.Instance].failure("it leads, and the orders cannot be listed: " + err.Error())
 	}
+	if err := o.balance.commands.finish(ctx); err != nil {
+		return err
+	}
 	if o.balance.streams, err = o.watcher.finish(ctx, orderCount); err != nil {
 		return err
 	}
@@ -153,6 +156,10 @@ func (o *orderShow) runClient(ctx context.Context) error {
 		}
 		if err := o.accepted(ctx, *news.Accepted); err != nil {
 			return err
+		}
+		if len(o.balance.accepted) == orderCommandsAt {
+			o.balance.commands = startReconciling(ctx, o.watcher.client)
+			o.stage.sayf("%d commands to add up the first %s orders are sent, and one more, which is canceled", orderCommands, thousands(orderCommandsAt))
 		}
 		if len(faults) > 0 && o.lost == nil && len(o.balance.accepted) >= faults[0].at {
 			if err := o.lose(faults[0]); err != nil {

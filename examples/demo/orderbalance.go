@@ -24,6 +24,7 @@ type orderBalance struct {
 	listed    []*orderv1.Order
 	// audiences are told of the orders.
 	audiences []*orderAudience
+	commands  *orderReconciling
 	// streams is how many the watcher needed to see all orders.
 	streams int
 }
@@ -41,6 +42,7 @@ func (b *orderBalance) String() string {
 		n, by := a.delivered()
 		row(a.name, n, fmt.Sprintf("events: %s; %s came again", by, thousands(n-len(a.deliveries))))
 	}
+	row("commands", len(b.commands.done), fmt.Sprintf("done, %d of them not by their first worker; %d more canceled", b.commands.again(), b.commands.canceled))
 	row("lost", len(b.lost())+len(b.untold()), "accepted and not in the book, or not told to one of those")
 	row("doubled", len(b.doubled()), "in the book more than once")
 	return t.String()
@@ -113,7 +115,7 @@ func (b *orderBalance) strangers() (ids []string) {
 
 // check returns an error that names everything that must not be.
 func (b *orderBalance) check() error {
-	errs := b.checkBook()
+	errs := append(b.checkBook(), b.commands.check(b.listed)...)
 	require := func(ids []string, what string) {
 		if len(ids) > 0 {
 			errs = append(errs, fmt.Errorf("- %d orders %s, such as %s", len(ids), what, ids[0]))

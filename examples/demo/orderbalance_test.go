@@ -30,6 +30,10 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 			delete(b.audiences[0].deliveries, "demo-1")
 			b.audiences[0].note(0, "demo-1", true)
 		}, "- 1 orders were told to risk after a later one of their symbol, such as demo-1"},
+		"Undone": {func(b *orderBalance) { b.commands.canceled = 0 }, "- 6 commands were to be done and 1 canceled, and 6 and 0 were"},
+		"WrongSum": {func(b *orderBalance) {
+			b.commands.done[5] = &orderv1.ReconcileBookResponse{Instance: "order-1", Bought: 7}
+		}, "- order-1 added up 7 bought and 0 sold, and the book says 6 and 0"},
 		"NoLeader": {func(b *orderBalance) { b.failovers = b.failovers[:1] }, "- 2 leaders were lost, and another followed 1 times"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +44,13 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 				audiences: []*orderAudience{{name: "risk", handled: []int{3}, deliveries: map[string]int{"demo-1": 1, "demo-2": 1, "demo-3": 1}}},
 				listed:    []*orderv1.Order{listedOrder(1, 1, 5), listedOrder(2, 2, 9), listedOrder(3, 3, 9)},
 			}
+			b.commands = &orderReconciling{canceled: 1, done: make([]*orderv1.ReconcileBookResponse, orderCommands)}
 			c.change(b)
+			for i, sum := range b.commands.done {
+				if sum == nil {
+					b.commands.done[i] = &orderv1.ReconcileBookResponse{Bought: bought(b.listed)}
+				}
+			}
 			if c.want == "" {
 				require.NoError(t, b.check())
 				return
@@ -48,6 +58,13 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 			require.EqualError(t, b.check(), c.want)
 		})
 	}
+}
+
+func bought(orders []*orderv1.Order) (all int64) {
+	for _, o := range orders {
+		all += o.GetQuantity()
+	}
+	return all
 }
 
 func listedOrder(n int64, sequence, term uint64) *orderv1.Order {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -295,6 +296,80 @@ func TestWatchingAcrossAFailover(t *testing.T) {
 	orders = watch()
 	see(orders, "4")
 	require.NoError(t, orders.Close())
+}
+
+func TestQueriesOfEveryInstance(t *testing.T) {
+	nats := aegistest.StartNATS(t)
+	startCluster(t, nats, "a", "b", "c")
+	client := newClient(t, nats)
+	ask := func(id string, opts ...aegis.CallOption) map[string]int {
+		answers := map[string]int{}
+		for range 6 {
+			resp, err := client.GetOrder(t.Context(), &orderv1.GetOrderRequest{Id: id}, opts...)
+			require.NoError(t, err)
+			require.Equal(t, id, resp.GetOrder().GetId())
+			answers[resp.GetInstance()]++
+		}
+		return answers
+	}
+	require.Eventually(t, func() bool {
+		instances, err := nats.Connect(t).Instances(t.Context(), "order.v1.OrderService")
+		return err == nil && len(instances) == 3
+	}, deadline, 10*time.Millisecond)
+	for _, id := range []string{"1", "2"} { // the second finds copies that do not have it yet
+		_, err := client.PlaceOrder(t.Context(), request(id))
+		require.NoError(t, err)
+		require.Len(t, ask(id), 1, "sticky, as the proto says")
+		require.Eventually(t, func() bool { return maps.Equal(ask(id, aegis.RoundRobin()), map[string]int{"a": 2, "b": 2, "c": 2}) }, deadline, time.Millisecond)
+	}
+	_, err := client.GetOrder(t.Context(), &orderv1.GetOrderRequest{Id: "3"})
+	require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(err), err)
+}
+
+func TestReconcilingTheBook(t *testing.T) {
+	nats := aegistest.StartNATS(t)
+	startCluster(t, nats, "a", "b")
+	client := newClient(t, nats)
+	for n := range 5 {
+		req := request(strconv.Itoa(n))
+		if n > 2 {
+			req.Side = orderv1.Side_SIDE_BUY
+		}
+		_, err := client.PlaceOrder(t.Context(), req)
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	cmd, err := client.ReconcileBook(ctx, &orderv1.ReconcileBookRequest{})
+	require.NoError(t, err)
+	sum, err := cmd.Result(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []int64{5, 6, 9}, []int64{int64(sum.GetOrders()), sum.GetBought(), sum.GetSold()})
+	require.Contains(t, []string{"a", "b"}, sum.GetInstance())
+	require.EqualValues(t, 1, sum.GetAttempt())
+
+	cmd, err = client.ReconcileBook(ctx, &orderv1.ReconcileBookRequest{Through: 4})
+	require.NoError(t, err)
+	sum, err = cmd.Result(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []int64{4, 3, 9}, []int64{int64(sum.GetOrders()), sum.GetBought(), sum.GetSold()})
+	cmd, err = client.ReconcileBook(ctx, &orderv1.ReconcileBookRequest{Through: 6})
+	require.NoError(t, err)
+	_, err = cmd.Result(ctx)
+	require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err), err)
+
+	cmd, err = client.ReconcileBook(ctx, &orderv1.ReconcileBookRequest{OrdersPerSecond: 1})
+	require.NoError(t, err)
+	for p, err := range cmd.Progress(ctx) {
+		if err == nil {
+			require.Equal(t, "1 of 5 orders", p.Message)
+			require.InDelta(t, 20, p.Percent, 0.01)
+		}
+		break
+	}
+	require.NoError(t, cmd.Cancel(ctx))
+	_, err = cmd.Result(ctx)
+	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err), err)
 }
 
 func TestReloadingLimitsEverywhere(t *testing.T) {

@@ -19,6 +19,7 @@ type Service struct {
 	js      jetstream.JetStream
 	events  orderv1aegis.OrderServicePublisher
 	current atomic.Pointer[ledger] // of the last term that began here
+	replica replica
 	limits  limits
 }
 
@@ -32,6 +33,7 @@ func NewService(conn *aegis.Conn, limitsFile string) (*Service, error) {
 	if s.js, err = jetstream.New(conn.NATS()); err != nil {
 		return nil, err
 	}
+	s.replica.js = s.js
 	if s.events, err = orderv1aegis.NewOrderServicePublisher(conn); err != nil {
 		return nil, err
 	}
@@ -81,6 +83,16 @@ func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest
 	}
 	orders, err := l.list(req.GetAfter(), limit)
 	return &orderv1.ListOrdersResponse{Orders: orders}, err
+}
+
+// GetOrder returns an order from this process's copy of the book.
+func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
+	order, err := s.replica.find(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	call, _ := aegis.CallFromContext(ctx)
+	return &orderv1.GetOrderResponse{Order: order, Instance: call.Instance()}, nil
 }
 
 // WatchOrders streams the book, and what is added to it while the term lasts.

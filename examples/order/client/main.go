@@ -25,8 +25,11 @@ const usage = `usage: client [--nats URL] COMMAND
   run                                  place an order every 0.2 s until interrupted;
                                        without --nats it starts a NATS server too
   place ID SYMBOL buy|sell QUANTITY PRICE_IN_CENTS
+  get ID [round-robin]                 from the instance that has this id's calls, or from
+                                       one after the other
   list [AFTER_SEQUENCE]
   watch [AFTER_SEQUENCE]               the orders as they are accepted, until interrupted
+  reconcile [ORDERS_PER_SECOND]        adds the book up; Ctrl-C cancels that
   reload                               every server reads its limits again
 
 `
@@ -59,6 +62,18 @@ func command(ctx context.Context, natsURL, name string, args []string) error {
 			return err
 		}
 		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error { return place(ctx, c, req) })
+	case name == "get" && (len(args) == 1 || len(args) == 2 && args[1] == "round-robin"):
+		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error {
+			return get(ctx, c, args[0], args[1:])
+		})
+	case name == "reconcile" && len(args) <= 1:
+		pace, err := strconv.ParseUint(strings.Join(append(args, "0")[:1], ""), 10, 32)
+		if err != nil {
+			return fmt.Errorf("reconcile: the orders per second: %w", err)
+		}
+		return withClient(ctx, natsURL, func(ctx context.Context, c orderv1aegis.OrderServiceClient) error {
+			return reconcile(ctx, c, uint32(pace))
+		})
 	case (name == "list" || name == "watch") && len(args) <= 1:
 		after, err := strconv.ParseUint(strings.Join(append(args, "0")[:1], ""), 10, 64)
 		if err != nil {
@@ -72,7 +87,7 @@ func command(ctx context.Context, natsURL, name string, args []string) error {
 	case name == "reload" && len(args) == 0:
 		return withClient(ctx, natsURL, reload)
 	default:
-		return errors.New("use one of the commands run, place, list, watch and reload with its arguments; --help shows them")
+		return errors.New("use one of the commands run, place, get, list, watch, reconcile and reload with its arguments; --help shows them")
 	}
 }
 

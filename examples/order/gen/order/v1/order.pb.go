@@ -645,6 +645,246 @@ func (x *OrderPlacedRequest) GetOrder() *Order {
 	return nil
 }
 
+// GetOrderRequest is what GetOrder is sent.
+type GetOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the order.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderRequest) Reset() {
+	*x = GetOrderRequest{}
+	mi := &file_order_v1_order_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderRequest) ProtoMessage() {}
+
+func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
+func (*GetOrderRequest) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetOrderRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetOrderResponse is what GetOrder answers.
+type GetOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order as it was accepted.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// The instance that answered.
+	Instance      string `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderResponse) Reset() {
+	*x = GetOrderResponse{}
+	mi := &file_order_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderResponse) ProtoMessage() {}
+
+func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
+func (*GetOrderResponse) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *GetOrderResponse) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+// ReconcileBookRequest is what ReconcileBook is sent.
+type ReconcileBookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many orders to add up in a second at most, to leave the instance time
+	// for its calls; 0: any number.
+	OrdersPerSecond uint32 `protobuf:"varint,1,opt,name=orders_per_second,json=ordersPerSecond,proto3" json:"orders_per_second,omitempty"`
+	// Only the orders up to this sequence, which must be there; 0: all that there
+	// are.
+	Through       uint64 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcileBookRequest) Reset() {
+	*x = ReconcileBookRequest{}
+	mi := &file_order_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileBookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileBookRequest) ProtoMessage() {}
+
+func (x *ReconcileBookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileBookRequest.ProtoReflect.Descriptor instead.
+func (*ReconcileBookRequest) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReconcileBookRequest) GetOrdersPerSecond() uint32 {
+	if x != nil {
+		return x.OrdersPerSecond
+	}
+	return 0
+}
+
+func (x *ReconcileBookRequest) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
+// ReconcileBookResponse is what ReconcileBook answers.
+type ReconcileBookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many orders there are, of both sides.
+	Orders uint64 `protobuf:"varint,1,opt,name=orders,proto3" json:"orders,omitempty"`
+	// How much is bought.
+	Bought int64 `protobuf:"varint,2,opt,name=bought,proto3" json:"bought,omitempty"`
+	// How much is sold.
+	Sold int64 `protobuf:"varint,3,opt,name=sold,proto3" json:"sold,omitempty"`
+	// The instance that did it.
+	Instance string `protobuf:"bytes,4,opt,name=instance,proto3" json:"instance,omitempty"`
+	// Which attempt it was, from 1 on.
+	Attempt       int32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcileBookResponse) Reset() {
+	*x = ReconcileBookResponse{}
+	mi := &file_order_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileBookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileBookResponse) ProtoMessage() {}
+
+func (x *ReconcileBookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_order_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileBookResponse.ProtoReflect.Descriptor instead.
+func (*ReconcileBookResponse) Descriptor() ([]byte, []int) {
+	return file_order_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReconcileBookResponse) GetOrders() uint64 {
+	if x != nil {
+		return x.Orders
+	}
+	return 0
+}
+
+func (x *ReconcileBookResponse) GetBought() int64 {
+	if x != nil {
+		return x.Bought
+	}
+	return 0
+}
+
+func (x *ReconcileBookResponse) GetSold() int64 {
+	if x != nil {
+		return x.Sold
+	}
+	return 0
+}
+
+func (x *ReconcileBookResponse) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ReconcileBookResponse) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 var File_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_order_v1_order_proto_rawDesc = "" +
@@ -683,20 +923,39 @@ const file_order_v1_order_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12!\n" +
 	"\fmax_quantity\x18\x02 \x01(\x03R\vmaxQuantity\";\n" +
 	"\x12OrderPlacedRequest\x12%\n" +
-	"\x05order\x18\x01 \x01(\v2\x0f.order.v1.OrderR\x05order*9\n" +
+	"\x05order\x18\x01 \x01(\v2\x0f.order.v1.OrderR\x05order\"!\n" +
+	"\x0fGetOrderRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"U\n" +
+	"\x10GetOrderResponse\x12%\n" +
+	"\x05order\x18\x01 \x01(\v2\x0f.order.v1.OrderR\x05order\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\"\\\n" +
+	"\x14ReconcileBookRequest\x12*\n" +
+	"\x11orders_per_second\x18\x01 \x01(\rR\x0fordersPerSecond\x12\x18\n" +
+	"\athrough\x18\x02 \x01(\x04R\athrough\"\x91\x01\n" +
+	"\x15ReconcileBookResponse\x12\x16\n" +
+	"\x06orders\x18\x01 \x01(\x04R\x06orders\x12\x16\n" +
+	"\x06bought\x18\x02 \x01(\x03R\x06bought\x12\x12\n" +
+	"\x04sold\x18\x03 \x01(\x03R\x04sold\x12\x1a\n" +
+	"\binstance\x18\x04 \x01(\tR\binstance\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\x05R\aattempt*9\n" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSIDE_BUY\x10\x01\x12\r\n" +
-	"\tSIDE_SELL\x10\x022\xcb\x03\n" +
+	"\tSIDE_SELL\x10\x022\xfb\x04\n" +
 	"\fOrderService\x12L\n" +
 	"\n" +
 	"PlaceOrder\x12\x1b.order.v1.PlaceOrderRequest\x1a\x1c.order.v1.PlaceOrderResponse\"\x03\x90\x02\x02\x12L\n" +
 	"\n" +
-	"ListOrders\x12\x1b.order.v1.ListOrdersRequest\x1a\x1c.order.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12T\n" +
+	"ListOrders\x12\x1b.order.v1.ListOrdersRequest\x1a\x1c.order.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\bGetOrder\x12\x19.order.v1.GetOrderRequest\x1a\x1a.order.v1.GetOrderResponse\"\r\xca\xcc\x1f\x06\n" +
+	"\x04\n" +
+	"\x02id\x90\x02\x01\x12T\n" +
 	"\vWatchOrders\x12\x1c.order.v1.WatchOrdersRequest\x1a\x1d.order.v1.WatchOrdersResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x12U\n" +
 	"\fReloadLimits\x12\x1d.order.v1.ReloadLimitsRequest\x1a\x1e.order.v1.ReloadLimitsResponse\"\x06\xca\xcc\x1f\x02\x1a\x00\x12_\n" +
 	"\vOrderPlaced\x12\x1c.order.v1.OrderPlacedRequest\x1a\x16.google.protobuf.Empty\"\x1a\xca\xcc\x1f\x16\"\x14\x18\x01\"\forder.symbol(\x04\n" +
-	"\x00\x1a\x11\xca\xcc\x1f\r\n" +
+	"\x00\x12\\\n" +
+	"\rReconcileBook\x12\x1e.order.v1.ReconcileBookRequest\x1a\x1f.order.v1.ReconcileBookResponse\"\n" +
+	"\xca\xcc\x1f\x06*\x04\x1a\x02\b\x02\x1a\x11\xca\xcc\x1f\r\n" +
 	"\x050.1.0\"\x02\b\x05\x1a\x00B?Z=github.com/aegisrpc/aegis/examples/order/gen/order/v1;orderv1b\x06proto3"
 
 var (
@@ -712,20 +971,24 @@ func file_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_order_v1_order_proto_goTypes = []any{
-	(Side)(0),                    // 0: order.v1.Side
-	(*Order)(nil),                // 1: order.v1.Order
-	(*PlaceOrderRequest)(nil),    // 2: order.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil),   // 3: order.v1.PlaceOrderResponse
-	(*ListOrdersRequest)(nil),    // 4: order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),   // 5: order.v1.ListOrdersResponse
-	(*WatchOrdersRequest)(nil),   // 6: order.v1.WatchOrdersRequest
-	(*WatchOrdersResponse)(nil),  // 7: order.v1.WatchOrdersResponse
-	(*ReloadLimitsRequest)(nil),  // 8: order.v1.ReloadLimitsRequest
-	(*ReloadLimitsResponse)(nil), // 9: order.v1.ReloadLimitsResponse
-	(*OrderPlacedRequest)(nil),   // 10: order.v1.OrderPlacedRequest
-	(*emptypb.Empty)(nil),        // 11: google.protobuf.Empty
+	(Side)(0),                     // 0: order.v1.Side
+	(*Order)(nil),                 // 1: order.v1.Order
+	(*PlaceOrderRequest)(nil),     // 2: order.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil),    // 3: order.v1.PlaceOrderResponse
+	(*ListOrdersRequest)(nil),     // 4: order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),    // 5: order.v1.ListOrdersResponse
+	(*WatchOrdersRequest)(nil),    // 6: order.v1.WatchOrdersRequest
+	(*WatchOrdersResponse)(nil),   // 7: order.v1.WatchOrdersResponse
+	(*ReloadLimitsRequest)(nil),   // 8: order.v1.ReloadLimitsRequest
+	(*ReloadLimitsResponse)(nil),  // 9: order.v1.ReloadLimitsResponse
+	(*OrderPlacedRequest)(nil),    // 10: order.v1.OrderPlacedRequest
+	(*GetOrderRequest)(nil),       // 11: order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),      // 12: order.v1.GetOrderResponse
+	(*ReconcileBookRequest)(nil),  // 13: order.v1.ReconcileBookRequest
+	(*ReconcileBookResponse)(nil), // 14: order.v1.ReconcileBookResponse
+	(*emptypb.Empty)(nil),         // 15: google.protobuf.Empty
 }
 var file_order_v1_order_proto_depIdxs = []int32{
 	0,  // 0: order.v1.Order.side:type_name -> order.v1.Side
@@ -734,21 +997,26 @@ var file_order_v1_order_proto_depIdxs = []int32{
 	1,  // 3: order.v1.ListOrdersResponse.orders:type_name -> order.v1.Order
 	1,  // 4: order.v1.WatchOrdersResponse.order:type_name -> order.v1.Order
 	1,  // 5: order.v1.OrderPlacedRequest.order:type_name -> order.v1.Order
-	2,  // 6: order.v1.OrderService.PlaceOrder:input_type -> order.v1.PlaceOrderRequest
-	4,  // 7: order.v1.OrderService.ListOrders:input_type -> order.v1.ListOrdersRequest
-	6,  // 8: order.v1.OrderService.WatchOrders:input_type -> order.v1.WatchOrdersRequest
-	8,  // 9: order.v1.OrderService.ReloadLimits:input_type -> order.v1.ReloadLimitsRequest
-	10, // 10: order.v1.OrderService.OrderPlaced:input_type -> order.v1.OrderPlacedRequest
-	3,  // 11: order.v1.OrderService.PlaceOrder:output_type -> order.v1.PlaceOrderResponse
-	5,  // 12: order.v1.OrderService.ListOrders:output_type -> order.v1.ListOrdersResponse
-	7,  // 13: order.v1.OrderService.WatchOrders:output_type -> order.v1.WatchOrdersResponse
-	9,  // 14: order.v1.OrderService.ReloadLimits:output_type -> order.v1.ReloadLimitsResponse
-	11, // 15: order.v1.OrderService.OrderPlaced:output_type -> google.protobuf.Empty
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	1,  // 6: order.v1.GetOrderResponse.order:type_name -> order.v1.Order
+	2,  // 7: order.v1.OrderService.PlaceOrder:input_type -> order.v1.PlaceOrderRequest
+	4,  // 8: order.v1.OrderService.ListOrders:input_type -> order.v1.ListOrdersRequest
+	11, // 9: order.v1.OrderService.GetOrder:input_type -> order.v1.GetOrderRequest
+	6,  // 10: order.v1.OrderService.WatchOrders:input_type -> order.v1.WatchOrdersRequest
+	8,  // 11: order.v1.OrderService.ReloadLimits:input_type -> order.v1.ReloadLimitsRequest
+	10, // 12: order.v1.OrderService.OrderPlaced:input_type -> order.v1.OrderPlacedRequest
+	13, // 13: order.v1.OrderService.ReconcileBook:input_type -> order.v1.ReconcileBookRequest
+	3,  // 14: order.v1.OrderService.PlaceOrder:output_type -> order.v1.PlaceOrderResponse
+	5,  // 15: order.v1.OrderService.ListOrders:output_type -> order.v1.ListOrdersResponse
+	12, // 16: order.v1.OrderService.GetOrder:output_type -> order.v1.GetOrderResponse
+	7,  // 17: order.v1.OrderService.WatchOrders:output_type -> order.v1.WatchOrdersResponse
+	9,  // 18: order.v1.OrderService.ReloadLimits:output_type -> order.v1.ReloadLimitsResponse
+	15, // 19: order.v1.OrderService.OrderPlaced:output_type -> google.protobuf.Empty
+	14, // 20: order.v1.OrderService.ReconcileBook:output_type -> order.v1.ReconcileBookResponse
+	14, // [14:21] is the sub-list for method output_type
+	7,  // [7:14] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_order_v1_order_proto_init() }
@@ -762,7 +1030,7 @@ func file_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_order_v1_order_proto_rawDesc), len(file_order_v1_order_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

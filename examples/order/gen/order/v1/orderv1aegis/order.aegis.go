@@ -35,6 +35,9 @@ type OrderServiceClient interface {
 	PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest, opts ...aegis.CallOption) (*orderv1.PlaceOrderResponse, error)
 	// ListOrders returns the accepted orders in the order of their sequence.
 	ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest, opts ...aegis.CallOption) (*orderv1.ListOrdersResponse, error)
+	// GetOrder returns an accepted order (else NOT_FOUND). Any instance answers: what
+	// was accepted does not change any more, so a copy of the book will do.
+	GetOrder(ctx context.Context, req *orderv1.GetOrderRequest, opts ...aegis.CallOption) (*orderv1.GetOrderResponse, error)
 	// WatchOrders streams the accepted orders in the order of their sequence:
 	// those that there are, and then each as it is accepted. The stream ends with
 	// the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after
@@ -42,6 +45,10 @@ type OrderServiceClient interface {
 	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error)
 	// ReloadLimits makes every instance read its limits again.
 	ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[orderv1.ReloadLimitsResponse]]
+	// ReconcileBook reads the whole book again and adds it up. Any instance does
+	// that; if it is lost, another begins anew. A book that does not add up is
+	// DATA_LOSS.
+	ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest, opts ...aegis.SendOption) (*aegis.Command[orderv1.ReconcileBookResponse], error)
 }
 
 // NewOrderServiceClient returns a client that calls order.v1.OrderService over
@@ -53,19 +60,23 @@ func NewOrderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OrderS
 		return nil, err
 	}
 	return &orderServiceClient{
-		placeOrder:   aegis.NewUnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse](client, "PlaceOrder"),
-		listOrders:   aegis.NewUnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse](client, "ListOrders"),
-		watchOrders:  aegis.NewServerStreamMethod[orderv1.WatchOrdersRequest, orderv1.WatchOrdersResponse](client, "WatchOrders"),
-		reloadLimits: aegis.NewBroadcastMethod[orderv1.ReloadLimitsRequest, orderv1.ReloadLimitsResponse](client, "ReloadLimits"),
+		placeOrder:    aegis.NewUnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse](client, "PlaceOrder"),
+		listOrders:    aegis.NewUnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse](client, "ListOrders"),
+		getOrder:      aegis.NewUnaryMethod[orderv1.GetOrderRequest, orderv1.GetOrderResponse](client, "GetOrder"),
+		watchOrders:   aegis.NewServerStreamMethod[orderv1.WatchOrdersRequest, orderv1.WatchOrdersResponse](client, "WatchOrders"),
+		reloadLimits:  aegis.NewBroadcastMethod[orderv1.ReloadLimitsRequest, orderv1.ReloadLimitsResponse](client, "ReloadLimits"),
+		reconcileBook: aegis.NewCommandMethod[orderv1.ReconcileBookRequest, orderv1.ReconcileBookResponse](client, "ReconcileBook"),
 	}, nil
 }
 
 // orderServiceClient implements OrderServiceClient.
 type orderServiceClient struct {
-	placeOrder   *aegis.UnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse]
-	listOrders   *aegis.UnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse]
-	watchOrders  *aegis.ServerStreamMethod[orderv1.WatchOrdersRequest, orderv1.WatchOrdersResponse]
-	reloadLimits *aegis.BroadcastMethod[orderv1.ReloadLimitsRequest, orderv1.ReloadLimitsResponse]
+	placeOrder    *aegis.UnaryMethod[orderv1.PlaceOrderRequest, orderv1.PlaceOrderResponse]
+	listOrders    *aegis.UnaryMethod[orderv1.ListOrdersRequest, orderv1.ListOrdersResponse]
+	getOrder      *aegis.UnaryMethod[orderv1.GetOrderRequest, orderv1.GetOrderResponse]
+	watchOrders   *aegis.ServerStreamMethod[orderv1.WatchOrdersRequest, orderv1.WatchOrdersResponse]
+	reloadLimits  *aegis.BroadcastMethod[orderv1.ReloadLimitsRequest, orderv1.ReloadLimitsResponse]
+	reconcileBook *aegis.CommandMethod[orderv1.ReconcileBookRequest, orderv1.ReconcileBookResponse]
 }
 
 // PlaceOrder calls order.v1.OrderService.PlaceOrder.
@@ -78,6 +89,11 @@ func (c *orderServiceClient) ListOrders(ctx context.Context, req *orderv1.ListOr
 	return c.listOrders.Call(ctx, req, opts...)
 }
 
+// GetOrder calls order.v1.OrderService.GetOrder.
+func (c *orderServiceClient) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest, opts ...aegis.CallOption) (*orderv1.GetOrderResponse, error) {
+	return c.getOrder.Call(ctx, req, opts...)
+}
+
 // WatchOrders calls order.v1.OrderService.WatchOrders.
 func (c *orderServiceClient) WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error) {
 	return c.watchOrders.Open(ctx, req, opts...)
@@ -86,6 +102,19 @@ func (c *orderServiceClient) WatchOrders(ctx context.Context, req *orderv1.Watch
 // ReloadLimits calls order.v1.OrderService.ReloadLimits.
 func (c *orderServiceClient) ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[orderv1.ReloadLimitsResponse]] {
 	return c.reloadLimits.Call(ctx, req, opts...)
+}
+
+// ReconcileBook sends order.v1.OrderService.ReconcileBook.
+func (c *orderServiceClient) ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest, opts ...aegis.SendOption) (*aegis.Command[orderv1.ReconcileBookResponse], error) {
+	return c.reconcileBook.Send(ctx, req, opts...)
+}
+
+// ReconcileBookCommand returns a handle of the command
+// order.v1.OrderService.ReconcileBook with this id, whoever sent it. What is
+// wrong with the id, or that there is no such command, the handle's methods
+// say.
+func ReconcileBookCommand(conn *aegis.Conn, id string) *aegis.Command[orderv1.ReconcileBookResponse] {
+	return aegis.NewCommand[orderv1.ReconcileBookResponse](conn, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), "ReconcileBook", id)
 }
 
 // OrderServiceServer is what a server of order.v1.OrderService implements. Its
@@ -102,6 +131,9 @@ type OrderServiceServer interface {
 	PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error)
 	// ListOrders returns the accepted orders in the order of their sequence.
 	ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error)
+	// GetOrder returns an accepted order (else NOT_FOUND). Any instance answers: what
+	// was accepted does not change any more, so a copy of the book will do.
+	GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error)
 	// WatchOrders streams the accepted orders in the order of their sequence:
 	// those that there are, and then each as it is accepted. The stream ends with
 	// the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after
@@ -109,6 +141,10 @@ type OrderServiceServer interface {
 	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, out aegis.Sender[orderv1.WatchOrdersResponse]) error
 	// ReloadLimits makes every instance read its limits again.
 	ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error)
+	// ReconcileBook reads the whole book again and adds it up. Any instance does
+	// that; if it is lost, another begins anew. A book that does not add up is
+	// DATA_LOSS.
+	ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest) (*orderv1.ReconcileBookResponse, error)
 
 	// OnLeading is called when this instance was elected leader, before the first
 	// call of a single active method is let in: load the state here. ctx ends with
@@ -124,8 +160,10 @@ func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts
 	return aegis.RegisterService(srv, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), impl, []aegis.Handler[OrderServiceServer]{
 		aegis.UnaryHandler("PlaceOrder", OrderServiceServer.PlaceOrder),
 		aegis.UnaryHandler("ListOrders", OrderServiceServer.ListOrders),
+		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder),
 		aegis.ServerStreamHandler("WatchOrders", OrderServiceServer.WatchOrders),
 		aegis.UnaryHandler("ReloadLimits", OrderServiceServer.ReloadLimits),
+		aegis.UnaryHandler("ReconcileBook", OrderServiceServer.ReconcileBook),
 		aegis.LeadingHandler(OrderServiceServer.OnLeading),
 	}, opts...)
 }
@@ -145,6 +183,11 @@ func (UnimplementedOrderServiceServer) ListOrders(context.Context, *orderv1.List
 	return nil, aegis.Unimplemented("order.v1.OrderService.ListOrders")
 }
 
+// GetOrder returns an error with CodeUnimplemented.
+func (UnimplementedOrderServiceServer) GetOrder(context.Context, *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
+	return nil, aegis.Unimplemented("order.v1.OrderService.GetOrder")
+}
+
 // WatchOrders returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) WatchOrders(context.Context, *orderv1.WatchOrdersRequest, aegis.Sender[orderv1.WatchOrdersResponse]) error {
 	return aegis.Unimplemented("order.v1.OrderService.WatchOrders")
@@ -153,6 +196,11 @@ func (UnimplementedOrderServiceServer) WatchOrders(context.Context, *orderv1.Wat
 // ReloadLimits returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) ReloadLimits(context.Context, *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error) {
 	return nil, aegis.Unimplemented("order.v1.OrderService.ReloadLimits")
+}
+
+// ReconcileBook returns an error with CodeUnimplemented.
+func (UnimplementedOrderServiceServer) ReconcileBook(context.Context, *orderv1.ReconcileBookRequest) (*orderv1.ReconcileBookResponse, error) {
+	return nil, aegis.Unimplemented("order.v1.OrderService.ReconcileBook")
 }
 
 // OrderServicePublisher publishes the events of order.v1.OrderService. Its
