@@ -312,15 +312,13 @@ func TestQueriesOfEveryInstance(t *testing.T) {
 		}
 		return answers
 	}
-	require.Eventually(t, func() bool {
-		instances, err := nats.Connect(t).Instances(t.Context(), "order.v1.OrderService")
-		return err == nil && len(instances) == 3
-	}, deadline, 10*time.Millisecond)
 	for _, id := range []string{"1", "2"} { // the second finds copies that do not have it yet
 		_, err := client.PlaceOrder(t.Context(), request(id))
 		require.NoError(t, err)
+		require.Eventually(t, func() bool { // the client has found all three
+			return maps.Equal(ask(id, aegis.RoundRobin()), map[string]int{"a": 2, "b": 2, "c": 2})
+		}, deadline, time.Millisecond)
 		require.Len(t, ask(id), 1, "sticky, as the proto says")
-		require.Eventually(t, func() bool { return maps.Equal(ask(id, aegis.RoundRobin()), map[string]int{"a": 2, "b": 2, "c": 2}) }, deadline, time.Millisecond)
 	}
 	_, err := client.GetOrder(t.Context(), &orderv1.GetOrderRequest{Id: "3"})
 	require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(err), err)
