@@ -275,13 +275,17 @@ func standInFor(t testing.TB, conn *aegis.Conn, subject string, answer func(n in
 	_, err := nc.Subscribe(subject, func(msg *nats.Msg) { answer(s.add(msg), msg) })
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
-	t.Cleanup(func() { // answer may use the test
-		answered := make(chan struct{})
-		if nc.Barrier(func() { close(answered) }) == nil {
-			receive(t, "the last answer", answered)
-		}
-	})
+	t.Cleanup(func() { s.settle(t) }) // answer may use the test
 	return s
+}
+
+// settle returns when answer has returned for what has reached the stand-in.
+func (s *standIn) settle(t testing.TB) {
+	t.Helper()
+	answered := make(chan struct{})
+	if s.nc.Barrier(func() { close(answered) }) == nil {
+		receive(t, "the last answer", answered)
+	}
 }
 
 func (s *standIn) add(msg *nats.Msg) int {

@@ -23,7 +23,7 @@ func TestNoCallGetsTheReplyOfAnother(t *testing.T) {
 	const callers, calls = 32, 150
 	conn := connect(t)
 	var late sync.WaitGroup
-	standInFor(t, conn, doSubject, func(n int, msg *natsMsg) {
+	server := standInFor(t, conn, doSubject, func(n int, msg *natsMsg) {
 		var req testv1.DoRequest
 		if proto.Unmarshal(msg.Data, &req) != nil {
 			t.Error("a request that is none")
@@ -62,6 +62,10 @@ func TestNoCallGetsTheReplyOfAnother(t *testing.T) {
 		})
 	}
 	all.Wait()
+	// Requests of abandoned calls may still be on their way.
+	require.NoError(t, conn.NATS().Flush())
+	require.NoError(t, server.nc.Flush())
+	server.settle(t)
 	late.Wait()
 	require.Positive(t, answered.Load())
 	require.Positive(t, abandoned.Load())

@@ -54,12 +54,12 @@ func TestWaitForReadyWaitsForAServer(t *testing.T) {
 
 func TestWaitForReadyEndsAtTheDeadline(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	client := newClient(t, connect(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	start := time.Now()
-	_, err := newClient(t, connect(t)).Do(ctx, doRequest(""), aegis.WaitForReady())
+	_, err := client.Do(ctx, doRequest(""), aegis.WaitForReady())
+	require.Error(t, ctx.Err(), "it has waited")
 	require.ErrorIs(t, err, aegis.ErrNoResponders, "it says why nothing came of it")
-	require.Less(t, time.Since(start), 2*time.Second)
 }
 
 // What may be sent again, and what may not, whoever is asked.
