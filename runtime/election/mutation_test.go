@@ -1,3 +1,7 @@
+// The race detector has nothing to find in worlds of one goroutine, and makes
+// millions of steps take minutes.
+//go:build !race
+
 package election
 
 import (
@@ -16,15 +20,6 @@ type mutant struct {
 	mutation mutation
 	budget   int // steps
 	mix      func() mix
-}
-
-func only(name string, every time.Duration, f map[fault]int) mix {
-	m := base(name)
-	m.faultEvery = every
-	for k, weight := range f {
-		m.faults[k] = weight
-	}
-	return m
 }
 
 func ordinary() mix { return mixes()[0] }

@@ -45,6 +45,15 @@ func base(name string) mix {
 	}
 }
 
+func only(name string, every time.Duration, f map[fault]int) mix {
+	m := base(name)
+	m.faultEvery = every
+	for k, weight := range f {
+		m.faults[k] = weight
+	}
+	return m
+}
+
 func ordinaryFaults() [faults]int {
 	var f [faults]int
 	for i := range f {
