@@ -11,11 +11,14 @@ const (
 	idleLoad = 4
 	// idleLatency is added to every latency for the same reason.
 	idleLatency = float64(time.Millisecond)
-	// clearRatio is the ratio of costs from which on the cheaper one of a pair
-	// is always taken.
-	clearRatio = 4
-	// evenChance is what the better informed of a pair is never denied while
-	// the other one is new.
+	// chanceRatio is the ratio of costs up to which chance may be behind it, and
+	// the cheaper one of a pair is taken with likely at most.
+	chanceRatio = 4
+	likely      = 0.75
+	// clearRatio is the ratio from which on the cheaper one is always taken.
+	clearRatio = 8
+	// evenChance is that of equals, and what the better informed of a pair is
+	// never denied while the other one is new.
 	evenChance = 0.5
 	// slowestStart is the fraction of its share that an instance begins with.
 	slowestStart = 0.1
@@ -40,10 +43,10 @@ const (
 // the root. A latency or capacity that one of the two lacks counts for neither.
 //
 // The cheaper one is taken with a probability of 1/2 at equal costs, which
-// rises linearly with their ratio to 1 at four times. So chance differences
-// decide little, which keeps the share of each of 16 equals under 1.5 times the
-// mean, and clear ones all: an instance that is 20 ms slower than the rest gets
-// next to nothing.
+// rises linearly with their ratio to 3/4 at four times and to 1 at eight times.
+// So chance differences decide little: the share of each of many equals stays
+// under 2 x 3/4 of the mean. Clear ones decide all: an instance that is 20 ms
+// slower than the rest gets next to nothing.
 //
 // An instance that joins would look idle to all clients at once. For
 // [Config.SlowStart] it gets a tenth of an equal share, rising linearly to a
@@ -101,14 +104,18 @@ func (v *View) prefersFirst(a, b *Instance) bool {
 // chanceOfFirst is the probability of taking a, by the costs of both.
 func chanceOfFirst(a, b *Instance, now time.Duration) float64 {
 	costA, costB := costs(a, b, now)
-	better := 0.5 * (1 + (max(costA, costB)/min(costA, costB)-1)/(clearRatio-1))
-	if better > 1 {
-		better = 1
-	}
+	better := chanceOfCheaper(max(costA, costB) / min(costA, costB))
 	if costA <= costB {
 		return better
 	}
 	return 1 - better
+}
+
+func chanceOfCheaper(ratio float64) float64 {
+	if ratio <= chanceRatio {
+		return evenChance + (likely-evenChance)*(ratio-1)/(chanceRatio-1)
+	}
+	return min(1, likely+(1-likely)*(ratio-chanceRatio)/(clearRatio-chanceRatio))
 }
 
 // costs returns the costs of both, which only mean something relative to each

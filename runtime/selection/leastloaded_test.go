@@ -306,22 +306,30 @@ func TestANewClientDoesNotStampedeANewInstance(t *testing.T) {
 	require.InDelta(t, 1000, counts[name(15)], 150)
 }
 
+// Up to four times the cost may be chance, and then no share is over 1.5 times
+// the mean: that of the cheapest of n is 2/n times its chance.
+func TestChanceDecidesLittleAndClearCostsAll(t *testing.T) {
+	for ratio, want := range map[float64]float64{1: 0.5, 2.5: 0.625, 4: 0.75, 6: 0.875, 8: 1, 1e6: 1} {
+		require.InDelta(t, want, chanceOfCheaper(ratio), 1e-9, ratio)
+	}
+}
+
 func TestCapacityCounts(t *testing.T) {
 	f := newFixture(1)
 	f.fill(2)
 	f.Beat(name(0), Beat{Load: Load{InFlight: 20, Capacity: 100}})
 	f.Beat(name(1), Beat{Load: Load{InFlight: 20, Capacity: 300}})
 	list := f.Candidates()
-	require.InDelta(t, 1-0.5*(1+2.0/3), chanceOfFirst(list[0], list[1], 0), 1e-9, "three times the cost")
+	require.InDelta(t, 0.5-0.25*2/3, chanceOfFirst(list[0], list[1], 0), 1e-9, "three times the cost")
 	f.Beat(name(1), Beat{Load: Load{InFlight: 20}})
 	require.InDelta(t, 0.5, chanceOfFirst(list[0], list[1], 0), 1e-9)
 	f.Beat(name(1), Beat{Load: Load{InFlight: 92}})
-	require.InDelta(t, 0.5*(1+1.0/3), chanceOfFirst(list[0], list[1], 0), 1e-9, "the root of four times as many")
-	f.Beat(name(1), Beat{Load: Load{InFlight: 440}})
+	require.InDelta(t, 0.5+0.25/3, chanceOfFirst(list[0], list[1], 0), 1e-9, "the root of four times as many")
+	f.Beat(name(1), Beat{Load: Load{InFlight: 24*64 - 4}})
 	require.InDelta(t, 1, chanceOfFirst(list[0], list[1], 0), 1e-9)
 	f.Beat(name(1), Beat{Load: Load{InFlight: 20}})
 	list[0].outstanding.Store(4)
-	require.InDelta(t, 1-0.5*(1+1.0/3), chanceOfFirst(list[0], list[1], 0), 1e-9, "its own calls count in full")
+	require.InDelta(t, 0.5-0.25/3, chanceOfFirst(list[0], list[1], 0), 1e-9, "its own calls count in full")
 }
 
 func TestQuickRefusalsDoNotAttract(t *testing.T) {
