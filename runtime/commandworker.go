@@ -227,7 +227,7 @@ func (w *commandWorker) pull(name string, t *term) error {
 const (
 	tendInterval = 50 * time.Millisecond
 	// backlogFor is how long a level is believed to have more, unless it delivers.
-	backlogFor = 50 * time.Millisecond
+	backlogFor = 200 * time.Millisecond
 )
 
 // tend lets lower levels in again when a higher one turns out to be empty.
