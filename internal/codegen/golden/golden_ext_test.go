@@ -73,7 +73,8 @@ func of[S, C any](name string, register func(*aegis.Server, S, ...aegis.ServiceO
 			}
 			return register(srv, s)
 		},
-		client: func(conn *aegis.Conn) (any, error) { return client(conn) },
+		// The registry may still have the server as starting.
+		client: func(conn *aegis.Conn) (any, error) { return client(conn, aegis.WaitForReady()) },
 	}
 }
 

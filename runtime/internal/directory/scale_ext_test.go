@@ -91,6 +91,10 @@ func measure(url string) error {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	c.HeapMB = float64(after.HeapAlloc-before.HeapAlloc) / (1 << 20)
+	// Where the machine had no time for the heartbeats, some have expired.
+	for until := time.Now().Add(window); len(all.Instances()) < c.Instances && time.Now().Before(until); {
+		<-time.After(10 * time.Millisecond)
+	}
 	c.Instances = min(c.Instances, len(all.Instances()))
 	return json.NewEncoder(os.Stdout).Encode(c)
 }
