@@ -17,6 +17,7 @@ import (
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/election"
 )
 
 // helperWorker tells what it begins, and kills itself when it is told to.
@@ -48,6 +49,57 @@ func helperWorker(ctx context.Context, conn *aegis.Conn) error {
 		return err
 	}
 	return srv.Run(ctx)
+}
+
+// helperArranger leads, and tells which attempts it begins.
+func helperArranger(ctx context.Context, conn *aegis.Conn) error {
+	srv, err := aegis.NewServer(conn, aegis.WithInstance(os.Getenv(helperInstance)))
+	if err != nil {
+		return err
+	}
+	log := &arrangements{hook: func(ctx context.Context, n int64) error {
+		job, _ := aegis.JobFromContext(ctx)
+		return errors.Join(conn.NATS().Publish(handledSubject, fmt.Appendf(nil, "%d attempt %d", n, job.Attempt)), conn.NATS().Flush())
+	}}
+	err = aegistestv1aegis.RegisterLeaderJobServiceServer(srv, arranger{log: log}, aegis.WithElection(election.Balanced.Config()))
+	if err != nil {
+		return err
+	}
+	go func() {
+		for change := range srv.WatchLeading(ctx) {
+			if change.Leading {
+				fmt.Println("running")
+			}
+		}
+	}()
+	return srv.Run(ctx)
+}
+
+// A leader that was paused for less than its lease finds commands in its socket,
+// and has no contact yet. They wait for that: given back, each would have one
+// attempt less, and the last one would be dead without ever having begun.
+func TestCommandsOfASuspendedLeaderLoseNoAttempt(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	begun := watchHandled(t, conn)
+	leader := startProcess(t, "arranger", conn.NATS().ConnectedUrl(), "a")
+	client, err := aegistestv1aegis.NewLeaderJobServiceClient(conn)
+	require.NoError(t, err)
+	const rounds = 5
+	for n := range rounds {
+		leader.freeze(t)
+		arranged, err := client.Arrange(t.Context(), &testv1.ArrangeRequest{Number: int64(n)})
+		require.NoError(t, err)
+		<-time.After(600 * time.Millisecond) // longer than the act window, shorter than the ack wait
+		leader.signal(t, syscall.SIGCONT)
+		_, err = arranged.Result(t.Context())
+		require.NoError(t, err)
+	}
+	begun.mu.Lock()
+	defer begun.mu.Unlock()
+	for n := range rounds {
+		require.Contains(t, begun.seen, fmt.Sprintf("%d attempt 1", n))
+	}
 }
 
 func TestNoCommandIsLostWhenWorkersAreKilled(t *testing.T) {

@@ -359,9 +359,10 @@ func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
 // leaderPause is how long a command waits for somebody who leads.
 const leaderPause = 100 * time.Millisecond
 
-// mayWork looks at the lease of a leader, as late as can be.
+// mayWork looks at the lease of a leader, as late as can be. It waits while the
+// leader is suspended: a command that is given back has one attempt less.
 func (w *commandWorker) mayWork(c *commandMessage) bool {
-	return c.term == nil || c.term.lease.MayAct(w.server.clock.Now())
+	return c.term == nil || c.term.mayReply(w.server.clock) && c.term.lease.MayAct(w.server.clock.Now())
 }
 
 // commandMessage is one command in a worker's hands.

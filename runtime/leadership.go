@@ -267,6 +267,9 @@ func (l *leadership) release(ctx context.Context) {
 	}
 }
 
+// suspensionCheck is for suspensions that end before anybody is told of them.
+const suspensionCheck = 50 * time.Millisecond
+
 // mayReply waits until a reply may leave: while the leader is suspended it
 // waits for contact, and false means that the term is over.
 func (t *term) mayReply(clock election.Clock) bool {
@@ -285,7 +288,7 @@ func (t *term) mayReply(clock election.Clock) bool {
 			return false
 		case election.ReplyHold:
 		}
-		timer := time.NewTimer(t.lease.Until() - now.Mono)
+		timer := time.NewTimer(min(t.lease.Until()-now.Mono, suspensionCheck))
 		select {
 		case <-changed:
 		case <-timer.C:

@@ -44,7 +44,7 @@ func runHelper(kind string) int {
 	}()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	roles := map[string]func(context.Context, *aegis.Conn) error{"server": helperServer, "caller": helperCaller, "subscriber": helperSubscriber, "worker": helperWorker}
+	roles := map[string]func(context.Context, *aegis.Conn) error{"server": helperServer, "caller": helperCaller, "subscriber": helperSubscriber, "worker": helperWorker, "arranger": helperArranger}
 	conn, err := aegis.Connect(ctx, os.Getenv(helperURL), silent())
 	if err == nil {
 		err = roles[kind](ctx, conn)
