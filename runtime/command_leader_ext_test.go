@@ -64,9 +64,9 @@ func (a arranger) Tidy(ctx context.Context, _ *testv1.TidyRequest) (*testv1.Tidy
 	return &testv1.TidyResponse{}, err
 }
 
-func startArranger(t testing.TB, conn *aegis.Conn, name string, log *arrangements) running {
+func startArranger(t testing.TB, conn *aegis.Conn, name string, log *arrangements, opts ...aegis.ServerOption) running {
 	t.Helper()
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(name))
+	srv, err := aegis.NewServer(conn, append(opts, aegis.WithInstance(name))...)
 	require.NoError(t, err)
 	require.NoError(t, aegistestv1aegis.RegisterLeaderJobServiceServer(srv, arranger{name: name, log: log}))
 	return runServer(t, srv)

@@ -138,10 +138,6 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if nc.IsConnected() && !nc.HeadersSupported() {
 		return nil, fmt.Errorf("aegis: the NATS server %s does not support headers; use nats-server 2.2 or later", nc.ConnectedServerVersion())
 	}
-	dir, err := directory.New(directory.Options{NATS: nc, Namespace: cfg.namespace, Logger: cfg.logger})
-	if err != nil {
-		return nil, fmt.Errorf("aegis: discovery: %w", err)
-	}
 	js, err := stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix)
 	if err != nil {
 		return nil, fmt.Errorf("aegis: %w", err)
@@ -151,7 +147,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		ns:        cfg.namespace,
 		subjects:  wire.NewSubjects(cfg.namespace),
 		logger:    cfg.logger,
-		directory: dir,
+		directory: directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: cfg.namespace, Logger: cfg.logger}),
 		stores:    js,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

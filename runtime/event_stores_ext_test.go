@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
-	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
@@ -213,34 +212,6 @@ func TestStreamsOnSeveralServersNeedThem(t *testing.T) {
 	require.ErrorContains(t, err, "replicas > 1 not supported in non-clustered mode")
 	_, err = newJobClient(t, conn, three).Work(t.Context(), &testv1.WorkRequest{})
 	require.ErrorContains(t, err, "replicas > 1 not supported in non-clustered mode")
-}
-
-func TestJetStreamOfADomain(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "nats.conf")
-	require.NoError(t, os.WriteFile(path, []byte("jetstream {domain: hub}"), 0o600))
-	n := aegistest.StartNATSWithConfig(t, path)
-	for _, o := range []aegis.ConnOption{aegis.WithJetStreamDomain("hub"), aegis.WithJetStreamAPIPrefix("$JS.hub.API")} {
-		conn := connectTo(t, n.URL(), o)
-		var d diary
-		subscribe(t, conn, handlers{Stored: d.stored}, nil, aegis.EachInstance())
-		worker(t, conn, jobs{})
-		mustStore(t, newPublisher(t, conn), "x")
-		eventually(t, "it is handled", func() bool { return d.count("x") == 1 })
-		cmd := send(t, newJobClient(t, conn), "y")
-		require.Equal(t, "y", mustResult(t, cmd))
-		require.Equal(t, "y", mustResult(t, aegistestv1aegis.WorkCommand(conn, cmd.ID())))
-		require.Empty(t, deadLetters(t, conn, jobService))
-	}
-	other := connectTo(t, n.URL(), aegis.WithJetStreamDomain("other"))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err := newPublisher(t, other).Stored(ctx, stored(""))
-	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
-	for _, o := range []aegis.ConnOption{aegis.WithJetStreamDomain("a.b"), aegis.WithJetStreamAPIPrefix("a.*"), aegis.WithJetStreamAPIPrefix("")} {
-		_, err := aegis.Connect(t.Context(), n.URL(), o)
-		require.ErrorIs(t, err, aegis.ErrInvalidOption)
-	}
 }
 
 const eventPermissions = `

@@ -48,15 +48,12 @@ func WithRegistryBucket(replicas int, create bool) ServerOption {
 
 // claim registers the instance under its name before it listens under that name.
 func (s *Server) claim(ctx context.Context) error {
-	r, err := registrar.New(registrar.Options{
-		NATS: s.conn.nc, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Logger: s.logger,
+	r := registrar.New(registrar.Options{
+		NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Logger: s.logger,
 		Heartbeat: s.cfg.heartbeat, Replicas: s.cfg.registryReplicas, NoCreate: s.cfg.registryNoCreate,
 		Metrics: s.monitor.metrics, Load: s.load,
 		Taken: func(err error) { s.taken <- err },
 	})
-	if err != nil {
-		return err
-	}
 	for _, service := range s.services {
 		r.Add(service.spec.Name, service.spec.Version, service.methodNames()...)
 	}

@@ -121,7 +121,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	if s.elector == nil {
 		var err error
 		s.elector, err = leader.New(leader.Options{
-			NATS: s.conn.nc, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
+			NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
 			Replicas: s.cfg.bucketReplicas, NoCreate: s.cfg.bucketNoCreate,
 		})
 		if err != nil {

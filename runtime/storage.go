@@ -14,9 +14,10 @@ import (
 
 type jetStreamConfig struct{ domain, prefix string }
 
-// WithJetStreamDomain uses the JetStream of a domain for events and commands,
-// as a leaf node has one of its own beside that of its hub. Default: that of
-// the account where the connection is.
+// WithJetStreamDomain uses the JetStream of a domain, as a leaf node has one of
+// its own beside that of its hub. It is for all that is kept there: durable
+// events, commands, leaders and the registry; those who are to find each other
+// use the same one. Default: that of the NATS server where the connection is.
 func WithJetStreamDomain(domain string) ConnOption {
 	return connOption(func(c *connConfig) error {
 		if !wire.ValidInstance(domain) {
@@ -27,9 +28,11 @@ func WithJetStreamDomain(domain string) ConnOption {
 	})
 }
 
-// WithJetStreamAPIPrefix uses a JetStream for events and commands whose API is
-// imported from another account under a prefix, such as "JS.orders". The
-// subjects of events and commands must be imported as well. Default "$JS.API".
+// WithJetStreamAPIPrefix uses a JetStream whose API is imported from another
+// account under a prefix, such as "JS.orders", for all that
+// [WithJetStreamDomain] names. The subjects of what is kept must be imported as
+// well, those of buckets under the prefix ("JS.orders.$KV.>"); docs/protocol.md
+// has the list. Default "$JS.API".
 func WithJetStreamAPIPrefix(prefix string) ConnOption {
 	return connOption(func(c *connConfig) error {
 		if !wire.ValidSubject(prefix) {

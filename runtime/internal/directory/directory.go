@@ -14,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -33,6 +34,7 @@ var ErrNotReady = errors.New("the instances are not known")
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn
+	JetStream *stores.Stores
 	Namespace string
 	Logger    *slog.Logger
 }
@@ -55,17 +57,14 @@ type Directory struct {
 }
 
 // New makes a directory without views. It does nothing until it is asked.
-func New(o Options) (*Directory, error) {
-	bucket, err := regstore.New(regstore.Options{NATS: o.NATS, Namespace: o.Namespace})
-	if err != nil {
-		return nil, err
-	}
+func New(o Options) *Directory {
+	bucket := regstore.New(regstore.Options{NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace})
 	d := &Directory{
 		o: o, nc: o.NATS, subjects: wire.NewSubjects(o.Namespace), bucket: bucket,
 		epoch: time.Now(), views: make(map[string]*View),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	return d, nil
+	return d
 }
 
 // Close ends all views, and returns when they have ended.

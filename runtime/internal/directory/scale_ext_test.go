@@ -25,6 +25,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -63,13 +64,14 @@ func measure(url string) error {
 		return err
 	}
 	defer nc.Close()
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	d, err := directory.New(directory.Options{NATS: nc, Namespace: "aegis", Logger: slog.Default()})
+	js, err := stores.New(nc, "", "")
 	if err != nil {
 		return err
 	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	d := directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.Default()})
 	defer d.Close()
 	var c costs
 	start := time.Now()
@@ -124,8 +126,9 @@ func simulate(t testing.TB, url string) (beat func(ctx context.Context)) {
 	nc, err := nats.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	bucket, err := regstore.New(regstore.Options{NATS: nc, Namespace: "aegis", Create: true})
+	api, err := stores.New(nc, "", "")
 	require.NoError(t, err)
+	bucket := regstore.New(regstore.Options{NATS: nc, JetStream: api, Namespace: "aegis", Create: true})
 	created, err := bucket.Open(t.Context())
 	require.NoError(t, err)
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(512))
@@ -197,12 +200,13 @@ func BenchmarkViewReady(b *testing.B) {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(b, err)
 	defer nc.Close()
+	js, err := stores.New(nc, "", "")
+	require.NoError(b, err)
 	for name, service := range map[string]string{"one of 100 services": serviceName(7), "all 10,000 instances": ""} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				d, err := directory.New(directory.Options{NATS: nc, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
-				require.NoError(b, err)
-				_, err = d.View(b.Context(), service)
+				d := directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+				_, err := d.View(b.Context(), service)
 				require.NoError(b, err)
 				d.Close()
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 func TestViewsAreSharedAndEndWhenNobodyUsesThem(t *testing.T) {
@@ -18,8 +19,9 @@ func TestViewsAreSharedAndEndWhenNobodyUsesThem(t *testing.T) {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	d, err := New(Options{NATS: nc, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+	js, err := stores.New(nc, "", "")
 	require.NoError(t, err)
+	d := New(Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	view := func() *View {
 		v, err := d.View(t.Context(), "a.B")

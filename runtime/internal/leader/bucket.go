@@ -13,12 +13,14 @@ import (
 
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // bucket is the KV bucket of the leader records: ns-leaders. It is made as a
 // stream, because a KV bucket always has direct get on, which may answer from a
 // replica that is behind.
 type bucket struct {
+	api      *stores.Stores
 	js       jetstream.JetStream
 	name     string // "ns-leaders"
 	replicas int
@@ -79,7 +81,7 @@ func (b *bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 		stream, err = b.make(ctx)
 	}
 	if err != nil {
-		return nil, 0, explain(err)
+		return nil, 0, b.explain(err)
 	}
 	info := stream.CachedInfo()
 	if err := b.check(info.Config); err != nil {
@@ -148,7 +150,7 @@ func (b *bucket) read(ctx context.Context, service, group string) (election.Entr
 		}
 		b.forget()
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return election.Entry{}, explain(err)
+			return election.Entry{}, b.explain(err)
 		}
 	}
 	return election.Entry{}, fmt.Errorf("the KV bucket %s is being deleted and made again and again", b.name)
@@ -182,7 +184,7 @@ func (b *bucket) write(ctx context.Context, service, group string, w election.Wr
 	if err != nil {
 		return 0, err
 	}
-	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: b.key(service, group, w.Created), Data: data},
+	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: b.api.KV(b.key(service, group, w.Created)), Data: data},
 		jetstream.WithExpectStream(b.streamName()),
 		jetstream.WithExpectLastSequencePerSubject(w.Over),
 		jetstream.WithRetryAttempts(0))
@@ -191,18 +193,18 @@ func (b *bucket) write(ctx context.Context, service, group string, w election.Wr
 			return 0, fmt.Errorf("%w: %w", election.ErrRefused, err)
 		}
 		b.forget()
-		return 0, explain(err)
+		return 0, b.explain(err)
 	}
 	return ack.Sequence, nil
 }
 
 // explain adds what a person can do about it.
-func explain(err error) error {
+func (b *bucket) explain(err error) error {
 	switch {
 	case jserror.NotEnabled(err):
-		return fmt.Errorf("%w: single active services need JetStream; enable it on the NATS servers (jetstream: enabled) and for this account", err)
+		return fmt.Errorf("%w: single active services need JetStream; %s", err, b.api.Advice())
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: the JetStream of this account did not answer in time, or this user may not use its API ($JS.API.>)", err)
+		return fmt.Errorf("%w: the JetStream of this account did not answer in time, or this user may not use its API", err)
 	}
 	return err
 }

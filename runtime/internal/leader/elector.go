@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // inboxLength is far more than what a process is sent between two turns of its
@@ -22,6 +22,7 @@ const inboxLength = 8192
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn
+	JetStream *stores.Stores
 	Namespace string
 	Process   string // new at each start
 	Instance  string
@@ -61,19 +62,18 @@ type Group struct {
 
 // New makes an elector without groups.
 func New(o Options) (*Elector, error) {
-	js, err := jetstream.New(o.NATS)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
 	e := &Elector{
 		nc: o.NATS, clock: o.Clock, subjects: wire.NewSubjects(o.Namespace),
 		groups: make(map[string]*Group),
 		inbox:  make(chan *nats.Msg, inboxLength),
 		events: make(chan func(election.Instant), inboxLength),
-		bucket: &bucket{js: js, name: o.Namespace + "-leaders", replicas: max(o.Replicas, 1), create: !o.NoCreate},
+		bucket: &bucket{
+			api: o.JetStream, js: o.JetStream.JetStream(), name: o.Namespace + "-leaders", replicas: max(o.Replicas, 1), create: !o.NoCreate,
+		},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.link = newLink(o.NATS, e.subjects, o.Process, e.inbox)
+	var err error
 	if e.process, err = election.NewProcess(o.Process, o.Instance, e.link); err != nil {
 		return nil, err
 	}

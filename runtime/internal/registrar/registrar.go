@@ -16,6 +16,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -36,6 +37,7 @@ var ErrNameTaken = errors.New("the name of the instance is taken")
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn
+	JetStream *stores.Stores
 	Namespace string
 	Process   string // new at each start
 	Instance  string
@@ -92,11 +94,10 @@ type registration struct {
 }
 
 // New makes a registrar without services.
-func New(o Options) (*Registrar, error) {
-	bucket, err := regstore.New(regstore.Options{NATS: o.NATS, Namespace: o.Namespace, Replicas: o.Replicas, Create: !o.NoCreate})
-	if err != nil {
-		return nil, err
-	}
+func New(o Options) *Registrar {
+	bucket := regstore.New(regstore.Options{
+		NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Replicas: o.Replicas, Create: !o.NoCreate,
+	})
 	if o.Heartbeat == 0 {
 		o.Heartbeat = registry.DefaultHeartbeat
 	}
@@ -108,7 +109,7 @@ func New(o Options) (*Registrar, error) {
 		dirty: make(chan struct{}, 1),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	return r, nil
+	return r
 }
 
 // Add adds a service with the names of its methods, in order, before Claim.

@@ -22,6 +22,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -88,14 +89,14 @@ func (l *log) count(text string) int {
 func newInstance(t *testing.T, nc *nats.Conn, name, process string, live bool) *instance {
 	t.Helper()
 	i := &instance{nc: nc, taken: make(chan error, 1), log: &log{}}
-	var err error
-	i.Registrar, err = registrar.New(registrar.Options{
-		NATS: nc, Namespace: "aegis", Process: process, Instance: name, Logger: slog.New(slog.NewTextHandler(i.log, nil)),
+	js, err := stores.New(nc, "", "")
+	require.NoError(t, err)
+	i.Registrar = registrar.New(registrar.Options{
+		NATS: nc, JetStream: js, Namespace: "aegis", Process: process, Instance: name, Logger: slog.New(slog.NewTextHandler(i.log, nil)),
 		Heartbeat: beat, Rewrite: 100 * time.Millisecond,
 		Metrics: func(string) json.RawMessage { return json.RawMessage(`{"of":"` + process + `"}`) },
 		Taken:   func(err error) { i.taken <- err },
 	})
-	require.NoError(t, err)
 	i.Add(service, "1.0.0")
 	if live {
 		_, err = nc.Subscribe(wire.NewSubjects("aegis").Live(process), func(m *nats.Msg) { _ = m.Respond([]byte("here")) })
@@ -135,8 +136,9 @@ func record(t *testing.T, nc *nats.Conn, name string) *registry.Record {
 // watch returns the changes that a watcher sees, as text.
 func watch(t *testing.T, nc *nats.Conn) (next func() string, view *directory.View) {
 	t.Helper()
-	d, err := directory.New(directory.Options{NATS: nc, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+	js, err := stores.New(nc, "", "")
 	require.NoError(t, err)
+	d := directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	view, err = d.View(t.Context(), service)
 	require.NoError(t, err)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 const (
@@ -40,6 +40,7 @@ var (
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn
+	JetStream *stores.Stores
 	Namespace string
 	Replicas  int  // of a bucket that has to be made
 	Create    bool // it may be made
@@ -48,6 +49,7 @@ type Options struct {
 // Bucket is the bucket of a namespace. It is safe for concurrent use.
 type Bucket struct {
 	nc   *nats.Conn
+	api  *stores.Stores
 	js   jetstream.JetStream
 	name string
 	o    Options
@@ -58,12 +60,8 @@ type Bucket struct {
 }
 
 // New makes a bucket without looking for it.
-func New(o Options) (*Bucket, error) {
-	js, err := jetstream.New(o.NATS)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
-	return &Bucket{nc: o.NATS, js: js, name: wire.RegistryBucket(o.Namespace), o: o}, nil
+func New(o Options) *Bucket {
+	return &Bucket{nc: o.NATS, api: o.JetStream, js: o.JetStream.JetStream(), name: wire.RegistryBucket(o.Namespace), o: o}
 }
 
 func (b *Bucket) streamName() string { return "KV_" + b.name }
@@ -105,7 +103,7 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := b.permitted(ctx); err != nil {
+	if err := b.api.Permitted(ctx, b.streamName()); err != nil {
 		return nil, 0, err
 	}
 	stream, err := b.js.Stream(ctx, b.streamName())
@@ -113,7 +111,7 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 		stream, err = b.make(ctx)
 	}
 	if err != nil {
-		return nil, 0, explain(err)
+		return nil, 0, b.explain(err)
 	}
 	info := stream.CachedInfo()
 	if c := info.Config; c.Mirror != nil || len(c.Sources) > 0 || len(c.Subjects) != 1 || c.Subjects[0] != b.prefix()+">" {
@@ -124,24 +122,6 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	b.stream, b.created = stream, created
 	b.mu.Unlock()
 	return stream, created, nil
-}
-
-// permitted finds out at once whether NATS lets this user ask; nats.go would
-// wait for an answer that never comes.
-func (b *Bucket) permitted(ctx context.Context) error {
-	before := b.nc.LastError()
-	subject := "$JS.API.STREAM.INFO." + b.streamName()
-	if err := b.nc.Publish(subject, nil); err != nil {
-		return err
-	}
-	if err := b.nc.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("NATS does not answer: %w", err)
-	}
-	last := b.nc.LastError()
-	if last != before && errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), subject) { //nolint:errorlint // is it another one?
-		return fmt.Errorf("this user may not use JetStream; see the least permissions in docs/protocol.md: %w", last)
-	}
-	return nil
 }
 
 func (b *Bucket) make(ctx context.Context) (jetstream.Stream, error) {
@@ -181,7 +161,7 @@ func (b *Bucket) Read(ctx context.Context, key string) (Entry, error) {
 		return Entry{Absent: true}, nil
 	case err != nil:
 		b.Forget()
-		return Entry{}, explain(err)
+		return Entry{}, b.explain(err)
 	}
 	return Entry{Revision: msg.Sequence, Absent: deleted(msg.Header, msg.Data), Data: msg.Data}, nil
 }
@@ -193,12 +173,12 @@ func deleted(header nats.Header, data []byte) bool {
 // Write is a compare-and-set over the last revision of the key. It returns the
 // new one.
 func (b *Bucket) Write(ctx context.Context, key string, data []byte, over uint64) (uint64, error) {
-	return b.publish(ctx, &nats.Msg{Subject: b.prefix() + key, Data: data}, over)
+	return b.publish(ctx, &nats.Msg{Subject: b.api.KV(b.prefix() + key), Data: data}, over)
 }
 
 // Delete is a compare-and-set that deletes the key.
 func (b *Bucket) Delete(ctx context.Context, key string, over uint64) error {
-	_, err := b.publish(ctx, &nats.Msg{Subject: b.prefix() + key, Header: nats.Header{headerOperation: {operationDelete}}}, over)
+	_, err := b.publish(ctx, &nats.Msg{Subject: b.api.KV(b.prefix() + key), Header: nats.Header{headerOperation: {operationDelete}}}, over)
 	return err
 }
 
@@ -217,14 +197,14 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, over uint64) (uint6
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return 0, fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	return 0, explain(err)
+	return 0, b.explain(err)
 }
 
 // explain adds what a person can do about it.
-func explain(err error) error {
+func (b *Bucket) explain(err error) error {
 	switch {
 	case jserror.NotEnabled(err):
-		return fmt.Errorf("%w: the registry needs JetStream; enable it on the NATS servers (jetstream: enabled) and for this account", err)
+		return fmt.Errorf("%w: the registry needs JetStream; %s", err, b.api.Advice())
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: the JetStream of this account did not answer in time", err)
 	}

@@ -74,7 +74,7 @@ func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
 		Replicas:          1,
 	})
 	if err != nil {
-		return explain(err)
+		return b.explain(err)
 	}
 	info := consumer.CachedInfo()
 	w.initial = info.NumPending + info.Delivered.Consumer

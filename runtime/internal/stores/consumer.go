@@ -35,7 +35,7 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 		}
 	}
 	if err != nil {
-		return Consumer{}, explain(what, err)
+		return Consumer{}, s.explain(what, err)
 	}
 	have := c.CachedInfo().Config
 	if err := fits(what, have, want); err != nil {
@@ -49,7 +49,7 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 			next := have
 			next.AckWait, next.MaxAckPending = want.AckWait, want.MaxAckPending
 			if _, err := s.js.UpdateConsumer(ctx, stream, next); err != nil {
-				return Consumer{}, explain(what+" cannot be changed", err)
+				return Consumer{}, s.explain(what+" cannot be changed", err)
 			}
 			ackWait = next.AckWait
 		}

@@ -68,6 +68,15 @@ func New(nc *nats.Conn, domain, prefix string) (*Stores, error) {
 // JetStream returns it.
 func (s *Stores) JetStream() jetstream.JetStream { return s.js }
 
+// KV is where a message for a subject under $KV is sent. NATS keeps these subjects
+// within a domain, and takes them from elsewhere behind the prefix of its API.
+func (s *Stores) KV(subject string) string {
+	if s.prefix == defaultPrefix {
+		return subject
+	}
+	return s.prefix + "." + subject
+}
+
 // Next is where messages of a consumer are asked for.
 func (s *Stores) Next(stream, consumer string) string {
 	return s.prefix + ".CONSUMER.MSG.NEXT." + stream + "." + consumer
@@ -84,12 +93,12 @@ type Policy struct {
 func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if err := s.permitted(ctx, name); err != nil {
+	if err := s.Permitted(ctx, name); err != nil {
 		return nil, err
 	}
 	stream, err := s.js.Stream(ctx, name)
 	if err != nil {
-		return nil, explain("the stream "+name, err)
+		return nil, s.explain("the stream "+name, err)
 	}
 	return stream, nil
 }
@@ -98,7 +107,7 @@ func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error
 func (s *Stores) Stream(ctx context.Context, want jetstream.StreamConfig, p Policy) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if err := s.permitted(ctx, want.Name); err != nil {
+	if err := s.Permitted(ctx, want.Name); err != nil {
 		return nil, err
 	}
 	stream, err := s.js.Stream(ctx, want.Name)
@@ -110,7 +119,7 @@ func (s *Stores) Stream(ctx context.Context, want jetstream.StreamConfig, p Poli
 		stream, err = s.create(ctx, want)
 	}
 	if err != nil {
-		return nil, explain("the stream "+want.Name, err)
+		return nil, s.explain("the stream "+want.Name, err)
 	}
 	s.known.Store(want.Name, true)
 	return s.adjust(ctx, stream, want, p)
@@ -164,7 +173,7 @@ func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want jetst
 	}
 	updated, err := s.js.UpdateStream(ctx, next)
 	if err != nil {
-		return nil, explain("the stream "+want.Name+" cannot be changed", err)
+		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
 	}
 	return updated, nil
 }
@@ -285,9 +294,9 @@ func differences(have, want *jetstream.StreamConfig) []string {
 	return found
 }
 
-// permitted finds out at once whether NATS lets this user ask; nats.go would
+// Permitted finds out at once whether NATS lets this user ask; nats.go would
 // wait for an answer that never comes.
-func (s *Stores) permitted(ctx context.Context, stream string) error {
+func (s *Stores) Permitted(ctx context.Context, stream string) error {
 	before := s.nc.LastError()
 	subject := s.prefix + ".STREAM.INFO." + stream
 	if err := s.nc.Publish(subject, nil); err != nil {
@@ -304,14 +313,22 @@ func (s *Stores) permitted(ctx context.Context, stream string) error {
 }
 
 // explain adds what a person can do about it.
-func explain(what string, err error) error {
+func (s *Stores) explain(what string, err error) error {
 	switch {
 	case jserror.NotEnabled(err):
-		return fmt.Errorf("%s: %w: enable it on the NATS servers (jetstream: enabled) and for this account: %w", what, ErrUnavailable, err)
+		return fmt.Errorf("%s: %w: %s: %w", what, ErrUnavailable, s.Advice(), err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w: it did not answer in time, or this user may not use all of its API: %w", what, ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// Advice is what to do if there is no JetStream.
+func (s *Stores) Advice() string {
+	if s.prefix == defaultPrefix {
+		return "enable it on the NATS servers (jetstream: enabled) and for this account"
+	}
+	return "nobody answers at " + s.prefix + ".>; check the domain or prefix that this connection was given, and the leaf node or import that leads there"
 }
 
 // DirectGet is where the last message of a subject is asked for.
