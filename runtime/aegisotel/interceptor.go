@@ -79,9 +79,13 @@ func (i *Interceptor) begin(ctx context.Context, of *cached) (context.Context, *
 	if i.server {
 		ctx = i.propagator.Extract(ctx, carrier(call.RequestHeader()))
 	}
-	ctx, span := i.tracer.Start(ctx, m.name, trace.WithSpanKind(m.kind), trace.WithAttributes(m.attributes...))
+	opts := []trace.SpanStartOption{trace.WithSpanKind(m.kind), trace.WithAttributes(m.attributes...)}
+	if sender := trace.SpanContextFromContext(ctx); i.server && m.message && sender.IsRemote() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sender})) // besides being the parent
+	}
+	ctx, span := i.tracer.Start(ctx, m.name, opts...)
 	if i.server {
-		span.SetAttributes(serverAttributes(call)...)
+		span.SetAttributes(serverAttributes(ctx, call)...)
 	} else {
 		i.inject(ctx, call)
 	}

@@ -1,7 +1,7 @@
 package aegisotel
 
 import (
-	"strings"
+	"context"
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -33,16 +33,15 @@ const (
 type method struct {
 	name       string // of spans
 	kind       trace.SpanKind
-	message    bool   // an event or a command
-	operation  string // on it
+	message    bool // an event or a command
 	attributes []attribute.KeyValue
 }
 
 func newMethod(s aegis.Spec, server bool) *method {
-	name := s.Service + "/" + s.Method
-	if isMessage(s) {
-		return messageMethod(name, server)
+	if sending := sendingOf(s); sending != "" {
+		return messageMethod(s.Service+"."+s.Method, sending, server)
 	}
+	name := s.Service + "/" + s.Method
 	m := &method{name: name, kind: trace.SpanKindClient}
 	if server {
 		m.kind = trace.SpanKindServer
@@ -51,45 +50,50 @@ func newMethod(s aegis.Spec, server bool) *method {
 	return m
 }
 
-// messageMethod is that of an event or a command: what is published is not
-// answered.
-func messageMethod(name string, server bool) *method {
-	m := &method{message: true, kind: trace.SpanKindProducer, operation: "publish"}
-	operation := semconv.MessagingOperationTypeSend
+// messageMethod is that of an event or a command: what is sent is not answered.
+func messageMethod(destination, sending string, server bool) *method {
+	m := &method{message: true, kind: trace.SpanKindProducer}
+	operation, kind := sending, semconv.MessagingOperationTypeSend
 	if server {
-		m.kind, m.operation = trace.SpanKindConsumer, "process"
-		operation = semconv.MessagingOperationTypeProcess
+		m.kind = trace.SpanKindConsumer
+		operation, kind = "process", semconv.MessagingOperationTypeProcess
 	}
-	m.name = m.operation + " " + name
+	m.name = operation + " " + destination
 	m.attributes = []attribute.KeyValue{
 		semconv.MessagingSystemKey.String(messagingSystem),
-		semconv.MessagingDestinationName(strings.Replace(name, "/", ".", 1)),
-		semconv.MessagingOperationName(m.operation), operation,
+		semconv.MessagingDestinationName(destination),
+		semconv.MessagingOperationName(operation), kind,
 	}
 	return m
 }
 
-func isMessage(s aegis.Spec) bool {
+// sendingOf is what sending a message of a method is called; "" for calls.
+func sendingOf(s aegis.Spec) string {
 	if s.Descriptor == nil {
-		return false
+		return ""
 	}
 	opts, err := spec.MethodOptions(s.Descriptor)
 	if err != nil {
-		return false
+		return ""
 	}
 	switch opts.GetPattern().(type) {
-	case *aegisv1.MethodOptions_Event, *aegisv1.MethodOptions_Command:
-		return true
+	case *aegisv1.MethodOptions_Event:
+		return "publish"
+	case *aegisv1.MethodOptions_Command:
+		return "send"
 	default:
-		return false
+		return ""
 	}
 }
 
-// serverAttributes are those of one call at its server.
-func serverAttributes(call *aegis.Call) []attribute.KeyValue {
+// serverAttributes are those of one call, or one message, at its server.
+func serverAttributes(ctx context.Context, call *aegis.Call) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{InstanceKey.String(call.Instance())}
 	if call.Attempt() > 1 {
 		attributes = append(attributes, AttemptKey.Int(call.Attempt()))
+	}
+	if job, ok := aegis.JobFromContext(ctx); ok {
+		attributes = append(attributes, semconv.MessagingMessageID(job.ID))
 	}
 	return attributes
 }

@@ -57,13 +57,13 @@ func TestEventsAndCommandsAreMessages(t *testing.T) {
 				attributes[string(a.Key)] = a.Value.AsString()
 			}
 			delete(attributes, string(InstanceKey))
-			name, operation, kind := "publish", "send", trace.SpanKindProducer
+			name, operation, kind := map[string]string{"event": "publish", "command": "send"}[pattern], "send", trace.SpanKindProducer
 			metrics := []string{"messaging.client.operation.duration", "messaging.client.sent.messages"}
 			if server {
 				name, operation, kind = "process", "process", trace.SpanKindConsumer
 				metrics = []string{"messaging.process.duration", "messaging.client.consumed.messages"}
 			}
-			require.Equal(t, name+" t.v1.S/Placed", span.Name, pattern)
+			require.Equal(t, name+" t.v1.S.Placed", span.Name, pattern)
 			require.Equal(t, kind, span.SpanKind)
 			require.Equal(t, map[string]string{
 				"messaging.system": "nats", "messaging.destination.name": "t.v1.S.Placed",
@@ -93,7 +93,7 @@ func TestOtherPatternsAreCalls(t *testing.T) {
 		specOf(t, &aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_SingleActive{SingleActive: &aegisv1.SingleActive{}}}),
 		specOf(t, &aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_Broadcast{Broadcast: &aegisv1.Broadcast{}}}),
 	} {
-		require.False(t, isMessage(s))
+		require.Empty(t, sendingOf(s))
 		require.Equal(t, trace.SpanKindClient, newMethod(s, false).kind)
 	}
 }
