@@ -397,7 +397,9 @@ func (c *commandMessage) run() {
 	w, m := c.worker, c.message
 	req := w.method.request()
 	if err := proto.Unmarshal(m.Data, req); err != nil {
-		c.bury(m.Delivered, Errorf(CodeInvalidArgument, "it is no valid %s: %w", req.ProtoReflect().Descriptor().FullName(), err))
+		unreadable := Errorf(CodeInvalidArgument, "it is no valid %s: %w", req.ProtoReflect().Descriptor().FullName(), err)
+		w.method.stats.refused(time.Now(), unreadable)
+		c.bury(m.Delivered, unreadable)
 		return
 	}
 	base := w.server.base

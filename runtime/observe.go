@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -85,8 +86,8 @@ func (s *Server) Report(service string) (health.Report, bool) {
 	return s.monitor.assess(found.recorder.Snapshot(time.Now())), true
 }
 
-// Recorders returns what counts the calls of the registered services, by their
-// full names, for programs that export it.
+// Recorders returns what counts the calls and commands of the registered services,
+// by their full names, for programs that export it.
 func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
 	s.mu.Lock()
 	services := slices.Clip(s.services)
@@ -98,6 +99,33 @@ func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
 			}
 		}
 	}
+}
+
+// EventRecorders returns what counts the events that this server handles, by the
+// full names of the services whose events they are. A delivery is a request, also
+// one that is repeated. They are in no Report and change no score, as events are of
+// services that need not be registered here.
+func (s *Server) EventRecorders() iter.Seq2[string, *health.Recorder] {
+	s.mu.Lock()
+	recorders := maps.Clone(s.events)
+	s.mu.Unlock()
+	return maps.All(recorders)
+}
+
+// eventRecorder returns what counts the events of a service. The caller holds mu.
+func (s *Server) eventRecorder(service string) (*health.Recorder, error) {
+	if r := s.events[service]; r != nil {
+		return r, nil
+	}
+	r, err := health.NewRecorder(health.Config{}, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if s.events == nil {
+		s.events = make(map[string]*health.Recorder)
+	}
+	s.events[service] = r
+	return r, nil
 }
 
 // find returns the registered service of this name, or nil.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -115,6 +116,66 @@ func TestFiguresAreInTheRegistryAndInMicro(t *testing.T) {
 	require.Empty(t, instances)
 	_, ok = aegis.Instance{}.Health()
 	require.False(t, ok)
+}
+
+// Events are counted by the server that handles them, whosever they are. A failed
+// delivery is one that is repeated, and nothing that makes the instance look ill.
+func TestEventsAreCounted(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	var failed atomic.Bool
+	srv := subscribe(t, conn, handlers{
+		Core: func(_ context.Context, ev *testv1.CoreRequest) error {
+			if ev.GetText() == "bad" {
+				return aegis.NewError(aegis.CodeNotFound, "gone")
+			}
+			return nil
+		},
+		Stored: func(context.Context, *testv1.StoredRequest) error {
+			if failed.CompareAndSwap(false, true) {
+				panic("oops")
+			}
+			return nil
+		},
+	}, nil, aegis.EachInstance())
+	pub := newPublisher(t, conn)
+	for _, text := range []string{"bad", "good"} {
+		require.NoError(t, pub.Core(t.Context(), &testv1.CoreRequest{Text: text}))
+	}
+	require.NoError(t, conn.NATS().Publish("aegis.evt.aegistest.v1.EventService.Core", []byte("not protobuf")))
+	mustStore(t, pub, "x")
+	recorders := maps.Collect(srv.EventRecorders())
+	require.Len(t, recorders, 1)
+	events := recorders["aegistest.v1.EventService"]
+	require.Len(t, events.Methods(), 2)
+	eventually(t, "they are counted", func() bool { return events.Totals().Requests == 5 })
+	require.Equal(t, map[health.Code]uint64{health.Code(aegis.CodeNotFound): 1, health.Code(aegis.CodeInvalidArgument): 1},
+		events.Method("Core").Totals().Errors)
+	require.EqualValues(t, 3, events.Method("Core").Totals().Requests)
+	require.Equal(t, map[health.Code]uint64{health.Code(aegis.CodeInternal): 1}, events.Method("Stored").Totals().Errors)
+	require.Zero(t, events.Method("Stored").InFlight())
+	_, ok := srv.Report("aegistest.v1.EventService")
+	require.False(t, ok, "it is not served here")
+}
+
+// Each attempt of a command is a request of the instance that works it.
+func TestCommandsAreCounted(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	var d diary
+	srv := worker(t, conn, jobs{work: func(ctx context.Context, _ *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		if d.notef("tried"); attemptOf(ctx) == 1 {
+			return nil, errWrong
+		}
+		return &testv1.WorkResponse{}, nil
+	}})
+	mustResult(t, send(t, newJobClient(t, conn), "x"))
+	eventually(t, "both attempts are counted", func() bool { return statsOf(t, srv, jobService, "Work").Requests == 2 })
+	work := statsOf(t, srv, jobService, "Work")
+	require.Equal(t, map[health.Code]uint64{health.Code(aegis.CodeUnknown): 1}, work.Errors)
+	require.Zero(t, work.InFlight)
+	require.Equal(t, 2, d.count("tried"))
+	require.Empty(t, maps.Collect(srv.EventRecorders()))
 }
 
 // statsOf returns the figures of a method of the one service of srv.

@@ -33,9 +33,10 @@ type Server struct {
 	logger  *slog.Logger
 	process string // new at each start, where the instance's name may stay
 
-	mu       sync.Mutex // guards services, and state's changes
+	mu       sync.Mutex // guards what follows, and state's changes
 	services []*service
-	work     []workload // what is not called: see workload.go
+	work     []workload                  // what is not called: see workload.go
+	events   map[string]*health.Recorder // of the events that are subscribed to, by service
 	state    atomic.Int32
 
 	// Set when Run starts, and not changed after that.

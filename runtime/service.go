@@ -180,7 +180,9 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	}
 	for _, m := range desc.Methods {
 		method := &serverMethod{service: s, method: m, spec: publicSpec(desc, m)}
-		method.stats.health = recorder.Method(m.Name)
+		if m.Pattern != spec.Event { // those are handled by subscribers
+			method.stats.health = recorder.Method(m.Name)
+		}
 		s.methods = append(s.methods, method)
 	}
 	return s, nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/spec"
@@ -241,7 +242,12 @@ func (s *Server) addSubscriptions(subs []*subscription) error {
 			}
 		}
 	}
+	recorder, err := s.eventRecorder(subs[0].service.Name)
+	if err != nil {
+		return err
+	}
 	for _, sub := range subs {
+		sub.stats.health = recorder.Method(sub.method.Name)
 		s.work = append(s.work, sub.runner)
 	}
 	return nil
@@ -257,6 +263,7 @@ type subscription struct {
 	cfg     *subscribeConfig
 	handler EventHandler
 	handle  UnaryFunc // with its interceptors
+	stats   methodStats
 	retry   spec.Retry
 
 	each     bool
@@ -294,6 +301,30 @@ func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *su
 	}
 	s.each = cfg.mode == modeEachInstance || cfg.mode == modeOfProto && s.event.EachInstance
 	return s, nil
+}
+
+// call runs the handler and counts that; ended is told how it went.
+func (s *subscription) call(ctx *eventContext, ev proto.Message, ended func(error)) {
+	began := time.Now()
+	s.stats.begin()
+	s.server.guarded(s.spec.name(), func(err error) {
+		s.stats.done(began, errorOrNil(err))
+		ended(err)
+	}, func() error {
+		_, err := s.handle(ctx, ev)
+		return err
+	})
+}
+
+// read decodes an event. One that cannot be read counts as failed.
+func (s *subscription) read(data []byte) (proto.Message, error) {
+	ev := s.handler.message()
+	if err := proto.Unmarshal(data, ev); err != nil {
+		unreadable := Errorf(CodeInvalidArgument, "it is no valid %s: %w", ev.ProtoReflect().Descriptor().FullName(), err)
+		s.stats.refused(time.Now(), unreadable)
+		return nil, unreadable
+	}
+	return ev, nil
 }
 
 // join decides the group, and with it the consumer.

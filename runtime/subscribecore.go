@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 )
 
 // coreRunner handles core events as they come. What the handlers are too slow
@@ -60,20 +59,15 @@ func (r *coreRunner) received(msg *nats.Msg) {
 }
 
 func (r *coreRunner) handleMessage(msg *nats.Msg) {
-	ev := r.handler.message()
-	if err := proto.Unmarshal(msg.Data, ev); err != nil {
+	ev, err := r.read(msg.Data)
+	if err != nil {
 		r.logger().Error("aegis: an event that cannot be read is dropped", "err", err)
 		return
 	}
-	ctx := r.context(msg, 1, nil)
-	report := func(err error) {
+	r.call(r.context(msg, 1, nil), ev, func(err error) {
 		if err != nil {
 			r.logger().Error("aegis: the handler of a core event failed, and such events are not delivered again", "err", err)
 		}
-	}
-	r.server.guarded(r.spec.name(), report, func() error {
-		_, err := r.handle(ctx, ev)
-		return err
 	})
 }
 

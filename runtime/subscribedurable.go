@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/members"
@@ -311,16 +310,13 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		r.bury(m, m.Delivered-1, errLost)
 		return
 	}
-	ev := r.handler.message()
-	if err := proto.Unmarshal(m.Data, ev); err != nil {
-		r.bury(m, m.Delivered, fmt.Errorf("it is no valid %s: %w", ev.ProtoReflect().Descriptor().FullName(), err))
+	ev, err := r.read(m.Data)
+	if err != nil {
+		r.bury(m, m.Delivered, err)
 		return
 	}
 	ctx := r.context(m.Msg, m.Delivered, &Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: m.Delivered})
-	r.server.guarded(r.spec.name(), func(err error) { r.ended(m, err) }, func() error {
-		_, err := r.handle(ctx, ev)
-		return err
-	})
+	r.call(ctx, ev, func(err error) { r.ended(m, err) })
 }
 
 // errLost is why an event is dead whose last attempt never ended.

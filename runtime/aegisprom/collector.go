@@ -49,10 +49,10 @@ func NewCollector(srv *aegis.Server) (*Collector, error) {
 	}
 	return &Collector{
 		server:   srv,
-		requests: desc("requests_total", "Requests that were handled, by code.", "service", "method", "code"),
-		refused:  desc("refused_total", "Requests that were refused before a handler ran, by reason.", "service", "method", "reason"),
-		inFlight: desc("requests_in_flight", "Requests whose handlers run.", "service", "method"),
-		duration: desc("request_duration_seconds", "Time from the arrival of a request to its reply.", "service", "method"),
+		requests: desc("requests_total", "Calls, events and commands that were handled, by code.", "service", "method", "code"),
+		refused:  desc("refused_total", "Calls that were refused before a handler ran, by reason.", "service", "method", "reason"),
+		inFlight: desc("requests_in_flight", "Calls, events and commands whose handlers run.", "service", "method"),
+		duration: desc("request_duration_seconds", "Time from the arrival of a call to its reply, and of the handlers of events and commands.", "service", "method"),
 		score:    desc("health_score", "Health score, 0 to 100.", "service"),
 		ready:    desc("ready", "Whether the server is running, connected and healthy by its checks."),
 		leading:  desc("leading", "1 for each single active group that the instance leads.", "service", "group"),
@@ -74,6 +74,11 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		}
 		if report, ok := c.server.Report(service); ok {
 			out <- gauge(c.score, report.Score, service)
+		}
+	}
+	for service, recorder := range c.server.EventRecorders() {
+		for _, m := range recorder.Methods() {
+			c.collectMethod(out, service, m)
 		}
 	}
 	ready := 1.0

@@ -2,6 +2,7 @@ package aegisprom_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -9,11 +10,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
 	"github.com/aegisrpc/aegis/internal/leaktest"
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisprom"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
@@ -70,13 +74,13 @@ func TestWhatPrometheusGets(t *testing.T) {
 # HELP aegis_server_ready Whether the server is running, connected and healthy by its checks.
 # TYPE aegis_server_ready gauge
 aegis_server_ready{aegis_instance="a"} 1
-# HELP aegis_server_refused_total Requests that were refused before a handler ran, by reason.
+# HELP aegis_server_refused_total Calls that were refused before a handler ran, by reason.
 # TYPE aegis_server_refused_total counter
 aegis_server_refused_total{aegis_instance="a",method="Echo",reason="OVERLOADED",service="echo.v1.EchoService"} 1
-# HELP aegis_server_requests_in_flight Requests whose handlers run.
+# HELP aegis_server_requests_in_flight Calls, events and commands whose handlers run.
 # TYPE aegis_server_requests_in_flight gauge
 aegis_server_requests_in_flight{aegis_instance="a",method="Echo",service="echo.v1.EchoService"} 0
-# HELP aegis_server_requests_total Requests that were handled, by code.
+# HELP aegis_server_requests_total Calls, events and commands that were handled, by code.
 # TYPE aegis_server_requests_total counter
 aegis_server_requests_total{aegis_instance="a",code="INVALID_ARGUMENT",method="Echo",service="echo.v1.EchoService"} 1
 aegis_server_requests_total{aegis_instance="a",code="OK",method="Echo",service="echo.v1.EchoService"} 3
@@ -110,6 +114,52 @@ aegis_server_requests_total{aegis_instance="a",code="OK",method="Echo",service="
 	for _, f := range families {
 		require.Contains(t, string(docs), "| `"+f.GetName()+"` |")
 	}
+}
+
+type jobs struct {
+	aegistestv1aegis.UnimplementedJobServiceServer
+}
+
+func (jobs) Once(context.Context, *testv1.OnceRequest) (*testv1.OnceResponse, error) {
+	return nil, aegis.NewError(aegis.CodeNotFound, "gone")
+}
+
+// A server of two services, one of which publishes the events that it handles.
+func TestEventsAndCommandsAreCounted(t *testing.T) {
+	conn := aegistest.Connect(t)
+	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+		return errors.Join(
+			aegistestv1aegis.RegisterJobServiceServer(srv, jobs{}),
+			aegistestv1aegis.RegisterEventServiceServer(srv, aegistestv1aegis.UnimplementedEventServiceServer{}),
+			aegistestv1aegis.SubscribeEventServiceEvents(srv, aegistestv1aegis.EventServiceEvents{
+				Core: func(context.Context, *testv1.CoreRequest) error { return nil },
+			}, aegis.EachInstance()),
+		)
+	}, aegis.WithInstance("a"))
+	c, err := aegisprom.NewCollector(srv)
+	require.NoError(t, err)
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(c))
+	publisher, err := aegistestv1aegis.NewEventServicePublisher(conn)
+	require.NoError(t, err)
+	require.NoError(t, publisher.Core(t.Context(), &testv1.CoreRequest{}))
+	client, err := aegistestv1aegis.NewJobServiceClient(conn)
+	require.NoError(t, err)
+	command, err := client.Once(t.Context(), &testv1.OnceRequest{})
+	require.NoError(t, err)
+	_, err = command.Result(t.Context())
+	require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(err))
+	want := `
+# HELP aegis_server_requests_total Calls, events and commands that were handled, by code.
+# TYPE aegis_server_requests_total counter
+aegis_server_requests_total{aegis_instance="a",code="NOT_FOUND",method="Once",service="aegistest.v1.JobService"} 1
+aegis_server_requests_total{aegis_instance="a",code="OK",method="Core",service="aegistest.v1.EventService"} 1
+aegis_server_requests_total{aegis_instance="a",code="OK",method="Once",service="aegistest.v1.JobService"} 0
+aegis_server_requests_total{aegis_instance="a",code="OK",method="Work",service="aegistest.v1.JobService"} 0
+`
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(want), "aegis_server_requests_total"))
+	}, 15*time.Second, 5*time.Millisecond)
 }
 
 // Two servers of one process, one of them not ready.
