@@ -7,7 +7,10 @@ import (
 )
 
 const (
-	budgetSlots = 10 // of a second each
+	budgetWindow   = 10 * time.Second
+	budgetSlotTime = 100 * time.Millisecond
+	// One more than fits into the window, which seldom begins with a slot.
+	budgetSlots = int(budgetWindow/budgetSlotTime) + 1
 )
 
 // retryBudget bounds a client's retries to a share of its calls in a sliding
@@ -24,7 +27,7 @@ type retryBudget struct {
 }
 
 type budgetSlot struct {
-	second  atomic.Int64 // which second the counts are of
+	number  atomic.Int64 // which slot of time the counts are of
 	calls   atomic.Int64
 	retries atomic.Int64
 }
@@ -35,24 +38,29 @@ func newRetryBudget(ratio float64, minPerSecond int) *retryBudget {
 
 // call counts a call.
 func (b *retryBudget) call(now time.Time) {
-	b.slot(b.second(now)).calls.Add(1)
+	b.slot(b.number(now)).calls.Add(1)
 }
 
-// withdraw counts a retry, if there is budget for it.
+// withdraw counts a retry, if there is budget for it. A slot that is partly in the
+// window counts with its retries and without its calls, so that the budget is never
+// exceeded.
 func (b *retryBudget) withdraw(now time.Time) bool {
-	second := b.second(now)
-	slot := b.slot(second)
+	number := b.number(now)
+	slot := b.slot(number)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var calls, retries int64
 	for i := range b.slots {
 		s := &b.slots[i]
-		if s.second.Load() > second-budgetSlots {
+		switch age := number - s.number.Load(); {
+		case age < int64(budgetSlots)-1:
 			calls += s.calls.Load()
+			retries += s.retries.Load()
+		case age == int64(budgetSlots)-1:
 			retries += s.retries.Load()
 		}
 	}
-	allowed := max(b.ratio*float64(calls), float64(b.min*budgetSlots))
+	allowed := max(b.ratio*float64(calls), float64(b.min)*budgetWindow.Seconds())
 	if float64(retries+1) > allowed {
 		return false
 	}
@@ -60,22 +68,22 @@ func (b *retryBudget) withdraw(now time.Time) bool {
 	return true
 }
 
-// second counts from 1, so that the zero slot is never the current one.
-func (b *retryBudget) second(now time.Time) int64 {
-	return int64(now.Sub(b.epoch)/time.Second) + 1
+// number counts from 1, so that the zero slot is never the current one.
+func (b *retryBudget) number(now time.Time) int64 {
+	return int64(now.Sub(b.epoch)/budgetSlotTime) + 1
 }
 
-func (b *retryBudget) slot(second int64) *budgetSlot {
-	s := &b.slots[second%budgetSlots]
-	if s.second.Load() == second {
+func (b *retryBudget) slot(number int64) *budgetSlot {
+	s := &b.slots[number%int64(budgetSlots)]
+	if s.number.Load() == number {
 		return s
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s.second.Load() < second {
+	if s.number.Load() < number {
 		s.calls.Store(0)
 		s.retries.Store(0)
-		s.second.Store(second)
+		s.number.Store(number)
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestBudgetAllowsAShareOfTheCalls(t *testing.T) {
 	require.True(t, b.withdraw(now), "2 of 10")
 	require.False(t, b.withdraw(now))
 	require.False(t, b.withdraw(now.Add(9*time.Second)), "still within the window")
-	require.False(t, b.withdraw(now.Add(10*time.Second)), "the calls are forgotten as well")
+	require.False(t, b.withdraw(now.Add(11*time.Second)), "the calls are forgotten as well")
 }
 
 func TestBudgetAllowsAMinimum(t *testing.T) {
@@ -67,23 +68,30 @@ func TestBudgetAllowsAMinimum(t *testing.T) {
 	for range 30 {
 		require.True(t, b.withdraw(now))
 	}
-	require.False(t, b.withdraw(now.Add(9*time.Second)))
-	for range 30 {
-		require.True(t, b.withdraw(now.Add(10*time.Second)))
-	}
 	require.False(t, b.withdraw(now.Add(10*time.Second)))
+	next := now.Add(10*time.Second + budgetSlotTime)
+	for range 30 {
+		require.True(t, b.withdraw(next))
+	}
+	require.False(t, b.withdraw(next))
+	late := next.Add(950 * time.Millisecond) // in the middle of a second
+	require.False(t, b.withdraw(late.Add(9*time.Second)))
 	require.True(t, b.withdraw(now.Add(time.Hour)), "after a long silence")
 }
 
 // Whatever happens when: within the ten seconds that it looks back on, the
-// budget is never exceeded.
+// budget is never exceeded, and it forbids nothing that is far from that.
 func TestBudgetIsNeverExceeded(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		ratio, minimum := float64(r.IntN(100))/50, r.IntN(4)
 		b := newRetryBudget(ratio, minimum)
-		calls, retries := map[int64]int{}, map[int64]int{} // by second
+		var calls, retries []time.Time
+		fits := func(now time.Time, callsWithin, retriesWithin time.Duration) bool {
+			c, n := since(calls, now.Add(-callsWithin)), since(retries, now.Add(-retriesWithin))
+			return float64(n+1) <= max(ratio*float64(c), float64(10*minimum))
+		}
 		now := b.epoch
 		for range 2000 {
 			switch r.IntN(20) {
@@ -96,23 +104,25 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 			default:
 				now = now.Add(time.Duration(r.IntN(20)) * time.Millisecond)
 			}
-			second := int64(now.Sub(b.epoch) / time.Second)
 			if r.IntN(2) == 0 {
 				b.call(now)
-				calls[second]++
+				calls = append(calls, now)
 				continue
 			}
-			c, n := 0, 0
-			for s := second - 9; s <= second; s++ {
-				c, n = c+calls[s], n+retries[s]
-			}
-			want := float64(n+1) <= max(ratio*float64(c), float64(10*minimum))
-			require.Equal(t, want, b.withdraw(now), "seed %d", seed)
-			if want {
-				retries[second]++
+			if b.withdraw(now) {
+				require.True(t, fits(now, budgetWindow, budgetWindow), "seed %d", seed)
+				retries = append(retries, now)
+			} else {
+				require.False(t, fits(now, budgetWindow-budgetSlotTime, budgetWindow+budgetSlotTime), "seed %d", seed)
 			}
 		}
 	}
+}
+
+// since counts what was not before a time; times are in order.
+func since(times []time.Time, least time.Time) int {
+	at, _ := slices.BinarySearchFunc(times, least, time.Time.Compare)
+	return len(times) - at
 }
 
 func TestBudgetIsSafeForConcurrentUse(t *testing.T) {
