@@ -307,6 +307,9 @@ func (a *attempt) run(res proto.Message) error {
 			return e
 		}
 		a.number++
+		if a.call != nil { // what the last attempt was answered is not what the next one will be
+			a.call.response, a.call.term = nil, Term{}
+		}
 	}
 }
 

@@ -172,6 +172,41 @@ func TestServerRefusesBadMetadata(t *testing.T) {
 	require.Equal(t, nats.Header{"x-mixed-case": {"v"}}, res.Header, "lower case; the transport's own is not the user's")
 }
 
+// What an earlier attempt has answered is not the answer of a call that ends
+// without any.
+func TestResponseMetadataIsThatOfTheLastAttempt(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	serve(t, conn, probe{get: func(ctx context.Context, req *testv1.GetRequest) (*testv1.GetResponse, error) {
+		call, _ := aegis.CallFromContext(ctx)
+		switch {
+		case call.Attempt() == 1:
+			call.ResponseHeader().Set("attempt", "1")
+			return nil, aegis.NewError(aegis.CodeUnavailable, "not now")
+		case req.GetText() == "silent":
+			cancel()
+			<-ctx.Done()
+		}
+		call.ResponseHeader().Set("other", "2")
+		return &testv1.GetResponse{}, nil
+	}})
+	client := newClient(t, conn)
+	answered, call := aegis.NewCall(t.Context())
+	_, err := client.Get(answered, getRequest(""))
+	require.NoError(t, err)
+	require.Equal(t, aegis.Header{"other": {"2"}}, call.ResponseHeader())
+	silent, call := aegis.NewCall(ctx)
+	_, err = client.Get(silent, getRequest("silent"))
+	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
+	require.Empty(t, call.ResponseHeader())
+	once, call := aegis.NewCall(t.Context())
+	_, err = client.Get(once, getRequest(""), aegis.MaxAttempts(1))
+	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
+	require.Equal(t, aegis.Header{"attempt": {"1"}}, call.ResponseHeader(), "the last one")
+}
+
 func TestNewCallIsForOneCall(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
