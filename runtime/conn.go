@@ -57,6 +57,7 @@ type connConfig struct {
 	nats      []nats.Option
 	assembly  int64
 	jetStream jetStreamConfig
+	owned     bool // Close closes the NATS connection
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
@@ -101,12 +102,12 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 		}
 		return nil, fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
 	}
+	cfg.owned = true
 	conn, err := newConn(nc, cfg)
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	conn.owned = true
 	c.Store(conn)
 	return conn, nil
 }
@@ -144,6 +145,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	}
 	c := &Conn{
 		nc:        nc,
+		owned:     cfg.owned,
 		ns:        cfg.namespace,
 		subjects:  wire.NewSubjects(cfg.namespace),
 		logger:    cfg.logger,

@@ -136,6 +136,28 @@ func TestCallThatMayNotBePublishedOnAUsersConnection(t *testing.T) {
 	require.Equal(t, aegis.CodePermissionDenied, aegis.CodeOf(err))
 }
 
+// nats.go keeps the last error alone. If that is about something else, it cannot be
+// told why nobody replied, but where to look.
+func TestCallThatMayNotBePublishedBesideOthers(t *testing.T) {
+	t.Parallel()
+	nc, err := nats.Connect(startWithPermissions(t)("nothing"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	conn, err := aegis.NewConn(nc, silent())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	client := newClient(t, conn)
+	eventually(t, "the void probe is over", func() bool { return nc.LastError() != nil })
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	call := async(func() (any, error) { return client.Do(ctx, doRequest("")) })
+	eventually(t, "the call is refused", func() bool { return strings.Contains(nc.LastError().Error(), doSubject) })
+	require.NoError(t, nc.Publish("another.subject", nil))
+	err = receive(t, "the call ends", call).err
+	require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err))
+	require.ErrorContains(t, err, "; NATS does not allow this user to publish to another.subject, and maybe not this either: look at what the nats.ErrorHandler")
+}
+
 // A client that cannot hear replies cannot work; whoever connects it can act.
 func TestConnectionThatMayNotHearRepliesIsRefused(t *testing.T) {
 	t.Parallel()

@@ -177,15 +177,20 @@ func (c *Conn) unanswered(r *request, err error) *Error {
 	if errors.Is(err, context.Canceled) {
 		return &Error{code: CodeCanceled, cause: err, message: "canceled by the caller while waiting for " + *r.subject}
 	}
-	// On a connection that Connect did not make, this is where a missing
-	// permission shows.
-	if last := c.nc.LastError(); last != nil {
-		if subject, ok := deniedPublish(last); ok && subject == *r.subject {
-			return permissionError(subject, last)
-		}
-	}
-	return &Error{
+	e := &Error{
 		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
 		message: "no reply on " + *r.subject + " before the deadline; whether the handler ran is unknown",
 	}
+	// On a connection that Connect did not make, this is where a missing
+	// permission shows, unless another one came after it.
+	last := c.nc.LastError()
+	switch subject, denied := deniedPublish(last); {
+	case !denied:
+	case subject == *r.subject:
+		return permissionError(subject, last)
+	case !c.owned:
+		e.message += "; NATS does not allow this user to publish to " + subject +
+			", and maybe not this either: look at what the nats.ErrorHandler of the connection is told, or use aegis.Connect"
+	}
+	return e
 }
