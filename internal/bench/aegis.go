@@ -10,6 +10,7 @@ import (
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -41,18 +42,18 @@ func interceptors() aegis.InterceptorsOption {
 	return aegis.WithInterceptors(aegis.InterceptorFunc(passOn))
 }
 
-func startAegisEcho(url string) (map[string]op, func(), error) {
+func startAegisEcho(url string) (map[string]child.Op, func(), error) {
 	return startEchoServer(url, echoServer{})
 }
 
-func startEchoServer(url string, impl echoServer, opts ...aegis.ServiceOption) (map[string]op, func(), error) {
+func startEchoServer(url string, impl echoServer, opts ...aegis.ServiceOption) (map[string]child.Op, func(), error) {
 	return startAegisServer(url, func(srv *aegis.Server) error {
 		return echov1aegis.RegisterEchoServiceServer(srv, impl, opts...)
 	})
 }
 
 // startAegisServer returns when the server runs.
-func startAegisServer(url string, register func(*aegis.Server) error) (map[string]op, func(), error) {
+func startAegisServer(url string, register func(*aegis.Server) error) (map[string]child.Op, func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	conn, err := aegis.Connect(ctx, url)
@@ -83,7 +84,7 @@ func startAegisServer(url string, register func(*aegis.Server) error) (map[strin
 	}
 	select {
 	case <-running:
-		return map[string]op{}, stop, nil
+		return map[string]child.Op{}, stop, nil
 	case err := <-ended:
 		return nil, nil, fmt.Errorf("the server ended: %w", err)
 	case <-ctx.Done():
@@ -102,7 +103,7 @@ func newAegisClient(url string, opts ...aegis.ClientOption) (*aegis.Conn, echov1
 	return conn, client, err
 }
 
-func startAegisClient(url string) (map[string]op, func(), error) {
+func startAegisClient(url string) (map[string]child.Op, func(), error) {
 	conn, client, err := newAegisClient(url)
 	if err != nil {
 		return nil, nil, err
@@ -121,5 +122,5 @@ func startAegisClient(url string) (map[string]op, func(), error) {
 		}
 		return runLoad(o, call)
 	}
-	return map[string]op{opLoad: typed(load)}, func() { _ = conn.Close(context.Background()) }, nil
+	return map[string]child.Op{opLoad: child.Typed(load)}, func() { _ = conn.Close(context.Background()) }, nil
 }

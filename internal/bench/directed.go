@@ -6,6 +6,7 @@ import (
 	"os"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -19,8 +20,8 @@ const opPaced = "paced"
 
 // startSelecting is the role of a client whose calls find their instances by an
 // option.
-func startSelecting(by aegis.CallOption) func(url string) (map[string]op, func(), error) {
-	return func(url string) (map[string]op, func(), error) {
+func startSelecting(by aegis.CallOption) func(url string) (map[string]child.Op, func(), error) {
+	return func(url string) (map[string]child.Op, func(), error) {
 		conn, client, err := newAegisClient(url, by)
 		if err != nil {
 			return nil, nil, err
@@ -29,7 +30,7 @@ func startSelecting(by aegis.CallOption) func(url string) (map[string]op, func()
 			return client.Echo(ctx, req)
 		}
 		ops := loadOp(call)
-		ops[opPaced] = typed(func(o pacedOrder) (*pacedResult, error) { return runPaced(o, call) })
+		ops[opPaced] = child.Typed(func(o pacedOrder) (*pacedResult, error) { return runPaced(o, call) })
 		return ops, func() { _ = conn.Close(context.Background()) }, nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -29,7 +30,7 @@ func floodScenario() scenario {
 	}
 }
 
-func startSlowService(url string) (map[string]op, func(), error) {
+func startSlowService(url string) (map[string]child.Op, func(), error) {
 	return startEchoServer(url, echoServer{takes: slowTime}, aegis.WithMaxConcurrency(slowBound))
 }
 

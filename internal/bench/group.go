@@ -13,11 +13,14 @@ type group struct {
 	err     error
 }
 
-func (g *group) start(role, url string) *process {
+func (g *group) start(role, url string) *process { return g.startProgram("", role, url) }
+
+// startProgram starts a role of another program than this one.
+func (g *group) startProgram(program, role, url string) *process {
 	if g.err != nil {
 		return &process{}
 	}
-	p, err := startProcess(g.ctx, role, url)
+	p, err := startProcess(g.ctx, program, role, url)
 	if err != nil {
 		g.err = err
 		return &process{}

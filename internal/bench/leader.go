@@ -6,6 +6,7 @@ import (
 	"os"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -28,7 +29,7 @@ func (benchServer) Leader(_ context.Context, req *benchv1.LeaderRequest) (*bench
 	return &benchv1.LeaderResponse{Text: req.GetText()}, nil
 }
 
-func startBenchService(url string) (map[string]op, func(), error) {
+func startBenchService(url string) (map[string]child.Op, func(), error) {
 	return startAegisServer(url, func(srv *aegis.Server) error {
 		return benchv1aegis.RegisterBenchServiceServer(srv, benchServer{})
 	})
@@ -45,7 +46,7 @@ func newBenchClient(url string) (*aegis.Conn, benchv1aegis.BenchServiceClient, e
 	return conn, client, err
 }
 
-func startBalancedClient(url string) (map[string]op, func(), error) {
+func startBalancedClient(url string) (map[string]child.Op, func(), error) {
 	conn, client, err := newBenchClient(url)
 	if err != nil {
 		return nil, nil, err
@@ -57,7 +58,7 @@ func startBalancedClient(url string) (map[string]op, func(), error) {
 	return loadOp(call), func() { _ = conn.Close(context.Background()) }, nil
 }
 
-func startLeaderClient(url string) (map[string]op, func(), error) {
+func startLeaderClient(url string) (map[string]child.Op, func(), error) {
 	conn, client, err := newBenchClient(url)
 	if err != nil {
 		return nil, nil, err
@@ -69,8 +70,8 @@ func startLeaderClient(url string) (map[string]op, func(), error) {
 	return loadOp(call), func() { _ = conn.Close(context.Background()) }, nil
 }
 
-func loadOp(call callFunc) map[string]op {
-	return map[string]op{opLoad: typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, call) })}
+func loadOp(call callFunc) map[string]child.Op {
+	return map[string]child.Op{opLoad: child.Typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, call) })}
 }
 
 func leaderScenario() scenario {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 const (
@@ -64,12 +65,12 @@ func runLoad(o loadOrder, call callFunc) (*loadResult, error) {
 	runtime.GC() // each round begins alike
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	cpu, err := cpuTime()
+	cpu, err := child.CPUTime()
 	if err != nil {
 		return nil, err
 	}
 	elapsed := callAll(callers, &o, call)
-	used, err := cpuTime()
+	used, err := child.CPUTime()
 	if err != nil {
 		return nil, err
 	}

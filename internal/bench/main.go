@@ -13,11 +13,13 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == roleCommand {
-		os.Exit(status(runRole(os.Args[2:])))
+	if len(os.Args) > 1 && os.Args[1] == child.Command {
+		os.Exit(status(child.Run(roles(), os.Args[2:])))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
@@ -39,6 +41,7 @@ type settings struct {
 	warmups   int
 	roundTime time.Duration
 	floodTime time.Duration
+	slowTime  time.Duration
 	only      string
 }
 
@@ -48,9 +51,10 @@ func run(ctx context.Context) error {
 	flag.IntVar(&s.warmups, "warm-ups", 2, "rounds before them that do not")
 	flag.DurationVar(&s.roundTime, "round-time", 500*time.Millisecond, "how long each contender runs in a round")
 	flag.DurationVar(&s.floodTime, "flood-time", 10*time.Second, "how long the flood lasts")
+	flag.DurationVar(&s.slowTime, "slow-time", time.Minute, "how long the slow reader reads")
 	flag.StringVar(&s.only, "only", "", "comma-separated scenarios, of "+scenarioNames())
 	flag.Parse()
-	if flag.NArg() > 0 || s.rounds < 1 || s.warmups < 0 || s.roundTime <= 0 || s.floodTime <= 0 {
+	if flag.NArg() > 0 || s.rounds < 1 || s.warmups < 0 || s.roundTime <= 0 || s.floodTime <= 0 || s.slowTime <= 0 {
 		flag.Usage()
 		return fmt.Errorf("these arguments make no sense: %q", os.Args[1:])
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -27,7 +28,7 @@ type aegisMessages struct {
 	groups int
 }
 
-func startAegisMessages(url string) (map[string]op, func(), error) {
+func startAegisMessages(url string) (map[string]child.Op, func(), error) {
 	ops, stop, err := startAegisServer(url, func(srv *aegis.Server) error {
 		return benchv1aegis.RegisterMessageServiceServer(srv, messageServer{})
 	})
@@ -49,7 +50,7 @@ func startAegisMessages(url string) (map[string]op, func(), error) {
 	for name, call := range map[string]callFunc{opCore: m.core, opDurable: m.durable, opAsync: m.async, opCommand: m.command, opStored: m.command} {
 		ops[name] = loadOp(call)[opLoad]
 	}
-	ops[opConsume] = typed(m.consume)
+	ops[opConsume] = child.Typed(m.consume)
 	return ops, func() { _ = m.conn.Close(context.Background()); stop() }, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 )
 
@@ -38,7 +39,7 @@ type plainMessages struct {
 	waiting map[string]chan *nats.Msg
 }
 
-func startPlainMessages(url string) (map[string]op, func(), error) {
+func startPlainMessages(url string) (map[string]child.Op, func(), error) {
 	m := &plainMessages{waiting: make(map[string]chan *nats.Msg)}
 	worker, err := nats.Connect(url)
 	if err != nil {
@@ -53,7 +54,7 @@ func startPlainMessages(url string) (map[string]op, func(), error) {
 	if err := m.prepare(worker); err != nil {
 		return nil, nil, err
 	}
-	ops := map[string]op{opConsume: typed(m.consume)}
+	ops := map[string]child.Op{opConsume: child.Typed(m.consume)}
 	for name, call := range map[string]callFunc{opCore: m.core, opDurable: m.durable, opAsync: m.async, opCommand: m.replyCommand, opStored: m.storedCommand} {
 		ops[name] = loadOp(call)[opLoad]
 	}

@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"os"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/embednats"
 )
 
 // startNATS is the role of the NATS server. It says its URL when it is ready.
-func startNATS(string) (map[string]op, func(), error) {
+func startNATS(string) (map[string]child.Op, func(), error) {
 	dir, err := os.MkdirTemp("", "aegis-bench-")
 	if err != nil {
 		return nil, nil, err
@@ -23,5 +24,5 @@ func startNATS(string) (map[string]op, func(), error) {
 		_ = os.RemoveAll(dir)
 	}
 	ready := func(json.RawMessage) (any, error) { return srv.ClientURL(), nil }
-	return map[string]op{"ready": ready}, stop, nil
+	return map[string]child.Op{"ready": ready}, stop, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -68,7 +69,7 @@ type offerResult struct {
 // startFloodClient is the role of the client that floods. The flood is made with
 // nats.go alone: tens of thousands of calls a second by the generated client
 // would take the processor that the service needs.
-func startFloodClient(url string) (map[string]op, func(), error) {
+func startFloodClient(url string) (map[string]child.Op, func(), error) {
 	conn, client, err := newAegisClient(url)
 	if err != nil {
 		return nil, nil, err
@@ -84,9 +85,9 @@ func startFloodClient(url string) (map[string]op, func(), error) {
 	once := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
 		return client.Echo(ctx, req, aegis.MaxAttempts(1))
 	}
-	return map[string]op{
-		"flood": typed(func(o offerOrder) (*offerResult, error) { return runOffer(o, nc, once) }),
-		opLoad:  typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, once) }),
+	return map[string]child.Op{
+		"flood": child.Typed(func(o offerOrder) (*offerResult, error) { return runOffer(o, nc, once) }),
+		opLoad:  child.Typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, once) }),
 	}, stop, nil
 }
 

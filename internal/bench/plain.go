@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 // The contender: what a careful team writes by hand with nats.go. The same
@@ -15,7 +16,7 @@ import (
 
 const plainSubject = "plain.echo"
 
-func startPlainEcho(url string) (map[string]op, func(), error) {
+func startPlainEcho(url string) (map[string]child.Op, func(), error) {
 	nc, err := nats.Connect(url)
 	if err != nil {
 		return nil, nil, err
@@ -26,7 +27,7 @@ func startPlainEcho(url string) (map[string]op, func(), error) {
 	if err == nil {
 		err = nc.Flush()
 	}
-	return map[string]op{}, nc.Close, err
+	return map[string]child.Op{}, nc.Close, err
 }
 
 func plainEcho(msg *nats.Msg) {
@@ -41,7 +42,7 @@ func plainEcho(msg *nats.Msg) {
 	_ = msg.Respond(data) // as above
 }
 
-func startPlainClient(url string) (map[string]op, func(), error) {
+func startPlainClient(url string) (map[string]child.Op, func(), error) {
 	nc, err := nats.Connect(url)
 	if err != nil {
 		return nil, nil, err
@@ -50,7 +51,7 @@ func startPlainClient(url string) (map[string]op, func(), error) {
 		return plainCall(ctx, nc, req)
 	}
 	load := func(o loadOrder) (*loadResult, error) { return runLoad(o, call) }
-	return map[string]op{opLoad: typed(load)}, nc.Close, nil
+	return map[string]child.Op{opLoad: child.Typed(load)}, nc.Close, nil
 }
 
 func plainCall(ctx context.Context, nc *nats.Conn, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 )
 
@@ -20,7 +21,7 @@ const (
 	plainPush = "plain.push"
 )
 
-func startPlainSource(url string) (map[string]op, func(), error) {
+func startPlainSource(url string) (map[string]child.Op, func(), error) {
 	nc, err := nats.Connect(url)
 	if err != nil {
 		return nil, nil, err
@@ -48,7 +49,7 @@ func startPlainSource(url string) (map[string]op, func(), error) {
 	if err == nil {
 		err = errors.Join(sink.SetPendingLimits(-1, -1), nc.Flush())
 	}
-	return map[string]op{}, nc.Close, err
+	return map[string]child.Op{}, nc.Close, err
 }
 
 func plainPublish(nc *nats.Conn, subject string, req *benchv1.PullRequest) {
@@ -62,22 +63,22 @@ func plainPublish(nc *nats.Conn, subject string, req *benchv1.PullRequest) {
 	_ = nc.Flush()
 }
 
-func startPlainReader(url string) (map[string]op, func(), error) {
+func startPlainReader(url string) (map[string]child.Op, func(), error) {
 	nc, err := nats.Connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
-	return map[string]op{
-		opPull: typed(func(o flowOrder) (*flowResult, error) {
-			return measureFlow(o, func() error { return plainPullAll(nc, o) })
+	return map[string]child.Op{
+		opPull: child.Typed(func(o child.Flow) (*child.FlowResult, error) {
+			return child.MeasureFlow(o, func() error { return plainPullAll(nc, o) })
 		}),
-		opPush: typed(func(o flowOrder) (*flowResult, error) {
-			return measureFlow(o, func() error { return plainPushAll(nc, o) })
+		opPush: child.Typed(func(o child.Flow) (*child.FlowResult, error) {
+			return child.MeasureFlow(o, func() error { return plainPushAll(nc, o) })
 		}),
 	}, nc.Close, nil
 }
 
-func plainPullAll(nc *nats.Conn, o flowOrder) error {
+func plainPullAll(nc *nats.Conn, o child.Flow) error {
 	done := make(chan error, 1)
 	n := uint64(0)
 	inbox := nc.NewInbox()
@@ -98,7 +99,7 @@ func plainPullAll(nc *nats.Conn, o flowOrder) error {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
-	data, err := proto.Marshal(&benchv1.PullRequest{Messages: o.Messages, Text: o.text()})
+	data, err := proto.Marshal(&benchv1.PullRequest{Messages: o.Messages, Text: textOf(o)})
 	if err != nil {
 		return err
 	}
@@ -113,8 +114,8 @@ func plainPullAll(nc *nats.Conn, o flowOrder) error {
 	}
 }
 
-func plainPushAll(nc *nats.Conn, o flowOrder) error {
-	req := &benchv1.PushRequest{Text: o.text()}
+func plainPushAll(nc *nats.Conn, o child.Flow) error {
+	req := &benchv1.PushRequest{Text: textOf(o)}
 	var data []byte
 	for n := range o.Messages - 1 {
 		req.Number = n + 1

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 const (
@@ -28,24 +30,16 @@ type process struct {
 	url  string // what a NATS server said when it was ready
 }
 
-// question and reply are what travels between parent and child.
-type question struct {
-	Op  string          `json:"op"`
-	Arg json.RawMessage `json:"arg"`
-}
-
-type reply struct {
-	Error  string          `json:"error,omitempty"`
-	Result json.RawMessage `json:"result,omitempty"`
-}
-
-// startProcess runs this program again in a role and waits until it is ready.
-func startProcess(ctx context.Context, role, url string) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// startProcess runs a program in a role, "" for this one again, and waits until
+// it is ready.
+func startProcess(ctx context.Context, program, role, url string) (*process, error) {
+	var err error
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
-	p := &process{role: role, cmd: exec.CommandContext(ctx, self, roleCommand, role, url)} //nolint:gosec // it is this program
+	p := &process{role: role, cmd: exec.CommandContext(ctx, program, child.Command, role, url)} //nolint:gosec // it is this program, or was just built
 	p.cmd.Stderr = os.Stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -72,7 +66,7 @@ func (p *process) ask(op string, arg any, takes time.Duration, result any) error
 	if err != nil {
 		return err
 	}
-	if err := p.enc.Encode(question{Op: op, Arg: raw}); err != nil {
+	if err := p.enc.Encode(child.Question{Op: op, Arg: raw}); err != nil {
 		return fmt.Errorf("%s: %w", p.role, err)
 	}
 	return p.receive(takes+askLimit, result)
@@ -83,7 +77,7 @@ func (p *process) ask(op string, arg any, takes time.Duration, result any) error
 func (p *process) receive(limit time.Duration, result any) error {
 	late := time.AfterFunc(limit, func() { _ = p.cmd.Process.Kill() })
 	defer late.Stop()
-	var r reply
+	var r child.Reply
 	switch err := p.dec.Decode(&r); {
 	case err != nil:
 		return fmt.Errorf("%s ended, or was ended after %v without an answer: %w", p.role, limit, err)

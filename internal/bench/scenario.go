@@ -31,10 +31,14 @@ func scenarios() []scenario {
 		floodScenario(),
 		streamScenario("stream-server", opPull),
 		streamScenario("stream-client", opPush),
+		psrpcScenario(),
 		bidiScenario(1),
 		bidiScenario(64),
 		idleScenario(),
 		slowScenario(),
+		largeScenario("large-reply", opReply),
+		largeScenario("large-request", opRequest),
+		broadcastScenario(),
 		generateScenario(),
 	}
 }

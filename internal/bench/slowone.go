@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -17,7 +18,7 @@ const (
 	lateBound = 4096
 )
 
-func startLateService(url string) (map[string]op, func(), error) {
+func startLateService(url string) (map[string]child.Op, func(), error) {
 	return startEchoServer(url, echoServer{takes: lateTime}, aegis.WithMaxConcurrency(lateBound))
 }
 

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -23,41 +23,8 @@ const (
 	opPush = "push" // to the server
 )
 
-// flowOrder asks for a stream of so many messages, of a size.
-type flowOrder struct {
-	Messages uint64 `json:"messages"`
-	Bytes    int    `json:"bytes"`
-}
-
-func (o *flowOrder) text() string { return padded("")[:o.Bytes-6] }
-
-type flowResult struct {
-	Elapsed time.Duration `json:"elapsed"`
-	CPU     time.Duration `json:"cpu"`    // of this process
-	Allocs  float64       `json:"allocs"` // per message
-}
-
-// measureFlow measures f, which carries the messages.
-func measureFlow(o flowOrder, f func() error) (*flowResult, error) {
-	runtime.GC() // each round begins alike
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	cpu, err := cpuTime()
-	if err != nil {
-		return nil, err
-	}
-	start := time.Now()
-	if err := f(); err != nil {
-		return nil, err
-	}
-	elapsed := time.Since(start)
-	used, err := cpuTime()
-	if err != nil {
-		return nil, err
-	}
-	runtime.ReadMemStats(&after)
-	return &flowResult{Elapsed: elapsed, CPU: used - cpu, Allocs: float64(after.Mallocs-before.Mallocs) / float64(o.Messages)}, nil
-}
+// textOf is what makes a message as large as was asked for.
+func textOf(o child.Flow) string { return padded("")[:o.Bytes-6] }
 
 type streamServer struct {
 	benchv1aegis.UnimplementedStreamServiceServer
@@ -103,7 +70,7 @@ func (streamServer) Ask(_ context.Context, req *benchv1.AskRequest) (*benchv1.As
 	return &benchv1.AskResponse{Text: req.GetText()}, nil
 }
 
-func startStreamService(url string) (map[string]op, func(), error) {
+func startStreamService(url string) (map[string]child.Op, func(), error) {
 	ops, stop, err := startAegisServer(url, func(srv *aegis.Server) error {
 		return benchv1aegis.RegisterStreamServiceServer(srv, streamServer{})
 	})
@@ -113,7 +80,7 @@ func startStreamService(url string) (map[string]op, func(), error) {
 	return costOps(ops), stop, nil
 }
 
-func startStreamClient(url string) (map[string]op, func(), error) {
+func startStreamClient(url string) (map[string]child.Op, func(), error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	conn, err := aegis.Connect(ctx, url)
@@ -129,20 +96,20 @@ func startStreamClient(url string) (map[string]op, func(), error) {
 		return &echov1.EchoResponse{Text: res.GetText()}, err
 	}
 	ops := loadOp(call)
-	ops[opPull] = typed(func(o flowOrder) (*flowResult, error) {
-		return measureFlow(o, func() error { return pull(client, o) })
+	ops[opPull] = child.Typed(func(o child.Flow) (*child.FlowResult, error) {
+		return child.MeasureFlow(o, func() error { return pull(client, o) })
 	})
-	ops[opPush] = typed(func(o flowOrder) (*flowResult, error) {
-		return measureFlow(o, func() error { return push(client, o) })
+	ops[opPush] = child.Typed(func(o child.Flow) (*child.FlowResult, error) {
+		return child.MeasureFlow(o, func() error { return push(client, o) })
 	})
-	ops[opChat] = typed(func(o loadOrder) (*loadResult, error) { return runChat(client, o) })
-	ops[opIdle] = typed(func(n int) (int, error) { return openIdle(client, n) })
-	ops[opSlow] = typed(func(d time.Duration) (int, error) { return readSlowly(client, d) })
+	ops[opChat] = child.Typed(func(o loadOrder) (*loadResult, error) { return runChat(client, o) })
+	ops[opIdle] = child.Typed(func(n int) (int, error) { return openIdle(client, n) })
+	ops[opSlow] = child.Typed(func(d time.Duration) (slowResult, error) { return readSlowly(client, d) })
 	return costOps(ops), func() { _ = conn.Close(context.Background()) }, nil
 }
 
-func pull(client benchv1aegis.StreamServiceClient, o flowOrder) error {
-	in, err := client.Pull(context.Background(), &benchv1.PullRequest{Messages: o.Messages, Text: o.text()})
+func pull(client benchv1aegis.StreamServiceClient, o child.Flow) error {
+	in, err := client.Pull(context.Background(), &benchv1.PullRequest{Messages: o.Messages, Text: textOf(o)})
 	if err != nil {
 		return err
 	}
@@ -161,14 +128,14 @@ func pull(client benchv1aegis.StreamServiceClient, o flowOrder) error {
 	return nil
 }
 
-func push(client benchv1aegis.StreamServiceClient, o flowOrder) error {
+func push(client benchv1aegis.StreamServiceClient, o child.Flow) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	out, err := client.Push(ctx)
 	if err != nil {
 		return err
 	}
-	req := &benchv1.PushRequest{Text: o.text()}
+	req := &benchv1.PushRequest{Text: textOf(o)}
 	for n := range o.Messages {
 		req.Number = n + 1
 		if err := out.Send(req); err != nil && !errors.Is(err, io.EOF) {
@@ -227,63 +194,24 @@ func runStream(ctx context.Context, s *settings, opName string) (int, error) {
 	g := &group{ctx: ctx}
 	defer g.stop()
 	nats := g.start("nats", "")
-	pair := [2]contender{
-		{name: "plain", service: g.start("plain-source", nats.url), client: g.start("plain-reader", nats.url)},
-		{name: "aegis", service: g.start("stream-service", nats.url), client: g.start("stream-client", nats.url)},
-	}
+	race := flowRace{nats: nats, pair: [2]contender{
+		{name: plainName, service: g.start("plain-source", nats.url), client: g.start("plain-reader", nats.url)},
+		{name: aegisName, service: g.start("stream-service", nats.url), client: g.start("stream-client", nats.url)},
+	}}
 	if g.err != nil {
 		return 0, g.err
 	}
-	var rates, allocs [2]spread
-	var ratio, cpu spread
-	for n := range s.warmups + s.rounds {
-		var rate, used [2]float64
-		for i := range pair {
-			who := (i + n) % len(pair)
-			got, all, err := measureStream(nats, &pair[who], opName)
-			if err != nil {
-				return 0, err
-			}
-			rate[who], used[who] = flowMessages/got.Elapsed.Seconds(), all.Seconds()
-			if n >= s.warmups {
-				rates[who] = append(rates[who], rate[who])
-				allocs[who] = append(allocs[who], got.Allocs)
-			}
-		}
-		if n >= s.warmups {
-			ratio = append(ratio, rate[1]/rate[0])
-			cpu = append(cpu, used[1]/used[0])
-		}
+	flow := child.Flow{Messages: flowMessages, Bytes: payloadBytes}
+	race.flows = [2]child.Flow{flow, flow}
+	got, err := race.run(s, opName)
+	if err != nil {
+		return 0, err
 	}
-	t := newTable(os.Stdout)
-	row(t, "median of the rounds", "messages/s", "client allocations per message")
-	row(t, "---", "---:", "---:")
-	for who := range pair {
-		row(t, pair[who].name, fmt.Sprintf("%.0f", median(rates[who])), fmt.Sprintf("%.1f", median(allocs[who])))
-	}
-	_ = t.Flush()
-	fmt.Println()
+	got.print("messages/s")
 	v := newVerdicts(os.Stdout, "aegis / plain, median (lowest..highest) of the rounds' ratios")
-	v.judge("messages/s", median(ratio), ratio.String(), atLeast(0.8))
-	v.judge("CPU per message", median(cpu), cpu.String(), atMost(1.5))
+	v.judge("messages/s", median(got.rate), got.rate.String(), atLeast(0.8))
+	v.judge("CPU per message", median(got.cpu), got.cpu.String(), atMost(1.5))
 	return v.done(), nil
-}
-
-// measureStream returns what the client measured and the processor time of all.
-func measureStream(nats *process, c *contender, opName string) (*flowResult, time.Duration, error) {
-	var got flowResult
-	before, err := cpuOf(nats, c.service)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := c.client.ask(opName, flowOrder{Messages: flowMessages, Bytes: payloadBytes}, callTimeout, &got); err != nil {
-		return nil, 0, err
-	}
-	after, err := cpuOf(nats, c.service)
-	if err != nil {
-		return nil, 0, err
-	}
-	return &got, got.CPU + after[0] - before[0] + after[1] - before[1], nil
 }
 
 func bidiScenario(callers int) scenario {

@@ -56,6 +56,11 @@ type contender struct {
 }
 
 const (
+	plainName = "plain"
+	aegisName = "aegis"
+)
+
+const (
 	plainContender = iota
 	aegisContender
 	headerContender
@@ -73,8 +78,8 @@ type unaryField struct {
 func startUnaryField(ctx context.Context) (*unaryField, error) {
 	g := &group{ctx: ctx}
 	f := &unaryField{group: g, nats: g.start("nats", "")}
-	plain := contender{name: "plain", service: g.start("plain-service", f.nats.url), client: g.start("plain-client", f.nats.url)}
-	aegis := contender{name: "aegis", service: g.start("aegis-service", f.nats.url), client: g.start("aegis-client", f.nats.url)}
+	plain := contender{name: plainName, service: g.start("plain-service", f.nats.url), client: g.start("plain-client", f.nats.url)}
+	aegis := contender{name: aegisName, service: g.start("aegis-service", f.nats.url), client: g.start("aegis-client", f.nats.url)}
 	header, fresh := aegis, aegis
 	header.name, header.deadline = "aegis +deadline", deadlineOfCaller
 	fresh.name, fresh.deadline = "aegis +WithTimeout", deadlineOfCall

@@ -519,6 +519,208 @@ func (x *MessageResponse) GetText() string {
 	return ""
 }
 
+// CarryRequest is what Carry is sent.
+type CarryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any bytes.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// How many bytes to return.
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarryRequest) Reset() {
+	*x = CarryRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarryRequest) ProtoMessage() {}
+
+func (x *CarryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarryRequest.ProtoReflect.Descriptor instead.
+func (*CarryRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CarryRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *CarryRequest) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// CarryResponse is what Carry answers.
+type CarryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As many bytes as were asked for.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// How many bytes came.
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarryResponse) Reset() {
+	*x = CarryResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarryResponse) ProtoMessage() {}
+
+func (x *CarryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarryResponse.ProtoReflect.Descriptor instead.
+func (*CarryResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CarryResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *CarryResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// TellRequest is what Tell is sent.
+type TellRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any text.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TellRequest) Reset() {
+	*x = TellRequest{}
+	mi := &file_bench_v1_bench_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TellRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TellRequest) ProtoMessage() {}
+
+func (x *TellRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TellRequest.ProtoReflect.Descriptor instead.
+func (*TellRequest) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TellRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// TellResponse is what Tell answers.
+type TellResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text of the request.
+	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TellResponse) Reset() {
+	*x = TellResponse{}
+	mi := &file_bench_v1_bench_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TellResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TellResponse) ProtoMessage() {}
+
+func (x *TellResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bench_v1_bench_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TellResponse.ProtoReflect.Descriptor instead.
+func (*TellResponse) Descriptor() ([]byte, []int) {
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TellResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // BalancedRequest is what Balanced is sent.
 type BalancedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -530,7 +732,7 @@ type BalancedRequest struct {
 
 func (x *BalancedRequest) Reset() {
 	*x = BalancedRequest{}
-	mi := &file_bench_v1_bench_proto_msgTypes[10]
+	mi := &file_bench_v1_bench_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +744,7 @@ func (x *BalancedRequest) String() string {
 func (*BalancedRequest) ProtoMessage() {}
 
 func (x *BalancedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[10]
+	mi := &file_bench_v1_bench_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +757,7 @@ func (x *BalancedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalancedRequest.ProtoReflect.Descriptor instead.
 func (*BalancedRequest) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{10}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BalancedRequest) GetText() string {
@@ -576,7 +778,7 @@ type BalancedResponse struct {
 
 func (x *BalancedResponse) Reset() {
 	*x = BalancedResponse{}
-	mi := &file_bench_v1_bench_proto_msgTypes[11]
+	mi := &file_bench_v1_bench_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +790,7 @@ func (x *BalancedResponse) String() string {
 func (*BalancedResponse) ProtoMessage() {}
 
 func (x *BalancedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[11]
+	mi := &file_bench_v1_bench_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +803,7 @@ func (x *BalancedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalancedResponse.ProtoReflect.Descriptor instead.
 func (*BalancedResponse) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{11}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BalancedResponse) GetText() string {
@@ -622,7 +824,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_bench_v1_bench_proto_msgTypes[12]
+	mi := &file_bench_v1_bench_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +836,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[12]
+	mi := &file_bench_v1_bench_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +849,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{12}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaderRequest) GetText() string {
@@ -668,7 +870,7 @@ type LeaderResponse struct {
 
 func (x *LeaderResponse) Reset() {
 	*x = LeaderResponse{}
-	mi := &file_bench_v1_bench_proto_msgTypes[13]
+	mi := &file_bench_v1_bench_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +882,7 @@ func (x *LeaderResponse) String() string {
 func (*LeaderResponse) ProtoMessage() {}
 
 func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bench_v1_bench_proto_msgTypes[13]
+	mi := &file_bench_v1_bench_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +895,7 @@ func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderResponse.ProtoReflect.Descriptor instead.
 func (*LeaderResponse) Descriptor() ([]byte, []int) {
-	return file_bench_v1_bench_proto_rawDescGZIP(), []int{13}
+	return file_bench_v1_bench_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LeaderResponse) GetText() string {
@@ -732,6 +934,16 @@ const file_bench_v1_bench_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\rR\x03key\"%\n" +
 	"\x0fMessageResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"8\n" +
+	"\fCarryRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"9\n" +
+	"\rCarryResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"!\n" +
+	"\vTellRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"\"\n" +
+	"\fTellResponse\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"%\n" +
 	"\x0fBalancedRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"&\n" +
@@ -757,7 +969,12 @@ const file_bench_v1_bench_proto_rawDesc = "" +
 	"\bManyKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x10\x12G\n" +
 	"\x04Work\x12\x18.bench.v1.MessageRequest\x1a\x19.bench.v1.MessageResponse\"\n" +
 	"\xca\xcc\x1f\x06*\x04\"\x02\b\x05\x1a\x0e\xca\xcc\x1f\n" +
-	":\b\x12\x02\b<\"\x02\b\x01B?Z=github.com/aegisrpc/aegis/internal/bench/gen/bench/v1;benchv1b\x06proto3"
+	":\b\x12\x02\b<\"\x02\b\x012W\n" +
+	"\fLargeService\x12G\n" +
+	"\x05Carry\x12\x16.bench.v1.CarryRequest\x1a\x17.bench.v1.CarryResponse\"\r\xca\xcc\x1f\tR\x02\b\x1e`\x80\xe8\x92&2K\n" +
+	"\n" +
+	"AllService\x12=\n" +
+	"\x04Tell\x12\x15.bench.v1.TellRequest\x1a\x16.bench.v1.TellResponse\"\x06\xca\xcc\x1f\x02\x1a\x00B?Z=github.com/aegisrpc/aegis/internal/bench/gen/bench/v1;benchv1b\x06proto3"
 
 var (
 	file_bench_v1_bench_proto_rawDescOnce sync.Once
@@ -771,7 +988,7 @@ func file_bench_v1_bench_proto_rawDescGZIP() []byte {
 	return file_bench_v1_bench_proto_rawDescData
 }
 
-var file_bench_v1_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_bench_v1_bench_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_bench_v1_bench_proto_goTypes = []any{
 	(*PullRequest)(nil),      // 0: bench.v1.PullRequest
 	(*PullResponse)(nil),     // 1: bench.v1.PullResponse
@@ -783,15 +1000,19 @@ var file_bench_v1_bench_proto_goTypes = []any{
 	(*AskResponse)(nil),      // 7: bench.v1.AskResponse
 	(*MessageRequest)(nil),   // 8: bench.v1.MessageRequest
 	(*MessageResponse)(nil),  // 9: bench.v1.MessageResponse
-	(*BalancedRequest)(nil),  // 10: bench.v1.BalancedRequest
-	(*BalancedResponse)(nil), // 11: bench.v1.BalancedResponse
-	(*LeaderRequest)(nil),    // 12: bench.v1.LeaderRequest
-	(*LeaderResponse)(nil),   // 13: bench.v1.LeaderResponse
-	(*emptypb.Empty)(nil),    // 14: google.protobuf.Empty
+	(*CarryRequest)(nil),     // 10: bench.v1.CarryRequest
+	(*CarryResponse)(nil),    // 11: bench.v1.CarryResponse
+	(*TellRequest)(nil),      // 12: bench.v1.TellRequest
+	(*TellResponse)(nil),     // 13: bench.v1.TellResponse
+	(*BalancedRequest)(nil),  // 14: bench.v1.BalancedRequest
+	(*BalancedResponse)(nil), // 15: bench.v1.BalancedResponse
+	(*LeaderRequest)(nil),    // 16: bench.v1.LeaderRequest
+	(*LeaderResponse)(nil),   // 17: bench.v1.LeaderResponse
+	(*emptypb.Empty)(nil),    // 18: google.protobuf.Empty
 }
 var file_bench_v1_bench_proto_depIdxs = []int32{
-	10, // 0: bench.v1.BenchService.Balanced:input_type -> bench.v1.BalancedRequest
-	12, // 1: bench.v1.BenchService.Leader:input_type -> bench.v1.LeaderRequest
+	14, // 0: bench.v1.BenchService.Balanced:input_type -> bench.v1.BalancedRequest
+	16, // 1: bench.v1.BenchService.Leader:input_type -> bench.v1.LeaderRequest
 	0,  // 2: bench.v1.StreamService.Pull:input_type -> bench.v1.PullRequest
 	2,  // 3: bench.v1.StreamService.Push:input_type -> bench.v1.PushRequest
 	4,  // 4: bench.v1.StreamService.Chat:input_type -> bench.v1.ChatRequest
@@ -802,20 +1023,24 @@ var file_bench_v1_bench_proto_depIdxs = []int32{
 	8,  // 9: bench.v1.MessageService.FourKeys:input_type -> bench.v1.MessageRequest
 	8,  // 10: bench.v1.MessageService.ManyKeys:input_type -> bench.v1.MessageRequest
 	8,  // 11: bench.v1.MessageService.Work:input_type -> bench.v1.MessageRequest
-	11, // 12: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
-	13, // 13: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
-	1,  // 14: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
-	3,  // 15: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
-	5,  // 16: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
-	7,  // 17: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
-	14, // 18: bench.v1.MessageService.Ticked:output_type -> google.protobuf.Empty
-	14, // 19: bench.v1.MessageService.Stored:output_type -> google.protobuf.Empty
-	14, // 20: bench.v1.MessageService.OneKey:output_type -> google.protobuf.Empty
-	14, // 21: bench.v1.MessageService.FourKeys:output_type -> google.protobuf.Empty
-	14, // 22: bench.v1.MessageService.ManyKeys:output_type -> google.protobuf.Empty
-	9,  // 23: bench.v1.MessageService.Work:output_type -> bench.v1.MessageResponse
-	12, // [12:24] is the sub-list for method output_type
-	0,  // [0:12] is the sub-list for method input_type
+	10, // 12: bench.v1.LargeService.Carry:input_type -> bench.v1.CarryRequest
+	12, // 13: bench.v1.AllService.Tell:input_type -> bench.v1.TellRequest
+	15, // 14: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
+	17, // 15: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
+	1,  // 16: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
+	3,  // 17: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
+	5,  // 18: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
+	7,  // 19: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
+	18, // 20: bench.v1.MessageService.Ticked:output_type -> google.protobuf.Empty
+	18, // 21: bench.v1.MessageService.Stored:output_type -> google.protobuf.Empty
+	18, // 22: bench.v1.MessageService.OneKey:output_type -> google.protobuf.Empty
+	18, // 23: bench.v1.MessageService.FourKeys:output_type -> google.protobuf.Empty
+	18, // 24: bench.v1.MessageService.ManyKeys:output_type -> google.protobuf.Empty
+	9,  // 25: bench.v1.MessageService.Work:output_type -> bench.v1.MessageResponse
+	11, // 26: bench.v1.LargeService.Carry:output_type -> bench.v1.CarryResponse
+	13, // 27: bench.v1.AllService.Tell:output_type -> bench.v1.TellResponse
+	14, // [14:28] is the sub-list for method output_type
+	0,  // [0:14] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -832,9 +1057,9 @@ func file_bench_v1_bench_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bench_v1_bench_proto_rawDesc), len(file_bench_v1_bench_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   5,
 		},
 		GoTypes:           file_bench_v1_bench_proto_goTypes,
 		DependencyIndexes: file_bench_v1_bench_proto_depIdxs,

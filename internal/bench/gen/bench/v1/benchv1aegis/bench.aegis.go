@@ -10,6 +10,7 @@ import (
 	"context"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"iter"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -420,4 +421,130 @@ func SubscribeMessageServiceEvents(srv *aegis.Server, h MessageServiceEvents, op
 		aegis.NewEventHandler("FourKeys", h.FourKeys),
 		aegis.NewEventHandler("ManyKeys", h.ManyKeys),
 	}, opts...)
+}
+
+// LargeServiceName is the fully-qualified name of the LargeService service.
+const LargeServiceName = "bench.v1.LargeService"
+
+// LargeServiceClient calls the service bench.v1.LargeService. Its methods may
+// be called by several goroutines at once.
+//
+// LargeService has messages that are larger than NATS takes.
+type LargeServiceClient interface {
+	// Carry takes some bytes and returns some.
+	Carry(ctx context.Context, req *benchv1.CarryRequest, opts ...aegis.CallOption) (*benchv1.CarryResponse, error)
+}
+
+// NewLargeServiceClient returns a client that calls bench.v1.LargeService over
+// conn. Options for calls hold for all calls of the client, unless a call is
+// given others.
+func NewLargeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LargeServiceClient, error) {
+	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &largeServiceClient{
+		carry: aegis.NewUnaryMethod[benchv1.CarryRequest, benchv1.CarryResponse](client, "Carry"),
+	}, nil
+}
+
+// largeServiceClient implements LargeServiceClient.
+type largeServiceClient struct {
+	carry *aegis.UnaryMethod[benchv1.CarryRequest, benchv1.CarryResponse]
+}
+
+// Carry calls bench.v1.LargeService.Carry.
+func (c *largeServiceClient) Carry(ctx context.Context, req *benchv1.CarryRequest, opts ...aegis.CallOption) (*benchv1.CarryResponse, error) {
+	return c.carry.Call(ctx, req, opts...)
+}
+
+// LargeServiceServer is what a server of bench.v1.LargeService implements. Its
+// methods are called by several goroutines at once. Embed
+// UnimplementedLargeServiceServer to implement some of them only.
+//
+// LargeService has messages that are larger than NATS takes.
+type LargeServiceServer interface {
+	// Carry takes some bytes and returns some.
+	Carry(ctx context.Context, req *benchv1.CarryRequest) (*benchv1.CarryResponse, error)
+}
+
+// RegisterLargeServiceServer adds the service bench.v1.LargeService to srv,
+// which serves it with impl once it runs.
+func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService"), impl, []aegis.Handler[LargeServiceServer]{
+		aegis.UnaryHandler("Carry", LargeServiceServer.Carry),
+	}, opts...)
+}
+
+// UnimplementedLargeServiceServer answers every method with CodeUnimplemented.
+// An implementation that embeds it still compiles when the service has got
+// another method.
+type UnimplementedLargeServiceServer struct{}
+
+// Carry returns an error with CodeUnimplemented.
+func (UnimplementedLargeServiceServer) Carry(context.Context, *benchv1.CarryRequest) (*benchv1.CarryResponse, error) {
+	return nil, aegis.Unimplemented("bench.v1.LargeService.Carry")
+}
+
+// AllServiceName is the fully-qualified name of the AllService service.
+const AllServiceName = "bench.v1.AllService"
+
+// AllServiceClient calls the service bench.v1.AllService. Its methods may be
+// called by several goroutines at once.
+//
+// AllService is called in all instances at once.
+type AllServiceClient interface {
+	// Tell answers when the instance's time has passed.
+	Tell(ctx context.Context, req *benchv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[benchv1.TellResponse]]
+}
+
+// NewAllServiceClient returns a client that calls bench.v1.AllService over
+// conn. Options for calls hold for all calls of the client, unless a call is
+// given others.
+func NewAllServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AllServiceClient, error) {
+	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("AllService"), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &allServiceClient{
+		tell: aegis.NewBroadcastMethod[benchv1.TellRequest, benchv1.TellResponse](client, "Tell"),
+	}, nil
+}
+
+// allServiceClient implements AllServiceClient.
+type allServiceClient struct {
+	tell *aegis.BroadcastMethod[benchv1.TellRequest, benchv1.TellResponse]
+}
+
+// Tell calls bench.v1.AllService.Tell.
+func (c *allServiceClient) Tell(ctx context.Context, req *benchv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[benchv1.TellResponse]] {
+	return c.tell.Call(ctx, req, opts...)
+}
+
+// AllServiceServer is what a server of bench.v1.AllService implements. Its
+// methods are called by several goroutines at once. Embed
+// UnimplementedAllServiceServer to implement some of them only.
+//
+// AllService is called in all instances at once.
+type AllServiceServer interface {
+	// Tell answers when the instance's time has passed.
+	Tell(ctx context.Context, req *benchv1.TellRequest) (*benchv1.TellResponse, error)
+}
+
+// RegisterAllServiceServer adds the service bench.v1.AllService to srv, which
+// serves it with impl once it runs.
+func RegisterAllServiceServer(srv *aegis.Server, impl AllServiceServer, opts ...aegis.ServiceOption) error {
+	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("AllService"), impl, []aegis.Handler[AllServiceServer]{
+		aegis.UnaryHandler("Tell", AllServiceServer.Tell),
+	}, opts...)
+}
+
+// UnimplementedAllServiceServer answers every method with CodeUnimplemented. An
+// implementation that embeds it still compiles when the service has got another
+// method.
+type UnimplementedAllServiceServer struct{}
+
+// Tell returns an error with CodeUnimplemented.
+func (UnimplementedAllServiceServer) Tell(context.Context, *benchv1.TellRequest) (*benchv1.TellResponse, error) {
+	return nil, aegis.Unimplemented("bench.v1.AllService.Tell")
 }

@@ -1,12 +1,12 @@
-package main
+package child
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime is the processor time, user and system, of this process so far.
-func cpuTime() (time.Duration, error) {
+// CPUTime is the processor time, user and system, of this process so far.
+func CPUTime() (time.Duration, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0, err
