@@ -144,7 +144,7 @@ func (s *Server) respondInParts(o *outcome) *Error {
 	if size := len(o.worker.payload); size > most {
 		return tooLargeFor(o.context.call.spec.name(), size, most)
 	}
-	st := &serverStream{server: s, method: o.method, term: o.term, arrived: o.context.arrived, call: o.context.call, counted: true}
+	st := &serverStream{server: s, method: o.method, term: o.term, named: o.named, arrived: o.context.arrived, call: o.context.call, counted: true}
 	st.name, st.to, st.json, st.maxMessage = o.context.call.spec.name(), o.msg.Reply, o.json, most
 	st.init(&s.streams.hub, s.cfg.window, flow.Limit{Seq: wire.DefaultWindowMessages, Bytes: chunkWindow})
 	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.payload)), o.worker.payload...)

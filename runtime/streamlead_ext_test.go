@@ -24,6 +24,10 @@ func (follower) Lead(ctx context.Context, _ *testv1.CountRequest) (*testv1.Count
 	return &testv1.CountResponse{Number: t.Token}, nil
 }
 
+func (follower) Haul(_ context.Context, req *testv1.LargeRequest) (*testv1.LargeResponse, error) {
+	return bounce(req), nil
+}
+
 func (follower) Follow(ctx context.Context, _ *testv1.CountRequest, out countOut) error {
 	t, _ := aegis.TermFromContext(ctx)
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -151,4 +155,37 @@ func TestStreamToAStandbyIsNotActive(t *testing.T) {
 	in, err := client.Follow(t.Context(), &testv1.CountRequest{}, aegis.ToInstance("a"))
 	require.NoError(t, err)
 	require.NoError(t, in.Close())
+}
+
+// Whom a call goes to and what size its messages have makes no difference to what
+// its caller learns of the term.
+func TestEveryCallSaysInWhichTermItWasHandled(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	_, srv := lead(t, n, "a")
+	eventually(t, "it leads", func() bool { return leads(srv.Server) })
+	var want aegis.Term
+	for term := range srv.Leading() {
+		want = term
+	}
+	want.Since = time.Time{}
+	client, err := aegistestv1aegis.NewLeaderServiceClient(n.Connect(t, silent()))
+	require.NoError(t, err)
+	for _, to := range [][]aegis.CallOption{nil, {aegis.ToInstance("a")}} {
+		for name, req := range map[string]*testv1.LargeRequest{
+			"small":         {Data: randomBytes(10)},
+			"large reply":   {Bytes: 2_000_000},
+			"large request": {Data: randomBytes(2_000_000), Bytes: 10},
+		} {
+			ctx, call := aegis.NewCall(t.Context())
+			_, err := client.Haul(ctx, req, to...)
+			require.NoError(t, err)
+			require.Equal(t, want, call.Term(), "%s, directed: %v", name, to != nil)
+		}
+		ctx, call := aegis.NewCall(t.Context())
+		in, err := client.Follow(ctx, &testv1.CountRequest{}, to...)
+		require.NoError(t, err)
+		require.Equal(t, want, call.Term(), "stream, directed: %v", to != nil)
+		require.NoError(t, in.Close())
+	}
 }

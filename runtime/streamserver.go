@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type serverStream struct {
 	call     Call
 	ctx      context.Context //nolint:containedctx // the handler's
 	term     *term           // nil unless the method is single active
+	named    bool            // the ack names the term, as the subject of the open did not
 	handler  ServerStreamFunc
 	request  []byte // the open's payload, where it is the one request
 	counted  bool   // the figures of the method have the call already
@@ -131,7 +133,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	}
 	st := &serverStream{
 		handler: m.stream,
-		server:  s, method: m, term: to.term, arrived: now,
+		server:  s, method: m, term: to.term, named: to.named, arrived: now,
 		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
 	}
 	st.name, st.to, st.json, st.maxMessage = m.spec.name(), msg.Reply, r.json, m.method.MaxMessageBytes
@@ -284,7 +286,11 @@ func (st *serverStream) acknowledge() {
 	if st.requests {
 		limit = st.in.Limit()
 	}
-	_ = st.hub.nc.PublishRequest(st.to, st.own, frame.AppendLimit(frame.Append(nil, frame.Ack, 0), limit)) // the client gives up without it
+	ack := &nats.Msg{Subject: st.to, Reply: st.own, Data: frame.AppendLimit(frame.Append(nil, frame.Ack, 0), limit)}
+	if st.named {
+		ack.Header = nats.Header{wire.HeaderTerm: {strconv.FormatUint(st.term.info.Token, 10)}}
+	}
+	_ = st.hub.nc.PublishMsg(ack) // the client gives up without it
 }
 
 // run runs the handler.

@@ -1034,10 +1034,11 @@ const file_aegistest_v1_testing_proto_rawDesc = "" +
 	"\xca\xcc\x1f\x06R\x02\b\x14\x1a\x002\xbb\x01\n" +
 	"\fLargeService\x12S\n" +
 	"\x06Bounce\x12\x1a.aegistest.v1.LargeRequest\x1a\x1b.aegistest.v1.LargeResponse\"\x10\xca\xcc\x1f\tR\x02\b<`\x80\xda\xc4\t\x90\x02\x01\x12N\n" +
-	"\x04Flow\x12\x1a.aegistest.v1.LargeRequest\x1a\x1b.aegistest.v1.LargeResponse\"\t\xca\xcc\x1f\x05`\x80\xda\xc4\t(\x010\x01\x1a\x06\xca\xcc\x1f\x02(\x042\xaf\x01\n" +
+	"\x04Flow\x12\x1a.aegistest.v1.LargeRequest\x1a\x1b.aegistest.v1.LargeResponse\"\t\xca\xcc\x1f\x05`\x80\xda\xc4\t(\x010\x01\x1a\x06\xca\xcc\x1f\x02(\x042\x81\x02\n" +
 	"\rLeaderService\x12G\n" +
 	"\x04Lead\x12\x1a.aegistest.v1.CountRequest\x1a\x1b.aegistest.v1.CountResponse\"\x06\xca\xcc\x1f\x02\x12\x00\x12K\n" +
-	"\x06Follow\x12\x1a.aegistest.v1.CountRequest\x1a\x1b.aegistest.v1.CountResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x1a\b\xca\xcc\x1f\x042\x02\b\x01BGZEgithub.com/aegisrpc/aegis/internal/testproto/aegistest/v1;aegistestv1b\x06proto3"
+	"\x06Follow\x12\x1a.aegistest.v1.CountRequest\x1a\x1b.aegistest.v1.CountResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x12P\n" +
+	"\x04Haul\x12\x1a.aegistest.v1.LargeRequest\x1a\x1b.aegistest.v1.LargeResponse\"\x0f\xca\xcc\x1f\vR\x02\b<`\x80\xda\xc4\t\x12\x00\x1a\b\xca\xcc\x1f\x042\x02\b\x01BGZEgithub.com/aegisrpc/aegis/internal/testproto/aegistest/v1;aegistestv1b\x06proto3"
 
 var (
 	file_aegistest_v1_testing_proto_rawDescOnce sync.Once
@@ -1088,21 +1089,23 @@ var file_aegistest_v1_testing_proto_depIdxs = []int32{
 	0,  // 11: aegistest.v1.LargeService.Flow:input_type -> aegistest.v1.LargeRequest
 	4,  // 12: aegistest.v1.LeaderService.Lead:input_type -> aegistest.v1.CountRequest
 	4,  // 13: aegistest.v1.LeaderService.Follow:input_type -> aegistest.v1.CountRequest
-	11, // 14: aegistest.v1.ProbeService.Do:output_type -> aegistest.v1.DoResponse
-	13, // 15: aegistest.v1.ProbeService.Get:output_type -> aegistest.v1.GetResponse
-	15, // 16: aegistest.v1.ProbeService.Quick:output_type -> aegistest.v1.QuickResponse
-	17, // 17: aegistest.v1.BoundedService.Hold:output_type -> aegistest.v1.HoldResponse
-	5,  // 18: aegistest.v1.StreamService.Count:output_type -> aegistest.v1.CountResponse
-	7,  // 19: aegistest.v1.StreamService.Sum:output_type -> aegistest.v1.SumResponse
-	9,  // 20: aegistest.v1.StreamService.Chat:output_type -> aegistest.v1.ChatResponse
-	9,  // 21: aegistest.v1.StreamService.Brief:output_type -> aegistest.v1.ChatResponse
-	3,  // 22: aegistest.v1.BroadcastService.Tell:output_type -> aegistest.v1.TellResponse
-	1,  // 23: aegistest.v1.LargeService.Bounce:output_type -> aegistest.v1.LargeResponse
-	1,  // 24: aegistest.v1.LargeService.Flow:output_type -> aegistest.v1.LargeResponse
-	5,  // 25: aegistest.v1.LeaderService.Lead:output_type -> aegistest.v1.CountResponse
-	5,  // 26: aegistest.v1.LeaderService.Follow:output_type -> aegistest.v1.CountResponse
-	14, // [14:27] is the sub-list for method output_type
-	1,  // [1:14] is the sub-list for method input_type
+	0,  // 14: aegistest.v1.LeaderService.Haul:input_type -> aegistest.v1.LargeRequest
+	11, // 15: aegistest.v1.ProbeService.Do:output_type -> aegistest.v1.DoResponse
+	13, // 16: aegistest.v1.ProbeService.Get:output_type -> aegistest.v1.GetResponse
+	15, // 17: aegistest.v1.ProbeService.Quick:output_type -> aegistest.v1.QuickResponse
+	17, // 18: aegistest.v1.BoundedService.Hold:output_type -> aegistest.v1.HoldResponse
+	5,  // 19: aegistest.v1.StreamService.Count:output_type -> aegistest.v1.CountResponse
+	7,  // 20: aegistest.v1.StreamService.Sum:output_type -> aegistest.v1.SumResponse
+	9,  // 21: aegistest.v1.StreamService.Chat:output_type -> aegistest.v1.ChatResponse
+	9,  // 22: aegistest.v1.StreamService.Brief:output_type -> aegistest.v1.ChatResponse
+	3,  // 23: aegistest.v1.BroadcastService.Tell:output_type -> aegistest.v1.TellResponse
+	1,  // 24: aegistest.v1.LargeService.Bounce:output_type -> aegistest.v1.LargeResponse
+	1,  // 25: aegistest.v1.LargeService.Flow:output_type -> aegistest.v1.LargeResponse
+	5,  // 26: aegistest.v1.LeaderService.Lead:output_type -> aegistest.v1.CountResponse
+	5,  // 27: aegistest.v1.LeaderService.Follow:output_type -> aegistest.v1.CountResponse
+	1,  // 28: aegistest.v1.LeaderService.Haul:output_type -> aegistest.v1.LargeResponse
+	15, // [15:29] is the sub-list for method output_type
+	1,  // [1:15] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name

@@ -449,6 +449,8 @@ type LeaderServiceClient interface {
 	Lead(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (*aegistestv1.CountResponse, error)
 	// Follow streams numbers.
 	Follow(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error)
+	// Haul returns the data.
+	Haul(ctx context.Context, req *aegistestv1.LargeRequest, opts ...aegis.CallOption) (*aegistestv1.LargeResponse, error)
 }
 
 // NewLeaderServiceClient returns a client that calls aegistest.v1.LeaderService
@@ -462,6 +464,7 @@ func NewLeaderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (Leade
 	return &leaderServiceClient{
 		lead:   aegis.NewUnaryMethod[aegistestv1.CountRequest, aegistestv1.CountResponse](client, "Lead"),
 		follow: aegis.NewServerStreamMethod[aegistestv1.CountRequest, aegistestv1.CountResponse](client, "Follow"),
+		haul:   aegis.NewUnaryMethod[aegistestv1.LargeRequest, aegistestv1.LargeResponse](client, "Haul"),
 	}, nil
 }
 
@@ -469,6 +472,7 @@ func NewLeaderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (Leade
 type leaderServiceClient struct {
 	lead   *aegis.UnaryMethod[aegistestv1.CountRequest, aegistestv1.CountResponse]
 	follow *aegis.ServerStreamMethod[aegistestv1.CountRequest, aegistestv1.CountResponse]
+	haul   *aegis.UnaryMethod[aegistestv1.LargeRequest, aegistestv1.LargeResponse]
 }
 
 // Lead calls aegistest.v1.LeaderService.Lead.
@@ -481,6 +485,11 @@ func (c *leaderServiceClient) Follow(ctx context.Context, req *aegistestv1.Count
 	return c.follow.Open(ctx, req, opts...)
 }
 
+// Haul calls aegistest.v1.LeaderService.Haul.
+func (c *leaderServiceClient) Haul(ctx context.Context, req *aegistestv1.LargeRequest, opts ...aegis.CallOption) (*aegistestv1.LargeResponse, error) {
+	return c.haul.Call(ctx, req, opts...)
+}
+
 // LeaderServiceServer is what a server of aegistest.v1.LeaderService
 // implements. Its methods are called by several goroutines at once. Embed
 // UnimplementedLeaderServiceServer to implement some of them only.
@@ -491,6 +500,8 @@ type LeaderServiceServer interface {
 	Lead(ctx context.Context, req *aegistestv1.CountRequest) (*aegistestv1.CountResponse, error)
 	// Follow streams numbers.
 	Follow(ctx context.Context, req *aegistestv1.CountRequest, out aegis.Sender[aegistestv1.CountResponse]) error
+	// Haul returns the data.
+	Haul(ctx context.Context, req *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error)
 
 	// OnLeading is called when this instance was elected leader, before the first
 	// call of a single active method is let in: load the state here. ctx ends with
@@ -506,6 +517,7 @@ func RegisterLeaderServiceServer(srv *aegis.Server, impl LeaderServiceServer, op
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), impl, []aegis.Handler[LeaderServiceServer]{
 		aegis.UnaryHandler("Lead", LeaderServiceServer.Lead),
 		aegis.ServerStreamHandler("Follow", LeaderServiceServer.Follow),
+		aegis.UnaryHandler("Haul", LeaderServiceServer.Haul),
 		aegis.LeadingHandler(LeaderServiceServer.OnLeading),
 	}, opts...)
 }
@@ -523,4 +535,9 @@ func (UnimplementedLeaderServiceServer) Lead(context.Context, *aegistestv1.Count
 // Follow returns an error with CodeUnimplemented.
 func (UnimplementedLeaderServiceServer) Follow(context.Context, *aegistestv1.CountRequest, aegis.Sender[aegistestv1.CountResponse]) error {
 	return aegis.Unimplemented("aegistest.v1.LeaderService.Follow")
+}
+
+// Haul returns an error with CodeUnimplemented.
+func (UnimplementedLeaderServiceServer) Haul(context.Context, *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error) {
+	return nil, aegis.Unimplemented("aegistest.v1.LeaderService.Haul")
 }
