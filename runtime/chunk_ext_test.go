@@ -318,3 +318,23 @@ func TestLargeCallsByHand(t *testing.T) {
 	require.Equal(t, "TOO_LARGE", request(1, nats.Header{"Aegis-Chunked": {"20000001"}}).Header.Get("Aegis-Reason"))
 	nothingKept(t, srv)
 }
+
+// The parts of a reply whose Ack was lost are no reply.
+func TestLargeReplyWithoutItsBeginning(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	nc := plain(t, conn)
+	canceled := make(chan *nats.Msg, 1)
+	_, err := nc.Subscribe("aegis.cancel.aegistest.v1.LargeService", func(msg *nats.Msg) { canceled <- msg })
+	require.NoError(t, err)
+	_, err = nc.Subscribe("aegis.call.aegistest.v1.LargeService.Bounce", func(msg *nats.Msg) {
+		_ = nc.Publish(msg.Reply, rawFrame{kindPart, 1, randomBytes(100)}.encode())
+	})
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	_, err = newLargeClient(t, conn).Bounce(t.Context(), &testv1.LargeRequest{Bytes: 2_000_000})
+	require.Equal(t, aegis.CodeDataLoss, aegis.CodeOf(err), "%v", err)
+	require.False(t, aegis.IsWireError(err))
+	receive(t, "the cancel", canceled)
+	nothingKept(t, nil, conn)
+}

@@ -3,6 +3,7 @@ package aegis
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -96,6 +97,12 @@ func (c *Conn) publishRequest(r *request, reply string) error {
 	return c.nc.PublishMsg(r.message)
 }
 
+// linkBroke reports whether a write failed. nats.go sends the rest of it to nobody.
+func linkBroke(err error) bool {
+	var broken *net.OpError
+	return errors.As(err, &broken)
+}
+
 // publishError says why nothing was sent.
 func (c *Conn) publishError(r *request, err error) *Error {
 	switch {
@@ -103,6 +110,8 @@ func (c *Conn) publishError(r *request, err error) *Error {
 		return tooLarge("the request", len(r.payload), c.nc.MaxPayload())
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
 		return connClosed()
+	case linkBroke(err):
+		return Errorf(CodeUnavailable, "the connection to NATS broke before all of the request to %s was sent: %w", *r.subject, err)
 	default:
 		return Errorf(CodeInternal, "cannot publish to %s: %w", *r.subject, err)
 	}

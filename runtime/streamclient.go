@@ -223,7 +223,7 @@ func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) e
 		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.window.Messages, s.window.Bytes)}
 	}
 	if err := a.run(nil); err != nil {
-		if asError(err).code == CodeDeadlineExceeded { // the server may have it
+		if code := asError(err).code; code == CodeDeadlineExceeded || code == CodeDataLoss { // the server may have it
 			_ = s.hub.nc.Publish(a.cancel, []byte(s.own)) // else it finds out when it asks
 		}
 		return err
@@ -233,15 +233,18 @@ func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) e
 
 // accepted takes the answer of a server that has taken the stream.
 func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
-	if s.result != nil && msg.Reply == "" {
-		return s.answer(msg)
-	}
 	f, err := frame.Decode(msg.Data)
 	var limit flow.Limit
-	if err == nil && f.Kind == frame.Ack && msg.Reply != "" {
-		limit, err = frame.DecodeLimit(f.Body)
-	} else if err == nil {
+	switch {
+	case err == nil && s.followsAck(f, msg):
+		s.hub.leave(msg.Reply)
+		return Errorf(CodeDataLoss, "the stream of %s is not whole: the answer to its open was lost", s.name)
+	case s.result != nil && msg.Reply == "":
+		return s.answer(msg)
+	case err == nil && msg.Reply == "":
 		err = errOutOfPlace
+	case err == nil:
+		limit, err = frame.DecodeLimit(f.Body)
 	}
 	if err != nil {
 		s.hub.leave(msg.Reply)
@@ -261,6 +264,13 @@ func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
 	}
 	s.hub.meet(&s.stream, msg.Reply)
 	return nil
+}
+
+// followsAck reports whether a frame is of a stream whose Ack has not come. What
+// looks like one may be the reply of a unary call, but then no numbered frame: no
+// message has a field 0.
+func (s *clientStream) followsAck(f frame.Frame, msg *nats.Msg) bool {
+	return f.Kind.Numbered() || f.Kind != frame.Ack && (s.result == nil || msg.Reply != "")
 }
 
 // ServerStreamMethod is one method of a Client whose responses are a stream. It

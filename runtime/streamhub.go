@@ -257,10 +257,13 @@ func (h *streamHub) lost(p *streamPeer, atOnce bool) {
 	}
 	for _, s := range h.all(func(s *stream) bool { return s.peer.Load() == p }) {
 		err := s.lostError(atOnce)
-		if atOnce {
+		switch {
+		case atOnce:
 			s.end(err, 0)
-		} else {
+		case !h.server:
 			s.abort(err, 0)
+		case s.end(err, 0): // the client may be there after all, and has canceled nothing
+			s.sayEnd(&Error{code: CodeUnavailable, message: err.message}, nil)
 		}
 	}
 }
@@ -321,6 +324,9 @@ func (h *streamHub) failTargets(is func(target string) bool, err *Error) {
 func (h *streamHub) publishError(err error) *Error {
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrConnectionDraining) {
 		return connClosed()
+	}
+	if linkBroke(err) {
+		return Errorf(CodeUnavailable, "the connection to NATS broke: %w", err)
 	}
 	return Errorf(CodeInternal, "cannot publish: %w", err)
 }

@@ -411,7 +411,8 @@ func TestWhatServersMayNotDo(t *testing.T) {
 		"no message":              {[]rawFrame{ack, {kindData, 1, []byte{0xff}}}, 0, aegis.CodeInternal},
 		"a stream that it forgot": {[]rawFrame{ack, {kindData, 1, one}, {kindEnd, 0, nil}}, 1, aegis.CodeInternal},
 		"two ends":                {[]rawFrame{ack, {kindEnd, 1, nil}, {kindEnd, 1, nil}, {kindData, 2, one}}, 0, 0},
-		"no ack":                  {[]rawFrame{{kindData, 1, one}}, 0, aegis.CodeInternal},
+		"no ack":                  {[]rawFrame{{kindData, 1, one}}, 0, aegis.CodeDataLoss},
+		"no ack but a ping":       {[]rawFrame{{kindPing, 0, position(0, 1, 1)}}, 0, aegis.CodeDataLoss},
 		"an ack cut off":          {[]rawFrame{{kindAck, 0, []byte{1}}}, 0, aegis.CodeInternal},
 		"an absurd ack":           {[]rawFrame{{kindAck, 0, position(math.MaxUint64, 1)}}, 0, aegis.CodeInternal},
 	} {
@@ -458,6 +459,27 @@ func TestWhatServersMayNotDo(t *testing.T) {
 			nothingKept(t, nil, conn)
 		})
 	}
+}
+
+// A client that is silent may be there all the same, and has canceled nothing.
+func TestSilentClientIsToldThatItIsTakenForGone(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	gone := make(chan error, 1)
+	srv := serveStreams(t, conn, streams{chat: func(_ context.Context, in chatIn, _ chatOut) error {
+		_, err := in.Recv()
+		gone <- err
+		return err
+	}})
+	s := openRaw(t, conn, "Chat", nil, nil)
+	for {
+		if msg := s.next(); msg.Data[0] == kindEnd {
+			require.Equal(t, "14", msg.Header.Get("Nats-Service-Error-Code"), "UNAVAILABLE")
+			break
+		}
+	}
+	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "the handler knows", gone)))
+	nothingKept(t, srv)
 }
 
 // A server that takes an open and says nothing: the client gives up, and says so.
