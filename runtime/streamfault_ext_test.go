@@ -1,18 +1,13 @@
 package aegis_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,137 +15,33 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/internal/lossy"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// fault is what happens to a frame on its way to who reads it.
-type fault int
-
-const (
-	passed fault = iota
-	lost
-	doubled
-	swapped // with the next
-	delayed
-)
-
-// faultyLink is a TCP proxy in front of a NATS server that understands what the
-// server sends: frames of streams meet with faults.
-type faultyLink struct {
-	url    string
-	decide func(kind byte) fault
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func startFaultyLink(t *testing.T, target string, decide func(kind byte) fault) *faultyLink {
+// startFaultyLink is a connection on which frames of streams without headers
+// meet with faults.
+func startFaultyLink(t *testing.T, target string, decide func(kind byte) lossy.Fate) *lossy.Link {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	u, err := url.Parse(target)
 	require.NoError(t, err)
-	l := &faultyLink{url: "nats://" + listener.Addr().String(), decide: decide}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { l.serve(client, u.Host) })
+	l, err := lossy.New(u.Host, time.Millisecond, func(m *lossy.Message) lossy.Fate {
+		if m.Headers || !m.OfStream() {
+			return lossy.Passed
 		}
+		return decide(m.Payload[0])
 	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		l.mu.Lock()
-		for _, c := range l.conns {
-			_ = c.Close()
-		}
-		l.mu.Unlock()
-		running.Wait()
-	})
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
 	return l
 }
 
-func (l *faultyLink) serve(client net.Conn, target string) {
-	defer client.Close()
-	server, err := net.Dial("tcp", target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	l.mu.Lock()
-	l.conns = append(l.conns, client, server)
-	l.mu.Unlock()
-	var pumps sync.WaitGroup
-	pumps.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
-	pumps.Go(func() { l.pump(client, bufio.NewReader(server)); _ = client.Close() })
-	pumps.Wait()
-}
-
-// pump reads what the NATS server sends, line by line, and messages as a whole.
-func (l *faultyLink) pump(to io.Writer, from *bufio.Reader) {
-	var kept []byte // waits for the message that it changes places with
-	for {
-		line, err := from.ReadBytes('\n')
-		if err != nil {
-			return
-		}
-		if !bytes.HasPrefix(line, []byte("MSG ")) && !bytes.HasPrefix(line, []byte("HMSG ")) {
-			if _, err := to.Write(line); err != nil {
-				return
-			}
-			continue
-		}
-		fields := bytes.Fields(line)
-		size, err := strconv.Atoi(string(fields[len(fields)-1]))
-		if err != nil {
-			return
-		}
-		payload := make([]byte, size+2)
-		if _, err := io.ReadFull(from, payload); err != nil {
-			return
-		}
-		msg := slices.Concat(line, payload)
-		what := passed
-		if isStreamSubject(string(fields[1])) && line[0] == 'M' && size > 0 { // a frame without headers
-			what = l.decide(payload[0])
-		}
-		switch what {
-		case lost:
-			msg = nil
-		case doubled:
-			msg = append(msg, msg...)
-		case swapped:
-			if kept == nil {
-				kept = msg
-				continue
-			}
-		case delayed:
-			time.Sleep(time.Millisecond)
-		case passed:
-		}
-		if kept != nil {
-			msg, kept = append(msg, kept...), nil
-		}
-		if _, err := to.Write(msg); err != nil {
-			return
-		}
-	}
-}
-
-func isStreamSubject(subject string) bool {
-	i := strings.LastIndexByte(subject, '.')
-	return i > 0 && i+1 < len(subject) && subject[i+1] == 'S'
-}
-
 // once meets the nth frame of a kind with a fault.
-func once(what fault, kind byte, nth int) func(byte) fault {
+func once(what lossy.Fate, kind byte, nth int) func(byte) lossy.Fate {
 	var mu sync.Mutex
 	n := 0
-	return func(k byte) fault {
+	return func(k byte) lossy.Fate {
 		mu.Lock()
 		defer mu.Unlock()
 		if k == kind {
@@ -159,7 +50,7 @@ func once(what fault, kind byte, nth int) func(byte) fault {
 				return what
 			}
 		}
-		return passed
+		return lossy.Passed
 	}
 }
 
@@ -168,26 +59,26 @@ func once(what fault, kind byte, nth int) func(byte) fault {
 func TestFaultsBetweenClientAndServer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		atClient, atServer func(byte) fault
+		atClient, atServer func(byte) lossy.Fate
 		code               aegis.Code // of the client's stream; 0: it is whole
 	}{
-		"a response is lost":          {atClient: once(lost, kindData, 20), code: aegis.CodeDataLoss},
-		"the last response is lost":   {atClient: once(lost, kindData, 100), code: aegis.CodeDataLoss},
-		"a response comes twice":      {atClient: once(doubled, kindData, 20), code: aegis.CodeDataLoss},
-		"two responses change places": {atClient: once(swapped, kindData, 20), code: aegis.CodeDataLoss},
-		"the end is lost":             {atClient: once(lost, kindEnd, 1)},
-		"the end comes twice":         {atClient: once(doubled, kindEnd, 1)},
-		"a request is lost":           {atServer: once(lost, kindData, 20), code: aegis.CodeDataLoss},
-		"the last request is lost":    {atServer: once(lost, kindData, 100), code: aegis.CodeDataLoss},
-		"a request comes twice":       {atServer: once(doubled, kindData, 20), code: aegis.CodeDataLoss},
-		"two requests change places":  {atServer: once(swapped, kindData, 20), code: aegis.CodeDataLoss},
-		"the half-close is lost":      {atServer: once(lost, kindHalfClose, 1), code: aegis.CodeDataLoss},
-		"the half-close comes twice":  {atServer: once(doubled, kindHalfClose, 1)},
-		"a credit is lost":            {atServer: once(lost, kindCredit, 2)},
-		"credits are lost":            {atServer: once(lost, kindCredit, 1), atClient: once(lost, kindCredit, 1)},
-		"a credit comes twice":        {atServer: once(doubled, kindCredit, 1)},
-		"the cancel is lost":          {atServer: once(lost, kindCancel, 1)},
-		"all is slow":                 {atClient: func(byte) fault { return delayed }, atServer: func(byte) fault { return delayed }},
+		"a response is lost":          {atClient: once(lossy.Lost, kindData, 20), code: aegis.CodeDataLoss},
+		"the last response is lost":   {atClient: once(lossy.Lost, kindData, 100), code: aegis.CodeDataLoss},
+		"a response comes twice":      {atClient: once(lossy.Doubled, kindData, 20), code: aegis.CodeDataLoss},
+		"two responses change places": {atClient: once(lossy.Swapped, kindData, 20), code: aegis.CodeDataLoss},
+		"the end is lost":             {atClient: once(lossy.Lost, kindEnd, 1)},
+		"the end comes twice":         {atClient: once(lossy.Doubled, kindEnd, 1)},
+		"a request is lost":           {atServer: once(lossy.Lost, kindData, 20), code: aegis.CodeDataLoss},
+		"the last request is lost":    {atServer: once(lossy.Lost, kindData, 100), code: aegis.CodeDataLoss},
+		"a request comes twice":       {atServer: once(lossy.Doubled, kindData, 20), code: aegis.CodeDataLoss},
+		"two requests change places":  {atServer: once(lossy.Swapped, kindData, 20), code: aegis.CodeDataLoss},
+		"the half-close is lost":      {atServer: once(lossy.Lost, kindHalfClose, 1), code: aegis.CodeDataLoss},
+		"the half-close comes twice":  {atServer: once(lossy.Doubled, kindHalfClose, 1)},
+		"a credit is lost":            {atServer: once(lossy.Lost, kindCredit, 2)},
+		"credits are lost":            {atServer: once(lossy.Lost, kindCredit, 1), atClient: once(lossy.Lost, kindCredit, 1)},
+		"a credit comes twice":        {atServer: once(lossy.Doubled, kindCredit, 1)},
+		"the cancel is lost":          {atServer: once(lossy.Lost, kindCancel, 1)},
+		"all is slow":                 {atClient: func(byte) lossy.Fate { return lossy.Delayed }, atServer: func(byte) lossy.Fate { return lossy.Delayed }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,14 +95,14 @@ func TestFaultsBetweenClientAndServer(t *testing.T) {
 }
 
 // behind returns a connection that meets with faults; nil for none.
-func behind(t *testing.T, conn *aegis.Conn, decide func(byte) fault) *aegis.Conn {
+func behind(t *testing.T, conn *aegis.Conn, decide func(byte) lossy.Fate) *aegis.Conn {
 	t.Helper()
 	target := conn.NATS().ConnectedUrl()
 	if decide == nil {
 		return connectTo(t, target)
 	}
 	link := startFaultyLink(t, target, decide)
-	return connectTo(t, link.url, aegis.WithNATSOptions(nats.IgnoreDiscoveredServers()))
+	return connectTo(t, link.URL(), aegis.WithNATSOptions(nats.IgnoreDiscoveredServers()))
 }
 
 // chatAll sends so many messages and reads them all back.
@@ -251,16 +142,16 @@ func chatAll(t *testing.T, chat aegis.BidiClient[testv1.ChatRequest, testv1.Chat
 // says that it is not, and nothing is left over.
 func TestLinkThatIsNeverGood(t *testing.T) {
 	t.Parallel()
-	wild := func(seed uint64) func(byte) fault {
+	wild := func(seed uint64) func(byte) lossy.Fate {
 		var mu sync.Mutex
 		r := rand.New(rand.NewPCG(seed, 1))
-		return func(byte) fault {
+		return func(byte) lossy.Fate {
 			mu.Lock()
 			defer mu.Unlock()
 			if r.IntN(200) > 0 {
-				return passed
+				return lossy.Passed
 			}
-			return fault(1 + r.IntN(4))
+			return lossy.Fate(1 + r.IntN(4))
 		}
 	}
 	n := connect(t)
