@@ -71,8 +71,7 @@ func replies(ctx context.Context, t testing.TB, client aegistestv1aegis.Broadcas
 
 const teller = aegistestv1aegis.BroadcastServiceName
 
-// All replies, and the end with the last of them: others wait for the timeout,
-// or lose some.
+// PEERS 3: all replies had come, and the end came with the timeout.
 func TestBroadcastReachesAll(t *testing.T) {
 	t.Parallel()
 	const count = 50

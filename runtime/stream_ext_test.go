@@ -47,6 +47,38 @@ func TestClientStream(t *testing.T) {
 	}
 }
 
+// PEERS 8: 14 of 50 replies to client streams were lost.
+func TestEveryClientStreamGetsItsReply(t *testing.T) {
+	t.Parallel()
+	const count = 50
+	conn := connect(t)
+	serveStreams(t, conn, streams{})
+	client := newStreamClient(t, another(t, conn))
+	sums := make(chan error, count)
+	for i := range uint64(count) {
+		go func() {
+			out, err := client.Sum(t.Context())
+			for range 2 {
+				if err == nil {
+					err = out.Send(&testv1.SumRequest{Number: i})
+				}
+			}
+			if err != nil {
+				sums <- err
+				return
+			}
+			res, err := out.CloseAndRecv()
+			if err == nil && (res.GetNumbers() != 2 || res.GetSum() != 2*i) {
+				err = fmt.Errorf("twice %d is said to be %v", i, res)
+			}
+			sums <- err
+		}()
+	}
+	for range count {
+		require.NoError(t, receive(t, "a reply", sums))
+	}
+}
+
 func TestBidiStream(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -68,7 +100,7 @@ func TestBidiStream(t *testing.T) {
 	require.Equal(t, io.EOF, chat.Send(&testv1.ChatRequest{}))
 }
 
-// A cut stream 200 times of 200 is what others have made of it.
+// PEERS 8: a reader that was late got a cut stream, 200 times of 200.
 func TestLateReaderGetsEverything(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -88,6 +120,7 @@ func TestLateReaderGetsEverything(t *testing.T) {
 	}
 }
 
+// PEERS 8: an error arrived as the end.
 func TestHandlersErrorIsNotTheEnd(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -155,6 +188,7 @@ func TestMetadataOfStreams(t *testing.T) {
 	require.Equal(t, "a", call.ResponseHeader().Get("echo"))
 }
 
+// PEERS 2: nobody said so, and the stream hung to its deadline.
 func TestStreamToNobody(t *testing.T) {
 	t.Parallel()
 	client := newStreamClient(t, connect(t))

@@ -110,8 +110,7 @@ func TestSlowHandlerHoldsUpItsClientOnly(t *testing.T) {
 	nothingKept(t, srv, clientConn)
 }
 
-// One open stream that blocked all other calls of an instance is what others
-// have made of it.
+// PEERS 9: one open stream blocked all others of its instance, and its calls.
 func TestStreamsTakeNoWorkers(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -127,8 +126,13 @@ func TestStreamsTakeNoWorkers(t *testing.T) {
 	for range 20 {
 		_, err := client.Count(t.Context(), &testv1.CountRequest{})
 		require.NoError(t, err)
+		_, err = client.Chat(t.Context()) // whose handler waits for what never comes
+		require.NoError(t, err)
 	}
-	_, err := newBoundedClient(t, conn).Hold(t.Context(), &testv1.HoldRequest{})
+	chat, err := client.Chat(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, chatAll(t, chat, 10))
+	_, err = newBoundedClient(t, conn).Hold(t.Context(), &testv1.HoldRequest{})
 	require.NoError(t, err)
 }
 
