@@ -28,7 +28,7 @@ func TestEveryScenarioIsComplete(t *testing.T) {
 	t.Parallel()
 	names := make(map[string]bool)
 	for _, s := range scenarios() {
-		if names[s.name] || s.name == costScenario {
+		if names[s.name] || s.name == costScenario || s.name == streamScenario {
 			t.Errorf("there are two scenarios %q", s.name)
 		}
 		names[s.name] = true

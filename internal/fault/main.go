@@ -8,6 +8,8 @@
 //	go run ./internal/fault -short              a few rounds of the main ones
 //	go run ./internal/fault -list
 //
+// Streams are broken as well: SCENARIO=streams, docs/streaming.md.
+//
 // It prints a table and writes build/fault.json. docs/failover.md says how to
 // read them.
 package main
@@ -99,8 +101,13 @@ func run(ctx context.Context, o *options) error {
 			return err
 		}
 	}
+	if o.streams() {
+		if err := r.runStreams(ctx, o, report); err != nil {
+			return err
+		}
+	}
 	if bad := report.bad(); bad > 0 {
-		return fmt.Errorf("%d of %d runs broke a promise or were not finished; logs and histories are under %s", bad, len(report.Results), r.keep)
+		return fmt.Errorf("%d of %d runs broke a promise or were not finished; logs and histories are under %s", bad, len(report.Results)+len(report.Streams), r.keep)
 	}
 	return nil
 }
@@ -110,6 +117,7 @@ func list(out io.Writer, chosen []scenario) {
 		fmt.Fprintf(out, "%-10s %s\n", s.name, s.what)
 	}
 	fmt.Fprintf(out, "%-10s %s\n", costScenario, "what standing by costs")
+	fmt.Fprintf(out, "%-10s %s\n", streamScenario, "faults between the two ends of streams")
 }
 
 // runAll runs the scenarios, and saves what there is after each.
@@ -182,7 +190,7 @@ func choose(o *options) ([]scenario, error) {
 	}
 	var chosen []scenario
 	for name := range strings.SplitSeq(o.scenario, ",") {
-		if name == costScenario {
+		if name == costScenario || name == streamScenario {
 			continue
 		}
 		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == strings.TrimSpace(name) })

@@ -31,12 +31,18 @@ func printMarkdown(out io.Writer, path string) error {
 		fmt.Fprintf(out, "| %s | %s | %d | %d | %s | %s | %s | %d | %s | %s | %d | %d |\n",
 			s.Scenario, s.What, s.Callers, s.Rounds, median, p99, worst, s.Overlaps, lost, doubled, s.Needless, s.Accepted)
 	}
-	if len(r.Costs) == 0 {
-		return nil
+	if len(r.Costs) > 0 {
+		fmt.Fprint(out, "\n| what stands | cost |\n|---|---|\n")
 	}
-	fmt.Fprint(out, "\n| what stands | cost |\n|---|---|\n")
 	for _, c := range r.Costs {
 		fmt.Fprintf(out, "| %s | %.1f %s |\n", c.What, c.Value, c.Unit)
+	}
+	if len(r.Streams) > 0 {
+		fmt.Fprint(out, "\n| streams | what happens | whole | ended with a status | short | hung | left over |\n|---|---|---|---|---|---|---|\n")
+	}
+	for i := range r.Streams {
+		s := &r.Streams[i]
+		fmt.Fprintf(out, "| %s | %s | %d | %s | %d | %d | %s |\n", s.Scenario, s.What, s.Whole, s.ended(), s.Short, s.Hung, s.leaked())
 	}
 	return nil
 }

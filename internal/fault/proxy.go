@@ -102,6 +102,15 @@ func pump(to, from net.Conn, g *gate) {
 // shut closes a connection, which may have been closed from the other side.
 func shut(c net.Conn) { _ = c.Close() }
 
+// cut ends all that goes through the proxy now.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		shut(c)
+	}
+}
+
 // close ends the proxy and all that goes through it.
 func (p *proxy) close() {
 	_ = p.listener.Close() // what matters is that it is gone

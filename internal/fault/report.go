@@ -26,6 +26,7 @@ type report struct {
 	Versions map[string]string `json:"versions"`
 	Results  []result          `json:"results"`
 	Costs    []cost            `json:"costs,omitempty"`
+	Streams  []streamResult    `json:"streams,omitempty"`
 }
 
 func newReport() *report {
@@ -127,6 +128,11 @@ func (r *result) bad() bool { return r.Bad() > 0 || r.Undecided > 0 || len(r.Fai
 func (r *report) bad() (n int) {
 	for i := range r.Results {
 		if r.Results[i].bad() {
+			n++
+		}
+	}
+	for i := range r.Streams {
+		if r.Streams[i].bad() {
 			n++
 		}
 	}

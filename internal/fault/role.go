@@ -49,6 +49,10 @@ func playRole() {
 		err = play(runCrowd)
 	case "sleeper":
 		err = play(runSleeper)
+	case "streamer":
+		err = play(runStreamer)
+	case "reader":
+		err = play(runReader)
 	case "callers":
 		err = play(runCallers)
 	default:

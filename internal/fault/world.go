@@ -73,6 +73,7 @@ type world struct {
 	replied map[uint64]int64  // the first reply of a term
 	next    int64             // the reply that was asked for
 	counted *uint64           // the messages that were asked for
+	told    told              // all else that children say
 }
 
 // window is a time in which callers may get NOT_ACTIVE and LEADERSHIP_LOST.
@@ -96,6 +97,7 @@ func newWorld(ctx context.Context, s setup, log *slog.Logger) (w *world, err err
 		setup: s, log: log, events: make(chan event, 1024), changed: make(chan struct{}),
 		histories: make(map[string]string),
 		ready:     make(map[*child]int64), leading: make(map[uint64]*child), replied: make(map[uint64]int64),
+		told: make(told),
 	}
 	if w.dir, err = os.MkdirTemp("", "aegis-fault-"); err != nil {
 		return nil, err
@@ -149,6 +151,8 @@ func (w *world) follow() {
 			if w.next == 0 || e.at < w.next {
 				w.next = e.at
 			}
+		default:
+			w.told.hear(e)
 		}
 		close(w.changed)
 		w.changed = make(chan struct{})

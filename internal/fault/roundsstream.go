@@ -1,0 +1,170 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/fault/history"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// noneLost has no stream lose anything. One may end all the same, where the
+// machine itself stands still for longer than a process may be silent.
+func noneLost(ctx context.Context, w *streamWorld) error {
+	got, err := w.use(ctx)
+	if lost := got[eventCode+aegis.CodeDataLoss.String()]; err == nil && (lost > 0 || got[eventWhole] == 0) {
+		w.remarkf("nothing was lost, and yet %d streams say so: %v", lost, got)
+	}
+	return err
+}
+
+// someWhole has some streams meet with faults, and others not.
+func someWhole(ctx context.Context, w *streamWorld) error {
+	got, err := w.use(ctx)
+	if err == nil && (got[eventWhole] == 0 || got.ended() == 0) {
+		w.remarkf("either no stream or every stream met with a fault: %v", got)
+	}
+	return err
+}
+
+// use uses as many streams as the case has.
+func (w *streamWorld) use(ctx context.Context) (tally, error) {
+	before := w.tallied()
+	err := w.do(ctx, w.reader, commandRun, w.of.size, streamsAtOnce, streamItems)
+	return w.tallied().since(before), err
+}
+
+// during has as many streams used at once as the case says while something
+// happens. Some have to be ended by it, and others to be whole.
+func (w *streamWorld) during(ctx context.Context, happens func() error) error {
+	before := w.tallied()
+	done, err := w.order(w.reader, commandRun, 0, w.of.size, longItems)
+	if err != nil {
+		return err
+	}
+	pause(ctx, time.Second)
+	if err := happens(); err != nil {
+		return err
+	}
+	pause(ctx, 2*time.Second)
+	if err := w.reader.command(commandStop); err != nil {
+		return err
+	}
+	if err := done(ctx); err != nil {
+		return err
+	}
+	if got := w.tallied().since(before); got[eventWhole] == 0 || got.ended() == 0 {
+		w.remarkf("either no stream or every stream met with the fault: %v", got)
+	}
+	return nil
+}
+
+// cutConnections cuts both connections a few times, and holds each up for less
+// and for more than it takes to find out that another process is gone.
+func cutConnections(ctx context.Context, w *streamWorld) error {
+	return w.during(ctx, func() error {
+		for range 3 {
+			for _, p := range w.proxies {
+				p.cut()
+				pause(ctx, 200*time.Millisecond+anyUpTo(time.Second))
+			}
+		}
+		for _, hold := range []time.Duration{time.Second, 5 * time.Second} {
+			for _, p := range w.proxies {
+				p.there.shut()
+				p.back.shut()
+				pause(ctx, hold)
+				p.there.open()
+				p.back.open()
+				pause(ctx, time.Second)
+			}
+		}
+		return ctx.Err()
+	})
+}
+
+// killStreamer kills the server and starts another one.
+func killStreamer(ctx context.Context, w *streamWorld) error {
+	return w.during(ctx, func() (err error) {
+		w.res.Short += w.heard(w.server)[eventShort]
+		w.server.kill()
+		pause(ctx, time.Second)
+		w.server, err = w.startStreamer(ctx)
+		return err
+	})
+}
+
+// killReader kills a client that has many streams open.
+func killReader(ctx context.Context, w *streamWorld) error {
+	victim, err := w.startReader(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.do(ctx, victim, commandKeep, w.of.size); err != nil {
+		return err
+	}
+	server, err := w.measure(ctx, w.server)
+	if err != nil {
+		return err
+	}
+	if want := uint64(w.of.size); server[eventOpen] != want {
+		w.remarkf("%d streams are open, not %d", server[eventOpen], want)
+	}
+	at := history.Now()
+	victim.kill()
+	return poll(ctx, "the streams of a dead client to end", returnWithin, func() bool {
+		server, err = w.measure(ctx, w.server)
+		if err == nil && server[eventOpen] == 0 {
+			w.log.Info("the streams of a dead client have ended", "streams", w.of.size, "after", time.Duration(history.Now()-at))
+			return true
+		}
+		return err != nil
+	})
+}
+
+// readSlowly reads an item a second, while other streams of the same server are
+// used. Neither side may hold more than windows.
+func readSlowly(ctx context.Context, w *streamWorld) error {
+	slow, err := w.startReader(ctx)
+	if err != nil {
+		return err
+	}
+	both := []*child{w.server, slow}
+	base := make(map[*child]tally)
+	for _, c := range both {
+		if base[c], err = w.measure(ctx, c); err != nil {
+			return err
+		}
+	}
+	if _, err := w.order(slow, commandSlow, w.of.size); err != nil {
+		return err
+	}
+	most := make(map[*child]uint64)
+	for w.heard(slow)[eventSlow] == 0 {
+		if err := w.unharmed(ctx); err != nil {
+			return err
+		}
+		for _, c := range both {
+			now, err := w.measure(ctx, c)
+			if err != nil {
+				return err
+			}
+			most[c] = max(most[c], now[eventHeap])
+		}
+		pause(ctx, time.Second)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	for _, c := range both {
+		if was := base[c][eventHeap]; most[c] > was+slackHeap {
+			w.remarkf("%s held %d bytes, and %d before", c.name, most[c], was)
+		}
+	}
+	if read, want := w.heard(slow)[eventRead], uint64(w.of.size*3/4); read < want {
+		w.remarkf("%d items were read in %d s", read, w.of.size)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+const (
+	// returnWithin is how long processes may take to let go of what streams held.
+	returnWithin = 30 * time.Second
+	// What a process may hold besides: workers, which stay once that many opens have
+	// come at once, and what the heap keeps in pieces.
+	slackGoroutines = 2 * streamsAtOnce
+	slackHeap       = 16 << 20
+)
+
+// tally is how many streams came to which end.
+type tally map[string]uint64
+
+// tallied is what the readers have said so far.
+func (w *streamWorld) tallied() tally {
+	sum := make(tally)
+	for _, c := range w.readers {
+		for event, n := range w.heard(c) {
+			sum[event] += n
+		}
+	}
+	return sum
+}
+
+// since returns what has been added.
+func (t tally) since(before tally) tally {
+	added := make(tally)
+	for event, n := range t {
+		if n > before[event] {
+			added[event] = n - before[event]
+		}
+	}
+	return added
+}
+
+// ended is how many ended with a status.
+func (t tally) ended() (n uint64) {
+	for event, of := range t {
+		if strings.HasPrefix(event, eventCode) {
+			n += of
+		}
+	}
+	return n
+}
+
+// measured runs the case between two runs without a fault: the first brings both
+// processes to where they have to return, the last shows that they still work.
+func (w *streamWorld) measured(ctx context.Context) error {
+	if err := w.unharmed(ctx); err != nil {
+		return fmt.Errorf("before the fault: %w", err)
+	}
+	server, err := w.measure(ctx, w.server)
+	if err != nil {
+		return err
+	}
+	reader, err := w.measure(ctx, w.reader)
+	if err != nil {
+		return err
+	}
+	before := w.tallied()
+	w.harmful.Store(true)
+	err = w.of.run(ctx, w)
+	w.harmful.Store(false)
+	w.note(w.tallied().since(before))
+	if err != nil {
+		return err
+	}
+	if err := w.unharmed(ctx); err != nil {
+		return fmt.Errorf("after the fault: %w", err)
+	}
+	w.res.Short += w.heard(w.server)[eventShort]
+	return w.returned(ctx, server, reader)
+}
+
+// note takes over what came of the streams.
+func (w *streamWorld) note(t tally) {
+	w.res.Whole += t[eventWhole]
+	w.res.Short += t[eventShort]
+	w.res.Hung += t[eventHung]
+	for event, n := range t {
+		code, ok := strings.CutPrefix(event, eventCode)
+		if !ok {
+			continue
+		}
+		w.res.Ended[code] += n
+		if !slices.Contains(clearCodes(), code) {
+			w.remarkf("%d streams ended as %s, which does not say what has happened", n, code)
+		}
+	}
+}
+
+// clearCodes are those that a fault may end a stream with. An open that has no
+// answer in time is DEADLINE_EXCEEDED.
+func clearCodes() []string {
+	return []string{aegis.CodeDataLoss.String(), aegis.CodeUnavailable.String(), aegis.CodeDeadlineExceeded.String()}
+}
+
+// unharmed is a run in which nothing may happen.
+func (w *streamWorld) unharmed(ctx context.Context) error {
+	before := w.tallied()
+	const streams = 2 * streamsAtOnce
+	if err := w.do(ctx, w.reader, commandRun, streams, streamsAtOnce, streamItems); err != nil {
+		return err
+	}
+	if got := w.tallied().since(before); got[eventWhole] != streams {
+		return fmt.Errorf("%d of %d streams were whole: %v", got[eventWhole], streams, got)
+	}
+	return nil
+}
+
+// measure asks a process what it holds.
+func (w *streamWorld) measure(ctx context.Context, c *child) (tally, error) {
+	err := w.do(ctx, c, commandMeasure)
+	return w.heard(c), err
+}
+
+// returned waits until both processes hold what they held before.
+func (w *streamWorld) returned(ctx context.Context, server, reader tally) error {
+	deadline := time.Now().Add(returnWithin)
+	for {
+		var left []string
+		for _, p := range []struct {
+			name  string
+			child *child
+			base  tally
+		}{{"server", w.server, server}, {"client", w.reader, reader}} {
+			now, err := w.measure(ctx, p.child)
+			if err != nil {
+				return err
+			}
+			left = append(left, leftOver(p.name, now, p.base)...)
+		}
+		if len(left) == 0 || time.Now().After(deadline) {
+			w.res.Left = left
+			return w.dump(ctx, left)
+		}
+		pause(ctx, 100*time.Millisecond)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// dump has both processes log what their goroutines do.
+func (w *streamWorld) dump(ctx context.Context, left []string) error {
+	if len(left) == 0 {
+		return nil
+	}
+	return errors.Join(w.do(ctx, w.server, commandDump), w.do(ctx, w.reader, commandDump))
+}
+
+// leftOver names what a process holds that it did not hold before.
+func leftOver(name string, now, base tally) (left []string) {
+	for _, what := range []struct {
+		event string
+		slack uint64
+	}{{eventOpen, 0}, {eventSubscriptions, 0}, {eventGoroutines, slackGoroutines}, {eventHeap, slackHeap}} {
+		if n, was := now[what.event], base[what.event]; n > was+what.slack {
+			left = append(left, fmt.Sprintf("%s at the %s: %d, before %d", what.event, name, n, was))
+		}
+	}
+	return left
+}
