@@ -94,7 +94,7 @@ bench: ## Measure against hand-written nats.go; some minutes
 	$(GO) run ./internal/bench
 
 .PHONY: fault
-fault: ## Kill, freeze and cut off leaders, judge the histories; SCENARIO= picks some
+fault: ## Kill, freeze and cut off leaders, workers and NATS, judge the histories; SCENARIO= picks some
 	$(GO) run ./internal/fault
 
 # Steps of each world of the election's simulation.

@@ -14,8 +14,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The short form of make fault, without a judgement on how fast it was: a machine
-// that runs tests has other things to do.
+// The short form of make fault, with durable work, and without a judgement on how
+// fast it was: a machine that runs tests has other things to do.
 func TestLeadersAreReplacedAndNothingIsLost(t *testing.T) {
 	t.Parallel()
 	o := &options{short: true, out: filepath.Join(t.TempDir(), "fault.json"), folder: t.ArtifactDir()}
@@ -35,6 +35,16 @@ func TestEveryScenarioIsComplete(t *testing.T) {
 		if s.what == "" || s.rounds == 0 || s.epoch == 0 || s.round == nil || len(s.loads) == 0 || s.setup.servers == 0 {
 			t.Errorf("scenario %q is not complete", s.name)
 		}
+	}
+	for _, d := range durables() {
+		attempts, ackWait := d.limits()
+		if names[d.name] || d.name == costScenario || d.what == "" || attempts == 0 || ackWait == 0 {
+			t.Errorf("scenario %q is not complete, or there are two", d.name)
+		}
+		names[d.name] = true
+	}
+	if chosen, err := choose(&options{scenario: "events,kill"}); err != nil || len(chosen) != 1 {
+		t.Errorf("chosen: %v, %v", chosen, err)
 	}
 	if _, err := choose(&options{scenario: "kill,nonsense"}); err == nil {
 		t.Error("a scenario that does not exist was accepted")

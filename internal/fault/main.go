@@ -1,7 +1,8 @@
 //go:build linux
 
 // Command fault breaks a single active service in every way that a laptop can,
-// with real processes and a real NATS server, and judges what came of it.
+// and durable work, with real processes and a real NATS server, and judges what
+// came of it.
 //
 //	go run ./internal/fault                     every scenario, for hours
 //	SCENARIO=kill,freeze go run ./internal/fault
@@ -90,6 +91,9 @@ func run(ctx context.Context, o *options) error {
 	if err := r.runAll(ctx, chosen, o, report); err != nil {
 		return err
 	}
+	if err := r.runDurables(ctx, o, report); err != nil {
+		return err
+	}
 	if o.costs() {
 		if report.Costs, err = r.measureCosts(ctx); err != nil {
 			return fmt.Errorf("costs: %w", err)
@@ -107,7 +111,8 @@ func run(ctx context.Context, o *options) error {
 		}
 	}
 	if bad := report.bad(); bad > 0 {
-		return fmt.Errorf("%d of %d runs broke a promise or were not finished; logs and histories are under %s", bad, len(report.Results)+len(report.Streams), r.keep)
+		runs := len(report.Results) + len(report.Durable) + len(report.Streams)
+		return fmt.Errorf("%d of %d runs broke a promise or were not finished; logs and histories are under %s", bad, runs, r.keep)
 	}
 	return nil
 }
@@ -115,6 +120,9 @@ func run(ctx context.Context, o *options) error {
 func list(out io.Writer, chosen []scenario) {
 	for _, s := range chosen {
 		fmt.Fprintf(out, "%-10s %s\n", s.name, s.what)
+	}
+	for _, d := range durables() {
+		fmt.Fprintf(out, "%-10s %s\n", d.name, d.what)
 	}
 	fmt.Fprintf(out, "%-10s %s\n", costScenario, "what standing by costs")
 	fmt.Fprintf(out, "%-10s %s\n", streamScenario, "faults between the two ends of streams")
@@ -183,14 +191,14 @@ func shortened(all []scenario) []scenario {
 func choose(o *options) ([]scenario, error) {
 	all := scenarios()
 	if o.short {
-		return shortened(all), nil
+		all = shortened(all)
 	}
 	if o.scenario == "" {
 		return all, nil
 	}
 	var chosen []scenario
 	for name := range strings.SplitSeq(o.scenario, ",") {
-		if name == costScenario || name == streamScenario {
+		if name == costScenario || name == streamScenario || isDurable(name) {
 			continue
 		}
 		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == strings.TrimSpace(name) })

@@ -31,6 +31,7 @@ func printMarkdown(out io.Writer, path string) error {
 		fmt.Fprintf(out, "| %s | %s | %d | %d | %s | %s | %s | %d | %s | %s | %d | %d |\n",
 			s.Scenario, s.What, s.Callers, s.Rounds, median, p99, worst, s.Overlaps, lost, doubled, s.Needless, s.Accepted)
 	}
+	printDurableMarkdown(out, r.Durable)
 	if len(r.Costs) > 0 {
 		fmt.Fprint(out, "\n| what stands | cost |\n|---|---|\n")
 	}

@@ -25,6 +25,7 @@ type report struct {
 	Load     string            `json:"load_average"`
 	Versions map[string]string `json:"versions"`
 	Results  []result          `json:"results"`
+	Durable  []durableResult   `json:"durable,omitempty"`
 	Costs    []cost            `json:"costs,omitempty"`
 	Streams  []streamResult    `json:"streams,omitempty"`
 }
@@ -133,6 +134,11 @@ func (r *report) bad() (n int) {
 	}
 	for i := range r.Streams {
 		if r.Streams[i].bad() {
+			n++
+		}
+	}
+	for i := range r.Durable {
+		if r.Durable[i].bad() {
 			n++
 		}
 	}

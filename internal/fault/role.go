@@ -29,6 +29,7 @@ const (
 	eventTerm    = "term"    // a caller has the first reply of a newer term
 	eventNext    = "next"    // a caller has the reply that was asked for
 	eventCount   = "count"   // a NATS server has counted a connection's messages
+	eventSent    = "sent"    // a sender has an end of all that it sent
 )
 
 // playRole runs the part of a child process, if this is one. It never returns
@@ -53,6 +54,10 @@ func playRole() {
 		err = play(runStreamer)
 	case "reader":
 		err = play(runReader)
+	case "worker":
+		err = play(runWorker)
+	case "sender":
+		err = play(runSender)
 	case "callers":
 		err = play(runCallers)
 	default:

@@ -171,7 +171,7 @@ func (w *world) judge(ctx context.Context, res *result) (check.Verdict, error) {
 			res.Accepted++
 		case history.Refused:
 			res.Refused++
-		case history.Unknown:
+		case history.Unknown, history.GivenUp:
 			res.Unknown++
 		}
 		if (c.Reason == history.NotActive || c.Reason == history.LeadershipLost) && !w.excused(c) {

@@ -74,6 +74,7 @@ type world struct {
 	next    int64             // the reply that was asked for
 	counted *uint64           // the messages that were asked for
 	told    told              // all else that children say
+	said    map[*child]int64  // when a sender had sent all
 }
 
 // window is a time in which callers may get NOT_ACTIVE and LEADERSHIP_LOST.
@@ -98,6 +99,7 @@ func newWorld(ctx context.Context, s setup, log *slog.Logger) (w *world, err err
 		histories: make(map[string]string),
 		ready:     make(map[*child]int64), leading: make(map[uint64]*child), replied: make(map[uint64]int64),
 		told: make(told),
+		said: make(map[*child]int64),
 	}
 	if w.dir, err = os.MkdirTemp("", "aegis-fault-"); err != nil {
 		return nil, err
@@ -147,6 +149,8 @@ func (w *world) follow() {
 			}
 		case eventCount:
 			w.counted = &e.number
+		case eventSent:
+			w.said[e.from] = e.at
 		case eventNext:
 			if w.next == 0 || e.at < w.next {
 				w.next = e.at

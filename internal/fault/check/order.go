@@ -77,7 +77,7 @@ func operations(h *History) map[uint32][]porcupine.Operation {
 			}
 			op.Input = operation{id: c.ID, unknown: true}
 			op.Return = max(end, c.Begin)
-		case history.Refused:
+		case history.Refused, history.GivenUp:
 			continue
 		}
 		ops[c.Key] = append(ops[c.Key], op)

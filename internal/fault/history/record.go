@@ -13,8 +13,14 @@ const (
 	Ended
 	// Elected is a call of OnLeading: Begin is when it began.
 	Elected
-	// Called is a call as its caller saw it, from Begin to End.
+	// Called is a call as its caller saw it, from Begin to End. Of durable work it
+	// is the sending.
 	Called
+	// Resulted is the result of a command as its sender heard of it: End is when.
+	Resulted
+	// Answered is a sign of life: at End, NATS had taken all that the process had
+	// sent before Begin.
+	Answered
 )
 
 // Outcome is what a caller knows of a call that has returned.
@@ -28,6 +34,9 @@ const (
 	// Unknown means any other error. The call may have had its effect, or may have it
 	// at any later time.
 	Unknown
+	// GivenUp means an error that is for good. Of an attempt at durable work,
+	// Refused means one that is to be tried again.
+	GivenUp
 )
 
 // Reason is why a call failed, where that matters.
@@ -56,9 +65,10 @@ type Record struct {
 	Key     uint32
 	// ID is the call's.
 	ID uint64
-	// Term is the leader's token.
+	// Term is the leader's token; of durable work, the number of the attempt.
 	Term uint64
-	// Previous is what the reply said was in the register.
+	// Previous is what the reply said was in the register. Of a stored or handled
+	// event it is the sequence in the stream, of a result the id that it names.
 	Previous uint64
 	// Begin and End are readings of the shared clock.
 	Begin, End int64

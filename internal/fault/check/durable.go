@@ -1,0 +1,406 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/fault/history"
+)
+
+// Durable is what one run of commands or of durable events left behind. All
+// times are readings of the shared clock.
+type Durable struct {
+	// Workers has the records of each process that worked.
+	Workers map[string][]history.Record
+	// Sent has the records of the sender.
+	Sent []history.Record
+	// Killed is when workers were killed; those that were stopped are not in it.
+	Killed map[string]int64
+	// Outages are the times in which NATS was away.
+	Outages []Outage
+	// Results are those of the commands; nil for events.
+	Results []Result
+	// Dead are the dead letters.
+	Dead []Dead
+	// Attempts is how many there may be.
+	Attempts int
+	// AckWait is how long NATS waits for a sign of life.
+	AckWait time.Duration
+}
+
+// Outage is a restart of NATS.
+type Outage struct{ From, To int64 }
+
+// Result is one result that was stored.
+type Result struct {
+	Command string // its id
+	ID      uint64 // what the sender calls it; 0 if nobody knows
+	OK      bool   // it succeeded
+}
+
+// Dead is one dead letter.
+type Dead struct {
+	ID       uint64
+	Attempts int
+	At       int64
+}
+
+// DurableVerdict is what was found. The first five have to be zero.
+type DurableVerdict struct {
+	// Lost are commands without a result, and events that nobody has handled and
+	// that are not among the dead letters.
+	Lost int `json:"lost"`
+	// Doubled are attempts that should not have been, and second results and dead
+	// letters.
+	Doubled int `json:"doubled"`
+	// Disordered are events that were handled before an earlier one of their key
+	// was done.
+	Disordered int `json:"disordered"`
+	// Exceeded are attempts beyond the limit.
+	Exceeded int `json:"exceeded"`
+	// Contradicted are results and dead letters that no attempt explains.
+	Contradicted int `json:"contradicted"`
+
+	Accepted     int `json:"accepted"`
+	Unknown      int `json:"unknown"` // may be stored, and so may be done
+	Done         int `json:"done"`
+	Dead         int `json:"dead"`
+	Again        int `json:"again"` // attempts that came after another one of theirs
+	MostAttempts int `json:"most_attempts"`
+	// Stalls are times in which a process did not get to run, or NATS did not
+	// answer it, for so long that what it held may have been given to others.
+	Stalls int `json:"stalls"`
+
+	Findings []string `json:"findings,omitempty"`
+}
+
+// Bad is how many violations there are.
+func (v *DurableVerdict) Bad() int {
+	return v.Lost + v.Doubled + v.Disordered + v.Exceeded + v.Contradicted
+}
+
+func (v *DurableVerdict) foundf(count *int, format string, args ...any) {
+	*count++
+	if *count <= findingsPerKind {
+		v.Findings = append(v.Findings, fmt.Sprintf(format, args...))
+	}
+}
+
+// JudgeDurable applies all checks of durable work.
+func JudgeDurable(h *Durable) DurableVerdict {
+	j := &durableJudge{h: h, attempts: make(map[uint64][]*attempt), told: make(map[uint64]history.Record), dead: make(map[uint64]Dead)}
+	j.collect()
+	j.judgeAttempts()
+	j.judgeDead()
+	j.judgeEnds()
+	j.judgeKeys()
+	return j.DurableVerdict
+}
+
+type durableJudge struct {
+	DurableVerdict
+
+	h        *Durable
+	attempts map[uint64][]*attempt // as they began
+	signs    map[string][]history.Record
+	stalls   map[string][]Outage
+	told     map[uint64]history.Record // the results, as the sender heard of them
+	dead     map[uint64]Dead
+}
+
+// attempt is one run of a handler.
+type attempt struct {
+	history.Record // as it began, or as it has ended
+	process        string
+}
+
+func (a *attempt) ended() bool { return a.Kind == history.Ended }
+
+// over is when it had ended; what was killed never did.
+func (a *attempt) over() int64 {
+	if a.ended() {
+		return a.End
+	}
+	return math.MaxInt64
+}
+
+func (j *durableJudge) collect() {
+	type run struct {
+		id    uint64
+		begin int64
+	}
+	j.signs, j.stalls = make(map[string][]history.Record), make(map[string][]Outage)
+	for process, records := range j.h.Workers {
+		runs := make(map[run]*attempt)
+		for _, r := range records {
+			switch r.Kind {
+			case history.Started:
+				a := &attempt{r, process}
+				runs[run{r.ID, r.Begin}] = a
+				j.attempts[r.ID] = append(j.attempts[r.ID], a)
+			case history.Ended:
+				if a := runs[run{r.ID, r.Begin}]; a != nil {
+					a.Record = r
+				}
+			case history.Answered:
+				j.signs[process] = append(j.signs[process], r)
+			case history.Elected, history.Called, history.Resulted: // of others
+			}
+		}
+		j.findStalls(process)
+	}
+	for _, of := range j.attempts {
+		slices.SortFunc(of, func(a, b *attempt) int { return cmp.Compare(a.Begin, b.Begin) })
+	}
+	for _, r := range j.h.Sent {
+		if r.Kind == history.Resulted {
+			j.told[r.ID] = r
+		}
+	}
+}
+
+// findStalls looks for signs of life that are too far apart.
+func (j *durableJudge) findStalls(process string) {
+	signs := j.signs[process]
+	slices.SortFunc(signs, func(a, b history.Record) int { return cmp.Compare(a.Begin, b.Begin) })
+	limit := int64(j.h.AckWait / 2)
+	for i, sign := range signs {
+		from, to := sign.Begin, j.h.Killed[process]
+		if i+1 < len(signs) {
+			to = signs[i+1].End
+		}
+		if to-from > limit {
+			j.stalls[process] = append(j.stalls[process], Outage{from, to})
+			j.Stalls++
+		}
+	}
+}
+
+func (j *durableJudge) judgeAttempts() {
+	for id, of := range j.attempts {
+		for i, a := range of {
+			n := int(a.Term)
+			j.MostAttempts = max(j.MostAttempts, n)
+			if limit := j.h.Attempts; n > limit {
+				j.foundf(&j.Exceeded, "%s began attempt %d of %d, and %d is the limit", a.process, n, id, limit)
+			}
+			if i == 0 {
+				continue
+			}
+			j.Again++
+			if before := of[i-1]; !j.mayFollow(before, a) {
+				j.foundf(&j.Doubled, "%s began attempt %d of %d at %d, and %s had %s attempt %d, begun %v before",
+					a.process, n, id, a.Begin, before.process, state(before, a.Begin), before.Term, since(before.Begin, a.Begin))
+			}
+		}
+	}
+}
+
+func state(a *attempt, at int64) string {
+	switch {
+	case a.over() > at:
+		return "not ended"
+	case a.Outcome == history.Accepted:
+		return fmt.Sprint("done ", since(a.End, at), " ago")
+	default:
+		return "failed in"
+	}
+}
+
+// mayFollow tells whether there is a reason for another attempt.
+func (j *durableJudge) mayFollow(before, next *attempt) bool {
+	if j.away(before, next) || j.stalled(before, next) {
+		return true
+	}
+	if next.Term <= before.Term {
+		return false // each delivery is one attempt, and has a number of its own
+	}
+	killed, dead := j.h.Killed[before.process]
+	dead = dead && killed < next.Begin
+	switch {
+	case before.over() > next.Begin:
+		return dead
+	case before.Outcome == history.Refused:
+		return true // it is to be tried again
+	case j.h.Results != nil:
+		told, ok := j.told[next.ID]
+		return dead && (!ok || told.End > next.Begin) // else there was a result to be found
+	case before.Outcome == history.Accepted:
+		return dead && !j.acknowledged(before)
+	default:
+		return dead // before the dead letter was stored
+	}
+}
+
+// soon is how long what NATS was told or had done may not be on its disk, and
+// how long it takes after a restart until all is as it was.
+const soon = int64(time.Second)
+
+// away tells whether NATS was restarted while it mattered.
+func (j *durableJudge) away(before, next *attempt) bool {
+	for _, o := range j.h.Outages {
+		if before.Begin <= o.To+soon && min(before.over(), next.Begin) >= o.From-soon && next.Begin >= o.From {
+			return true
+		}
+	}
+	return false
+}
+
+// stalled tells whether NATS had reason to believe that one of the two was lost.
+func (j *durableJudge) stalled(before, next *attempt) bool {
+	for _, process := range []string{before.process, next.process} {
+		for _, s := range j.stalls[process] {
+			if s.From <= next.Begin && s.To >= before.Begin-2*int64(j.h.AckWait) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acknowledging is how long it may take from the end of a handler until the
+// acknowledgement is on its way.
+const acknowledging = int64(50 * time.Millisecond)
+
+// acknowledged tells whether NATS is known to have the acknowledgement: it has
+// answered what was sent after it over the same connection.
+func (j *durableJudge) acknowledged(a *attempt) bool {
+	signs := j.signs[a.process]
+	return len(signs) > 0 && signs[len(signs)-1].Begin > a.End+acknowledging
+}
+
+// judgeDead looks whether what is dead had to die.
+func (j *durableJudge) judgeDead() {
+	for _, d := range j.h.Dead {
+		if _, twice := j.dead[d.ID]; twice {
+			j.foundf(&j.Doubled, "there are two dead letters of %d", d.ID)
+			continue
+		}
+		j.dead[d.ID] = d
+		hopeless := slices.ContainsFunc(j.attempts[d.ID], func(a *attempt) bool { return a.ended() && a.Outcome == history.GivenUp })
+		if !hopeless && d.Attempts < j.h.Attempts {
+			j.foundf(&j.Contradicted, "%d is dead after %d attempts, none of which gave it up", d.ID, d.Attempts)
+		}
+	}
+	j.Dead = len(j.dead)
+}
+
+// succeeded tells whether a handler has done it.
+func (j *durableJudge) succeeded(id uint64) bool {
+	return slices.ContainsFunc(j.attempts[id], func(a *attempt) bool { return a.ended() && a.Outcome == history.Accepted })
+}
+
+// judgeEnds looks what became of each command or event.
+func (j *durableJudge) judgeEnds() {
+	results := make(map[uint64][]Result)
+	for _, r := range j.h.Results {
+		results[r.ID] = append(results[r.ID], r)
+		if r.ID == 0 {
+			j.foundf(&j.Contradicted, "command %s has a result that belongs to nobody", r.Command)
+		}
+	}
+	sent := make(map[uint64]bool)
+	for _, r := range j.h.Sent {
+		if r.Kind != history.Called {
+			continue
+		}
+		sent[r.ID] = true
+		switch r.Outcome {
+		case history.Accepted:
+			j.Accepted++
+		case history.Unknown:
+			j.Unknown++
+		case history.Refused, history.GivenUp: // not stored
+		}
+		if j.h.Results != nil {
+			j.judgeCommand(r, results[r.ID])
+		} else {
+			j.judgeEvent(r)
+		}
+	}
+	for id := range j.attempts {
+		if !sent[id] {
+			j.foundf(&j.Contradicted, "nobody has sent what was handled as %d", id)
+		}
+	}
+}
+
+func (j *durableJudge) judgeEvent(sent history.Record) {
+	_, dead := j.dead[sent.ID]
+	switch done := j.succeeded(sent.ID); {
+	case done:
+		j.Done++
+	case !dead && sent.Outcome == history.Accepted:
+		j.foundf(&j.Lost, "event %d was stored, and in %d attempts never handled", sent.ID, len(j.attempts[sent.ID]))
+	}
+}
+
+func (j *durableJudge) judgeCommand(sent history.Record, results []Result) {
+	told, heard := j.told[sent.ID]
+	_, dead := j.dead[sent.ID]
+	if len(results) == 0 {
+		if sent.Outcome == history.Accepted {
+			j.foundf(&j.Lost, "command %d was stored, and in %d attempts got no result", sent.ID, len(j.attempts[sent.ID]))
+		}
+		return
+	}
+	if len(results) > 1 {
+		j.foundf(&j.Doubled, "command %d has %d results", sent.ID, len(results))
+	}
+	ok := results[0].OK
+	if ok {
+		j.Done++
+	}
+	switch {
+	case ok && !j.succeeded(sent.ID):
+		j.foundf(&j.Contradicted, "command %d succeeded, and no attempt did", sent.ID)
+	case !ok && !dead:
+		j.foundf(&j.Contradicted, "command %d failed, and is not among the dead letters", sent.ID)
+	case sent.Outcome == history.Accepted && !heard:
+		j.foundf(&j.Lost, "the sender of command %d never heard of its result", sent.ID)
+	case heard && (ok != (told.Outcome == history.Accepted) || ok && told.Previous != sent.ID):
+		j.foundf(&j.Contradicted, "the sender of command %d was told something else than its result", sent.ID)
+	}
+}
+
+// judgeKeys checks that no event was begun before all earlier ones of its key
+// were done, for the first time, or dead.
+func (j *durableJudge) judgeKeys() {
+	keys := make(map[uint32][]uint64)
+	for _, r := range j.h.Sent {
+		if r.Kind == history.Called && r.Key != 0 {
+			keys[r.Key] = append(keys[r.Key], r.ID)
+		}
+	}
+	for key, ids := range keys {
+		slices.Sort(ids)
+		var done int64 // all before
+		var last uint64
+		for _, id := range ids {
+			of := j.attempts[id]
+			if len(of) > 0 && of[0].Begin < done {
+				j.foundf(&j.Disordered, "event %d of key %d was begun by %s %v before event %d was done", id, key, of[0].process, since(of[0].Begin, done), last)
+			}
+			if at := j.settled(id); at > done {
+				done, last = at, id
+			}
+		}
+	}
+}
+
+// settled is when an event was done for the first time, or dead; 0 if it never was.
+func (j *durableJudge) settled(id uint64) int64 {
+	first := int64(0)
+	for _, a := range j.attempts[id] {
+		if a.ended() && a.Outcome != history.Refused && (first == 0 || a.End < first) {
+			first = a.End
+		}
+	}
+	if d, dead := j.dead[id]; first == 0 && dead {
+		return d.At
+	}
+	return first
+}

@@ -1,0 +1,232 @@
+package check
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/fault/history"
+)
+
+// at is so many milliseconds after the beginning.
+func at(ms int64) int64 { return ms * int64(time.Millisecond) }
+
+// try is one attempt; an end of 0 is none.
+func try(id uint64, key uint32, attempt uint64, begin, end int64, outcome history.Outcome) []history.Record {
+	r := history.Record{Kind: history.Started, ID: id, Key: key, Term: attempt, Begin: at(begin)}
+	if end == 0 {
+		return []history.Record{r}
+	}
+	ended := r
+	ended.Kind, ended.End, ended.Outcome = history.Ended, at(end), outcome
+	return []history.Record{r, ended}
+}
+
+// signs are those of a process, ten a second.
+func signs(from, to int64) (all []history.Record) {
+	for ; from < to; from += 100 {
+		all = append(all, history.Record{Kind: history.Answered, Begin: at(from), End: at(from + 1)})
+	}
+	return all
+}
+
+func called(id uint64, key uint32) history.Record {
+	return history.Record{Kind: history.Called, Outcome: history.Accepted, ID: id, Key: key, End: at(1)}
+}
+
+func join(parts ...[]history.Record) (all []history.Record) {
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// goodEvents are worked by a, which is killed at 5000 with event 3 in its hands,
+// and by b. Event 2 fails at first, and 4 for good; 1, 2 and 3 are of one key.
+// NATS is away from 20000 to 21000.
+func goodEvents() *Durable {
+	return &Durable{
+		Workers: map[string][]history.Record{
+			"a": join(signs(0, 5000),
+				try(1, 1, 1, 100, 101, history.Accepted),
+				try(2, 1, 1, 102, 103, history.Refused),
+				try(2, 1, 2, 200, 201, history.Accepted),
+				try(3, 1, 1, 4999, 0, 0)),
+			"b": join(signs(0, 40_000),
+				try(3, 1, 2, 7000, 7001, history.Accepted),
+				try(4, 0, 1, 8000, 8001, history.GivenUp),
+				try(5, 0, 1, 19_900, 19_901, history.Accepted),
+				try(6, 2, 1, 30_000, 30_001, history.Accepted)),
+		},
+		Sent:     []history.Record{called(1, 1), called(2, 1), called(3, 1), called(4, 0), called(5, 0), called(6, 2)},
+		Killed:   map[string]int64{"a": at(5000)},
+		Outages:  []Outage{{at(20_000), at(21_000)}},
+		Dead:     []Dead{{ID: 4, Attempts: 1, At: at(8002)}},
+		Attempts: 3, AckWait: 2 * time.Second,
+	}
+}
+
+// goodCommands are goodEvents as commands.
+func goodCommands() *Durable {
+	h := goodEvents()
+	h.Results = []Result{
+		{"x.1", 1, true},
+		{"x.2", 2, true},
+		{"x.3", 3, true},
+		{"x.4", 4, false},
+		{"x.5", 5, true},
+		{"x.6", 6, true},
+	}
+	for i := range h.Sent {
+		h.Sent[i].Key = 0
+	}
+	for _, r := range h.Results {
+		told := history.Record{Kind: history.Resulted, ID: r.ID, Outcome: history.GivenUp, End: at(10_000)}
+		if r.OK {
+			told.Outcome, told.Previous = history.Accepted, r.ID
+		}
+		h.Sent = append(h.Sent, told)
+	}
+	return h
+}
+
+func TestGoodDurableWorkIsGood(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]*Durable{"events": goodEvents(), "commands": goodCommands()} {
+		v := JudgeDurable(h)
+		if v.Bad() != 0 || v.Accepted != 6 || v.Done != 5 || v.Dead != 1 || v.Again != 2 || v.MostAttempts != 2 || v.Stalls != 0 {
+			t.Errorf("good %s were judged %+v", name, v)
+		}
+	}
+}
+
+// again has b handle an event for another time.
+func again(id uint64, key uint32, attempt uint64, begin int64) func(*Durable) {
+	return func(h *Durable) {
+		h.Workers["b"] = append(h.Workers["b"], try(id, key, attempt, begin, begin+1, history.Accepted)...)
+	}
+}
+
+func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*Durable){
+		"acknowledged by a process that died of it": func(h *Durable) {
+			h.Workers["a"] = append(h.Workers["a"], try(7, 0, 1, 4990, 4991, history.Accepted)...)
+			h.Sent = append(h.Sent, called(7, 0))
+			again(7, 0, 2, 7100)(h)
+		},
+		"acknowledged just before NATS went":  again(5, 0, 2, 21_500),
+		"forgotten by NATS, as it was killed": again(5, 0, 1, 21_500),
+		"held by a process that had no time": func(h *Durable) {
+			h.Workers["c"] = join(signs(9000, 10_000), signs(12_500, 13_000), try(7, 0, 1, 10_000, 12_400, history.Accepted))
+			h.Sent = append(h.Sent, called(7, 0))
+			again(7, 0, 2, 12_300)(h)
+		},
+		"lost in its last attempt": func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 3), called(8, 3))
+			h.Dead = append(h.Dead, Dead{ID: 7, Attempts: 3, At: at(9000)})
+			again(8, 3, 1, 9001)(h)
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := goodEvents()
+			change(h)
+			if v := JudgeDurable(h); v.Bad() != 0 {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}
+
+func TestBadEventsAreFound(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		spoil func(*Durable)
+		count func(*DurableVerdict) int
+	}{
+		{"an event that nobody handled", func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+		}, func(v *DurableVerdict) int { return v.Lost }},
+		{"an event that failed, and nothing more", func(h *Durable) {
+			h.Dead = nil
+		}, func(v *DurableVerdict) int { return v.Lost }},
+		{"an event acknowledged before it was handled", func(h *Durable) {
+			h.Workers["b"] = h.Workers["b"][:len(h.Workers["b"])-1]
+		}, func(v *DurableVerdict) int { return v.Lost }},
+		{"one delivery twice", again(6, 2, 1, 31_000), func(v *DurableVerdict) int { return v.Doubled }},
+		{"again although it was done", again(6, 2, 2, 33_000), func(v *DurableVerdict) int { return v.Doubled }},
+		{"again although it was acknowledged before the process died", again(1, 1, 2, 7500), func(v *DurableVerdict) int { return v.Doubled }},
+		{"again although it was done long before NATS went", again(3, 1, 3, 21_500), func(v *DurableVerdict) int { return v.Doubled }},
+		{"two at once", func(h *Durable) {
+			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 30_000, 30_005, history.Accepted))
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"two dead letters", func(h *Durable) {
+			h.Dead = append(h.Dead, h.Dead[0])
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"more attempts than there may be", func(h *Durable) {
+			h.Attempts = 1
+		}, func(v *DurableVerdict) int { return v.Exceeded }},
+		{"a dead letter too soon", func(h *Durable) {
+			h.Dead = append(h.Dead, Dead{ID: 6, Attempts: 2, At: at(31_000)})
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"an event out of nothing", again(9, 0, 1, 31_000), func(v *DurableVerdict) int { return v.Contradicted }},
+		{"a later one while an earlier one is tried again", func(h *Durable) {
+			h.Workers["b"] = append(h.Workers["b"], try(3, 1, 1, 150, 151, history.Accepted)...)
+		}, func(v *DurableVerdict) int { return v.Disordered }},
+		{"a later one before a dead letter", func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 3), called(8, 3))
+			h.Dead = append(h.Dead, Dead{ID: 7, Attempts: 3, At: at(9000)})
+			again(8, 3, 1, 8999)(h)
+		}, func(v *DurableVerdict) int { return v.Disordered }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := goodEvents()
+			test.spoil(h)
+			if v := JudgeDurable(h); test.count(&v) == 0 || len(v.Findings) == 0 {
+				t.Errorf("not found: %+v", v)
+			}
+		})
+	}
+}
+
+func TestBadCommandsAreFound(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		spoil func(*Durable)
+		count func(*DurableVerdict) int
+	}{
+		{"no result", func(h *Durable) { h.Results = h.Results[:5] }, func(v *DurableVerdict) int { return v.Lost }},
+		{"a result that its sender never heard of", func(h *Durable) {
+			h.Sent = h.Sent[:len(h.Sent)-1]
+		}, func(v *DurableVerdict) int { return v.Lost }},
+		{"two results", func(h *Durable) {
+			h.Results = append(h.Results, h.Results[5])
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"again although there was a result", func(h *Durable) {
+			h.Workers["b"] = append(h.Workers["b"], try(1, 0, 2, 11_000, 11_001, history.Accepted)...)
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"success that nobody had", func(h *Durable) { h.Results[3].OK = true }, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"failure without a dead letter", func(h *Durable) { h.Results[5].OK = false }, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"the result of another one", func(h *Durable) {
+			h.Sent[len(h.Sent)-1].Previous = 1
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"a result of nobody's", func(h *Durable) {
+			h.Results = append(h.Results, Result{"x.9", 0, false})
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := goodCommands()
+			test.spoil(h)
+			if v := JudgeDurable(h); test.count(&v) == 0 || len(v.Findings) == 0 {
+				t.Errorf("not found: %+v", v)
+			}
+		})
+	}
+}
