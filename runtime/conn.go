@@ -190,7 +190,9 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.mux.close()
 		if c.owned {
 			if c.nc.IsConnected() {
-				err = c.flush(ctx)
+				ctx, cancel := withFlushTimeout(ctx)
+				defer cancel()
+				err = c.nc.FlushWithContext(ctx)
 			}
 			c.nc.Close()
 		}
@@ -214,14 +216,26 @@ func (c *Conn) closed() bool {
 	return c.ctx.Err() != nil || c.nc.IsClosed()
 }
 
-// flush waits until the NATS server has read everything sent so far.
+// flush waits until the NATS server has read everything sent so far, or if the
+// connection breaks meanwhile, all subscriptions that are sent again.
 func (c *Conn) flush(ctx context.Context) error {
-	if _, ok := ctx.Deadline(); !ok { // nats.go insists on one
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
+	ctx, cancel := withFlushTimeout(ctx)
+	defer cancel()
+	for {
+		err := c.nc.FlushWithContext(ctx)
+		// nats.go calls a connection closed that is coming back.
+		if !errors.Is(err, nats.ErrConnectionClosed) || c.nc.IsClosed() {
+			return err
+		}
 	}
-	return c.nc.FlushWithContext(ctx)
+}
+
+// withFlushTimeout gives ctx a deadline if it has none: nats.go insists on one.
+func withFlushTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, 10*time.Second)
 }
 
 func (c *Conn) failWaiting() {

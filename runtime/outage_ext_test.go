@@ -1,10 +1,15 @@
 package aegis_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
+	"net"
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +21,7 @@ import (
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
 // restartable is a NATS server that can be away for a while.
@@ -265,4 +271,42 @@ func TestStopDuringAnOutageIsQuick(t *testing.T) {
 	srv.stop()
 	require.NoError(t, receive(t, "Run returns", srv.done))
 	require.Less(t, time.Since(start), 5*time.Second)
+}
+
+// breaking dials connections; the one that carries a certain PING breaks with it.
+type breaking struct{ pings atomic.Int64 }
+
+func (b *breaking) Dial(network, address string) (net.Conn, error) {
+	c, err := net.Dial(network, address)
+	return &breakingConn{c, b}, err
+}
+
+type breakingConn struct {
+	net.Conn
+
+	b *breaking
+}
+
+func (c *breakingConn) Write(data []byte) (int, error) {
+	if bytes.Contains(data, []byte("PING\r\n")) && c.b.pings.Add(-1) == 0 {
+		return 0, errors.Join(c.Close(), io.ErrClosedPipe)
+	}
+	return c.Conn.Write(data)
+}
+
+// While a server starts it asks NATS several times whether all has arrived.
+func TestServersStartThoughTheConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	for ping := int64(2); ping < 12; ping++ { // the first is the connecting
+		b := &breaking{}
+		b.pings.Store(ping)
+		conn := connectTo(t, n.URL(), aegis.WithNATSOptions(nats.SetCustomDialer(b)))
+		aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+			return errors.Join(registerProbe(srv), registerJobs(jobs{})(srv), subscribeTo(srv, handlers{Stored: new(diary).stored}))
+		})
+		if ping < 5 {
+			require.LessOrEqual(t, b.pings.Load(), int64(0), "the connection was to break at ping %d", ping)
+		}
+	}
 }

@@ -114,10 +114,10 @@ func (r *runner) runDurable(ctx context.Context, d durable, size durableSize) du
 	}
 	defer w.close()
 	run := &durableRun{world: w, of: d, size: size, dead: make(map[string]int64)}
-	defer run.endAll()
 	if err := run.run(ctx, &res); err != nil {
 		res.Failures = append(res.Failures, err.Error())
 	}
+	run.endAll() // nothing goes on while it is judged
 	if ctx.Err() == nil {
 		if err := run.judge(ctx, &res); err != nil {
 			res.Failures = append(res.Failures, err.Error())

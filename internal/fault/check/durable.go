@@ -263,7 +263,7 @@ func (j *durableJudge) stalled(before, next *attempt) bool {
 
 // acknowledging is how long it may take from the end of a handler until the
 // acknowledgement is on its way.
-const acknowledging = int64(50 * time.Millisecond)
+const acknowledging = int64(250 * time.Millisecond)
 
 // acknowledged tells whether NATS is known to have the acknowledgement: it has
 // answered what was sent after it over the same connection.
