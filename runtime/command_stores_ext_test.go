@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	"github.com/aegisrpc/aegis/internal/wire"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
@@ -310,4 +312,41 @@ func TestNoCommandIsLostWhileNATSRestarts(t *testing.T) {
 	for i, cmd := range all.res {
 		require.Equal(t, strconv.Itoa(i), mustResult(t, cmd))
 	}
+}
+
+// While JetStream stops, nobody answers for the results, and commands are still
+// delivered.
+func TestCommandIsNotWorkedAgainWhileResultsCannotBeRead(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	js := jetStream(t, conn)
+	var log logs
+	var runs atomic.Int64
+	worker(t, another(t, conn, log.option()), jobs{work: func(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		runs.Add(1)
+		return &testv1.WorkResponse{Text: req.GetText()}, nil
+	}})
+	cmd := send(t, newJobClient(t, conn), "once", aegis.DedupeKey("k"))
+	require.Equal(t, "once", mustResult(t, cmd))
+	readable := func(yes bool) {
+		stream, err := js.Stream(t.Context(), resultStream)
+		require.NoError(t, err)
+		config := stream.CachedInfo().Config
+		config.AllowDirect = yes
+		_, err = js.UpdateStream(t.Context(), config)
+		require.NoError(t, err)
+	}
+	readable(false)
+	_, err := js.Publish(t.Context(), wire.NewSubjects("aegis").Command(jobService, "Work", wire.LevelNormal, cmd.ID()), nil)
+	require.NoError(t, err)
+	eventually(t, "the worker says so", func() bool { return strings.Contains(log.String(), "it cannot be seen whether a command has a result") })
+	_, err = outcome(t.Context(), aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID()))
+	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
+	readable(true)
+	eventually(t, "it is gone", func() bool {
+		stream, err := js.Stream(t.Context(), commandStream)
+		return err == nil && stream.CachedInfo().State.Msgs == 0
+	})
+	require.Equal(t, int64(1), runs.Load())
+	require.Equal(t, "once", mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())))
 }

@@ -283,13 +283,28 @@ func (c *Conn) lastStored(ctx context.Context, stream, subject string) (*nats.Ms
 		return nil, err
 	}
 	switch status := msg.Header.Get("Status"); {
-	case status == "404" || isNoRespondersMsg(msg):
+	case status == "404":
 		return nil, nil // there is none
+	case isNoRespondersMsg(msg):
+		return nil, c.noAnswerFor(ctx, stream)
 	case status != "":
 		return nil, Errorf(CodeInternal, "the stream %s cannot be read: %s %s", stream, status, msg.Header.Get("Description"))
 	}
 	msg.Subject = subject
 	return msg, nil
+}
+
+// noAnswerFor is nil if nobody answers for a stream because there is none. Else
+// JetStream is away, and what is stored cannot be known.
+func (c *Conn) noAnswerFor(ctx context.Context, stream string) *Error {
+	_, err := c.stores.Find(ctx, stream)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil
+	case err != nil:
+		return storeError(err)
+	}
+	return Errorf(CodeUnavailable, "nobody answers for the stream %s; if that lasts, see that it allows direct get (allow_direct)", stream)
 }
 
 func (h *commandHandle) await(ctx context.Context) (*nats.Msg, error) {
