@@ -321,18 +321,17 @@ func (d *durableRun) awaitProgress(ctx context.Context, killed chan error, enoug
 	}
 }
 
-// progress asks the streams how much is done, and how much is left.
+// progress asks how much is done, and how much the consumers have left. The queue
+// of commands itself may keep some that are done: NATS deletes what was
+// acknowledged, and may have forgotten that when it was killed.
 func (d *durableRun) progress(ctx context.Context) (done, left int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storedWithin)
 	defer cancel()
-	if !d.of.events {
-		queue, err := d.js.Stream(ctx, wire.CommandStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName))
-		if err != nil {
-			return 0, 0, err
-		}
-		return d.results.count(), int(queue.CachedInfo().State.Msgs), nil
+	name := wire.CommandStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)
+	if d.of.events {
+		name = wire.EventStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)
 	}
-	stream, err := d.js.Stream(ctx, wire.EventStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName))
+	stream, err := d.js.Stream(ctx, name)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -340,7 +339,11 @@ func (d *durableRun) progress(ctx context.Context) (done, left int, err error) {
 	for c := range consumers.Info() {
 		left += int(c.NumPending) + c.NumAckPending
 	}
-	return int(stream.CachedInfo().State.Msgs) - left, left, consumers.Err()
+	d.log.Debug("progress", "stored", stream.CachedInfo().State.Msgs, "left", left)
+	if d.of.events {
+		return int(stream.CachedInfo().State.Msgs) - left, left, consumers.Err()
+	}
+	return d.results.count(), left, consumers.Err()
 }
 
 // finishAll lets sender and workers come to their end.
