@@ -92,12 +92,12 @@ func printDurableMarkdown(out io.Writer, results []durableResult) {
 	if len(results) == 0 {
 		return
 	}
-	fmt.Fprint(out, "\n| scenario | what happens | accepted | done | dead | lost | doubled | disordered | exceeded | contradicted ",
-		"| again | most attempts | killed | NATS restarts | seconds | per second |\n", strings.Repeat("|---", 16), "|\n")
+	fmt.Fprint(out, "\n| scenario | accepted | done | dead | lost | doubled | disordered | exceeded | contradicted ",
+		"| again | most attempts | killed | NATS restarts | seconds | per second |\n", strings.Repeat("|---", 15), "|\n")
 	for i := range results {
 		r := &results[i]
-		fmt.Fprintf(out, "| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %.0f | %.0f |\n",
-			r.Scenario, r.What, r.Accepted, r.Done, r.Dead, r.Lost, r.Doubled, r.Disordered, r.Exceeded, r.Contradicted,
+		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %.0f | %.0f |\n",
+			r.Scenario, r.Accepted, r.Done, r.Dead, r.Lost, r.Doubled, r.Disordered, r.Exceeded, r.Contradicted,
 			r.Again, r.MostAttempts, r.Killed, r.Restarts, r.Seconds, r.Rate)
 	}
 }
