@@ -51,7 +51,7 @@ type durableSize struct {
 }
 
 func longDurable() durableSize {
-	return durableSize{count: 100_000, workers: 4, kill: time.Second, restarts: 2, within: time.Hour}
+	return durableSize{count: 100_000, workers: 4, kill: time.Second, restarts: 2, within: 20 * time.Minute}
 }
 
 // shortDurable is for tests.
