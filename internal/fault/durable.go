@@ -82,6 +82,8 @@ type durableResult struct {
 	Restarts int     `json:"restarts"`
 	Seconds  float64 `json:"seconds"`
 	Rate     float64 `json:"per_second"`
+	// Kept are commands that the queue holds when its consumers have none left.
+	Kept int `json:"kept,omitempty"`
 	// Failures is why it could not be finished.
 	Failures []string `json:"failures,omitempty"`
 }
@@ -95,6 +97,7 @@ type durableRun struct {
 	sender  *child
 	dead    map[string]int64 // by killed process
 	outages []check.Outage
+	kept    int // commands in their queue
 	results resultFollower
 
 	mu      sync.Mutex // for the next two
@@ -153,7 +156,7 @@ func (d *durableRun) run(ctx context.Context, res *durableResult) error {
 		return err
 	}
 	err := d.disturb(ctx)
-	res.Killed, res.Restarts = len(d.dead), len(d.outages)
+	res.Killed, res.Restarts, res.Kept = len(d.dead), len(d.outages), d.kept
 	res.Seconds = time.Since(began).Seconds()
 	res.Rate = float64(d.size.count) / res.Seconds
 	if err != nil {
@@ -321,9 +324,9 @@ func (d *durableRun) awaitProgress(ctx context.Context, killed chan error, enoug
 	}
 }
 
-// progress asks how much is done, and how much the consumers have left. The queue
-// of commands itself may keep some that are done: NATS deletes what was
-// acknowledged, and may have forgotten that when it was killed.
+// progress asks how much is done, and how much the consumers have left. What the
+// queue of commands still holds then, though they are done, is only reported: NATS
+// has it deleted, or has forgotten that when it was killed.
 func (d *durableRun) progress(ctx context.Context) (done, left int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storedWithin)
 	defer cancel()
@@ -343,6 +346,7 @@ func (d *durableRun) progress(ctx context.Context) (done, left int, err error) {
 	if d.of.events {
 		return int(stream.CachedInfo().State.Msgs) - left, left, consumers.Err()
 	}
+	d.kept = int(stream.CachedInfo().State.Msgs)
 	return d.results.count(), left, consumers.Err()
 }
 

@@ -82,6 +82,9 @@ func (r *durableResult) remarks() string {
 	if r.Stalls > 0 {
 		remarks = append(remarks, fmt.Sprint(r.Stalls, " stalls"))
 	}
+	if r.Kept > 0 {
+		remarks = append(remarks, fmt.Sprint(r.Kept, " kept in the queue"))
+	}
 	return strings.Join(remarks, ", ")
 }
 
