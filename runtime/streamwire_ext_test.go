@@ -66,11 +66,16 @@ type rawStream struct {
 	limit []uint64
 }
 
-// openRaw opens a stream and reads the ack.
+// openRaw opens a stream and reads the ack. A server that was paused, as on a
+// machine that is busy, refuses; then it is asked again.
 func openRaw(t *testing.T, conn *aegis.Conn, method string, payload []byte, header nats.Header) *rawStream {
 	t.Helper()
 	s := askRaw(t, conn, method, payload, header)
 	msg := s.next()
+	for msg.Header.Get("Aegis-Reason") == "STALE" {
+		s = askRaw(t, conn, method, payload, header)
+		msg = s.next()
+	}
 	require.Empty(t, msg.Header.Get("Nats-Service-Error"))
 	require.EqualValues(t, kindAck, msg.Data[0])
 	require.NotEmpty(t, msg.Reply)
