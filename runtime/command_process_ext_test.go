@@ -95,6 +95,7 @@ func TestCommandsOfASuspendedLeaderLoseNoAttempt(t *testing.T) {
 		_, err = arranged.Result(t.Context())
 		require.NoError(t, err)
 	}
+	eventually(t, "all beginnings are told", func() bool { return begun.count() >= rounds })
 	begun.mu.Lock()
 	defer begun.mu.Unlock()
 	for n := range rounds {
