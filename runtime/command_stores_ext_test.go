@@ -3,6 +3,7 @@ package aegis_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/aegisrpc/aegis/internal/lossy"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -311,6 +313,44 @@ func TestNoCommandIsLostWhileNATSRestarts(t *testing.T) {
 	require.NoError(t, all.err)
 	for i, cmd := range all.res {
 		require.Equal(t, strconv.Itoa(i), mustResult(t, cmd))
+	}
+}
+
+// Results that came while the connection was down are read as soon as somebody
+// asks, and not when the next look is due.
+func TestResultsThatWereMissedAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	u, err := url.Parse(conn.NATS().ConnectedUrl())
+	require.NoError(t, err)
+	link, err := lossy.New(u.Host, time.Millisecond, func(m *lossy.Message) lossy.Fate {
+		if strings.HasPrefix(m.Subject, "aegis.res.") {
+			return lossy.Lost
+		}
+		return lossy.Passed
+	})
+	require.NoError(t, err)
+	t.Cleanup(link.Close)
+	clientConn := connectTo(t, link.URL())
+	client := newJobClient(t, clientConn)
+	const commands = 10
+	var sent []*workCommand
+	for i := range commands {
+		sent = append(sent, send(t, client, strconv.Itoa(i)))
+	}
+	worker(t, conn, jobs{})
+	eventually(t, "all results are stored", func() bool {
+		stream, err := jetStream(t, conn).Stream(t.Context(), resultStream)
+		return err == nil && stream.CachedInfo().State.Msgs == commands
+	})
+	require.NoError(t, clientConn.NATS().ForceReconnect())
+	eventually(t, "the client is back", func() bool { return clientConn.NATS().Stats().Reconnects > 0 })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for i, cmd := range sent { // a look is due every 5 s
+		res, err := cmd.Result(ctx)
+		require.NoError(t, err)
+		require.Equal(t, strconv.Itoa(i), res.GetText())
 	}
 }
 

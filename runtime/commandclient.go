@@ -128,6 +128,9 @@ type commandHandle struct {
 	watch  *commandWatch
 	live   bool   // what is published about it comes by itself
 	broken *Error // why there is no such command
+	// reconnects is how often the connection had been made anew when all that was
+	// stored about it had been heard or read.
+	reconnects atomic.Uint64
 }
 
 func (c *commandClient) handle(m *spec.Method, id string) *commandHandle {
@@ -150,6 +153,7 @@ func (c *commandClient) expect(h *commandHandle) *Error {
 		}
 		c.sub = sub
 	}
+	h.reconnects.Store(c.conn.nc.Stats().Reconnects)
 	c.watches[h.id] = weak.Make(h.watch)
 	runtime.AddCleanup(h.watch, c.forget, h.id)
 	h.live = true
@@ -176,8 +180,8 @@ func (c *commandClient) heard(msg *nats.Msg) {
 }
 
 const (
-	// lookInterval is how often one who waits looks whether something could have
-	// been missed; and every so many of those, at what is stored.
+	// lookInterval is how often one who waits looks whether the connection was made
+	// anew; and every so many of those, in any case at what is stored.
 	lookInterval = 250 * time.Millisecond
 	looksPerRead = 20
 )
@@ -196,6 +200,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 	}
 	conn := h.client.conn
 	if !h.live {
+		h.reconnects.Store(conn.nc.Stats().Reconnects)
 		sub, err := conn.nc.Subscribe(conn.subjects.Result(h.client.service.Name, h.id, "*"), h.watch.heard)
 		if err != nil {
 			return Errorf(CodeInternal, "cannot subscribe to results: %w", err)
@@ -210,27 +215,31 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 	}
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
-	reconnects := conn.nc.Stats().Reconnects
-	for n := 1; ; {
+	for looks := 0; ; {
+		if h.missed() || looks == looksPerRead {
+			h.read(ctx)
+			looks = 0
+		}
 		outcome, progress, reports, changed := h.watch.state()
 		if each(outcome, progress, reports) {
 			return nil
 		}
 		select {
 		case <-changed:
-			continue
 		case <-ctx.Done():
 			return asError(ctx.Err())
 		case <-conn.ctx.Done():
 			return connClosed()
 		case <-ticker.C:
+			looks++
 		}
-		if now := conn.nc.Stats().Reconnects; now != reconnects || n%looksPerRead == 0 {
-			reconnects = now
-			h.read(ctx)
-		}
-		n++
 	}
+}
+
+// missed reports whether there may be something that was not heard because the
+// connection was down.
+func (h *commandHandle) missed() bool {
+	return h.client.conn.nc.Stats().Reconnects != h.reconnects.Load()
 }
 
 // recall reads what is stored of a command that another process, or an earlier
@@ -252,11 +261,17 @@ func (h *commandHandle) recall(ctx context.Context) error {
 func (h *commandHandle) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
+	reconnects := h.client.conn.nc.Stats().Reconnects
 	for _, what := range []string{wire.ResultProgress, wire.ResultResult} {
-		if msg, err := h.stored(ctx, what); err == nil && msg != nil {
+		msg, err := h.stored(ctx, what)
+		if err != nil {
+			return
+		}
+		if msg != nil {
 			h.watch.heard(msg)
 		}
 	}
+	h.reconnects.Store(reconnects)
 }
 
 // stored returns what is stored beside the command; nil if nothing is.
