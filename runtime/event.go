@@ -93,7 +93,7 @@ func DeliveryFromContext(ctx context.Context) (Delivery, bool) {
 type eventContext struct {
 	context.Context //nolint:containedctx // it is a context
 	call            Call
-	delivery        *Delivery // nil for core events
+	delivery        Delivery // its attempt is 0 for core events
 }
 
 func (c *eventContext) Value(key any) any {
@@ -101,8 +101,8 @@ func (c *eventContext) Value(key any) any {
 	case currentKey:
 		return &c.call
 	case deliveryKey:
-		if c.delivery != nil {
-			return c.delivery
+		if c.delivery.Attempt != 0 {
+			return &c.delivery
 		}
 	}
 	return c.Context.Value(key)

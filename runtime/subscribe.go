@@ -260,6 +260,7 @@ type subscription struct {
 	method  *spec.Method
 	event   *spec.EventSpec
 	spec    Spec
+	name    string // of the spec
 	cfg     *subscribeConfig
 	handler EventHandler
 	handle  UnaryFunc // with its interceptors
@@ -288,6 +289,7 @@ func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *su
 	for _, m := range service.Methods {
 		if m.Name == string(h.name) && m.Event != nil {
 			s.method, s.event, s.spec = m, m.Event, publicSpec(service, m)
+			s.name = s.spec.name()
 		}
 	}
 	if s.method == nil {
@@ -307,7 +309,7 @@ func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *su
 func (s *subscription) call(ctx *eventContext, ev proto.Message, ended func(error)) {
 	began := time.Now()
 	s.stats.begin()
-	s.server.guarded(s.spec.name(), func(err error) {
+	s.server.guarded(s.name, func(err error) {
 		s.stats.done(began, errorOrNil(err))
 		ended(err)
 	}, func() error {

@@ -64,29 +64,30 @@ func (r *coreRunner) handleMessage(msg *nats.Msg) {
 		r.logger().Error("aegis: an event that cannot be read is dropped", "err", err)
 		return
 	}
-	r.call(r.context(msg, 1, nil), ev, func(err error) {
+	r.call(r.context(msg, Delivery{}), ev, func(err error) {
 		if err != nil {
 			r.logger().Error("aegis: the handler of a core event failed, and such events are not delivered again", "err", err)
 		}
 	})
 }
 
-// context is that of one handler.
-func (s *subscription) context(msg *nats.Msg, attempt int, d *Delivery) *eventContext {
-	return &eventContext{
-		Context: s.server.base,
-		call: Call{
-			spec: s.spec, instance: s.server.cfg.instance, attempt: attempt,
-			incoming: func() Header {
-				h, err := decodeHeader(msg.Header)
-				if err != nil {
-					return Header{} // a value that is no base64 is nobody's
-				}
-				return h
-			},
-		},
+// context is that of one handler; a core event has no delivery.
+func (s *subscription) context(msg *nats.Msg, d Delivery) *eventContext {
+	ctx := &eventContext{
+		Context:  s.server.base,
+		call:     Call{spec: s.spec, instance: s.server.cfg.instance, attempt: max(d.Attempt, 1)},
 		delivery: d,
 	}
+	if len(msg.Header) > 0 {
+		ctx.call.incoming = func() Header {
+			h, err := decodeHeader(msg.Header)
+			if err != nil {
+				return Header{} // a value that is no base64 is nobody's
+			}
+			return h
+		}
+	}
+	return ctx
 }
 
 // stop has NATS send no more; what it has sent is handled.

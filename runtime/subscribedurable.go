@@ -315,7 +315,7 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		r.bury(m, m.Delivered, err)
 		return
 	}
-	ctx := r.context(m.Msg, m.Delivered, &Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: m.Delivered})
+	ctx := r.context(m.Msg, Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: m.Delivered})
 	r.call(ctx, ev, func(err error) { r.ended(m, err) })
 }
 

@@ -1,7 +1,7 @@
 package pull
 
 import (
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
@@ -34,22 +34,24 @@ type Meta struct {
 }
 
 // Ack says that the message is done.
-func (m *Message) Ack() error { return m.end("+ACK") }
+func (m *Message) Ack() error { return m.end(ack) }
 
 // Nak has the message delivered again after a pause.
 func (m *Message) Nak(pause time.Duration) error {
 	if pause <= 0 {
-		return m.end("-NAK")
+		return m.end(nak)
 	}
-	return m.end(`-NAK {"delay":` + strconv.FormatInt(int64(pause), 10) + "}")
+	return m.end(fmt.Appendf(nil, `-NAK {"delay":%d}`, int64(pause)))
 }
 
 // Leave says nothing: the message is delivered again when its time is over.
 func (m *Message) Leave() { m.puller.remove(m) }
 
-func (m *Message) end(answer string) error {
+var ack, nak = []byte("+ACK"), []byte("-NAK")
+
+func (m *Message) end(answer []byte) error {
 	m.puller.remove(m)
-	return m.puller.o.Send(m.Reply, []byte(answer))
+	return m.puller.o.Send(m.Reply, answer)
 }
 
 const (
@@ -80,14 +82,29 @@ func ParseMeta(reply string) (Meta, bool) {
 	for i := range numbers {
 		var token string
 		token, rest, _ = strings.Cut(rest, ".")
-		v, err := strconv.ParseUint(token, 10, 64)
-		if err != nil {
+		var ok bool
+		if numbers[i], ok = parseNumber(token); !ok {
 			return Meta{}, false
 		}
-		numbers[i] = v
 	}
 	return Meta{
 		Delivered: int(min(numbers[0], 1<<31)), Sequence: numbers[1],
 		Time: time.Unix(0, int64(numbers[3])), Pending: numbers[4],
 	}, true
+}
+
+// parseNumber is strconv.ParseUint for the numbers of JetStream, of which there
+// are five in each message.
+func parseNumber(s string) (n uint64, ok bool) {
+	if len(s) == 0 || len(s) > 19 { // which cannot overflow
+		return 0, false
+	}
+	for i := range len(s) {
+		digit := s[i] - '0'
+		if digit > 9 {
+			return 0, false
+		}
+		n = 10*n + uint64(digit)
+	}
+	return n, true
 }
