@@ -84,12 +84,13 @@ func TestCommandsWithoutJetStream(t *testing.T) {
 	_, err = aegistestv1aegis.WorkCommand(conn, "a.1").Status(t.Context())
 	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
 	var log logs
-	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 		if err := registerProbe(srv); err != nil {
 			return err
 		}
 		return registerJobs(jobs{})(srv)
 	}, log.option())
+	require.ErrorContains(t, srv.Ready(t.Context()), "the commands of aegistest.v1.JobService.Once cannot work")
 	_, err = newClient(t, conn).Do(t.Context(), doRequest(""))
 	require.NoError(t, err, "the rest of the server works")
 	require.Contains(t, log.String(), "JetStream is not available")

@@ -84,14 +84,14 @@ type commandWorker struct {
 	leads  sync.WaitGroup // follows the leaderships
 	flight sync.WaitGroup // handlers
 
-	mu       sync.Mutex
-	stopped  bool
-	levels   []*level // those that are pulled from, the highest first
-	old      []*level // of earlier terms, while something is held
-	busy     int      // handlers
-	pace     pull.Pace
-	ahead    int
-	problems problems
+	mu      sync.Mutex
+	stopped bool
+	levels  []*level // those that are pulled from, the highest first
+	old     []*level // of earlier terms, while something is held
+	busy    int      // handlers
+	pace    pull.Pace
+	ahead   int
+	part    part
 }
 
 // level is the consumer of one priority.
@@ -107,6 +107,7 @@ type level struct {
 func newCommandWorker(s *Server, service *service, m *serverMethod, stops *commandStops) *commandWorker {
 	w := &commandWorker{server: s, service: service, method: m, stops: stops}
 	conn, storage := s.conn, &service.storage
+	w.part = part{of: &s.parts, name: "the commands of " + m.spec.name(), logger: w.logger}
 	policy := storage.policy(warnOnce(w.logger))
 	w.queue = openStream{conn: conn, config: conn.commandStream(service.spec, storage), policy: policy}
 	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
@@ -142,7 +143,7 @@ func (w *commandWorker) start(ctx context.Context) error {
 			if lasting(err) {
 				return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)
 			}
-			w.problem(err)
+			w.part.fails(err)
 			break
 		}
 	}
@@ -162,15 +163,6 @@ func (w *commandWorker) start(ctx context.Context) error {
 	}
 	w.widen(time.Now())
 	return nil
-}
-
-func (w *commandWorker) problem(err error) {
-	w.mu.Lock()
-	fresh := w.problems.fresh(err, time.Now())
-	w.mu.Unlock()
-	if fresh {
-		w.logger().Error("aegis: no commands come", "err", err)
-	}
 }
 
 // open finds or makes the streams and the consumer of a level.
@@ -215,7 +207,8 @@ func (w *commandWorker) pull(name string, t *term) error {
 		Send:    func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
 		Open:    func(ctx context.Context) (pull.Source, error) { return w.open(ctx, name) },
 		Deliver: func(m *pull.Message) { w.delivered(l, m) },
-		Problem: w.problem,
+		Problem: w.part.fails,
+		Works:   w.part.works,
 	})
 	if err != nil {
 		return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)

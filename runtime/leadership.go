@@ -212,8 +212,6 @@ func (l *leadership) Lost(_ *election.Lease, cause error) {
 // Resigned follows resign.
 func (l *leadership) Resigned() { close(l.resigned) }
 
-const sameProblem = time.Minute
-
 // Problem logs what keeps the candidate from standing, the same thing once a
 // minute.
 func (l *leadership) Problem(err error) {

@@ -60,8 +60,9 @@ func (s *Server) Live(context.Context) error {
 	return nil
 }
 
-// Ready returns nil if the server serves: it is RUNNING, is connected to NATS, and
-// no check says that it is unhealthy. Else the error says what is not so.
+// Ready returns nil if the server serves: it is RUNNING, is connected to NATS, no
+// check says that it is unhealthy, and commands and durable events come. Else the
+// error says what is not so.
 func (s *Server) Ready(context.Context) error {
 	if state := s.State(); state != StateRunning {
 		return fmt.Errorf("aegis: the server is %s", state)
@@ -72,7 +73,7 @@ func (s *Server) Ready(context.Context) error {
 	if f := s.monitor.unhealthy(); f != nil {
 		return fmt.Errorf("aegis: unhealthy by check %q: %s", f.Check, f.Reason)
 	}
-	return nil
+	return s.parts.err()
 }
 
 // Report returns how a registered service does on this instance, with the figures

@@ -54,6 +54,7 @@ type Server struct {
 	micro       *micro.Responder // nil: NATS micro tools do not see the server
 	taken       chan error       // another process has the instance's name
 	monitor     *monitor
+	parts       parts
 
 	streams serverStreams
 	changes leadershipChanges

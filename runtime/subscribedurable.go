@@ -37,6 +37,7 @@ type durableRunner struct {
 	stream openStream
 	dead   deadLetters
 	lanes  *lanes
+	part   part
 
 	mu         sync.Mutex
 	stopped    bool
@@ -45,7 +46,6 @@ type durableRunner struct {
 	old        []*partition       // those that it took, while something is held
 	floors     map[int]uint64     // how far the consumers are
 	membership *members.Group     // nil unless the group shares partitions
-	problems   problems
 	halt       context.CancelFunc
 	chores     sync.WaitGroup
 }
@@ -61,6 +61,7 @@ func newDurableRunner(s *subscription) *durableRunner {
 	conn := s.server.conn
 	r.stream.conn, r.stream.config = conn, conn.eventStream(s.service, &s.cfg.storage)
 	r.stream.policy = s.cfg.storage.policy(warnOnce(s.logger))
+	r.part = part{of: &s.server.parts, name: "the events of " + s.spec.name(), logger: s.logger}
 	r.dead.init(conn, s.service.Name, s.cfg.storage.over(s.service.EventStorage).Replicas, r.stream.policy)
 	return r
 }
@@ -80,7 +81,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 			if lasting(err) {
 				return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
 			}
-			r.problem(err)
+			r.part.fails(err)
 			break
 		}
 	}
@@ -109,15 +110,6 @@ const pullAhead = 2048
 // lasting tells errors that do not go away by themselves.
 func lasting(err error) bool {
 	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrPermission)
-}
-
-func (r *durableRunner) problem(err error) {
-	r.mu.Lock()
-	fresh := r.problems.fresh(err, time.Now())
-	r.mu.Unlock()
-	if fresh {
-		r.logger().Error("aegis: no events come", "err", err)
-	}
 }
 
 func (r *durableRunner) consumerName(p int) string {
@@ -216,7 +208,7 @@ func (r *durableRunner) share(all []string) {
 	}
 	for p := range mine {
 		if err := r.take(p); err != nil {
-			r.problem(err)
+			r.part.fails(err)
 		}
 	}
 	r.sweep()
@@ -254,7 +246,8 @@ func (r *durableRunner) take(p int) error {
 		Send:    func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
 		Open:    func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) },
 		Deliver: r.lanes.put,
-		Problem: r.problem,
+		Problem: r.part.fails,
+		Works:   r.part.works,
 	})
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)

@@ -1,9 +1,6 @@
 package aegis
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // workload is what a server does without being called: it handles events or
 // commands.
@@ -56,19 +53,4 @@ func (s *Server) workDone(led bool) <-chan struct{} {
 		}
 	}()
 	return done
-}
-
-// problems logs what goes wrong again and again, the same thing once a minute.
-type problems struct {
-	last string
-	at   time.Time
-}
-
-// fresh reports whether err is to be logged now.
-func (p *problems) fresh(err error, now time.Time) bool {
-	if text := err.Error(); text != p.last || now.Sub(p.at) >= sameProblem {
-		p.last, p.at = text, now
-		return true
-	}
-	return false
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,8 +50,9 @@ type Options struct {
 	// Deliver takes a message. It is called by one goroutine at a time, and must
 	// not wait.
 	Deliver func(*Message)
-	// Problem hears why no messages come.
+	// Problem hears why no messages come, and Works that they can again.
 	Problem func(error)
+	Works   func()
 }
 
 // Puller takes messages from one consumer. It is safe for concurrent use.
@@ -62,6 +64,8 @@ type Puller struct {
 	ended  chan struct{}
 	inbox  string
 	sub    *nats.Subscription
+
+	failing atomic.Bool // a problem was told, and nothing has come since
 
 	mu          sync.Mutex
 	source      Source
@@ -201,7 +205,7 @@ func (p *Puller) find() bool {
 	source, err := p.o.Open(p.ctx)
 	if err != nil {
 		if p.ctx.Err() == nil {
-			p.o.Problem(err)
+			p.problem(err)
 		}
 		return false
 	}
@@ -210,6 +214,19 @@ func (p *Puller) find() bool {
 	p.source, p.open, p.seen = source, true, time.Now()
 	p.ask()
 	return true
+}
+
+// problem tells why nothing comes.
+func (p *Puller) problem(err error) {
+	p.failing.Store(true)
+	p.o.Problem(err)
+}
+
+// answered tells that the consumer answers, if it was told that it does not.
+func (p *Puller) answered() {
+	if p.failing.CompareAndSwap(true, false) {
+		p.o.Works()
+	}
 }
 
 // tick renews what has been held for long, and looks whether what was asked for
@@ -297,11 +314,15 @@ func (p *Puller) received(msg *nats.Msg) {
 	m.renewed = now
 	p.add(m)
 	p.mu.Unlock()
+	p.answered()
 	p.o.Deliver(m)
 }
 
 // status takes what JetStream says about a request.
 func (p *Puller) status(status string, msg *nats.Msg) {
+	if status == "100" || status == "404" || status == "408" {
+		p.answered()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen = time.Now()
@@ -323,7 +344,7 @@ func (p *Puller) status(status string, msg *nats.Msg) {
 	if p.open {
 		p.open, p.outstanding, p.doubtAt = false, 0, time.Now().Add(doubt)
 		if text := msg.Header.Get("Description"); text != "Consumer Deleted" && text != "Leadership Change" && status != "503" {
-			go p.o.Problem(fmt.Errorf("%w: %s %s", errRefused, status, text))
+			go p.problem(fmt.Errorf("%w: %s %s", errRefused, status, text))
 		}
 		p.look()
 	}
