@@ -138,7 +138,7 @@ authorization {
     {user: client, password: pw, permissions: {
       publish: ["aegis.cmd.aegistest.v1.JobService.>", "aegis.cmdat.aegistest.v1.JobService.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.*._void.*",
                 "$JS.API.STREAM.INFO.aegis-commands-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-commands-aegistest-v1-JobService",
-                "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.DIRECT.GET.aegis-results-aegistest-v1-JobService.>"]
+                "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-results-aegistest-v1-JobService"]
       subscribe: ["_INBOX.>", "aegis.res.aegistest.v1.JobService.>"]
     }}
     {user: worker, password: pw, permissions: {
@@ -146,7 +146,7 @@ authorization {
                 "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.STREAM.CREATE.aegis-results-aegistest-v1-JobService",
                 "$JS.API.STREAM.INFO.aegis-dead-aegistest-v1-JobService", "$JS.API.STREAM.CREATE.aegis-dead-aegistest-v1-JobService",
                 "$JS.API.CONSUMER.INFO.aegis-commands-aegistest-v1-JobService.>", "$JS.API.CONSUMER.CREATE.aegis-commands-aegistest-v1-JobService.>",
-                "$JS.API.CONSUMER.MSG.NEXT.aegis-commands-aegistest-v1-JobService.>", "$JS.API.DIRECT.GET.aegis-results-aegistest-v1-JobService.>",
+                "$JS.API.CONSUMER.MSG.NEXT.aegis-commands-aegistest-v1-JobService.>", "$JS.API.STREAM.MSG.GET.aegis-results-aegistest-v1-JobService",
                 "$JS.ACK.aegis-commands-aegistest-v1-JobService.>", "$JS.ACK.*.*.aegis-commands-aegistest-v1-JobService.>",
                 "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
                 "$KV.aegis-registry.aegistest.v1.JobService.*", "aegis.inst.*.aegistest.v1.JobService.*",

@@ -276,50 +276,12 @@ func (h *commandHandle) read(ctx context.Context) {
 
 // stored returns what is stored beside the command; nil if nothing is.
 func (h *commandHandle) stored(ctx context.Context, what string) (*nats.Msg, *Error) {
-	return h.client.conn.lastStored(ctx, wire.ResultStream(h.client.conn.ns, h.client.service.Name),
+	msg, err := h.client.conn.lastStored(ctx, wire.ResultStream(h.client.conn.ns, h.client.service.Name),
 		h.client.conn.subjects.Result(h.client.service.Name, h.id, what))
-}
-
-// lastStored returns the last message of a subject, of a stream with direct get.
-func (c *Conn) lastStored(ctx context.Context, stream, subject string) (*nats.Msg, *Error) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(defaultStoreTimeout)
-	}
-	api := c.stores.DirectGet(stream, subject)
-	slot := c.mux.acquire()
-	defer c.mux.release(slot)
-	r := request{subject: &api, deadline: deadline, timed: true}
-	msg, err := c.roundTrip(ctx, slot, &r)
-	for err == errLinkWasDown {
-		msg, err = c.roundTrip(ctx, slot, &r)
-	}
-	if err != nil {
+	if msg == nil || err != nil {
 		return nil, err
 	}
-	switch status := msg.Header.Get("Status"); {
-	case status == "404":
-		return nil, nil // there is none
-	case isNoRespondersMsg(msg):
-		return nil, c.noAnswerFor(ctx, stream)
-	case status != "":
-		return nil, Errorf(CodeInternal, "the stream %s cannot be read: %s %s", stream, status, msg.Header.Get("Description"))
-	}
-	msg.Subject = subject
-	return msg, nil
-}
-
-// noAnswerFor is nil if nobody answers for a stream because there is none. Else
-// JetStream is away, and what is stored cannot be known.
-func (c *Conn) noAnswerFor(ctx context.Context, stream string) *Error {
-	_, err := c.stores.Find(ctx, stream)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil
-	case err != nil:
-		return storeError(err)
-	}
-	return Errorf(CodeUnavailable, "nobody answers for the stream %s; if that lasts, see that it allows direct get (allow_direct)", stream)
+	return &msg.Msg, nil
 }
 
 func (h *commandHandle) await(ctx context.Context) (*nats.Msg, error) {

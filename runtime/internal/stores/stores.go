@@ -331,7 +331,5 @@ func (s *Stores) Advice() string {
 	return "nobody answers at " + s.prefix + ".>; check the domain or prefix that this connection was given, and the leaf node or import that leads there"
 }
 
-// DirectGet is where the last message of a subject is asked for.
-func (s *Stores) DirectGet(stream, subject string) string {
-	return s.prefix + ".DIRECT.GET." + stream + "." + subject
-}
+// MsgGet is where the leader of a stream is asked for a message.
+func (s *Stores) MsgGet(stream string) string { return s.prefix + ".STREAM.MSG.GET." + stream }

@@ -1,0 +1,123 @@
+package aegis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+)
+
+// storedMessage is a message as its stream's leader has it.
+type storedMessage struct {
+	nats.Msg
+
+	sequence uint64
+	time     time.Time // by the clock of the NATS server that stored it
+}
+
+// readAgainAfter is how long the answer to a read may take before the read is
+// sent again: a leader that was lost meanwhile never answers.
+const readAgainAfter = time.Second
+
+// lastStored returns the last message of a subject, which may have wildcards;
+// nil if there is none, or no such stream. The stream's leader is asked, as any
+// other replica may be behind: only then does nil mean that nothing is stored.
+func (c *Conn) lastStored(ctx context.Context, stream, subject string) (*storedMessage, *Error) {
+	return c.readStored(ctx, stream, map[string]any{"last_by_subj": subject})
+}
+
+// storedAt is lastStored for the message of a sequence.
+func (c *Conn) storedAt(ctx context.Context, stream string, sequence uint64) (*storedMessage, *Error) {
+	return c.readStored(ctx, stream, map[string]any{"seq": sequence})
+}
+
+// readStored asks until there is an answer, ctx ends, or 5 s are over if ctx has
+// no deadline.
+func (c *Conn) readStored(ctx context.Context, stream string, what map[string]any) (*storedMessage, *Error) {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return nil, Errorf(CodeInternal, "a read of the stream %s: %w", stream, err)
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(defaultStoreTimeout)
+	}
+	for attempt := 1; ; attempt++ {
+		msg, failure := c.readOnce(ctx, stream, body, deadline)
+		transient := failure != nil && (failure.code == CodeDeadlineExceeded || errors.Is(failure, errNoLeader))
+		if !transient || ctx.Err() != nil || !pauseUntil(ctx, notDelivered(attempt), deadline) {
+			return msg, failure
+		}
+	}
+}
+
+// errNoLeader is what JetStream says while a stream, or JetStream, has no leader.
+var errNoLeader = errors.New("the stream has no leader")
+
+func (c *Conn) readOnce(ctx context.Context, stream string, body []byte, deadline time.Time) (*storedMessage, *Error) {
+	api := c.stores.MsgGet(stream)
+	slot := c.mux.acquire()
+	defer c.mux.release(slot)
+	if again := time.Now().Add(readAgainAfter); again.Before(deadline) {
+		deadline = again
+	}
+	r := request{subject: &api, payload: body, deadline: deadline, timed: true}
+	msg, err := c.roundTrip(ctx, slot, &r)
+	for err == errLinkWasDown {
+		msg, err = c.roundTrip(ctx, slot, &r)
+	}
+	switch {
+	case err != nil && err.code == CodeDeadlineExceeded:
+		return nil, Errorf(CodeDeadlineExceeded, "JetStream does not answer what the stream %s holds: %w", stream, context.DeadlineExceeded)
+	case err != nil:
+		return nil, err
+	case isNoRespondersMsg(msg):
+		return nil, storeError(fmt.Errorf("the stream %s: %w: %s", stream, stores.ErrUnavailable, c.stores.Advice()))
+	}
+	return parseStored(stream, msg)
+}
+
+func parseStored(stream string, msg *nats.Msg) (*storedMessage, *Error) {
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return nil, Errorf(CodeInternal, "what answered for the stream %s is not JetStream: %w", stream, err)
+	}
+	switch e := answer.Error; {
+	case e != nil && (e.ErrorCode == jetstream.JSErrCodeMessageNotFound || e.ErrorCode == jetstream.JSErrCodeStreamNotFound):
+		return nil, nil
+	case e != nil && jserror.NotEnabled(e):
+		return nil, storeError(e)
+	case e != nil && e.Code == 503:
+		return nil, Errorf(CodeUnavailable, "the stream %s cannot be read: %w: %w", stream, errNoLeader, e)
+	case e != nil:
+		return nil, Errorf(apiErrorCode(e), "the stream %s cannot be read: %w", stream, e)
+	case answer.Message == nil:
+		return nil, Errorf(CodeInternal, "JetStream answers neither a message of the stream %s nor an error", stream)
+	}
+	m := &storedMessage{sequence: answer.Message.Sequence, time: answer.Message.Time}
+	m.Subject, m.Data = answer.Message.Subject, answer.Message.Data
+	if len(answer.Message.Header) > 0 {
+		header, err := nats.DecodeHeadersMsg(answer.Message.Header)
+		if err != nil {
+			return nil, Errorf(CodeInternal, "the header of message %d of the stream %s cannot be read: %w", m.sequence, stream, err)
+		}
+		m.Header = header
+	}
+	return m, nil
+}
