@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 // SendOption is an option of sending one command.
@@ -210,11 +212,51 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.spec.name(), err)
 	}
 	subject := m.subject(p, id, header)
-	if _, failure = stream.store(p, slot, &storing{subject: &subject, header: header, deadline: p.deadline, again: true}); failure != nil {
+	s := &storing{subject: &subject, header: header, deadline: p.deadline, again: true, window: stream.window()}
+	if keyed {
+		failure = m.storeKeyed(p, stream, slot, s, handle)
+	} else {
+		_, failure = stream.store(p, slot, s)
+	}
+	if failure != nil {
 		return failure
 	}
 	p.handle = handle
 	return nil
+}
+
+// storeKeyed stores a command unless there is one with its key: one that waits or
+// runs, on whichever level, or one whose result is kept. Copies of this send are
+// told apart by its own id, those of others by their being there.
+func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *replySlot, s *storing, handle *commandHandle) *Error {
+	conn := m.client.conn
+	anywhere := conn.subjects.CommandAnywhere(m.spec.Service, m.method.Name, handle.id)
+	send := rand.Text()
+	s.header[wire.HeaderSend] = []string{send}
+	s.header[wire.HeaderMessageID] = []string{m.method.Name + "." + handle.id + "." + send}
+	s.header[wire.HeaderExpectedLast] = []string{"0"}
+	s.header[wire.HeaderExpectedSubject] = []string{anywhere}
+	ctx, cancel := context.WithDeadline(p, p.deadline)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		if outcome, err := handle.stored(ctx, wire.ResultResult); outcome != nil || err != nil {
+			return err
+		}
+		_, refused := stream.store(p, slot, s)
+		if refused == nil || !jserror.WrongLastSequence(refused) {
+			return refused
+		}
+		// Perhaps the other one is on its way, and may yet be lost.
+		if waits, err := conn.lastStored(ctx, stream.config.Name, anywhere); waits != nil || err != nil {
+			return err
+		}
+		if !pauseUntil(ctx, notDelivered(attempt), p.deadline) {
+			return &Error{
+				code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
+				message: "another command with the key of " + handle.id + " was on its way until the deadline; whether one is stored is unknown",
+			}
+		}
+	}
 }
 
 // subject is where the command is stored; one that is not due says in its header

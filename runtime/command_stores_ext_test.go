@@ -139,7 +139,7 @@ authorization {
       publish: ["aegis.cmd.aegistest.v1.JobService.>", "aegis.cmdat.aegistest.v1.JobService.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.*._void.*",
                 "$JS.API.STREAM.INFO.aegis-commands-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-commands-aegistest-v1-JobService",
                 "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-results-aegistest-v1-JobService"]
-      subscribe: ["_INBOX.>", "aegis.res.aegistest.v1.JobService.>"]
+      subscribe: ["_INBOX.>", "aegis.told.aegistest.v1.JobService.>"]
     }}
     {user: worker, password: pw, permissions: {
       publish: ["$JS.API.STREAM.INFO.aegis-commands-aegistest-v1-JobService", "$JS.API.STREAM.CREATE.aegis-commands-aegistest-v1-JobService",
@@ -151,7 +151,7 @@ authorization {
                 "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
                 "$KV.aegis-registry.aegistest.v1.JobService.*", "aegis.inst.*.aegistest.v1.JobService.*",
                 "aegis.res.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*", "aegis.*._void.*"]
-      subscribe: ["_INBOX.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.live.*", "aegis.inst.*.aegistest.v1.JobService.*",
+      subscribe: ["_INBOX.>", "aegis.told.aegistest.v1.JobService.*.*.stop", "aegis.live.*", "aegis.inst.*.aegistest.v1.JobService.*",
                   "aegis.cancel.aegistest.v1.JobService", "aegis.beat.aegistest.v1.JobService.*", "$SRV.>"]
     }}
   ]
@@ -355,37 +355,36 @@ func TestResultsThatWereMissedAreReadAtOnce(t *testing.T) {
 	}
 }
 
-// While JetStream stops, nobody answers for the results, and commands are still
-// delivered.
+// A worker that cannot see whether a command has a result does not begin it.
 func TestCommandIsNotWorkedAgainWhileResultsCannotBeRead(t *testing.T) {
 	t.Parallel()
-	conn := connect(t)
-	js := jetStream(t, conn)
-	var log logs
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`authorization {users = [
+		{user: all, password: pw}
+		{user: blind, password: pw, permissions: {publish: {deny: "$JS.API.STREAM.MSG.GET.`+resultStream+`"}}}
+	]}`), 0o600))
+	n := aegistest.StartNATSWithConfig(t, path)
+	as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {
+		return connectTo(t, strings.Replace(n.URL(), "://", "://"+user+":pw@", 1), opts...)
+	}
+	conn := as("all")
 	var runs atomic.Int64
-	worker(t, another(t, conn, log.option()), jobs{work: func(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+	counting := jobs{work: func(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
 		runs.Add(1)
 		return &testv1.WorkResponse{Text: req.GetText()}, nil
-	}})
+	}}
+	seeing := stoppableWorker(t, conn, counting)
 	cmd := send(t, newJobClient(t, conn), "once", aegis.DedupeKey("k"))
 	require.Equal(t, "once", mustResult(t, cmd))
-	readable := func(yes bool) {
-		stream, err := js.Stream(t.Context(), resultStream)
-		require.NoError(t, err)
-		config := stream.CachedInfo().Config
-		config.AllowDirect = yes
-		_, err = js.UpdateStream(t.Context(), config)
-		require.NoError(t, err)
-	}
-	readable(false)
-	_, err := js.Publish(t.Context(), wire.NewSubjects("aegis").Command(jobService, "Work", wire.LevelNormal, cmd.ID()), nil)
+	seeing.end(t)
+	var log logs
+	worker(t, as("blind", log.option()), counting)
+	_, err := jetStream(t, conn).Publish(t.Context(), wire.NewSubjects("aegis").Command(jobService, "Work", wire.LevelNormal, cmd.ID()), nil)
 	require.NoError(t, err)
 	eventually(t, "the worker says so", func() bool { return strings.Contains(log.String(), "it cannot be seen whether a command has a result") })
-	_, err = outcome(t.Context(), aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID()))
-	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
-	readable(true)
+	worker(t, as("all"), counting)
 	eventually(t, "it is gone", func() bool {
-		stream, err := js.Stream(t.Context(), commandStream)
+		stream, err := jetStream(t, conn).Stream(t.Context(), commandStream)
 		return err == nil && stream.CachedInfo().State.Msgs == 0
 	})
 	require.Equal(t, int64(1), runs.Load())

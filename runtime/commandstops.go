@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 )
 
 // commandStops knows which commands of a service are canceled: from what is
-// stored when the server starts and when its connection comes back, and after
-// that from each cancel as it is stored.
+// stored when the server starts, when its connection comes back and every minute,
+// and besides from what NATS tells of each cancel once it is stored.
 type commandStops struct {
 	server  *Server
 	service string
@@ -24,19 +25,37 @@ type commandStops struct {
 	watch   sync.WaitGroup
 
 	mu      sync.Mutex
-	stopped map[string]time.Time // by id: when it was heard of
-	current map[string]context.CancelCauseFunc
+	stopped map[string]commandStop // by the command's id
+	current map[string]runningCommand
 }
 
-const stopsInterval = 250 * time.Millisecond
+// commandStop is a stored cancel of one command: not of those that have its id
+// before or after it.
+type commandStop struct {
+	send     string // of the command
+	sequence uint64 // its own
+}
+
+// runningCommand is one whose handler runs.
+type runningCommand struct {
+	send   string
+	cancel context.CancelCauseFunc
+}
+
+const (
+	stopsInterval = 250 * time.Millisecond
+	// stopsReadInterval is how often all stored cancels are read, should one not
+	// have been heard.
+	stopsReadInterval = time.Minute
+)
 
 func (s *commandStops) start(ctx context.Context) error {
-	s.stopped = make(map[string]time.Time)
-	s.current = make(map[string]context.CancelCauseFunc)
+	s.stopped = make(map[string]commandStop)
+	s.current = make(map[string]runningCommand)
 	conn := s.server.conn
-	subject := conn.subjects.Stops(s.service)
+	subject := conn.subjects.Told(s.service, "*.*", wire.ResultStop)
 	var err error
-	s.sub, err = conn.nc.Subscribe(subject, func(msg *nats.Msg) { s.heard(msg.Subject, string(msg.Data) == wire.StopOver) })
+	s.sub, err = conn.nc.Subscribe(subject, s.told)
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", subject, err)
 	}
@@ -52,15 +71,15 @@ func (s *commandStops) start(ctx context.Context) error {
 func (s *commandStops) follow(ctx context.Context, reconnects uint64, known bool) {
 	ticker := time.NewTicker(stopsInterval)
 	defer ticker.Stop()
+	read := time.Now()
 	for {
 		select {
-		case now := <-ticker.C:
-			s.tidy(now)
+		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		if now := s.server.conn.nc.Stats().Reconnects; now != reconnects || !known {
-			reconnects, known = now, s.read(ctx) == nil
+		if now := s.server.conn.nc.Stats().Reconnects; now != reconnects || !known || time.Since(read) > stopsReadInterval {
+			reconnects, known, read = now, s.read(ctx) == nil, time.Now()
 		}
 	}
 }
@@ -69,57 +88,96 @@ func (s *commandStops) follow(ctx context.Context, reconnects uint64, known bool
 func (s *commandStops) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
-	stream, err := s.server.conn.stores.Find(ctx, wire.ResultStream(s.server.conn.ns, s.service))
+	conn := s.server.conn
+	name := wire.ResultStream(conn.ns, s.service)
+	stream, err := conn.stores.Find(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.server.conn.subjects.Stops(s.service)))
+	last := stream.CachedInfo().State.LastSeq
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(conn.subjects.Stops(s.service)))
 	if err != nil {
 		return err
 	}
+	found := make(map[string]commandStop, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
-		s.heard(subject, false)
+		msg, err := conn.lastStored(ctx, name, subject)
+		if err != nil {
+			return err
+		}
+		id, ok := wire.ParseCommandID(subject, 1)
+		if ok && msg != nil && string(msg.Data) != wire.StopOver {
+			found[id] = commandStop{string(msg.Data), msg.sequence}
+		}
 	}
+	s.replace(found, last)
 	return nil
 }
 
-func (s *commandStops) heard(subject string, over bool) {
-	id, ok := wire.ParseCommandID(subject, 1)
-	if !ok {
+// replace takes what was read for all that there is up to a sequence.
+func (s *commandStops) replace(found map[string]commandStop, last uint64) {
+	s.mu.Lock()
+	for id, stop := range s.stopped {
+		if _, ok := found[id]; !ok && stop.sequence <= last {
+			delete(s.stopped, id)
+		}
+	}
+	s.mu.Unlock()
+	for id, stop := range found {
+		s.add(id, stop)
+	}
+}
+
+// told hears of a cancel that is stored, or that one is over.
+func (s *commandStops) told(msg *nats.Msg) {
+	id, ok := wire.ParseCommandID(msg.Subject, 1)
+	sequence, err := strconv.ParseUint(msg.Header.Get(wire.HeaderSequence), 10, 64)
+	if !ok || err != nil {
+		return // it is not from the stream
+	}
+	if string(msg.Data) == wire.StopOver {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.stopped[id].sequence < sequence {
+			delete(s.stopped, id)
+		}
 		return
 	}
+	s.add(id, commandStop{string(msg.Data), sequence})
+}
+
+func (s *commandStops) add(id string, stop commandStop) {
 	s.mu.Lock()
-	if over {
-		delete(s.stopped, id)
+	if s.stopped[id].sequence > stop.sequence {
 		s.mu.Unlock()
 		return
 	}
-	s.stopped[id] = time.Now()
-	cancel := s.current[id]
+	s.stopped[id] = stop
+	running, runs := s.current[id]
 	s.mu.Unlock()
-	if cancel != nil {
-		cancel(errCanceledCommand)
+	if runs && running.send == stop.send {
+		running.cancel(errCanceledCommand)
 	}
 }
 
-// has reports whether a command is canceled.
-func (s *commandStops) has(id string) bool {
+// of returns the cancel of a command.
+func (s *commandStops) of(id, send string) (commandStop, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.stopped[id]
-	return ok
+	stop, ok := s.stopped[id]
+	return stop, ok && stop.send == send
 }
 
 // begun says how the context of a command that begins is ended.
-func (s *commandStops) begun(id string, cancel context.CancelCauseFunc) {
+func (s *commandStops) begun(id, send string, cancel context.CancelCauseFunc) {
 	s.mu.Lock()
-	s.current[id] = cancel
-	_, stopped := s.stopped[id]
+	s.current[id] = runningCommand{send, cancel}
+	stop, stopped := s.stopped[id]
 	s.mu.Unlock()
-	if stopped { // just now
+	if stopped && stop.send == send { // just now
 		cancel(errCanceledCommand)
 	}
 }
@@ -128,20 +186,6 @@ func (s *commandStops) ended(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.current, id)
-}
-
-// tidy forgets cancels that are not stored any more either.
-func (s *commandStops) tidy(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.stopped) < 1024 {
-		return
-	}
-	for id, at := range s.stopped {
-		if now.Sub(at) > minStopTTL {
-			delete(s.stopped, id)
-		}
-	}
 }
 
 func (s *commandStops) stop(context.Context) {}

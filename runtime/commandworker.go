@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
@@ -86,9 +85,10 @@ type commandWorker struct {
 
 	mu      sync.Mutex
 	stopped bool
-	levels  []*level // those that are pulled from, the highest first
-	old     []*level // of earlier terms, while something is held
-	busy    int      // handlers
+	created time.Time // the queue
+	levels  []*level  // those that are pulled from, the highest first
+	old     []*level  // of earlier terms, while something is held
+	busy    int       // handlers
 	pace    pull.Pace
 	ahead   int
 	part    part
@@ -113,6 +113,14 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
 	w.dead.init(conn, service.spec.Name, storage.over(service.spec.CommandStorage).Replicas, policy)
 	return w
+}
+
+// queueCreated is when the queue was made: with a sequence it identifies a
+// command, as another queue counts anew.
+func (w *commandWorker) queueCreated() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.created
 }
 
 func (w *commandWorker) spec() *spec.CommandSpec { return w.method.method.Command }
@@ -168,9 +176,13 @@ func (w *commandWorker) start(ctx context.Context) error {
 // open finds or makes the streams and the consumer of a level.
 func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, error) {
 	stores := w.server.conn.stores
-	if _, err := stores.Stream(ctx, w.queue.config, w.queue.policy); err != nil {
+	queue, err := stores.Stream(ctx, w.queue.config, w.queue.policy)
+	if err != nil {
 		return pull.Source{}, err
 	}
+	w.mu.Lock()
+	w.created = queue.CachedInfo().Created
+	w.mu.Unlock()
 	if _, err := stores.Stream(ctx, w.results.config, w.results.policy); err != nil {
 		return pull.Source{}, err
 	}
@@ -327,7 +339,7 @@ func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
 		_ = m.Ack() // if it is lost it is dropped again
 		return
 	}
-	c := &commandMessage{worker: w, message: m, id: id, term: t, free: free}
+	c := &commandMessage{worker: w, message: m, id: id, send: m.Header.Get(wire.HeaderSend), term: t, free: free}
 	if !w.mayWork(c) {
 		_ = m.Nak(leaderPause) // to whoever leads
 		return
@@ -338,7 +350,7 @@ func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
 		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
 	case ended:
 		_ = m.Ack() // if it is lost it has still ended
-	case w.stops.has(id):
+	case c.canceled():
 		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, 0))
 	case m.Delivered > w.spec().Retry.MaxAttempts:
 		c.bury(m.Delivered-1, Errorf(CodeAborted, "the worker of the last attempt was lost"))
@@ -363,6 +375,7 @@ type commandMessage struct {
 	worker  *commandWorker
 	message *pull.Message
 	id      string
+	send    string // which of the commands with its id it is
 	term    *term  // nil unless the method is single active
 	free    func() // lets another handler run
 }
@@ -378,6 +391,11 @@ func (c *commandMessage) hasEnded() (bool, *Error) {
 	defer cancel()
 	msg, err := w.server.conn.lastStored(ctx, w.results.config.Name, w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultResult))
 	return msg != nil, err
+}
+
+func (c *commandMessage) canceled() bool {
+	_, stopped := c.worker.stops.of(c.id, c.send)
+	return stopped
 }
 
 func (c *commandMessage) expired(now time.Time) bool {
@@ -401,7 +419,7 @@ func (c *commandMessage) run() {
 	}
 	inner, cancel := context.WithCancelCause(base)
 	defer cancel(nil)
-	r := &commandRun{worker: w, id: c.id, attempt: m.Delivered, cancel: cancel}
+	r := &commandRun{worker: w, id: c.id, send: c.send, attempt: m.Delivered, cancel: cancel}
 	ctx := &commandContext{
 		Context: inner,
 		call: Call{
@@ -420,7 +438,7 @@ func (c *commandMessage) run() {
 		ctx.call.term = c.term.info
 	}
 	r.begin()
-	w.stops.begun(c.id, cancel)
+	w.stops.begun(c.id, c.send, cancel)
 	var res proto.Message
 	began := time.Now()
 	w.method.stats.begin()
@@ -495,63 +513,71 @@ func (c *commandMessage) succeed(ctx *commandContext, res proto.Message) {
 
 // finish stores how the command has ended, and acknowledges it. It does not give
 // up before the server does: what was done once should not be done again because
-// of NATS.
-func (c *commandMessage) finish(o *commandOutcome) {
-	if !c.storeOutcome(o) {
-		return
+// of NATS. It returns how the command has ended, which another worker may have
+// decided before; "" if the server has given up.
+func (c *commandMessage) finish(o *commandOutcome) (state string) {
+	if state = c.storeOutcome(o); state == "" {
+		return ""
 	}
 	_ = c.message.Ack() // if it is lost, the result tells the next worker
-	if c.worker.stops.has(c.id) {
-		c.forgetStop()
+	if stop, ok := c.worker.stops.of(c.id, c.send); ok {
+		c.worker.results.forgetStop(c.worker.server.base, c.worker.service.spec.Name, c.id, stop.sequence)
 	}
+	return state
 }
 
-// forgetStop puts something short-lived in the place of the cancel.
-func (c *commandMessage) forgetStop() {
+func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 	w := c.worker
-	subject := w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultStop)
-	slot := w.server.conn.mux.acquire()
-	defer w.server.conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], wire.StopOver...)
-	// If it fails, the cancel goes by itself, later.
-	_, _ = w.results.store(w.server.base, slot, &storing{
-		subject: &subject, header: nats.Header{wire.HeaderTTL: {time.Second.String()}}, deadline: time.Now().Add(defaultStoreTimeout), again: true,
-	})
-}
-
-func (c *commandMessage) storeOutcome(o *commandOutcome) bool {
-	w := c.worker
+	o.of(c.message.Header)
 	for attempt := 1; ; attempt++ {
-		err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, w.spec().ResultTTL, time.Now().Add(deadTimeout))
+		state, err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, w.spec().ResultTTL, time.Now().Add(deadTimeout))
 		if err == nil {
-			return true
+			return state
 		}
 		if err.reason == ReasonTooLarge || err.code == CodeInvalidArgument { // its headers, besides
 			o = outcomeOf(wire.StateFailed, err, c.message.Delivered)
+			o.of(c.message.Header)
 			continue
 		}
 		w.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", c.id, "err", err)
 		if !pauseUntil(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
 			c.message.Leave() // it comes again
-			return false
+			return ""
 		}
 	}
 }
 
-// bury puts a command into the dead letters, and stores that it has failed.
+// bury puts a command into the dead letters, and stores that it has failed. Like
+// finish it does not give up: the handler must not run again because a letter
+// cannot be stored.
 func (c *commandMessage) bury(attempts int, reason *Error) {
 	w, m := c.worker, c.message
-	err := w.dead.add(w.server.base, &deadLetter{
-		method: w.method.spec.Method, id: c.id, subject: m.Subject, sequence: m.Sequence,
+	letter := &deadLetter{
+		method: w.method.spec.Method, id: c.id, subject: m.Subject, created: w.queueCreated(), sequence: m.Sequence,
 		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
-	})
-	if err != nil {
-		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it stays", "command", c.id, "err", err, "reason", reason)
-		_ = m.Nak(backoffAfter(w.spec().Retry, w.spec().Retry.MaxAttempts)) // else it comes when its time is over
-		return
 	}
-	w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", reason)
-	c.finish(outcomeOf(wire.StateFailed, reason, attempts))
+	var stored uint64
+	for attempt := 1; ; attempt++ {
+		var err *Error
+		if stored, err = w.dead.add(w.server.base, letter); err == nil {
+			w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", reason)
+			break
+		}
+		if err.code == CodePermissionDenied || err.code == CodeFailedPrecondition { // what does not go away by itself
+			w.logger().Error("aegis: a command has failed, and the dead letters cannot take it; its request is lost",
+				"command", c.id, "attempts", attempts, "reason", reason, "err", err)
+			break
+		}
+		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again", "command", c.id, "err", err, "reason", reason)
+		if !pauseUntil(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
+			m.Leave() // it comes again
+			return
+		}
+	}
+	if state := c.finish(outcomeOf(wire.StateFailed, reason, attempts)); state != "" && state != wire.StateFailed && stored != 0 {
+		w.logger().Info("aegis: a command that failed here has ended otherwise elsewhere; it is no dead letter", "command", c.id, "state", state)
+		w.dead.remove(w.server.base, stored)
+	}
 }
 
 // follow works the commands of a single active method while this server leads.

@@ -27,6 +27,7 @@ type deadLetter struct {
 	method, id string
 	consumer   string // whose it was; "" for a command
 	subject    string
+	created    time.Time // the stream that it comes from
 	sequence   uint64
 	reason     string
 	attempts   int
@@ -36,35 +37,86 @@ type deadLetter struct {
 
 const deadTimeout = 10 * time.Second
 
-// add stores a dead letter. Adding it a second time does nothing.
-func (d *deadLetters) add(ctx context.Context, l *deadLetter) error {
+// add stores a dead letter, and returns its sequence. Adding it a second time
+// does nothing. A letter that is larger than NATS takes, as it says more than the
+// message did, loses first its long reason, then its metadata, and in the end its
+// data.
+func (d *deadLetters) add(ctx context.Context, l *deadLetter) (uint64, *Error) {
 	deadline := time.Now().Add(deadTimeout)
 	if err := d.stream.ensureWithin(ctx, deadline); err != nil {
-		return err
+		return 0, err
 	}
-	h := make(nats.Header, len(l.header)+6)
+	subject := d.stream.conn.subjects.Dead(d.service, l.method, l.id)
+	slot := d.stream.conn.mux.acquire()
+	defer d.stream.conn.mux.release(slot)
+	for size := letterWhole; ; size++ {
+		slot.payload = append(slot.payload[:0], l.payload(size)...)
+		ack, err := d.stream.store(ctx, slot, &storing{
+			subject: &subject, header: l.headerOf(size), deadline: deadline, again: true, window: d.stream.window(),
+		})
+		switch {
+		case err == nil:
+			return ack.Sequence, nil
+		case err.reason != ReasonTooLarge || size == letterWithoutData:
+			return 0, err
+		}
+	}
+}
+
+// How much of a letter is stored.
+const (
+	letterWhole = iota
+	letterWithShortReason
+	letterWithoutMetadata
+	letterWithoutData
+)
+
+const shortReason = 64
+
+func (l *deadLetter) payload(size int) []byte {
+	if size == letterWithoutData {
+		return nil
+	}
+	return l.data
+}
+
+func (l *deadLetter) headerOf(size int) nats.Header {
+	h := make(nats.Header, len(l.header)+7)
 	for key, values := range l.header {
-		if !hasPrefixFold(key, "nats-") && !hasPrefixFold(key, "aegis-dead-") && key != wire.HeaderOnly {
+		own := key == wire.HeaderExpires || key == wire.HeaderSend
+		if (size < letterWithoutMetadata || own) && !hasPrefixFold(key, "nats-") && !hasPrefixFold(key, "aegis-dead-") && key != wire.HeaderOnly {
 			h[key] = values
 		}
 	}
-	h[wire.HeaderDeadReason] = []string{headerText(l.reason)}
+	reason := headerText(l.reason)
+	if size >= letterWithShortReason {
+		reason = reason[:min(len(reason), shortReason)]
+	}
+	h[wire.HeaderDeadReason] = []string{reason}
 	h[wire.HeaderDeadAttempts] = []string{strconv.Itoa(l.attempts)}
 	h[wire.HeaderDeadSubject] = []string{l.subject}
 	h[wire.HeaderDeadSequence] = []string{uitoa(l.sequence)}
 	if l.consumer != "" {
 		h[wire.HeaderDeadConsumer] = []string{l.consumer}
 	}
-	h[wire.HeaderMessageID] = []string{l.method + "." + l.id + "." + l.consumer + "." + uitoa(l.sequence)}
-	subject := d.stream.conn.subjects.Dead(d.service, l.method, l.id)
-	slot := d.stream.conn.mux.acquire()
-	defer d.stream.conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], l.data...)
-	_, err := d.stream.store(ctx, slot, &storing{subject: &subject, header: h, deadline: deadline, again: true})
-	if err != nil {
-		return err
+	if size == letterWithoutData {
+		h[wire.HeaderDeadOmitted] = []string{strconv.Itoa(len(l.data))}
 	}
-	return nil
+	// A stream that is made anew counts anew: without its creation the letters of
+	// the new one would be taken for those of the old one.
+	h[wire.HeaderMessageID] = []string{l.method + "." + l.id + "." + l.consumer + "." + itoa64(l.created.UnixNano()) + "." + uitoa(l.sequence)}
+	return h
+}
+
+// remove deletes a letter that should not be there; if it fails, it stays.
+func (d *deadLetters) remove(ctx context.Context, sequence uint64) {
+	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
+	defer cancel()
+	if stream, err := d.stream.conn.stores.Find(ctx, d.stream.config.Name); err == nil {
+		_ = stream.DeleteMsg(ctx, sequence)
+	}
 }
 
 func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
+func itoa64(n int64) string { return strconv.FormatInt(n, 10) }

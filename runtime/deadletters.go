@@ -40,8 +40,12 @@ type DeadLetter struct {
 	Header Header
 	// Data is the message, as it was published.
 	Data []byte
+	// Omitted is how many bytes of data were left out, as the letter would have been
+	// larger than NATS takes. Such a letter cannot be put back.
+	Omitted int
 
-	raw nats.Header
+	raw     nats.Header
+	created time.Time // the stream of the dead letters, whose sequence it has
 }
 
 // Unmarshal decodes the message into m.
@@ -100,10 +104,15 @@ func (c *Conn) deadLetter(ctx context.Context, service string, sequence uint64, 
 	if err != nil {
 		return nil, storeError(fmt.Errorf("the dead letters of %s: %w", service, err))
 	}
-	return c.parseDeadLetter(service, msg)
+	d, failure := c.parseDeadLetter(service, msg)
+	if failure != nil {
+		return nil, failure
+	}
+	d.created = stream.CachedInfo().Created
+	return d, nil
 }
 
-func (c *Conn) parseDeadLetter(service string, msg *jetstream.RawStreamMsg) (*DeadLetter, error) {
+func (c *Conn) parseDeadLetter(service string, msg *jetstream.RawStreamMsg) (*DeadLetter, *Error) {
 	rest, ok := strings.CutPrefix(msg.Subject, strings.TrimSuffix(c.subjects.DeadAll(service), ">"))
 	method, id, _ := strings.Cut(rest, ".")
 	if !ok || msg.Header.Get(wire.HeaderDeadSubject) == "" {
@@ -119,84 +128,12 @@ func (c *Conn) parseDeadLetter(service string, msg *jetstream.RawStreamMsg) (*De
 		Subject: msg.Header.Get(wire.HeaderDeadSubject), Header: header, Data: msg.Data, raw: msg.Header,
 	}
 	d.Attempts, _ = strconv.Atoi(msg.Header.Get(wire.HeaderDeadAttempts))
+	d.Omitted, _ = strconv.Atoi(msg.Header.Get(wire.HeaderDeadOmitted))
 	d.Origin, _ = strconv.ParseUint(msg.Header.Get(wire.HeaderDeadSequence), 10, 64)
 	if d.Consumer == "" {
 		d.ID = id
 	}
 	return d, nil
-}
-
-// PutBack publishes a dead letter again where it came from, with all attempts
-// to come, and takes it out of the dead letters. An event goes to the group or
-// the instance that gave it up and to nobody else; it comes after what was
-// published meanwhile, also of its key. A command loses the result that it has
-// failed, and its expiry. Done twice, it is done once.
-func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	h := make(nats.Header, len(d.raw)+2)
-	for key, values := range d.raw {
-		if !hasPrefixFold(key, "nats-") && !hasPrefixFold(key, "aegis-dead-") {
-			h[key] = values
-		}
-	}
-	// No id of a publisher begins like this.
-	h[wire.HeaderMessageID] = []string{"$dead." + uitoa(d.Sequence)}
-	if d.Consumer != "" {
-		h[wire.HeaderOnly] = []string{d.Consumer}
-	} else if err := c.forgetResult(ctx, d); err != nil {
-		return err
-	}
-	delete(h, wire.HeaderExpires) // it is wanted after all
-	if err := c.storeAgain(ctx, d, h); err != nil {
-		return err
-	}
-	return c.DiscardDeadLetter(ctx, d)
-}
-
-// forgetResult makes room for another result of a command.
-func (c *Conn) forgetResult(ctx context.Context, d *DeadLetter) error {
-	stream, err := c.stores.Find(ctx, wire.ResultStream(c.ns, d.Service))
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, "*")))
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return storeError(fmt.Errorf("the result of command %s of %s cannot be removed: %w", d.ID, d.Service, err))
-	}
-	return nil
-}
-
-func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, h nats.Header) error {
-	deadline, _ := ctx.Deadline()
-	stream := &openStream{conn: c} // which is not made for this
-	slot := c.mux.acquire()
-	defer c.mux.release(slot)
-	slot.payload = append(slot.payload[:0], d.Data...)
-	_, err := stream.store(ctx, slot, &storing{subject: &d.Subject, header: h, deadline: deadline, again: true})
-	if err != nil {
-		return err
-	}
-	return nil
-}
-
-// DiscardDeadLetter deletes a dead letter. It is no error if it is gone.
-func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, d.Service))
-	if err == nil {
-		err = stream.DeleteMsg(ctx, d.Sequence)
-	}
-	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || noSuchMessage(err) {
-		return nil
-	}
-	return storeError(fmt.Errorf("dead letter %d of %s cannot be deleted: %w", d.Sequence, d.Service, err))
-}
-
-// noSuchMessage is JetStream's answer to deleting what is not there.
-func noSuchMessage(err error) bool {
-	// nats.go does not wrap the error.
-	return strings.Contains(err.Error(), "no message found") || strings.Contains(err.Error(), "not found")
 }
 
 const defaultStoreTimeout = 5 * time.Second

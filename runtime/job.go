@@ -27,11 +27,13 @@ type Progress struct {
 type progressRecord struct {
 	Progress
 
+	send     string // which of the commands with its id it is of
 	attempt  int
 	reported bool // by the handler; else it says only which attempt runs
 }
 
 type progressJSON struct {
+	Send    string   `json:"send,omitempty"`
 	Attempt int      `json:"attempt"`
 	Percent *float64 `json:"percent,omitempty"`
 	Message string   `json:"message,omitempty"`
@@ -42,7 +44,7 @@ func parseProgress(data []byte) (progressRecord, bool) {
 	if json.Unmarshal(data, &j) != nil || j.Attempt < 1 {
 		return progressRecord{}, false
 	}
-	p := progressRecord{attempt: j.Attempt}
+	p := progressRecord{send: j.Send, attempt: j.Attempt}
 	if j.Percent != nil {
 		p.reported, p.Progress = true, Progress{Percent: *j.Percent, Message: j.Message}
 	}
@@ -75,7 +77,7 @@ func (j *Job) Report(ctx context.Context, p Progress) error {
 	if !(p.Percent >= 0 && p.Percent <= 100) {
 		return Errorf(CodeInvalidArgument, "progress of %v percent: use 0 to 100", p.Percent)
 	}
-	if err := j.run.report(ctx, progressJSON{Attempt: j.Attempt, Percent: &p.Percent, Message: p.Message}); err != nil {
+	if err := j.run.report(ctx, progressJSON{Send: j.run.send, Attempt: j.Attempt, Percent: &p.Percent, Message: p.Message}); err != nil {
 		return err
 	}
 	return nil
@@ -159,25 +161,51 @@ func (o *commandOutcome) mark(state string, attempt int) {
 	o.header[wire.HeaderExpectedLast] = []string{"0"}
 }
 
-// store stores the outcome, unless there is one.
-func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id string, ttl time.Duration, deadline time.Time) *Error {
+// of says which of the commands with its id has ended so.
+func (o *commandOutcome) of(command nats.Header) {
+	if send := command.Get(wire.HeaderSend); send != "" {
+		o.header[wire.HeaderSend] = []string{send}
+	}
+}
+
+// store stores the outcome, unless there is one, and returns the state of the
+// one that is stored. That another one was there before is only believed when it
+// is read: what JetStream refuses it may have refused because of an earlier copy
+// of this very outcome, which is on its way and may yet be lost.
+func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id string, ttl time.Duration, deadline time.Time) (string, *Error) {
 	conn := results.conn
 	subject := conn.subjects.Result(service, id, wire.ResultResult)
 	o.header[wire.HeaderTTL] = []string{ttl.String()}
 	slot := conn.mux.acquire()
 	defer conn.mux.release(slot)
 	slot.payload = append(slot.payload[:0], o.payload...)
-	_, err := results.store(ctx, slot, &storing{subject: &subject, header: o.header, deadline: deadline, again: true})
-	if err != nil && jserror.WrongLastSequence(err) {
-		return nil
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		_, err := results.store(ctx, slot, &storing{subject: &subject, header: o.header, deadline: deadline, again: true})
+		if err == nil {
+			return o.header.Get(wire.HeaderState), nil
+		}
+		if !jserror.WrongLastSequence(err) {
+			return "", err
+		}
+		msg, failure := conn.lastStored(ctx, results.config.Name, subject)
+		switch {
+		case failure != nil:
+			return "", failure
+		case msg != nil:
+			return msg.Header.Get(wire.HeaderState), nil
+		case !pauseUntil(ctx, notDelivered(attempt), deadline):
+			return "", err
+		}
 	}
-	return err
 }
 
 // commandRun is one attempt that runs.
 type commandRun struct {
 	worker  *commandWorker
 	id      string
+	send    string // which of the commands with its id it is
 	attempt int
 	cancel  context.CancelCauseFunc
 
@@ -206,7 +234,7 @@ const markAfter = time.Second
 func (r *commandRun) markRunning() {
 	ctx, cancel := context.WithTimeout(context.Background(), defaultStoreTimeout)
 	defer cancel()
-	if err := r.store(ctx, progressJSON{Attempt: r.attempt}); err != nil && err != errRunOver {
+	if err := r.store(ctx, progressJSON{Send: r.send, Attempt: r.attempt}); err != nil && err != errRunOver {
 		r.worker.logger().Warn("aegis: it cannot be stored that a command runs", "command", r.id, "err", err)
 	}
 }

@@ -139,7 +139,11 @@ type openStream struct {
 
 	ready atomic.Bool
 	mu    sync.Mutex
+	// dedupe is for how long the stream really remembers message ids.
+	dedupe atomic.Int64
 }
+
+func (o *openStream) window() time.Duration { return time.Duration(o.dedupe.Load()) }
 
 func (o *openStream) ensure(ctx context.Context) *Error {
 	if o.ready.Load() {
@@ -150,9 +154,11 @@ func (o *openStream) ensure(ctx context.Context) *Error {
 	if o.ready.Load() {
 		return nil
 	}
-	if _, err := o.conn.stores.Stream(ctx, o.config, o.policy); err != nil {
+	stream, err := o.conn.stores.Stream(ctx, o.config, o.policy)
+	if err != nil {
 		return storeError(err)
 	}
+	o.dedupe.Store(int64(stream.CachedInfo().Config.Duplicates))
 	o.ready.Store(true)
 	return nil
 }
@@ -528,7 +534,7 @@ func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
 	}
 	p.ack, failure = e.publisher.stream.store(p, slot, &storing{
-		subject: e.subject(msg), header: header, deadline: p.deadline, again: p.cfg.id != "",
+		subject: e.subject(msg), header: header, deadline: p.deadline, again: p.cfg.id != "", window: e.publisher.stream.window(),
 	})
 	return failure
 }
@@ -555,47 +561,77 @@ type storing struct {
 	header   nats.Header // nil without any
 	deadline time.Time
 	again    bool // sending it twice stores it once
+	// window is for how long that holds; 0: for ever.
+	window time.Duration
 }
 
 // store sends what is in the slot's payload and waits until it is stored.
+//
+// Only a PubAck says that it is. A refusal says that this copy is not; when an
+// earlier copy was sent and never answered, that one may be on its way yet, so
+// that a refusal decides nothing: the error is then CodeDeadlineExceeded, which
+// leaves it open. A compare-and-set that was refused is the caller's to decide.
 func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*PubAck, *Error) {
+	first, open := time.Now(), false // open: a copy may yet be stored
 	for attempt := 1; ; attempt++ {
-		ack, err := o.storeOnce(ctx, slot, s)
+		again := s.again && (s.window == 0 || time.Since(first)+resendAfter < s.window/2)
+		ack, err := o.storeOnce(ctx, slot, s, again)
 		switch {
 		case err == nil:
 			return ack, nil
 		case err == errLinkWasDown:
 			attempt--
 			continue
+		case jserror.WrongLastSequence(err):
+			return nil, err
 		case err.reason == ReasonNoResponders && o.config.Name != "":
 			// The stream is gone, or about to have a new leader. Nothing is stored.
 			if !pauseUntil(ctx, notDelivered(attempt), s.deadline) {
-				return nil, err
+				return nil, undecided(open, s, err)
 			}
-		case err.code == CodeDeadlineExceeded && ctx.Err() == nil && s.again && time.Now().Before(s.deadline):
+		case err.code == CodeDeadlineExceeded && ctx.Err() == nil && again && time.Now().Before(s.deadline):
 			// Where somebody else listens on the subject, nobody says that the
 			// stream is gone.
+			open = true
 		case err.code == CodeDeadlineExceeded:
 			o.forget()
-			err.message = "no acknowledgement of " + *s.subject + " before the deadline; whether the message is stored is unknown"
-			return nil, err
+			return nil, undecided(true, s, err)
+		case again && (open || jserror.InProcess(err)):
+			open = true
+			if !pauseUntil(ctx, notDelivered(attempt), s.deadline) {
+				return nil, undecided(true, s, err)
+			}
+			continue // the stream is there, as it answers
 		default:
-			return nil, err
+			return nil, undecided(open || jserror.InProcess(err), s, err)
 		}
 		o.forget()
 		if err := o.ensureWithin(ctx, s.deadline); err != nil {
-			return nil, err
+			return nil, undecided(open, s, err)
 		}
 	}
 }
 
-func (o *openStream) storeOnce(ctx context.Context, slot *replySlot, s *storing) (*PubAck, *Error) {
+// undecided is what a publisher is told that has err as the last answer.
+func undecided(open bool, s *storing, err *Error) *Error {
+	if !open || err.code == CodeCanceled {
+		return err
+	}
+	text := "no acknowledgement of " + *s.subject + " before the deadline; whether the message is stored is unknown"
+	if err.code != CodeDeadlineExceeded {
+		text += "; the last answer: " + err.message
+	}
+	return &Error{code: CodeDeadlineExceeded, cause: context.DeadlineExceeded, message: text}
+}
+
+// storeOnce sends one copy. It waits for 2 s if another one can follow.
+func (o *openStream) storeOnce(ctx context.Context, slot *replySlot, s *storing, again bool) (*PubAck, *Error) {
 	r := request{subject: s.subject, payload: slot.payload, deadline: s.deadline, timed: true}
 	if s.header != nil {
 		r.message = &nats.Msg{Header: s.header}
 	}
-	if again := time.Now().Add(resendAfter); s.again && again.Before(s.deadline) {
-		r.deadline = again
+	if next := time.Now().Add(resendAfter); again && next.Before(s.deadline) {
+		r.deadline = next
 	}
 	msg, err := o.conn.roundTrip(ctx, slot, &r)
 	if err != nil {

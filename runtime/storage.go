@@ -200,7 +200,8 @@ func (c *Conn) commandStream(service *spec.Service, s *Storage) jetstream.Stream
 }
 
 // resultStream keeps the last progress, the result and the cancel of each
-// command, for as long as each message says.
+// command, for as long as each message says. What is stored is published again
+// where those who wait for it listen: so they never hear what is not.
 func (c *Conn) resultStream(service *spec.Service, s *Storage) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              wire.ResultStream(c.ns, service.Name),
@@ -214,6 +215,9 @@ func (c *Conn) resultStream(service *spec.Service, s *Storage) jetstream.StreamC
 		MaxMsgsPerSubject: 1,
 		AllowMsgTTL:       true,
 		AllowDirect:       true,
+		RePublish: &jetstream.RePublish{
+			Source: c.subjects.ResultsAll(service.Name), Destination: c.subjects.ToldAll(service.Name),
+		},
 	}
 }
 

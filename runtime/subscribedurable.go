@@ -335,8 +335,11 @@ func (r *durableRunner) bury(m *pull.Message, attempts int, reason error) {
 		_ = m.Ack() // if it is lost it is dropped again
 		return
 	}
-	err := r.dead.add(r.server.base, &deadLetter{
-		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, sequence: m.Sequence,
+	r.mu.Lock()
+	created := r.created
+	r.mu.Unlock()
+	_, err := r.dead.add(r.server.base, &deadLetter{
+		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, created: created, sequence: m.Sequence,
 		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
 	})
 	if err != nil {

@@ -24,12 +24,18 @@ const (
 	HeaderExpires = "Aegis-Expires"
 	// HeaderState is how a command has ended.
 	HeaderState = "Aegis-State"
+	// HeaderSend tells one command from others with the same id: those that the
+	// same key is used for one after the other, and those that are put back. It is
+	// absent where the id is used once.
+	HeaderSend = "Aegis-Send"
 
 	HeaderSchedule       = "Nats-Schedule"
 	HeaderScheduleTarget = "Nats-Schedule-Target"
 	// HeaderExpectedLast has a message refused unless the last one of its subject
 	// has this sequence.
 	HeaderExpectedLast = "Nats-Expected-Last-Subject-Sequence"
+	// HeaderExpectedSubject has all subjects of this filter count for that.
+	HeaderExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
 )
 
 // How a command has ended, as the value of HeaderState.
@@ -67,6 +73,11 @@ func (s Subjects) CommandAt(service, method, level, id string) string {
 	return join(s.ns, KindCommandAt, service, method, level, id)
 }
 
+// IsCommandAt reports whether a command with this subject is not due yet.
+func (s Subjects) IsCommandAt(subject string) bool {
+	return strings.HasPrefix(subject, join(s.ns, KindCommandAt, ""))
+}
+
 // Commands covers all commands of a service, and those that are not due yet.
 func (s Subjects) Commands(service string) []string {
 	return []string{join(s.ns, KindCommand, service, ">"), join(s.ns, KindCommandAt, service, ">")}
@@ -83,13 +94,21 @@ func (s Subjects) Result(service, id, what string) string {
 	return join(s.ns, KindResult, service, id, what)
 }
 
-// Results covers all that is published about the commands of an owner.
-func (s Subjects) Results(service, owner string) string {
-	return join(s.ns, KindResult, service, owner, "*", "*")
+// Told is where NATS publishes what is stored about a command, once it is stored.
+func (s Subjects) Told(service, id, what string) string {
+	return join(s.ns, KindTold, service, id, what)
 }
+
+// ToldAll covers all that is told about the commands of a service.
+func (s Subjects) ToldAll(service string) string { return join(s.ns, KindTold, service, ">") }
 
 // ResultsAll covers all that is published about the commands of a service.
 func (s Subjects) ResultsAll(service string) string { return join(s.ns, KindResult, service, ">") }
+
+// CommandAnywhere covers a command of any level, due or not.
+func (s Subjects) CommandAnywhere(service, method, id string) string {
+	return join(s.ns, "*", service, method, "*", id)
+}
 
 // Stops covers the cancels of the commands of a service.
 func (s Subjects) Stops(service string) string {

@@ -16,6 +16,7 @@ const (
 	KindCommand   = "cmd"   // commands
 	KindCommandAt = "cmdat" // commands that are not due yet
 	KindResult    = "res"   // progress, results and cancels of commands
+	KindTold      = "told"  // the same, told when it is stored
 	KindDead      = "dead"  // dead letters
 )
 
@@ -23,6 +24,8 @@ const (
 const (
 	HeaderMessageID = "Nats-Msg-Id"
 	HeaderTTL       = "Nats-TTL"
+	// HeaderSequence is on what NATS tells of a stored message: its sequence.
+	HeaderSequence = "Nats-Sequence"
 	// HeaderOnly names the one consumer that handles a dead letter which was put
 	// back; all others acknowledge it at once.
 	HeaderOnly = "Aegis-Only"
@@ -32,6 +35,8 @@ const (
 	HeaderDeadSubject  = "Aegis-Dead-Subject"
 	HeaderDeadSequence = "Aegis-Dead-Sequence"
 	HeaderDeadConsumer = "Aegis-Dead-Consumer"
+	// HeaderDeadOmitted is how many bytes of data were too many to be kept.
+	HeaderDeadOmitted = "Aegis-Dead-Omitted"
 )
 
 // Event is where a core event is published.

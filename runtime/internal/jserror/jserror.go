@@ -17,6 +17,17 @@ func WrongLastSequence(err error) bool {
 		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
+// codeDuplicateInProcess is what a second copy of a message gets whose first one
+// is not stored yet, and may never be.
+const codeDuplicateInProcess jetstream.ErrorCode = 10158
+
+// InProcess reports whether a message was refused because another one with its
+// id is on its way into the stream.
+func InProcess(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == codeDuplicateInProcess
+}
+
 // NotEnabled reports whether JetStream is off, on the NATS servers or for the
 // account.
 func NotEnabled(err error) bool {

@@ -1,0 +1,189 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+)
+
+// PutBack publishes a dead letter again where it came from, with all attempts
+// to come, and takes it out of the dead letters. An event goes to the group or
+// the instance that gave it up and to nobody else; it comes after what was
+// published meanwhile, also of its key. A command loses the result that it has
+// failed, and its expiry. Done twice, it is done once, and it is no error if the
+// letter is gone: it was put back or discarded.
+//
+// The code of the error is CodeFailedPrecondition if the command has ended
+// otherwise since, if another command with its key waits or has a result, or if
+// the letter has no data (see DeadLetter.Omitted). After any other error call it
+// again.
+func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	if d.Omitted > 0 {
+		return Errorf(CodeFailedPrecondition, "dead letter %d of %s cannot be put back: its %d bytes of data were too many to be kept; send it anew",
+			d.Sequence, d.Service, d.Omitted)
+	}
+	if there, err := c.letterIsThere(ctx, d); !there || err != nil {
+		return err
+	}
+	send := "dead" + itoa64(d.created.UnixNano()) + "x" + uitoa(d.Sequence) // of this letter for ever
+	h := make(nats.Header, len(d.raw)+4)
+	for key, values := range d.raw {
+		if !hasPrefixFold(key, "nats-") && !hasPrefixFold(key, "aegis-dead-") {
+			h[key] = values
+		}
+	}
+	delete(h, wire.HeaderExpires) // it is wanted after all
+	// No id of a publisher begins like this.
+	h[wire.HeaderMessageID] = []string{"$dead." + send}
+	var err error
+	if d.Consumer != "" {
+		h[wire.HeaderOnly] = []string{d.Consumer}
+		err = c.putEventBack(ctx, d, h)
+	} else {
+		h[wire.HeaderSend] = []string{send}
+		err = c.putCommandBack(ctx, d, h, send)
+	}
+	if err != nil {
+		return err
+	}
+	return c.DiscardDeadLetter(ctx, d)
+}
+
+// letterIsThere reports whether the letter is among the dead ones.
+func (c *Conn) letterIsThere(ctx context.Context, d *DeadLetter) (bool, error) {
+	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, d.Service))
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return false, nil
+	case err != nil:
+		return false, storeError(fmt.Errorf("the dead letters of %s: %w", d.Service, err))
+	case !stream.CachedInfo().Created.Equal(d.created):
+		return false, nil // it went with its stream, and another letter has its sequence
+	}
+	msg, failure := c.storedAt(ctx, wire.DeadStream(c.ns, d.Service), d.Sequence)
+	return msg != nil, errorOrNone(failure)
+}
+
+// errorOrNone keeps a nil *Error from becoming an error.
+func errorOrNone(err *Error) error {
+	if err == nil {
+		return nil
+	}
+	return err
+}
+
+func (c *Conn) putEventBack(ctx context.Context, d *DeadLetter, h nats.Header) error {
+	origin, err := c.stores.Find(ctx, wire.EventStream(c.ns, d.Service))
+	if err != nil {
+		return storeError(fmt.Errorf("dead letter %d of %s cannot be put back: %w", d.Sequence, d.Service, err))
+	}
+	s := &storing{header: h, window: origin.CachedInfo().Config.Duplicates}
+	return errorOrNone(c.storeAgain(ctx, d, s))
+}
+
+// putCommandBack queues a command again, unless it was queued already for this
+// letter.
+func (c *Conn) putCommandBack(ctx context.Context, d *DeadLetter, h nats.Header, send string) error {
+	queue := wire.CommandStream(c.ns, d.Service)
+	origin, err := c.stores.Find(ctx, queue)
+	if err != nil {
+		return storeError(fmt.Errorf("dead letter %d of %s cannot be put back: %w", d.Sequence, d.Service, err))
+	}
+	done, failure := c.forgetFailure(ctx, d, send)
+	if done || failure != nil {
+		return errorOrNone(failure)
+	}
+	anywhere := c.subjects.CommandAnywhere(d.Service, d.Method, d.ID)
+	h[wire.HeaderExpectedLast] = []string{"0"}
+	h[wire.HeaderExpectedSubject] = []string{anywhere}
+	s := &storing{header: h, window: origin.CachedInfo().Config.Duplicates}
+	for attempt := 1; ; attempt++ {
+		refused := c.storeAgain(ctx, d, s)
+		if refused == nil || !jserror.WrongLastSequence(refused) {
+			return errorOrNone(refused)
+		}
+		waits, err := c.lastStored(ctx, queue, anywhere)
+		switch {
+		case err != nil:
+			return err
+		case waits != nil && waits.Header.Get(wire.HeaderSend) == send:
+			return nil
+		case waits != nil:
+			return Errorf(CodeFailedPrecondition, "dead letter %d of %s cannot be put back: another command with its key waits", d.Sequence, d.Service)
+		case !pauseUntil(ctx, notDelivered(attempt), s.deadline):
+			return refused
+		}
+	}
+}
+
+// forgetFailure makes room for another result of a command. It reports whether
+// the command has ended since it was put back.
+func (c *Conn) forgetFailure(ctx context.Context, d *DeadLetter, send string) (done bool, failure *Error) {
+	results := wire.ResultStream(c.ns, d.Service)
+	outcome, failure := c.lastStored(ctx, results, c.subjects.Result(d.Service, d.ID, wire.ResultResult))
+	switch {
+	case failure != nil:
+		return false, failure
+	case outcome == nil:
+		return false, nil
+	case outcome.Header.Get(wire.HeaderSend) == send:
+		return true, nil
+	case outcome.Header.Get(wire.HeaderState) != wire.StateFailed || outcome.Header.Get(wire.HeaderSend) != d.raw.Get(wire.HeaderSend):
+		return false, Errorf(CodeFailedPrecondition, "dead letter %d of %s cannot be put back: the command %s has ended since, as %s; discard the letter",
+			d.Sequence, d.Service, d.ID, outcome.Header.Get(wire.HeaderState))
+	}
+	stream, err := c.stores.Find(ctx, results)
+	if err == nil {
+		err = stream.DeleteMsg(ctx, outcome.sequence) // this one, whatever comes after it
+	}
+	if err == nil || noSuchMessage(err) {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, wire.ResultProgress)))
+	}
+	if err != nil {
+		return false, storeError(fmt.Errorf("the result of command %s of %s cannot be removed: %w", d.ID, d.Service, err))
+	}
+	return false, nil
+}
+
+func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, s *storing) *Error {
+	s.deadline, _ = ctx.Deadline()
+	s.subject, s.again = &d.Subject, true
+	stream := &openStream{conn: c} // which is not made for this
+	slot := c.mux.acquire()
+	defer c.mux.release(slot)
+	slot.payload = append(slot.payload[:0], d.Data...)
+	_, err := stream.store(ctx, slot, s)
+	return err
+}
+
+// DiscardDeadLetter deletes a dead letter. It is no error if it is gone.
+func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, d.Service))
+	if err == nil && !stream.CachedInfo().Created.Equal(d.created) {
+		return nil // it went with its stream, and another letter has its sequence
+	}
+	if err == nil {
+		err = stream.DeleteMsg(ctx, d.Sequence)
+	}
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || noSuchMessage(err) {
+		return nil
+	}
+	return storeError(fmt.Errorf("dead letter %d of %s cannot be deleted: %w", d.Sequence, d.Service, err))
+}
+
+// noSuchMessage is JetStream's answer to deleting what is not there.
+func noSuchMessage(err error) bool {
+	// nats.go does not wrap the error.
+	return strings.Contains(err.Error(), "no message found") || strings.Contains(err.Error(), "not found")
+}
