@@ -289,8 +289,9 @@ func TestNoCommandIsLostWhileNATSRestarts(t *testing.T) {
 	t.Parallel()
 	restarted := restartJetStream(t)
 	workerConn, clientConn := connectTo(t, restarted.url), connectTo(t, restarted.url)
-	worker(t, workerConn, jobs{})
-	client := newJobClient(t, clientConn)
+	longer := aegis.WithStorage(aegis.Storage{DedupeWindow: time.Minute}) // so that what is not acknowledged can be sent again
+	worker(t, workerConn, jobs{}, longer)
+	client := newJobClient(t, clientConn, longer)
 	const commands = 200
 	progress := make(chan int, commands)
 	sending := async(func() ([]*workCommand, error) {

@@ -44,6 +44,9 @@ func runHelper(kind string) int {
 	}()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if kind == "nats" {
+		return helperNATS(ctx)
+	}
 	roles := map[string]func(context.Context, *aegis.Conn) error{"server": helperServer, "caller": helperCaller, "subscriber": helperSubscriber, "worker": helperWorker, "arranger": helperArranger}
 	conn, err := aegis.Connect(ctx, os.Getenv(helperURL), silent())
 	if err == nil {
