@@ -1,0 +1,79 @@
+package aegis_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// Whoever waits for a command that is gone is told so, and does not wait for ever.
+func TestResultOfACommandThatIsGoneIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	client := newJobClient(t, conn)
+	live, keyed := send(t, client, ""), send(t, client, "", aegis.DedupeKey("k"))
+	byID := aegistestv1aegis.WorkCommand(another(t, conn), live.ID())
+	waiting := map[string]<-chan result[string]{}
+	for name, cmd := range map[string]*workCommand{"live": live, "keyed": keyed, "by id": byID} {
+		waiting[name] = async(func() (string, error) { return outcome(t.Context(), cmd) })
+	}
+	reports := async(func() (any, error) {
+		for _, err := range live.Progress(t.Context()) {
+			if err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+	status, err := live.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, aegis.CommandQueued, status.State)
+	purge(t, conn, commandStream)
+	for name, c := range waiting {
+		err := receive(t, name+" ends", c).err
+		require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(err), "%s: %v", name, err)
+	}
+	require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(receive(t, "the reports end", reports).err))
+}
+
+// The error of one who waits in vain says where the command is.
+func TestDeadlineOfAResultSaysWhereTheCommandIs(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	client := newJobClient(t, conn)
+	wait := func(cmd *workCommand) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		_, err := cmd.Result(ctx)
+		require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.False(t, aegis.IsWireError(err))
+		return err
+	}
+	cmd := send(t, client, "")
+	require.ErrorContains(t, wait(cmd), "it is QUEUED, no worker has begun it")
+	require.ErrorContains(t, wait(aegistestv1aegis.WorkCommand(conn, cmd.ID())), "it is QUEUED, no worker has begun it")
+	require.ErrorContains(t, wait(send(t, client, "", aegis.NotBefore(time.Now().Add(time.Hour)))), "it is SCHEDULED, not due yet")
+	worker(t, conn, jobs{work: func(ctx context.Context, _ *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		job, _ := aegis.JobFromContext(ctx)
+		for {
+			if err := job.Report(ctx, aegis.Progress{Percent: 1}); err != nil {
+				return nil, err
+			}
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}})
+	eventually(t, "it runs", func() bool { return state(t, cmd) == aegis.CommandRunning })
+	require.ErrorContains(t, wait(cmd), "it is RUNNING, attempt 1")
+	require.NoError(t, cmd.Cancel(t.Context()))
+}
