@@ -232,3 +232,40 @@ func TestNothingIsSentTwiceWhatTheStreamHasForgotten(t *testing.T) {
 	require.True(t, dropped.Load())
 	require.EqualValues(t, 1, runs.Load())
 }
+
+// A handle that is found by its id waits, like that of the sender, while the
+// stream of the results has no leader.
+func TestHandleFoundByItsIDWaitsWhileNobodyLeads(t *testing.T) {
+	t.Parallel()
+	nodes := startNATSProcesses(t, 3)
+	conn := nodes.connect()
+	js := jetStream(t, conn)
+	nodes.make(js, madeBefore(commandStream))
+	results := madeBefore(resultStream)
+	results.Replicas = 3
+	nodes.make(js, results)
+	worker(t, conn, jobs{})
+	cmd := send(t, newJobClient(t, conn), "done")
+	require.Equal(t, "done", mustResult(t, cmd))
+	byID := aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())
+	nodes.freeze()
+	nodes.eventually("nobody leads", func(ctx context.Context) bool {
+		_, err := aegistestv1aegis.WorkCommand(conn, cmd.ID()).Status(ctx)
+		return err != nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), clusterPatience)
+	defer cancel()
+	waiting := async(func() (*testv1.WorkResponse, error) { return byID.Result(ctx) })
+	short, cancelShort := context.WithTimeout(ctx, time.Second) // in which it has looked
+	_, err := aegistestv1aegis.WorkCommand(conn, cmd.ID()).Status(short)
+	cancelShort()
+	require.Error(t, err)
+	nodes.thaw()
+	select {
+	case got := <-waiting:
+		require.NoError(t, got.err)
+		require.Equal(t, "done", got.res.GetText())
+	case <-ctx.Done():
+		t.Fatal(receive(t, "the wait ends", waiting).err)
+	}
+}
