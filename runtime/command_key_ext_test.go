@@ -44,6 +44,13 @@ func purge(t testing.TB, conn *aegis.Conn, stream string, opts ...jetstream.Stre
 	require.NoError(t, s.Purge(t.Context(), opts...))
 }
 
+// forgetResults is the end of result_ttl, long after all is done.
+func forgetResults(t testing.TB, conn *aegis.Conn) {
+	t.Helper()
+	eventually(t, "all is acknowledged", func() bool { return messages(t, conn, commandStream) == 0 })
+	purge(t, conn, resultStream, jetstream.WithPurgeSubject("aegis.res.*.*.*.*.*.result"))
+}
+
 func messages(t testing.TB, conn *aegis.Conn, stream string) uint64 {
 	t.Helper()
 	s, err := jetStream(t, conn).Stream(t.Context(), stream)
@@ -172,7 +179,7 @@ func TestKeyWhoseCommandWasPurgedIsSentAgain(t *testing.T) {
 	require.Equal(t, gone.ID(), again.ID())
 	worker(t, conn, jobs{})
 	require.Equal(t, "again", mustResult(t, again))
-	purge(t, conn, resultStream) // or its result_ttl has passed
+	forgetResults(t, conn)
 	require.Equal(t, "once more", mustResult(t, send(t, client, "once more", aegis.DedupeKey("k"))))
 }
 
@@ -189,7 +196,7 @@ func TestCancelDoesNotOutliveItsCommand(t *testing.T) {
 	_, err := outcome(t.Context(), send(t, client, "", key))
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err), "as long as its result is kept")
 
-	purge(t, conn, resultStream, jetstream.WithPurgeSubject("aegis.res.*.*.*.*.*.result"))
+	forgetResults(t, conn)
 	worker(t, conn, jobs{})
 	require.Equal(t, "next", mustResult(t, send(t, client, "next", key)))
 
@@ -201,7 +208,7 @@ func TestCancelDoesNotOutliveItsCommand(t *testing.T) {
 		_, _ = outcome(t.Context(), cmd)
 		receive(t, "the cancel is over", canceled)
 	}
-	purge(t, conn, resultStream, jetstream.WithPurgeSubject("aegis.res.*.*.*.*.*.result"))
+	forgetResults(t, conn)
 	for i := range keys {
 		require.Equal(t, "next", mustResult(t, send(t, client, "next", aegis.DedupeKey(strconv.Itoa(i)))))
 	}
@@ -229,7 +236,7 @@ func TestCancelThatAWorkerBelievesInStillDoesNotMeetTheNextCommand(t *testing.T)
 	require.NoError(t, cmd.Cancel(t.Context()))
 	_, err := outcome(t.Context(), cmd)
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
-	purge(t, conn, resultStream, jetstream.WithPurgeSubject("aegis.res.*.*.*.*.*.result"))
+	forgetResults(t, conn)
 	require.Equal(t, "next", mustResult(t, send(t, client, "next", key)))
 }
 
@@ -245,7 +252,7 @@ func TestProgressIsThatOfTheCommandItself(t *testing.T) {
 	key := aegis.DedupeKey("k")
 	mustResult(t, send(t, client, "", key))
 	first.end(t)
-	purge(t, conn, resultStream, jetstream.WithPurgeSubject("aegis.res.*.*.*.*.*.result"))
+	forgetResults(t, conn)
 	status, err := aegistestv1aegis.WorkCommand(another(t, conn), send(t, client, "", key).ID()).Status(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, aegis.CommandStatus{State: aegis.CommandQueued}, *status)

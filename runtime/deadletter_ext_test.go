@@ -144,7 +144,7 @@ func TestDeadLetterOfACommandThatHasEndedOtherwiseCannotBePutBack(t *testing.T) 
 	_, err := outcome(t.Context(), cmd)
 	require.Error(t, err)
 	letter := deadOf(t, conn, jobService)
-	purge(t, conn, resultStream) // the result is kept no longer, and the key is used again
+	forgetResults(t, conn) // and the key is used again
 	f.ok.Store(true)
 	require.Equal(t, "second", mustResult(t, send(t, client, "second", key)))
 	err = conn.PutBack(t.Context(), letter)

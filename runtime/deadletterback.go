@@ -98,11 +98,14 @@ func (c *Conn) putCommandBack(ctx context.Context, d *DeadLetter, h nats.Header,
 	if err != nil {
 		return storeError(fmt.Errorf("dead letter %d of %s cannot be put back: %w", d.Sequence, d.Service, err))
 	}
+	anywhere := c.subjects.CommandAnywhere(d.Service, d.Method, d.ID)
+	if err := c.letterLeftQueue(ctx, d, queue, anywhere); err != nil {
+		return err
+	}
 	done, failure := c.forgetFailure(ctx, d, send)
 	if done || failure != nil {
 		return errorOrNone(failure)
 	}
-	anywhere := c.subjects.CommandAnywhere(d.Service, d.Method, d.ID)
 	h[wire.HeaderExpectedLast] = []string{"0"}
 	h[wire.HeaderExpectedSubject] = []string{anywhere}
 	s := &storing{header: h, window: origin.CachedInfo().Config.Duplicates}
@@ -121,6 +124,25 @@ func (c *Conn) putCommandBack(ctx context.Context, d *DeadLetter, h nats.Header,
 			return Errorf(CodeFailedPrecondition, "dead letter %d of %s cannot be put back: another command with its key waits", d.Sequence, d.Service)
 		case !pauseUntil(ctx, notDelivered(attempt), s.deadline):
 			return refused
+		}
+	}
+}
+
+// letterLeftQueue waits until the failed command has left the queue: its result is
+// stored before it is acknowledged, and until then it could be worked again if the
+// result were not there.
+func (c *Conn) letterLeftQueue(ctx context.Context, d *DeadLetter, queue, anywhere string) error {
+	for attempt := 1; ; attempt++ {
+		waits, err := c.lastStored(ctx, queue, anywhere)
+		if err != nil {
+			return err
+		}
+		if waits == nil || waits.sequence != d.Origin || waits.Header.Get(wire.HeaderSend) != d.raw.Get(wire.HeaderSend) {
+			return nil
+		}
+		if deadline, _ := ctx.Deadline(); !pauseUntil(ctx, notDelivered(attempt), deadline) {
+			return Errorf(CodeUnavailable, "dead letter %d of %s cannot be put back yet: its worker has not acknowledged the command; try again after the ack wait",
+				d.Sequence, d.Service)
 		}
 	}
 }
