@@ -179,8 +179,6 @@ func (o *commandOutcome) store(ctx context.Context, results *openStream, service
 	slot := conn.mux.acquire()
 	defer conn.mux.release(slot)
 	slot.payload = append(slot.payload[:0], o.payload...)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	for attempt := 1; ; attempt++ {
 		_, err := results.store(ctx, slot, &storing{subject: &subject, header: o.header, deadline: deadline, again: true})
 		if err == nil {
@@ -189,7 +187,9 @@ func (o *commandOutcome) store(ctx context.Context, results *openStream, service
 		if !jserror.WrongLastSequence(err) {
 			return "", err
 		}
-		msg, failure := conn.lastStored(ctx, results.config.Name, subject)
+		reading, cancel := context.WithDeadline(ctx, deadline)
+		msg, failure := conn.lastStored(reading, results.config.Name, subject)
+		cancel()
 		switch {
 		case failure != nil:
 			return "", failure
