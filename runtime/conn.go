@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	neturl "net/url"
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,6 +27,7 @@ var ErrConnClosed = errors.New("aegis: the connection is closed")
 type Conn struct {
 	nc        *nats.Conn
 	owned     bool
+	errors    *asyncErrors // nil for a connection that Connect has not made
 	ns        string
 	subjects  wire.Subjects
 	logger    *slog.Logger
@@ -57,7 +56,8 @@ type connConfig struct {
 	nats      []nats.Option
 	assembly  int64
 	jetStream jetStreamConfig
-	owned     bool // Close closes the NATS connection
+	owned     bool         // Close closes the NATS connection
+	errors    *asyncErrors // of a connection that Connect has made; nil for others
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
@@ -75,9 +75,14 @@ func newConnConfig(opts []ConnOption) (*connConfig, error) {
 // before ctx ends or nats.go's own timeout passes (2 s a server).
 //
 // Unless WithNATSOptions says otherwise the connection reconnects for ever, 20
-// to 120 ms after each failure, asynchronous errors are logged, and nats.go keeps
-// nothing that is published while NATS is away (nats.ReconnectBufSize(-1)): calls
-// wait for the connection, replies are kept for it. Close closes it.
+// to 120 ms after each failure, also while NATS refuses its user
+// (nats.IgnoreAuthErrorAbort), and moves on to another server within 10 s of
+// hearing nothing any more (nats.PingInterval 1 s, nats.MaxPingsOutstanding 5,
+// nats.FlusherTimeout 4 s, nats.ReconnectOnFlusherError). Asynchronous errors are
+// logged, and nats.go keeps nothing that is published while NATS is away
+// (nats.ReconnectBufSize(-1)): calls wait for the connection, replies are kept for
+// it. Close closes it. A connection that is closed in another way, for good, is an
+// error in the log.
 func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error) {
 	if url == "" {
 		url = nats.DefaultURL
@@ -86,12 +91,8 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	var c atomic.Pointer[Conn] // errors may arrive before there is a Conn
-	natsOpts, err := connectOptions(url, cfg, func(err error) {
-		if conn := c.Load(); conn != nil {
-			conn.permissionDenied(err)
-		}
-	})
+	errs := &asyncErrors{logger: cfg.logger}
+	natsOpts, err := connectOptions(url, cfg, errs)
 	if err != nil {
 		return nil, err
 	}
@@ -102,21 +103,23 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 		}
 		return nil, fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
 	}
-	cfg.owned = true
+	cfg.owned, cfg.errors = true, errs
 	conn, err := newConn(nc, cfg)
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	c.Store(conn)
+	errs.conn.Store(conn)
 	return conn, nil
 }
 
 // NewConn uses a NATS connection that exists already. It sets no callback on nc
-// and never closes it: Close leaves it open. Keep nats.go's MaxReconnects at -1,
-// as services are expected to come back by themselves, and its ReconnectBufSize
-// at -1, or a request of the very moment in which NATS goes away may be sent after
-// the reconnect and run when its caller has gone.
+// and never closes it: Close leaves it open. Make it with nats.MaxReconnects(-1)
+// and nats.IgnoreAuthErrorAbort(), as services are expected to come back by
+// themselves, and with short pings, see Connect; what is missing is a warning in
+// the log. Use nats.ReconnectBufSize(-1) as well, or a request of the very moment
+// in which NATS goes away may be sent after the reconnect and run when its caller
+// has gone.
 func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	cfg, err := newConnConfig(opts)
 	if err != nil {
@@ -128,10 +131,7 @@ func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	case nc == nil || nc.IsClosed():
 		return nil, ErrConnClosed
 	}
-	if nc.Opts.MaxReconnect >= 0 {
-		cfg.logger.Warn("aegis: this NATS connection gives up reconnecting after a number of attempts; use nats.MaxReconnects(-1)",
-			"max_reconnects", nc.Opts.MaxReconnect)
-	}
+	warnOfOptions(cfg.logger, &nc.Opts)
 	return newConn(nc, cfg)
 }
 
@@ -146,6 +146,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c := &Conn{
 		nc:        nc,
 		owned:     cfg.owned,
+		errors:    cfg.errors,
 		ns:        cfg.namespace,
 		subjects:  wire.NewSubjects(cfg.namespace),
 		logger:    cfg.logger,
@@ -161,12 +162,27 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.link.init(nc)
 	c.outbox.nc = nc
 	c.void.init(c)
-	c.watchers.Go(func() { c.link.watch(c.ctx, nc, c.cameUp); c.cancel(); c.failWaiting() })
+	c.watchers.Go(c.watchLink)
 	c.watchers.Go(func() { c.void.run(c.ctx) })
 	return c, nil
 }
 
+// watchLink follows the NATS connection until it is closed, by Close or in another
+// way, of which nobody hears who has no server on it.
+func (c *Conn) watchLink() {
+	c.link.watch(c.ctx, c.nc, c.cameUp)
+	if c.ctx.Err() == nil {
+		c.logger.Error("aegis: the connection to NATS is closed for good, and nothing works over it any more; "+
+			"connect anew, or end the process", "err", c.nc.LastError())
+	}
+	c.cancel()
+	c.failWaiting()
+}
+
 func (c *Conn) cameUp() {
+	if c.errors != nil {
+		c.errors.accepted()
+	}
 	c.outbox.flush()
 	c.leaders.reconnected()
 }
@@ -278,52 +294,6 @@ func deniedPublish(err error) (subject string, ok bool) {
 		return "", false
 	}
 	return m[1], true
-}
-
-// connectOptions are the defaults of Connect, then the user's options, and in
-// the end what has to see asynchronous errors whoever else does.
-func connectOptions(url string, cfg *connConfig, onError func(error)) (*nats.Options, error) {
-	o := nats.GetDefaultOptions()
-	o.Servers = splitURLs(url)
-	o.MaxReconnect = -1
-	// What is published while NATS is away is refused. A request that is sent
-	// after the reconnect would tell its handler nothing of how long it waited.
-	o.ReconnectBufSize = -1
-	o.CustomReconnectDelayCB = reconnectDelay
-	o.AsyncErrorCB = nil
-	for _, opt := range cfg.nats {
-		if opt == nil {
-			continue
-		}
-		if err := opt(&o); err != nil {
-			return nil, fmt.Errorf("%w: NATS option: %w", ErrInvalidOption, err)
-		}
-	}
-	users := o.AsyncErrorCB
-	o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
-		onError(err)
-		if users != nil {
-			users(nc, sub, err)
-			return
-		}
-		logAsyncError(cfg.logger, sub, err)
-	}
-	return &o, nil
-}
-
-func logAsyncError(logger *slog.Logger, sub *nats.Subscription, err error) {
-	if sub != nil {
-		logger.Error("aegis: NATS error", "subject", sub.Subject, "err", err)
-		return
-	}
-	logger.Error("aegis: NATS error", "err", err)
-}
-
-// reconnectDelay lets 20 to 120 ms pass between attempts: many clients of a
-// restarted server must not come at the same instant.
-func reconnectDelay(attempts int) time.Duration {
-	most := min(20*time.Millisecond<<min(attempts, 4), 100*time.Millisecond)
-	return 20*time.Millisecond + rand.N(most)
 }
 
 func dial(ctx context.Context, o *nats.Options) (*nats.Conn, error) {

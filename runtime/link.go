@@ -20,16 +20,18 @@ type link struct {
 	// changed is closed when the connection comes up or is closed for good.
 	changed chan struct{}
 	events  chan nats.Status
+	doubts  chan struct{} // of one: somebody has found the connection down
 }
 
 func (l *link) init(nc *nats.Conn) {
-	l.changed = make(chan struct{})
+	l.changed, l.doubts = make(chan struct{}), make(chan struct{}, 1)
 	l.events = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	l.update(nc)
 }
 
 // watch follows the connection until it is closed or ctx ends. nats.go drops
-// events beyond its buffer, so each event only says: look again.
+// events beyond its buffer, so each event only says: look again. Nobody else says
+// that the connection is up, so that cameUp is called each time.
 func (l *link) watch(ctx context.Context, nc *nats.Conn, cameUp func()) {
 	defer nc.RemoveStatusListener(l.events)
 	defer func() { l.set(false, true) }()
@@ -41,10 +43,26 @@ func (l *link) watch(ctx context.Context, nc *nats.Conn, cameUp func()) {
 			return
 		}
 		select {
-		case <-l.events:
+		case status := <-l.events:
+			if status != nats.CONNECTED {
+				// At once: nats.go holds its lock while it dials, and callers who ask it
+				// would wait for that.
+				l.set(false, false)
+			}
+		case <-l.doubts:
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// doubt is called by whoever has found the connection down, maybe before the
+// event. If it is up again by now, watch sees that.
+func (l *link) doubt() {
+	l.set(false, false)
+	select {
+	case l.doubts <- struct{}{}:
+	default: // watch is about to look
 	}
 }
 
@@ -81,4 +99,11 @@ func (l *link) wait(ctx context.Context, deadline time.Time) bool {
 	case <-timer.C:
 	}
 	return false
+}
+
+// isClosed reports whether the connection is closed for good.
+func (l *link) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }

@@ -477,7 +477,7 @@ func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
 		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 			return publishFailed(conn, &r, err)
 		}
-		conn.link.update(conn.nc) // the connection went down after the look at it
+		conn.link.doubt() // the connection went down after the look at it
 	}
 }
 

@@ -165,7 +165,7 @@ func (a *asyncPublisher) publish(ctx context.Context, f *PubFuture, deadline tim
 		if failure := publishFailed(conn, &r, err); failure.code != CodeInternal || conn.nc.IsConnected() {
 			return failure
 		}
-		conn.link.update(conn.nc) // the connection went down after the look at it
+		conn.link.doubt() // the connection went down after the look at it
 	}
 }
 

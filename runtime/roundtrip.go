@@ -72,7 +72,7 @@ func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nat
 	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return nil, c.publishError(r, err)
 	}
-	c.link.update(c.nc) // the connection went down after the look at it
+	c.link.doubt() // the connection went down after the look at it
 	return nil, errLinkWasDown
 }
 
@@ -85,7 +85,7 @@ func (c *Conn) linkUp() bool {
 	if c.nc.IsConnected() {
 		return true
 	}
-	c.link.update(c.nc)
+	c.link.doubt()
 	return false
 }
 
@@ -130,7 +130,7 @@ func tooLarge(what string, size int, most int64) *Error {
 func (c *Conn) awaitLink(ctx context.Context, r *request) *Error {
 	for !c.link.wait(ctx, r.deadline) {
 		switch {
-		case c.closed():
+		case c.link.isClosed(): // nats.go would be asked in vain while it dials
 			return connClosed()
 		case ctx.Err() != nil:
 			return asError(ctx.Err())

@@ -48,6 +48,10 @@ type Link struct {
 	delay    time.Duration
 	running  sync.WaitGroup
 
+	swallowed chan struct{} // closed when nothing passes any more
+	swallow   sync.Once
+	ended     chan struct{} // closed by Close
+
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	closed bool
@@ -61,7 +65,10 @@ func New(target string, delay time.Duration, decide func(*Message) Fate) (*Link,
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{listener: listener, target: target, decide: decide, delay: delay, conns: make(map[net.Conn]struct{})}
+	l := &Link{
+		listener: listener, target: target, decide: decide, delay: delay, conns: make(map[net.Conn]struct{}),
+		swallowed: make(chan struct{}), ended: make(chan struct{}),
+	}
 	l.running.Go(l.accept)
 	return l, nil
 }
@@ -69,10 +76,27 @@ func New(target string, delay time.Duration, decide func(*Message) Fate) (*Link,
 // URL is where to connect to.
 func (l *Link) URL() string { return "nats://" + l.listener.Addr().String() }
 
+// Swallow makes a black hole of the proxy: nothing passes any more in either
+// direction, what is sent piles up, and nobody is told. Whoever connects from now
+// on hears nothing.
+func (l *Link) Swallow() { l.swallow.Do(func() { close(l.swallowed) }) }
+
+// pass waits for ever, which is until Close, once the proxy is a black hole.
+func (l *Link) pass() {
+	select {
+	case <-l.swallowed:
+		<-l.ended
+	default:
+	}
+}
+
 // Close ends the proxy and all that goes through it.
 func (l *Link) Close() {
 	_ = l.listener.Close() // what matters is that it is gone
 	l.mu.Lock()
+	if !l.closed {
+		close(l.ended)
+	}
 	l.closed = true
 	for c := range l.conns {
 		shut(c)
@@ -93,6 +117,7 @@ func (l *Link) accept() {
 
 func (l *Link) serve(client net.Conn) {
 	defer shut(client)
+	l.pass()
 	server, err := net.Dial("tcp", l.target) //nolint:noctx // no name is looked up
 	if err != nil {
 		return
@@ -106,13 +131,24 @@ func (l *Link) serve(client net.Conn) {
 		return
 	}
 	var pumps sync.WaitGroup
-	pumps.Go(func() { _, _ = io.Copy(server, client); shut(server) })
-	pumps.Go(func() { l.pump(client, bufio.NewReader(server)); shut(client) })
+	pumps.Go(func() { _, _ = io.Copy(gate{server, l.pass}, client); shut(server) })
+	pumps.Go(func() { l.pump(gate{client, l.pass}, bufio.NewReader(server)); shut(client) })
 	pumps.Wait()
 	l.mu.Lock()
 	delete(l.conns, client)
 	delete(l.conns, server)
 	l.mu.Unlock()
+}
+
+// gate is a writer that waits before it writes.
+type gate struct {
+	io.Writer
+	pass func()
+}
+
+func (g gate) Write(b []byte) (int, error) {
+	g.pass()
+	return g.Writer.Write(b)
 }
 
 // shut closes a connection, which may have been closed from the other side.
