@@ -89,7 +89,7 @@ func TestConnectionThatNATSRefusesForAWhileComesBack(t *testing.T) {
 	_, err = client.Do(t.Context(), doRequest("after"), aegis.WaitForReady())
 	require.NoError(t, err)
 	pending(t, "the server has ended", srv.done)
-		eventually(t, "the client says that it is over", func() bool { return log.count("user again") == 1 })
+	eventually(t, "the client says that it is over", func() bool { return log.count("user again") == 1 })
 	require.Equal(t, 1, log.count("NATS refuses"), "a state that lasts is one line: %s", log.String())
 	require.Contains(t, log.String(), "refused=")
 	require.NotContains(t, log.String(), "closed for good")

@@ -24,6 +24,7 @@ type replyMux struct {
 	// streams has what comes for streams.
 	streams *streamHub
 	slots   atomic.Pointer[[]*replySlot]
+	nobody  *string // see replySlot.storedBy
 
 	mu   sync.Mutex
 	free []*replySlot // the last one used first: its memory is still in the cache
@@ -52,8 +53,11 @@ type replySlot struct {
 	failure *Error         // why nil was delivered
 	// target is the subject that the call was sent to.
 	target atomic.Pointer[string]
-	expiry expiry
-	stream *stream // that is to be opened; nil for a unary call
+	// storedBy is nil where JetStream's answers are replies. Of a call it is the name
+	// of the stream that has answered, and the mux's nobody so far.
+	storedBy atomic.Pointer[string]
+	expiry   expiry
+	stream   *stream // that is to be opened; nil for a unary call
 
 	pick    *pick  // of calls that pick their instance, nil before the first
 	reply   []byte // scratch for the reply subject
@@ -62,7 +66,7 @@ type replySlot struct {
 }
 
 func newReplyMux(nc *nats.Conn, streams *streamHub) (*replyMux, error) {
-	m := &replyMux{nc: nc, prefix: nc.NewInbox() + ".", streams: streams}
+	m := &replyMux{nc: nc, prefix: nc.NewInbox() + ".", streams: streams, nobody: new(string)}
 	m.slots.Store(&[]*replySlot{})
 	sub, err := nc.Subscribe(m.prefix+"*", m.deliver)
 	if err != nil {
@@ -121,9 +125,34 @@ func (m *replyMux) deliver(msg *nats.Msg) {
 		return
 	}
 	slot := slots[id]
+	if len(msg.Data) > 0 && msg.Data[0] == '{' && slot.waiting.Load() == generation && m.stored(slot, msg) {
+		return
+	}
 	if slot.waiting.CompareAndSwap(generation, 0) {
 		slot.replies <- msg
 	}
+}
+
+// auditor is the name of the stream that stores the call, if one has said so.
+func (slot *replySlot) auditor() string {
+	if stream := slot.storedBy.Load(); stream != nil {
+		return *stream
+	}
+	return ""
+}
+
+// stored reports whether a message is JetStream's word that a stream stores the
+// request, and no reply to it. A stream may store what is sent to any subject, and
+// says so to whoever has sent it.
+func (m *replyMux) stored(slot *replySlot, msg *nats.Msg) bool {
+	if slot.storedBy.Load() == nil || len(msg.Header) > 0 {
+		return false
+	}
+	stream, ok := wire.StoredBy(msg.Data)
+	if ok {
+		slot.storedBy.CompareAndSwap(m.nobody, &stream)
+	}
+	return ok
 }
 
 // answerAlive tells a server that this caller is still there. That NATS finds
@@ -173,8 +202,8 @@ func (m *replyMux) release(slot *replySlot) {
 	m.mu.Unlock()
 }
 
-// expect starts a generation and returns its reply subject.
-func (m *replyMux) expect(slot *replySlot, target *string) string {
+// expect starts a generation for a request and returns its reply subject.
+func (m *replyMux) expect(slot *replySlot, r *request) string {
 	slot.generation++
 	slot.reply = append(slot.reply[:0], m.prefix...)
 	if slot.stream != nil {
@@ -182,7 +211,14 @@ func (m *replyMux) expect(slot *replySlot, target *string) string {
 	} else {
 		slot.reply = wire.AppendReplyToken(slot.reply, slot.id, slot.generation)
 	}
-	slot.target.Store(target)
+	slot.target.Store(r.subject)
+	var stored *string
+	if r.call {
+		stored = m.nobody
+	}
+	if slot.storedBy.Load() != stored { // a load costs less
+		slot.storedBy.Store(stored)
+	}
 	slot.expiry.deadline.Store(never)
 	slot.waiting.Store(slot.generation)
 	return string(slot.reply)

@@ -21,6 +21,9 @@ type request struct {
 	cancel string
 	// target is the instance that was picked for it; nil for none.
 	target *target
+	// call: it goes to a client or server of Aegis. If a stream stores it too, what
+	// JetStream says about that is no reply.
+	call bool
 }
 
 // exchange sends one empty request of the runtime itself, and returns why no
@@ -28,7 +31,11 @@ type request struct {
 func (c *Conn) exchange(ctx context.Context, subject string, deadline time.Time) *Error {
 	slot := c.mux.acquire()
 	defer c.mux.release(slot)
-	r := request{subject: &subject, deadline: deadline, timed: true}
+	return c.exchangeThrough(ctx, slot, subject, deadline)
+}
+
+func (c *Conn) exchangeThrough(ctx context.Context, slot *replySlot, subject string, deadline time.Time) *Error {
+	r := request{subject: &subject, deadline: deadline, timed: true, call: true}
 	msg, err := c.roundTrip(ctx, slot, &r)
 	for err == errLinkWasDown {
 		msg, err = c.roundTrip(ctx, slot, &r)
@@ -46,7 +53,7 @@ var errLinkWasDown = &Error{code: CodeUnavailable, message: "the connection to N
 // for that instead and returns errLinkWasDown: the caller sends r again, with
 // what is then left of its deadline.
 func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nats.Msg, *Error) {
-	reply := c.mux.expect(slot, r.subject)
+	reply := c.mux.expect(slot, r)
 	// Looked at after the call waits: either it is seen here that the connection
 	// is gone, or failWaiting sees the call.
 	if !c.linkUp() {
@@ -166,7 +173,7 @@ func (c *Conn) await(ctx context.Context, slot *replySlot, r *request, reply str
 		// If it cannot be sent, the handler's deadline ends it.
 		_ = c.nc.Publish(r.cancel, []byte(reply))
 	}
-	return nil, c.unanswered(r, err)
+	return nil, c.unanswered(slot, r, err)
 }
 
 // replied returns the reply, or the failure that was delivered in its place.
@@ -175,20 +182,23 @@ func (c *Conn) replied(slot *replySlot, r *request, msg *nats.Msg) (*nats.Msg, *
 	case msg != nil:
 		return msg, nil
 	case slot.failure == errExpired:
-		return nil, c.unanswered(r, nil)
+		return nil, c.unanswered(slot, r, nil)
 	default:
 		return nil, slot.failure
 	}
 }
 
 // unanswered is the error of a request that was sent and not answered.
-func (c *Conn) unanswered(r *request, err error) *Error {
+func (c *Conn) unanswered(slot *replySlot, r *request, err error) *Error {
 	if errors.Is(err, context.Canceled) {
 		return &Error{code: CodeCanceled, cause: err, message: "canceled by the caller while waiting for " + *r.subject}
 	}
 	e := &Error{
 		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
 		message: "no reply on " + *r.subject + " before the deadline; whether the handler ran is unknown",
+	}
+	if stream := slot.auditor(); stream != "" {
+		e.message += "; only the stream " + stream + " has answered, which stores what is sent there"
 	}
 	// On a connection that Connect did not make, this is where a missing
 	// permission shows, unless another one came after it.

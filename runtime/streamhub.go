@@ -157,6 +157,9 @@ func (h *streamHub) remove(s *stream) {
 // deliver takes what comes on the subjects of the hub; token is what follows the
 // prefix.
 func (h *streamHub) deliver(token string, msg *nats.Msg) {
+	if len(msg.Data) > 0 && msg.Data[0] == '{' && h.stored(token, msg) {
+		return
+	}
 	if id, ok := wire.ParseStreamToken(token); ok {
 		if s := h.find(id); s != nil {
 			s.deliver(msg)
@@ -177,6 +180,24 @@ func (h *streamHub) deliver(token string, msg *nats.Msg) {
 			p.hear(h.clock.Load())
 		}
 	}
+}
+
+// stored reports whether a message is JetStream's word that a stream stores what
+// was sent, and neither a frame nor a sign of life. A stream that is to be opened
+// remembers who stores its open.
+func (h *streamHub) stored(token string, msg *nats.Msg) bool {
+	by, ok := wire.StoredBy(msg.Data)
+	if !ok || len(msg.Header) > 0 {
+		return false
+	}
+	if id, isStream := wire.ParseStreamToken(token); isStream {
+		if s := h.find(id); s != nil {
+			if slot := s.taken.Load(); slot != nil {
+				slot.storedBy.Store(&by)
+			}
+		}
+	}
+	return true
 }
 
 // find returns the stream with this number. What comes is most often for the

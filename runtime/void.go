@@ -16,8 +16,9 @@ const (
 )
 
 // voidProbe finds out whether NATS can still say that nobody listens. A
-// subscription that covers everything (`nats sub '>'`), or an optimistic
-// gateway of a super-cluster, takes that away: calls to nobody then run into
+// subscription that covers everything (`nats sub '>'`), a stream that stores what
+// is sent to a kind of subject, or an optimistic gateway of a super-cluster takes
+// that away: calls to nobody then run into
 // their deadline in place of failing at once. Everything stays correct, so all
 // that follows is a warning that names the cause.
 type voidProbe struct {
@@ -26,14 +27,14 @@ type voidProbe struct {
 
 	mu     sync.Mutex
 	kinds  []string
-	hidden map[string]bool // kinds that were warned about
-	denied map[string]bool // kinds that this user may not probe
+	hidden map[string]string // why, by kind; "" where NATS says it
+	denied map[string]bool   // kinds that this user may not probe
 }
 
 func (v *voidProbe) init(c *Conn) {
 	v.conn = c
 	v.added = make(chan struct{}, 1)
-	v.hidden, v.denied = make(map[string]bool), make(map[string]bool)
+	v.hidden, v.denied = make(map[string]string), make(map[string]bool)
 }
 
 // use adds a kind of subject that this connection sends requests to.
@@ -54,8 +55,8 @@ func (v *voidProbe) use(kind string) {
 func (v *voidProbe) found() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, hidden := range v.hidden {
-		if hidden {
+	for _, why := range v.hidden {
+		if why != "" {
 			return true
 		}
 	}
@@ -84,7 +85,9 @@ func (v *voidProbe) run(ctx context.Context) {
 
 func (v *voidProbe) probe(ctx context.Context, kind string) {
 	subject := v.conn.subjects.Void(kind, rand.Text())
-	err := v.conn.exchange(ctx, subject, time.Now().Add(voidTimeout))
+	slot := v.conn.mux.acquire()
+	defer v.conn.mux.release(slot)
+	err := v.conn.exchangeThrough(ctx, slot, subject, time.Now().Add(voidTimeout))
 	switch {
 	case ctx.Err() != nil || !v.conn.link.up.Load():
 		return // it says nothing
@@ -95,16 +98,29 @@ func (v *voidProbe) probe(ctx context.Context, kind string) {
 		v.mu.Unlock()
 		return
 	}
-	hidden := err == nil || err.reason != ReasonNoResponders
+	why := ""
+	if err == nil || err.reason != ReasonNoResponders {
+		why = v.explain(kind, slot.auditor())
+	}
 	v.mu.Lock()
 	was := v.hidden[kind]
-	v.hidden[kind] = hidden
+	v.hidden[kind] = why
 	v.mu.Unlock()
-	if hidden && !was {
-		v.conn.logger.Warn("aegis: NATS does not say when nobody listens: somebody subscribes to everything "+
-			"(such as nats sub '>'), or a gateway is optimistic; calls to services that are not there "+
-			"take their whole timeout", "subject", v.conn.subjects.Void(kind, "*"))
+	if why != "" && why != was {
+		v.conn.logger.Warn("aegis: "+why, "subject", v.conn.subjects.Void(kind, "*"))
 	}
+}
+
+// explain says why NATS does not say when nobody listens; stream has stored the
+// probe, "" if none has.
+func (v *voidProbe) explain(kind, stream string) string {
+	const slow = "calls to services that are not there take their whole timeout"
+	if stream != "" {
+		return "the stream " + stream + " stores what is sent to " + v.conn.subjects.Kind(kind) +
+			"; NATS does not say there when nobody listens, and " + slow
+	}
+	return "NATS does not say when nobody listens: somebody subscribes to everything " +
+		"(such as nats sub '>'), or a gateway is optimistic; " + slow
 }
 
 // isNoRespondersMsg reports whether a reply is NATS's own word that nobody

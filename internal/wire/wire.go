@@ -173,6 +173,9 @@ func MicroName(service string) string { return strings.ReplaceAll(service, ".", 
 // Void is a subject of a kind to which nobody subscribes, ever.
 func (s Subjects) Void(kind, id string) string { return join(s.ns, kind, "_void", id) }
 
+// Kind returns the pattern of all subjects of a kind.
+func (s Subjects) Kind(kind string) string { return join(s.ns, kind, ">") }
+
 func join(tokens ...string) string { return strings.Join(tokens, ".") }
 
 // ValidNamespace reports whether a namespace is made of 1 to 32 characters of

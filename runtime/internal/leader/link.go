@@ -145,7 +145,8 @@ func (l *link) answered(now election.Instant, msg *nats.Msg, to string, number u
 		return
 	}
 	var body answerBody
-	if json.Unmarshal(msg.Data, &body) == nil {
+	// A stream that stores probes answers too, with a JSON of its own.
+	if json.Unmarshal(msg.Data, &body) == nil && body.ServerID != "" {
 		l.process.OnAnswer(now, to, body.ServerID, number)
 	}
 }

@@ -231,7 +231,9 @@ func (r *Registrar) challenge(ctx context.Context, reg *registration, other *reg
 			if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 				return nil
 			}
-			return r.nameTaken(other, "answers")
+			if _, stored := wire.StoredBy(msg.Data); !stored { // a stream may store the question
+				return r.nameTaken(other, "answers")
+			}
 		case msg := <-beats:
 			b, err := registry.DecodeBeat(other.Service, other.Instance, msg.Data)
 			switch {
@@ -254,12 +256,35 @@ func (r *Registrar) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for _, reg := range r.regs {
-		if _, err := r.nc.RequestWithContext(ctx, r.subjects.Instance(r.o.Instance, reg.service, wire.NoMethod), nil); err == nil {
+		if r.answered(ctx, r.subjects.Instance(r.o.Instance, reg.service, wire.NoMethod)) {
 			return fmt.Errorf("%w: another process answers as instance %q of %s; give this one another name, or stop the other one first",
 				ErrNameTaken, r.o.Instance, reg.service)
 		}
 	}
 	return nil
+}
+
+// answered reports whether anybody answers an empty request, besides a stream that
+// stores it.
+func (r *Registrar) answered(ctx context.Context, subject string) bool {
+	inbox := r.nc.NewInbox()
+	sub, err := r.nc.SubscribeSync(inbox)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only if it is gone already
+	if r.nc.PublishRequest(subject, inbox, nil) != nil {
+		return false
+	}
+	for {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return false
+		}
+		if _, stored := wire.StoredBy(msg.Data); !stored {
+			return true
+		}
+	}
 }
 
 func (r *Registrar) nameTaken(other *registry.Record, how string) error {
