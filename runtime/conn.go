@@ -42,6 +42,7 @@ type Conn struct {
 	selectors selectors
 	stores    *stores.Stores
 	commands  commandClients
+	async     asyncEvents
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
@@ -162,6 +163,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.link.init(nc)
 	c.outbox.nc = nc
 	c.void.init(c)
+	c.async.init(c)
 	c.watchers.Go(c.watchLink)
 	c.watchers.Go(func() { c.void.run(c.ctx) })
 	return c, nil
@@ -204,6 +206,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.directory.Close()
 		c.watchers.Wait()
 		c.mux.close()
+		c.async.close()
 		if c.owned {
 			if c.nc.IsConnected() {
 				ctx, cancel := withFlushTimeout(ctx)

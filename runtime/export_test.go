@@ -54,3 +54,11 @@ func (h *streamHub) kept() int {
 	defer h.mu.Unlock()
 	return len(h.streams) + len(h.opens) + len(h.peers) + len(h.peersByID) + len(h.farewells)
 }
+
+// LooksAfterEvents reports whether c watches over events that were published and
+// not acknowledged.
+func (c *Conn) LooksAfterEvents() bool {
+	c.async.mu.Lock()
+	defer c.async.mu.Unlock()
+	return c.async.watching
+}

@@ -25,7 +25,9 @@ func newTestMux(t *testing.T) *replyMux {
 }
 
 // expectFor starts a call of a slot, and returns its reply subject.
-func expectFor(m *replyMux, slot *replySlot, target string) string { return m.expect(slot, &request{subject: &target}) }
+func expectFor(m *replyMux, slot *replySlot, target string) string {
+	return m.expect(slot, &request{subject: &target})
+}
 
 func reply(subject, text string) *nats.Msg {
 	return &nats.Msg{Subject: subject, Data: []byte(text)}

@@ -1,0 +1,127 @@
+package aegis_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+)
+
+func TestFuturesEndWhenTheConnectionIsClosedMeanwhile(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	for range 100 {
+		conn, err := aegis.Connect(t.Context(), n.URL(), silent())
+		require.NoError(t, err)
+		pub := newPublisher(t, conn, aegis.WithMaxInFlight(100))
+		var mu sync.Mutex
+		var futures []*aegis.PubFuture
+		var publishing sync.WaitGroup
+		begun := make(chan struct{}, 4)
+		for range 4 {
+			publishing.Go(func() {
+				for i := 0; ; i++ {
+					f, err := pub.StoredAsync(context.Background(), stored(""))
+					if i == 0 {
+						begun <- struct{}{}
+					}
+					if err != nil {
+						if !errors.Is(err, aegis.ErrConnClosed) {
+							t.Errorf("after the end: %v", err)
+						}
+						return
+					}
+					mu.Lock()
+					futures = append(futures, f)
+					mu.Unlock()
+				}
+			})
+		}
+		for range 4 {
+			receive(t, "all publish", begun)
+		}
+		require.NoError(t, conn.Close(context.Background()))
+		ended := make(chan struct{})
+		go func() { publishing.Wait(); close(ended) }()
+		receive(t, "publishing ends", ended)
+		for _, f := range futures {
+			receive(t, "the future ends", f.Done())
+		}
+		for range 200 { // each of the places in flight is free again
+			_, err := pub.StoredAsync(context.Background(), stored(""))
+			require.ErrorIs(t, err, aegis.ErrConnClosed)
+		}
+	}
+}
+
+func TestPublishersShareWhatLooksAfterTheirEvents(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	publish := func() {
+		f, err := newPublisher(t, conn).StoredAsync(t.Context(), stored(""))
+		require.NoError(t, err)
+		ack, err := f.Ack(t.Context())
+		require.NoError(t, err)
+		require.NotZero(t, ack.Sequence)
+	}
+	publish()
+	before := conn.NATS().NumSubscriptions()
+	for range 200 {
+		publish()
+	}
+	require.Equal(t, before, conn.NATS().NumSubscriptions())
+	eventually(t, "nobody looks after nothing", func() bool { return !conn.LooksAfterEvents() })
+
+	nc := plain(t, conn)
+	lent, err := aegis.NewConn(nc, silent())
+	require.NoError(t, err)
+	f, err := newPublisher(t, lent).StoredAsync(t.Context(), stored(""))
+	require.NoError(t, err)
+	_, err = f.Ack(t.Context())
+	require.NoError(t, err)
+	eventually(t, "nobody looks after nothing", func() bool { return !lent.LooksAfterEvents() })
+	require.NoError(t, lent.Close(t.Context()))
+	// nats.go has one of its own, for the JetStream API.
+	require.LessOrEqual(t, nc.NumSubscriptions(), 1)
+}
+
+// JetStream refuses a second copy while the first one is being stored. That says
+// nothing about the first one.
+func TestEventThatIsInProcessIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	mustStore(t, newPublisher(t, conn), "first") // makes the stream, which is silent from now on
+	js := jetStream(t, conn)
+	stream, err := js.Stream(t.Context(), eventStream)
+	require.NoError(t, err)
+	config := stream.CachedInfo().Config
+	config.NoAck = true
+	_, err = js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	spy := standInFor(t, conn, "aegis.log.>", func(n int, msg *nats.Msg) {
+		answer, _ := json.Marshal(map[string]any{
+			"error": &jetstream.APIError{Code: 409, ErrorCode: 10158, Description: "duplicate message id is in process"}, "stream": eventStream, "seq": 0,
+		})
+		if n > 1 {
+			answer = []byte(`{"stream":"` + eventStream + `","seq":` + strconv.Itoa(n) + `,"duplicate":true}`)
+		}
+		_ = msg.Respond(answer)
+	})
+	f, err := newPublisher(t, conn).StoredAsync(t.Context(), stored("x"), aegis.MessageID("x"))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ack, err := f.Ack(ctx)
+	require.NoError(t, err)
+	require.True(t, ack.Duplicate)
+	require.Equal(t, 2, spy.count())
+}
