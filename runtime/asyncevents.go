@@ -1,14 +1,14 @@
 package aegis
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 // asyncEvents are the events that all publishers of a connection have in flight.
@@ -99,25 +99,14 @@ func (a *asyncEvents) acknowledged(msg *nats.Msg) {
 		f.refused = true // watch sends it again
 		a.mu.Unlock()
 		return
-	case f.again && stillStoring(failure): // watch asks again
+	case failure != nil && (f.open || jserror.InProcess(failure)): // of this copy; watch asks again
+		f.open, f.err = true, failure
 		a.mu.Unlock()
 		return
 	}
 	delete(a.pending, id)
 	a.mu.Unlock()
 	f.end(ack, failure)
-}
-
-// codeInProcess is JetStream's answer to a copy of a message whose first copy is
-// being stored, and may yet be lost.
-const codeInProcess jetstream.ErrorCode = 10158
-
-func stillStoring(failure *Error) bool {
-	if failure == nil {
-		return false
-	}
-	api, ok := errors.AsType[*jetstream.APIError](failure)
-	return ok && api.ErrorCode == codeInProcess
 }
 
 // watch looks after what is not acknowledged, until nothing is in flight or the
@@ -150,7 +139,7 @@ func (a *asyncEvents) look(now time.Time) bool {
 		case now.After(f.deadline):
 			late = append(late, f)
 			delete(a.pending, id)
-		case up && (f.refused || f.again && now.Sub(f.sent) > resendAfter):
+		case up && (f.refused || now.Sub(f.sent) > resendAfter && f.mayRepeat(now)):
 			if again == nil {
 				again = make(map[*asyncPublisher][]uint64)
 			}
@@ -175,6 +164,7 @@ func (a *asyncEvents) resend(ids []uint64) {
 	defer a.mu.Unlock()
 	for _, id := range ids {
 		if f := a.pending[id]; f != nil {
+			f.open = f.open || !f.refused
 			f.sent, f.refused = now, false
 			_ = a.send(id, f) // again later, or the deadline ends it
 		}

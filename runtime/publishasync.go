@@ -18,13 +18,16 @@ type PubFuture struct {
 	header   nats.Header
 	payload  []byte
 	deadline time.Time
-	sent     time.Time // guarded by the connection's asyncEvents, as is refused
-	refused  bool      // by nobody's being there; nothing is stored
-	again    bool      // sending it twice stores it once
+	again    bool // sending it twice stores it once
+
+	// The connection's asyncEvents guards these.
+	refused bool // the last copy, by nobody's being there
+	open    bool // an earlier copy was not answered, and may be stored
+	sent    time.Time
 
 	done chan struct{}
 	ack  *PubAck
-	err  error
+	err  error // until done is closed, the last answer that has decided nothing
 }
 
 // Done is closed when the outcome is known, at the latest when publishing would
@@ -127,10 +130,7 @@ func (a *asyncPublisher) publish(ctx context.Context, f *PubFuture, deadline tim
 // end gives the event its outcome, and its place to another one. It is called
 // once, by whoever has taken the event out of those in flight.
 func (f *PubFuture) end(ack *PubAck, failure *Error) {
-	f.ack = ack
-	if failure != nil {
-		f.err = failure
-	}
+	f.ack, f.err = ack, errorOrNone(failure)
 	close(f.done)
 	<-f.of.room
 }
@@ -155,8 +155,16 @@ func (a *asyncPublisher) sendAgain(ids []uint64) {
 	}
 }
 
+// mayRepeat reports whether a further copy is recognised as one.
+func (f *PubFuture) mayRepeat(now time.Time) bool {
+	p := f.of.publisher
+	window := p.stream.window()
+	return f.again && (window == 0 || now.Sub(f.deadline.Add(-p.timeout())) < window/2)
+}
+
+// unacknowledged is the outcome of an event that has no other at its deadline.
 func (f *PubFuture) unacknowledged() *Error {
-	if f.refused {
+	if f.refused && !f.open {
 		return refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
 	}
 	if last := f.of.publisher.conn.nc.LastError(); last != nil {
@@ -164,8 +172,9 @@ func (f *PubFuture) unacknowledged() *Error {
 			return permissionError(subject, last)
 		}
 	}
-	return &Error{
-		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
-		message: "no acknowledgement of " + f.subject + " before the deadline; whether the message is stored is unknown",
+	last := &Error{code: CodeDeadlineExceeded}
+	if f.err != nil {
+		last = asError(f.err)
 	}
+	return undecided(true, &storing{subject: &f.subject}, last)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -94,34 +93,45 @@ func TestPublishersShareWhatLooksAfterTheirEvents(t *testing.T) {
 	require.LessOrEqual(t, nc.NumSubscriptions(), 1)
 }
 
-// JetStream refuses a second copy while the first one is being stored. That says
-// nothing about the first one.
-func TestEventThatIsInProcessIsAskedForAgain(t *testing.T) {
+// A refusal of a second copy says nothing about the first one, which may be on
+// its way.
+func TestRefusedCopyOfAnAsynchronousEventDecidesNothing(t *testing.T) {
 	t.Parallel()
-	conn := connect(t)
-	mustStore(t, newPublisher(t, conn), "first") // makes the stream, which is silent from now on
-	js := jetStream(t, conn)
-	stream, err := js.Stream(t.Context(), eventStream)
-	require.NoError(t, err)
-	config := stream.CachedInfo().Config
-	config.NoAck = true
-	_, err = js.UpdateStream(t.Context(), config)
-	require.NoError(t, err)
-	spy := standInFor(t, conn, "aegis.log.>", func(n int, msg *nats.Msg) {
+	refuse := func(code int, err jetstream.ErrorCode, text string) []byte {
 		answer, _ := json.Marshal(map[string]any{
-			"error": &jetstream.APIError{Code: 409, ErrorCode: 10158, Description: "duplicate message id is in process"}, "stream": eventStream, "seq": 0,
+			"error": &jetstream.APIError{Code: code, ErrorCode: err, Description: text}, "stream": eventStream, "seq": 0,
 		})
-		if n > 1 {
-			answer = []byte(`{"stream":"` + eventStream + `","seq":` + strconv.Itoa(n) + `,"duplicate":true}`)
-		}
-		_ = msg.Respond(answer)
-	})
-	f, err := newPublisher(t, conn).StoredAsync(t.Context(), stored("x"), aegis.MessageID("x"))
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	ack, err := f.Ack(ctx)
-	require.NoError(t, err)
-	require.True(t, ack.Duplicate)
-	require.Equal(t, 2, spy.count())
+		return answer
+	}
+	ack := []byte(`{"stream":"` + eventStream + `","seq":2,"duplicate":true}`)
+	for name, answers := range map[string][][]byte{
+		"in process":                  {refuse(409, 10158, "duplicate message id is in process"), ack},
+		"no answer, and refused then": {nil, refuse(400, 10077, "maximum messages exceeded"), ack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := connect(t)
+			mustStore(t, newPublisher(t, conn), "first") // makes the stream, which is silent from now on
+			js := jetStream(t, conn)
+			stream, err := js.Stream(t.Context(), eventStream)
+			require.NoError(t, err)
+			config := stream.CachedInfo().Config
+			config.NoAck = true
+			_, err = js.UpdateStream(t.Context(), config)
+			require.NoError(t, err)
+			spy := standInFor(t, conn, "aegis.log.>", func(n int, msg *nats.Msg) {
+				if answer := answers[min(n, len(answers))-1]; answer != nil {
+					_ = msg.Respond(answer)
+				}
+			})
+			f, err := newPublisher(t, conn).StoredAsync(t.Context(), stored("x"), aegis.MessageID("x"))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			ack, err := f.Ack(ctx)
+			require.NoError(t, err)
+			require.True(t, ack.Duplicate)
+			require.Equal(t, len(answers), spy.count())
+		})
+	}
 }
