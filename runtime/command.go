@@ -293,10 +293,12 @@ type Command[R any] struct{ handle *commandHandle }
 // NewCommand is called by generated code.
 func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name protoreflect.Name, id string) *Command[R] {
 	h := &commandHandle{id: id}
-	desc, err := serviceSpec(service)
+	if conn == nil {
+		h.broken = asError(errors.New("aegis: the connection of a command is nil"))
+		return &Command[R]{h}
+	}
+	desc, err := conn.specs.of(service)
 	switch {
-	case conn == nil:
-		err = errors.New("aegis: the connection of a command is nil")
 	case err == nil && !wire.ValidCommandID(id):
 		err = Errorf(CodeInvalidArgument, "%s is no id of a command; use what ID returned", quote(id))
 	case err == nil:

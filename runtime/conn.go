@@ -43,6 +43,7 @@ type Conn struct {
 	stores    *stores.Stores
 	commands  commandClients
 	async     asyncEvents
+	specs     serviceSpecs
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -165,9 +164,9 @@ func (c *Conn) forgetFailure(ctx context.Context, d *DeadLetter, send string) (d
 	}
 	stream, err := c.stores.Find(ctx, results)
 	if err == nil {
-		err = stream.DeleteMsg(ctx, outcome.sequence) // this one, whatever comes after it
+		err = c.deleteStored(ctx, stream, outcome.sequence) // this one, whatever comes after it
 	}
-	if err == nil || noSuchMessage(err) {
+	if err == nil {
 		err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, wire.ResultProgress)))
 	}
 	if err != nil {
@@ -196,16 +195,23 @@ func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
 		return nil // it went with its stream, and another letter has its sequence
 	}
 	if err == nil {
-		err = stream.DeleteMsg(ctx, d.Sequence)
+		err = c.deleteStored(ctx, stream, d.Sequence)
 	}
-	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || noSuchMessage(err) {
+	if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
 	return storeError(fmt.Errorf("dead letter %d of %s cannot be deleted: %w", d.Sequence, d.Service, err))
 }
 
-// noSuchMessage is JetStream's answer to deleting what is not there.
-func noSuchMessage(err error) bool {
-	// nats.go does not wrap the error.
-	return strings.Contains(err.Error(), "no message found") || strings.Contains(err.Error(), "not found")
+// deleteStored deletes a message of a stream; it is no error if it is gone. What
+// JetStream answers then has no code of its own, so that a look decides.
+func (c *Conn) deleteStored(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
+	err := stream.DeleteMsg(ctx, sequence)
+	if err == nil {
+		return nil
+	}
+	if msg, failure := c.storedAt(ctx, stream.CachedInfo().Config.Name, sequence); msg == nil && failure == nil {
+		return nil
+	}
+	return err
 }

@@ -283,8 +283,10 @@ func (e *DurableEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOpt
 		return nil, err
 	}
 	if e.intercepted != nil {
-		err := e.callIntercepted(p, msg)
-		return p.ack, err
+		if err := e.callIntercepted(p, msg); err != nil {
+			return nil, err // whatever is stored
+		}
+		return p.ack, nil
 	}
 	if err := e.publishDurable(p, msg); err != nil {
 		return nil, err
@@ -305,8 +307,10 @@ func (e *DurableEvent[E]) PublishAsync(ctx context.Context, ev *E, opts ...Publi
 	}
 	p.async = true
 	if e.intercepted != nil {
-		err := e.callIntercepted(p, msg)
-		return p.future, err
+		if err := e.callIntercepted(p, msg); err != nil {
+			return nil, err
+		}
+		return p.future, nil
 	}
 	if err := e.publishDurable(p, msg); err != nil {
 		return nil, err
