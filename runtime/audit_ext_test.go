@@ -3,7 +3,6 @@ package aegis_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -199,6 +198,6 @@ func TestNamesAreFreeThoughAStreamStoresTheQuestion(t *testing.T) {
 	dying := run(t, dyingConn, probe{}, aegis.WithInstance("y"), aegis.WithHeartbeat(100*time.Millisecond))
 	known(t, conn, "aegistest.v1.ProbeService", 2)
 	dyingConn.NATS().Close()
-	require.True(t, errors.Is(receive(t, "it ends", dying.done), aegis.ErrConnClosed))
+	require.ErrorIs(t, receive(t, "it ends", dying.done), aegis.ErrConnClosed)
 	serve(t, another(t, conn), probe{}, aegis.WithInstance("y"))
 }
