@@ -133,28 +133,6 @@ func (m *replyMux) deliver(msg *nats.Msg) {
 	}
 }
 
-// auditor is the name of the stream that stores the call, if one has said so.
-func (slot *replySlot) auditor() string {
-	if stream := slot.storedBy.Load(); stream != nil {
-		return *stream
-	}
-	return ""
-}
-
-// stored reports whether a message is JetStream's word that a stream stores the
-// request, and no reply to it. A stream may store what is sent to any subject, and
-// says so to whoever has sent it.
-func (m *replyMux) stored(slot *replySlot, msg *nats.Msg) bool {
-	if slot.storedBy.Load() == nil || len(msg.Header) > 0 {
-		return false
-	}
-	stream, ok := wire.StoredBy(msg.Data)
-	if ok {
-		slot.storedBy.CompareAndSwap(m.nobody, &stream)
-	}
-	return ok
-}
-
 // answerAlive tells a server that this caller is still there. That NATS finds
 // the subscription is what counts; the answer only ends the wait earlier.
 func (m *replyMux) answerAlive(msg *nats.Msg) {

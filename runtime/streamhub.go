@@ -182,24 +182,6 @@ func (h *streamHub) deliver(token string, msg *nats.Msg) {
 	}
 }
 
-// stored reports whether a message is JetStream's word that a stream stores what
-// was sent, and neither a frame nor a sign of life. A stream that is to be opened
-// remembers who stores its open.
-func (h *streamHub) stored(token string, msg *nats.Msg) bool {
-	by, ok := wire.StoredBy(msg.Data)
-	if !ok || len(msg.Header) > 0 {
-		return false
-	}
-	if id, isStream := wire.ParseStreamToken(token); isStream {
-		if s := h.find(id); s != nil {
-			if slot := s.taken.Load(); slot != nil {
-				slot.storedBy.Store(&by)
-			}
-		}
-	}
-	return true
-}
-
 // find returns the stream with this number. What comes is most often for the
 // stream that something came for just before.
 func (h *streamHub) find(id uint64) *stream {
