@@ -181,16 +181,17 @@ func (j *durableJudge) findStalls(process string) {
 
 func (j *durableJudge) judgeAttempts() {
 	for id, of := range j.attempts {
+		counted := tally{limit: j.h.Attempts}
 		for i, a := range of {
 			n := int(a.Term)
 			j.MostAttempts = max(j.MostAttempts, n)
-			if limit := j.h.Attempts; n > limit {
-				j.foundf(&j.Exceeded, "%s began attempt %d of %d, and %d is the limit", a.process, n, id, limit)
-			}
 			if i == 0 {
 				continue
 			}
 			j.Again++
+			if j.count(&counted, of[i-1], a); counted.attempts >= j.h.Attempts {
+				j.foundf(&j.Exceeded, "%s began attempt %d of %d after %d that count, which is the limit", a.process, n, id, counted.attempts)
+			}
 			if before := of[i-1]; !j.mayFollow(before, a) {
 				j.foundf(&j.Doubled, "%s began attempt %d of %d at %d, and %s had %s attempt %d, begun %v before",
 					a.process, n, id, a.Begin, before.process, state(before, a.Begin), before.Term, since(before.Begin, a.Begin))
@@ -280,9 +281,15 @@ func (j *durableJudge) judgeDead() {
 			continue
 		}
 		j.dead[d.ID] = d
+		if d.Attempts > j.h.Attempts {
+			j.foundf(&j.Exceeded, "%d is dead after %d attempts, and %d is the limit", d.ID, d.Attempts, j.h.Attempts)
+		}
 		hopeless := slices.ContainsFunc(j.attempts[d.ID], func(a *attempt) bool { return a.ended() && a.Outcome == history.GivenUp })
 		if !hopeless && d.Attempts < j.h.Attempts {
 			j.foundf(&j.Contradicted, "%d is dead after %d attempts, none of which gave it up", d.ID, d.Attempts)
+		}
+		if begun := len(j.attempts[d.ID]); !hopeless && begun+1 < j.h.Attempts && !j.shaken(d) {
+			j.foundf(&j.Contradicted, "%d is dead after %d attempts, and %d began", d.ID, d.Attempts, begun)
 		}
 	}
 	j.Dead = len(j.dead)

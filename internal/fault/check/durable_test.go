@@ -106,6 +106,18 @@ func again(id uint64, key uint32, attempt uint64, begin int64) func(*Durable) {
 	}
 }
 
+// losesWorkers has so many workers killed while they handle an event.
+func losesWorkers(id uint64, key uint32, attempt uint64, begin int64, n int) func(*Durable) {
+	return func(h *Durable) {
+		for i := range int64(n) {
+			name := "lost" + string(rune('a'+i))
+			from := begin + 2000*i
+			h.Workers[name] = join(signs(from-100, from+100), try(id, key, attempt+uint64(i), from, 0, 0))
+			h.Killed[name] = at(from + 50)
+		}
+	}
+}
+
 func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*Durable){
@@ -124,7 +136,19 @@ func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 		"lost in its last attempt": func(h *Durable) {
 			h.Sent = append(h.Sent, called(7, 3), called(8, 3))
 			h.Dead = append(h.Dead, Dead{ID: 7, Attempts: 3, At: at(9000)})
+			losesWorkers(7, 3, 1, 3000, 3)(h)
 			again(8, 3, 1, 9001)(h)
+		},
+		"lost twice, and held once before": func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+			h.Dead = append(h.Dead, Dead{ID: 7, Attempts: 3, At: at(9000)})
+			losesWorkers(7, 0, 2, 3000, 2)(h)
+		},
+		"lost once among others, and failed as often as it may": func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+			losesWorkers(7, 0, 1, 3000, 1)(h)
+			h.Workers["b"] = join(h.Workers["b"], try(7, 0, 2, 5000, 5001, history.Refused), try(7, 0, 3, 5100, 5101, history.Refused),
+				try(7, 0, 4, 5200, 5201, history.Accepted))
 		},
 	}
 	for name, change := range tests {
@@ -168,6 +192,32 @@ func TestBadEventsAreFound(t *testing.T) {
 		{"more attempts than there may be", func(h *Durable) {
 			h.Attempts = 1
 		}, func(v *DurableVerdict) int { return v.Exceeded }},
+		{"more failures than there may be", func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+			for n := int64(1); n <= 3; n++ {
+				h.Workers["b"] = append(h.Workers["b"], try(7, 0, uint64(n), 8000+100*n, 8001+100*n, history.Refused)...)
+			}
+			again(7, 0, 4, 9000)(h)
+		}, func(v *DurableVerdict) int { return v.Exceeded }},
+		{"more lost workers than there may be", func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+			losesWorkers(7, 0, 1, 3000, 3)(h)
+			again(7, 0, 4, 9000)(h)
+		}, func(v *DurableVerdict) int { return v.Exceeded }},
+		{"again after the last attempt was lost", func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+			h.Workers["b"] = join(h.Workers["b"], try(7, 0, 1, 8000, 8001, history.Refused), try(7, 0, 2, 8100, 8101, history.Refused))
+			losesWorkers(7, 0, 3, 8200, 1)(h)
+			again(7, 0, 4, 10_500)(h)
+		}, func(v *DurableVerdict) int { return v.Exceeded }},
+		{"a dead letter with more attempts than there may be", func(h *Durable) {
+			h.Dead = append(h.Dead, Dead{ID: 6, Attempts: 4, At: at(31_000)})
+		}, func(v *DurableVerdict) int { return v.Exceeded }},
+		{"dead for what others did", func(h *Durable) {
+			h.Sent = append(h.Sent, called(7, 0))
+			losesWorkers(7, 0, 3, 3000, 1)(h)
+			h.Dead = append(h.Dead, Dead{ID: 7, Attempts: 3, At: at(9000)})
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
 		{"a dead letter too soon", func(h *Durable) {
 			h.Dead = append(h.Dead, Dead{ID: 6, Attempts: 2, At: at(31_000)})
 		}, func(v *DurableVerdict) int { return v.Contradicted }},
