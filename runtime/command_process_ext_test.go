@@ -45,7 +45,11 @@ func helperWorker(ctx context.Context, conn *aegis.Conn) error {
 		<-time.After(2 * time.Millisecond)
 		return &testv1.WorkResponse{Text: req.GetText()}, nil
 	}
-	if err := aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work: work}, aegis.WithConcurrency(8)); err != nil {
+	once := func(ctx context.Context, req *testv1.OnceRequest) (*testv1.OnceResponse, error) {
+		_, err := work(ctx, &testv1.WorkRequest{Text: req.GetText()})
+		return &testv1.OnceResponse{}, err
+	}
+	if err := aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work: work, once: once}, aegis.WithConcurrency(8)); err != nil {
 		return err
 	}
 	return srv.Run(ctx)
@@ -138,18 +142,10 @@ func TestNoCommandIsLostWhenWorkersAreKilled(t *testing.T) {
 		workers = append(workers, startProcess(t, "worker", url, "c"+strconv.Itoa(i)))
 	}
 	require.NoError(t, receive(t, "all are sent", sending).err)
-	failed := 0
 	for i, cmd := range sent {
-		text, err := outcome(t.Context(), cmd)
-		if err != nil { // lost in all of its three attempts
-			require.ErrorContains(t, err, "the worker of the last attempt was lost")
-			failed++
-			continue
-		}
-		require.Equal(t, strconv.Itoa(i), text)
+		require.Equal(t, strconv.Itoa(i), mustResult(t, cmd))
 	}
-	require.LessOrEqual(t, failed, 1)
-	require.Len(t, deadLetters(t, conn, jobService), failed)
+	require.Empty(t, deadLetters(t, conn, jobService))
 	begun.mu.Lock()
 	defer begun.mu.Unlock()
 	for what, n := range begun.seen {
@@ -178,4 +174,53 @@ func TestCommandWhoseWorkersAreLostIsDead(t *testing.T) {
 	require.Len(t, dead, 1)
 	require.Equal(t, 3, dead[0].Attempts)
 	require.Contains(t, dead[0].Reason, "the worker of the last attempt was lost")
+}
+
+// One command among others ends each process that works it.
+func TestCommandThatEndsItsWorkersTakesNoOtherWithIt(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	url := conn.NATS().ConnectedUrl()
+	begun := watchHandled(t, conn)
+	client := newJobClient(t, conn)
+	var innocent []*workCommand
+	var poison *workCommand
+	for i := range 100 {
+		if i == 20 {
+			poison = send(t, client, "kills")
+		} else {
+			innocent = append(innocent, send(t, client, strconv.Itoa(i)))
+		}
+	}
+	for range 3 {
+		killed := startProcess(t, "worker", url, "w")
+		require.Error(t, receive(t, "it is dead", killed.ended))
+	}
+	startProcess(t, "worker", url, "w")
+	_, err := outcome(t.Context(), poison)
+	require.ErrorContains(t, err, "the worker of the last attempt was lost")
+	for _, cmd := range innocent {
+		mustResult(t, cmd)
+	}
+	dead := deadLetters(t, conn, jobService)
+	require.Len(t, dead, 1)
+	require.Equal(t, 3, dead[0].Attempts)
+	require.Equal(t, 3, begun.beginning("kills "))
+}
+
+func TestCommandWithOneAttemptIsBegunOnce(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	begun := watchHandled(t, conn)
+	cmd, err := newJobClient(t, conn).Once(t.Context(), &testv1.OnceRequest{Text: "kills"})
+	require.NoError(t, err)
+	killed := startProcess(t, "worker", conn.NATS().ConnectedUrl(), "w")
+	require.Error(t, receive(t, "it is dead", killed.ended))
+	startProcess(t, "worker", conn.NATS().ConnectedUrl(), "w")
+	_, err = cmd.Result(t.Context())
+	require.ErrorContains(t, err, "the worker of the last attempt was lost")
+	require.Equal(t, 1, begun.beginning("kills "))
+	dead := deadLetters(t, conn, jobService)
+	require.Len(t, dead, 1)
+	require.Equal(t, 1, dead[0].Attempts)
 }

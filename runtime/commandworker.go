@@ -15,6 +15,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/attempts"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 )
 
@@ -77,6 +78,7 @@ type commandWorker struct {
 	queue   openStream
 	results openStream
 	dead    deadLetters
+	records attemptRecords
 	turn    *sync.Mutex // nil unless the method is single active
 
 	halt   context.CancelFunc
@@ -111,6 +113,11 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 	policy := storage.policy(warnOnce(w.logger))
 	w.queue = openStream{conn: conn, config: conn.commandStream(service.spec, storage), policy: policy}
 	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
+	w.records = attemptRecords{
+		stream: &w.results, subject: w.attemptsOf, most: m.method.Command.Retry.MaxAttempts,
+		ttl: max(m.method.Command.ResultTTL, attemptsTTL), logger: w.logger,
+	}
+	w.records.init()
 	w.dead.init(conn, service.spec.Name, storage.over(service.spec.CommandStorage).Replicas, policy)
 	return w
 }
@@ -291,7 +298,7 @@ func (w *commandWorker) one(l *level, m *pull.Message) {
 	defer w.flight.Done()
 	defer free() // also if the handler ends its goroutine
 	if w.server.expired.Load() {
-		_ = m.Nak(0) // somebody else has time for it
+		w.records.giveBackTaken(m, 0) // somebody else has time for it
 		return
 	}
 	if w.turn != nil {
@@ -308,15 +315,12 @@ func (w *commandWorker) widen(now time.Time) {
 	if w.stopped || w.turn != nil {
 		return
 	}
-	room := w.most() - w.busy
-	if w.spec().Retry.MaxAttempts > 1 { // else a lost worker must not cost what it has not begun
-		room += min(w.ahead, max(w.most(), minAhead))
-	}
+	room := w.most() - w.busy + min(w.ahead, max(w.most(), minAhead))
 	blocked := false
 	for i, l := range w.levels {
 		room -= len(l.waiting)
 		ask := max(room, 0)
-		if i+1 < len(w.levels) && w.spec().Retry.MaxAttempts > 1 && len(l.waiting) == 0 {
+		if i+1 < len(w.levels) && len(l.waiting) == 0 {
 			ask = max(ask, 1) // so that what is urgent is there when a handler ends
 		}
 		if blocked {
@@ -341,7 +345,7 @@ func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
 	}
 	c := &commandMessage{worker: w, message: m, id: id, send: m.Header.Get(wire.HeaderSend), term: t, free: free}
 	if !w.mayWork(c) {
-		_ = m.Nak(leaderPause) // to whoever leads
+		w.records.giveBackTaken(m, leaderPause) // to whoever leads
 		return
 	}
 	switch ended, err := c.hasEnded(); {
@@ -352,20 +356,13 @@ func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
 		_ = m.Ack() // if it is lost it has still ended
 	case c.canceled():
 		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, 0))
-	case m.Delivered > w.spec().Retry.MaxAttempts:
-		c.bury(m.Delivered-1, Errorf(CodeAborted, "the worker of the last attempt was lost"))
-	case m.Delivered == 1 && c.expired(time.Now()):
-		c.finish(outcomeOf(wire.StateExpired, errExpiredCommand, 0))
 	default:
-		c.run()
+		c.attempt()
 	}
 }
 
-// leaderPause is how long a command waits for somebody who leads.
-const leaderPause = 100 * time.Millisecond
-
 // mayWork looks at the lease of a leader, as late as can be. It waits while the
-// leader is suspended: a command that is given back has one attempt less.
+// leader is suspended: whoever leads next would have to wait as well.
 func (w *commandWorker) mayWork(c *commandMessage) bool {
 	return c.term == nil || c.term.mayReply(w.server.clock) && c.term.lease.MayAct(w.server.clock.Now())
 }
@@ -378,6 +375,8 @@ type commandMessage struct {
 	send    string // which of the commands with its id it is
 	term    *term  // nil unless the method is single active
 	free    func() // lets another handler run
+	try     attempts.Try
+	pass    pass // while the handler runs
 }
 
 // hasEnded looks for a result where there may be one: of a worker that was lost
@@ -410,20 +409,24 @@ func (c *commandMessage) run() {
 	if err := proto.Unmarshal(m.Data, req); err != nil {
 		unreadable := Errorf(CodeInvalidArgument, "it is no valid %s: %w", req.ProtoReflect().Descriptor().FullName(), err)
 		w.method.stats.refused(time.Now(), unreadable)
-		c.bury(m.Delivered, unreadable)
+		c.bury(c.try.Counted()+1, unreadable)
 		return
 	}
+	if !c.begin() {
+		return
+	}
+	number := c.try.Number()
 	base := w.server.base
 	if c.term != nil {
 		base = c.term.base
 	}
 	inner, cancel := context.WithCancelCause(base)
 	defer cancel(nil)
-	r := &commandRun{worker: w, id: c.id, send: c.send, attempt: m.Delivered, cancel: cancel}
+	r := &commandRun{worker: w, id: c.id, send: c.send, attempt: number, cancel: cancel}
 	ctx := &commandContext{
 		Context: inner,
 		call: Call{
-			spec: w.method.spec, instance: w.server.cfg.instance, attempt: m.Delivered,
+			spec: w.method.spec, instance: w.server.cfg.instance, attempt: number,
 			incoming: func() Header {
 				h, err := decodeHeader(m.Header)
 				if err != nil {
@@ -432,7 +435,7 @@ func (c *commandMessage) run() {
 				return h
 			},
 		},
-		job: Job{ID: c.id, Attempt: m.Delivered, run: r},
+		job: Job{ID: c.id, Attempt: number, run: r},
 	}
 	if c.term != nil {
 		ctx.call.term = c.term.info
@@ -443,6 +446,7 @@ func (c *commandMessage) run() {
 	began := time.Now()
 	w.method.stats.begin()
 	w.server.guarded(w.method.spec.name(), func(err error) {
+		w.server.alone.end(c.pass)
 		r.end()
 		w.stops.ended(c.id)
 		w.method.stats.done(began, errorOrNil(err))
@@ -472,7 +476,7 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 	if c.term != nil && !c.term.mayReply(w.server.clock) {
 		// Another one leads now and works the command again, or has done so.
 		w.logger().Warn("aegis: the leadership was lost while a command was worked", "command", c.id)
-		_ = m.Nak(0)
+		w.records.giveBack(w.server.base, m, c.try, true, 0)
 		return
 	}
 	cause := context.Cause(ctx.Context)
@@ -484,28 +488,28 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 	case err == nil:
 		c.succeed(ctx, res)
 	case errors.Is(cause, errCanceledCommand):
-		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, m.Delivered))
+		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, c.try.Number()))
 	case w.server.expired.Load():
-		_ = m.Nak(0) // the server's patience ended it; another worker may do better
-	case IsPermanent(err), m.Delivered >= retry.MaxAttempts:
-		c.bury(m.Delivered, handlerError(err))
+		w.records.giveBack(w.server.base, m, c.try, true, 0) // the server's patience ended it; another worker may do better
+	case IsPermanent(err), c.try.Last():
+		c.bury(c.try.Counted()+1, handlerError(err))
 	default:
-		pause := backoffAfter(retry, m.Delivered)
-		w.logger().Warn("aegis: the handler of a command failed", "command", c.id, "attempt", m.Delivered, "again_in", pause, "err", err)
+		pause := backoffAfter(retry, c.try.Counted()+1)
+		w.logger().Warn("aegis: the handler of a command failed", "command", c.id, "attempt", c.try.Number(), "again_in", pause, "err", err)
+		w.records.failed(w.server.base, m, c.try)
 		_ = m.Nak(pause) // else it comes when its time is over
 	}
 }
 
 func (c *commandMessage) succeed(ctx *commandContext, res proto.Message) {
-	m := c.message
-	o, failure := succeeded(res, ctx.call.response, m.Delivered)
+	o, failure := succeeded(res, ctx.call.response, c.try.Number())
 	if failure == nil {
 		if most := c.worker.server.conn.nc.MaxPayload(); int64(len(o.payload)) > most {
 			failure = tooLarge("the result", len(o.payload), most)
 		}
 	}
 	if failure != nil {
-		c.bury(m.Delivered, failure)
+		c.bury(c.try.Counted()+1, failure)
 		return
 	}
 	c.finish(o)
@@ -520,6 +524,9 @@ func (c *commandMessage) finish(o *commandOutcome) (state string) {
 		return ""
 	}
 	_ = c.message.Ack() // if it is lost, the result tells the next worker
+	if c.message.Delivered > 1 || c.worker.records.most == 1 {
+		c.worker.records.forget(c.message)
+	}
 	if stop, ok := c.worker.stops.of(c.id, c.send); ok {
 		c.worker.results.forgetStop(c.worker.server.base, c.worker.service.spec.Name, c.id, stop.sequence)
 	}
@@ -535,7 +542,7 @@ func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 			return state
 		}
 		if err.reason == ReasonTooLarge || err.code == CodeInvalidArgument { // its headers, besides
-			o = outcomeOf(wire.StateFailed, err, c.message.Delivered)
+			o = outcomeOf(wire.StateFailed, err, c.try.Number())
 			o.of(c.message.Header)
 			continue
 		}
@@ -648,15 +655,11 @@ func (w *commandWorker) stop(ctx context.Context) {
 		stopping.Go(func() { l.puller.Stop(ctx) })
 	}
 	stopping.Wait()
-	// What has not begun goes to others, unless that costs its only attempt.
-	if w.spec().Retry.MaxAttempts == 1 {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range all {
 		for _, m := range l.waiting {
-			_ = m.Nak(0) // else it is delivered again when its time is over
+			w.records.giveBackTaken(m, 0) // what has not begun goes to others
 		}
 		l.waiting = nil
 	}
@@ -670,6 +673,7 @@ func (w *commandWorker) end() {
 		w.halt()
 		w.leads.Wait()
 	}
+	w.records.end() // what the server's patience was too short for is still given back
 	w.mu.Lock()
 	all := slices.Concat(w.levels, w.old)
 	w.mu.Unlock()

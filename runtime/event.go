@@ -73,7 +73,9 @@ type Delivery struct {
 	Sequence uint64
 	// Time is when it was stored, by the NATS server's clock.
 	Time time.Time
-	// Attempt counts the deliveries to this group or instance, from 1 on.
+	// Attempt is the number of the attempt of this group or instance, from 1 on. No
+	// two have the same one, also not one that a stopping instance gave back; so it
+	// can be greater than the number of those that count.
 	Attempt int
 }
 

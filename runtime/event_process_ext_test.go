@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -24,9 +25,11 @@ const handledSubject = "test.handled"
 
 // helperSubscriber tells what it has handled.
 func helperSubscriber(ctx context.Context, conn *aegis.Conn) error {
+	told := make(chan struct{})
 	srv, err := aegis.NewServer(conn, aegis.WithInstance(os.Getenv(helperInstance)), aegis.WithStateHook(func(s aegis.State) {
 		if s == aegis.StateRunning {
 			fmt.Println("running")
+			close(told)
 		}
 	}))
 	if err != nil {
@@ -37,7 +40,14 @@ func helperSubscriber(ctx context.Context, conn *aegis.Conn) error {
 		if err := conn.NATS().Publish(handledSubject, []byte(what)); err != nil {
 			return err
 		}
-		return conn.NATS().Flush()
+		if err := conn.NATS().Flush(); err != nil {
+			return err
+		}
+		if what == "kills" {
+			<-told // the work may begin before
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		return nil
 	}
 	err = aegistestv1aegis.SubscribeEventServiceEvents(srv, handlers{
 		Stored: func(_ context.Context, ev *testv1.StoredRequest) error { return tell(ev.GetText()) },
@@ -79,6 +89,49 @@ func (h *handledSet) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.order)
+}
+
+// beginning counts what was told that begins so, each time.
+func (h *handledSet) beginning(prefix string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for what, times := range h.seen {
+		if strings.HasPrefix(what, prefix) {
+			n += times
+		}
+	}
+	return n
+}
+
+// One event among others ends each process that handles it, and those that were
+// held ahead with it lose nothing by that.
+func TestEventThatEndsItsInstancesTakesNoOtherWithIt(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	url := conn.NATS().ConnectedUrl()
+	handled := watchHandled(t, conn)
+	pub := newPublisher(t, conn)
+	const all = 400
+	for i := range all {
+		text := "e" + strconv.Itoa(i)
+		if i == 200 {
+			text = "kills"
+		}
+		mustStore(t, pub, text)
+	}
+	for range 3 {
+		killed := startProcess(t, "subscriber", url, "s")
+		require.Error(t, receive(t, "it is dead", killed.ended))
+	}
+	startProcess(t, "subscriber", url, "s")
+	eventually(t, "all are handled", func() bool { return handled.count() == all })
+	eventually(t, "one is dead", func() bool { return len(deadLetters(t, conn, "aegistest.v1.EventService")) > 0 })
+	settled(t, conn, "g-workers-Stored")
+	dead := deadLetters(t, conn, "aegistest.v1.EventService")
+	require.Len(t, dead, 1)
+	require.Equal(t, 3, dead[0].Attempts)
+	require.Equal(t, 3, handled.beginning("kills"))
 }
 
 func TestNoEventIsLostWhenSubscribersAreKilled(t *testing.T) {

@@ -224,8 +224,19 @@ authorization {
       publish: ["aegis.log.aegistest.v1.EventService.>", "$JS.API.STREAM.INFO.aegis-events-aegistest-v1-EventService", "aegis.*._void.*"]
       subscribe: ["_INBOX.>"]
     }}
-    {user: subscriber, password: pw, permissions: {
+    {user: unrecorded, password: pw, permissions: {
       publish: ["$JS.API.STREAM.INFO.aegis-events-aegistest-v1-EventService", "$JS.API.CONSUMER.INFO.aegis-events-aegistest-v1-EventService.>",
+                "$JS.API.CONSUMER.CREATE.aegis-events-aegistest-v1-EventService.>", "$JS.API.CONSUMER.MSG.NEXT.aegis-events-aegistest-v1-EventService.>",
+                "$JS.ACK.aegis-events-aegistest-v1-EventService.>", "aegis.live.*", "aegis.*._void.*", UNRECORDED
+                "aegis.dead.aegistest.v1.EventService.>", "$JS.API.STREAM.INFO.aegis-dead-aegistest-v1-EventService",
+                "$JS.API.STREAM.CREATE.aegis-dead-aegistest-v1-EventService", "$JS.API.STREAM.INFO.KV_aegis-registry"]
+      subscribe: ["_INBOX.>", "aegis.live.*", "$SRV.>"]
+    }}
+    {user: subscriber, password: pw, permissions: {
+      publish: ["$JS.API.STREAM.INFO.aegis-attempts-aegistest-v1-EventService", "$JS.API.STREAM.CREATE.aegis-attempts-aegistest-v1-EventService",
+                "$JS.API.STREAM.MSG.GET.aegis-attempts-aegistest-v1-EventService", "$JS.API.STREAM.PURGE.aegis-attempts-aegistest-v1-EventService",
+                "aegis.try.aegistest.v1.EventService.>",
+                "$JS.API.STREAM.INFO.aegis-events-aegistest-v1-EventService", "$JS.API.CONSUMER.INFO.aegis-events-aegistest-v1-EventService.>",
                 "$JS.API.CONSUMER.CREATE.aegis-events-aegistest-v1-EventService.>", "$JS.API.CONSUMER.MSG.NEXT.aegis-events-aegistest-v1-EventService.>",
                 "$JS.ACK.aegis-events-aegistest-v1-EventService.>", "$JS.ACK.*.*.aegis-events-aegistest-v1-EventService.>",
                 "$JS.API.STREAM.INFO.aegis-dead-aegistest-v1-EventService", "$JS.API.STREAM.CREATE.aegis-dead-aegistest-v1-EventService",
@@ -240,7 +251,7 @@ authorization {
 func TestPermissionsOfEvents(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "nats.conf")
-	require.NoError(t, os.WriteFile(path, []byte(eventPermissions), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(eventPermissions, "UNRECORDED", "", 1)), 0o600))
 	n := aegistest.StartNATSWithConfig(t, path)
 	as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {
 		return connectTo(t, strings.Replace(n.URL(), "://", "://"+user+":pw@", 1), opts...)
@@ -263,6 +274,9 @@ func TestPermissionsOfEvents(t *testing.T) {
 	subscribe(t, as("subscriber", log.option()), handlers{
 		Stored: func(ctx context.Context, ev *testv1.StoredRequest) error {
 			_ = d.stored(ctx, ev)
+			if ev.GetText() == "twice" && d.count("twice") == 1 {
+				return errWrong
+			}
 			return aegis.Permanent(errWrong)
 		},
 		Keyed: func(context.Context, *testv1.KeyedRequest) error { d.notef("keyed"); return nil },
@@ -272,12 +286,53 @@ func TestPermissionsOfEvents(t *testing.T) {
 	eventually(t, "it is handled and dead", func() bool {
 		return d.count("x") == 1 && len(deadLetters(t, as("all"), "aegistest.v1.EventService")) == 1
 	})
+	mustStore(t, publisher, "twice")
+	eventually(t, "attempts are recorded, as long as they are needed", func() bool {
+		stream, err := jetStream(t, as("all")).Stream(t.Context(), attemptStream)
+		return err == nil && d.count("twice") == 2 && stream.CachedInfo().State.LastSeq > 0 && stream.CachedInfo().State.Msgs == 0
+	})
 	eventually(t, "keyed ones too", func() bool {
 		_, err := publisher.Keyed(t.Context(), &testv1.KeyedRequest{})
 		require.NoError(t, err)
 		return d.count("keyed") > 0
 	})
 	require.NotContains(t, log.String(), "ermission")
+}
+
+// Deliveries count where attempts cannot be recorded, and that is said once.
+func TestSubscribersThatMayNotRecordAttemptsCountDeliveries(t *testing.T) {
+	t.Parallel()
+	attempts := func(api string) string { return `"$JS.API.STREAM.` + api + `.` + attemptStream + `",` }
+	for name, permitted := range map[string]string{
+		"nothing": "",
+		"find":    attempts("INFO"),
+		"make":    attempts("INFO") + attempts("CREATE"),
+		"read":    attempts("INFO") + attempts("CREATE") + attempts("MSG.GET"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "nats.conf")
+			require.NoError(t, os.WriteFile(path, []byte(strings.Replace(eventPermissions, "UNRECORDED", permitted, 1)), 0o600))
+			n := aegistest.StartNATSWithConfig(t, path)
+			as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {
+				return connectTo(t, strings.Replace(n.URL(), "://", "://"+user+":pw@", 1), opts...)
+			}
+			all := as("all")
+			pub := newPublisher(t, all)
+			mustStore(t, pub, "x")
+			var log logs
+			var d diary
+			subscribe(t, as("unrecorded", log.option()), handlers{Stored: func(ctx context.Context, ev *testv1.StoredRequest) error {
+				delivery, _ := aegis.DeliveryFromContext(ctx)
+				d.notef("%s %d", ev.GetText(), delivery.Attempt)
+				return errWrong
+			}}, []aegis.ServerOption{aegis.WithRegistryBucket(1, false)}, aegis.Compete("g"), aegis.StartFrom(aegis.StartAll()))
+			mustStore(t, pub, "y")
+			eventually(t, "they are dead", func() bool { return len(deadLetters(t, all, "aegistest.v1.EventService")) == 2 })
+			require.ElementsMatch(t, []string{"x 1", "x 2", "x 3", "y 1", "y 2", "y 3"}, d.all())
+			require.Equal(t, 1, log.count("attempts cannot be recorded"), log.String())
+		})
+	}
 }
 
 // restartJetStream is startRestartable with a store that survives.

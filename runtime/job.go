@@ -55,8 +55,9 @@ func parseProgress(data []byte) (progressRecord, bool) {
 type Job struct {
 	// ID is that of the command: the same in all attempts.
 	ID string
-	// Attempt counts the attempts, from 1 on. An attempt whose worker was lost
-	// counts as well.
+	// Attempt is the number of the attempt, from 1 on. No two have the same one, also
+	// not one that a stopping server gave back; so it can be greater than the number
+	// of those that count.
 	Attempt int
 
 	run *commandRun

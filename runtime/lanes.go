@@ -13,7 +13,8 @@ import (
 // for them, and stay.
 type lanes struct {
 	run   func(*pull.Message)
-	over  *atomic.Bool // nothing more is to begin
+	back  func(*pull.Message) // gives one back that was only taken, and does not wait
+	over  *atomic.Bool        // nothing more is to begin
 	most  int
 	queue chan *pull.Message
 	busy  atomic.Int64 // handlers
@@ -25,8 +26,8 @@ type lanes struct {
 }
 
 // newLanes makes lanes that take up to room messages without waiting.
-func newLanes(most, room int, over *atomic.Bool, run func(*pull.Message)) *lanes {
-	return &lanes{run: run, over: over, most: most, queue: make(chan *pull.Message, room)}
+func newLanes(most, room int, over *atomic.Bool, run, back func(*pull.Message)) *lanes {
+	return &lanes{run: run, back: back, over: over, most: most, queue: make(chan *pull.Message, room)}
 }
 
 // put takes a message; after close it is given back.
@@ -34,7 +35,7 @@ func (l *lanes) put(m *pull.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		_ = m.Nak(0) // else it is delivered again when its time is over
+		l.back(m)
 		return
 	}
 	l.queue <- m
@@ -62,7 +63,7 @@ func (l *lanes) work() {
 
 func (l *lanes) one(m *pull.Message) {
 	if l.over.Load() {
-		_ = m.Nak(0) // somebody else has time for it
+		l.back(m) // somebody else has time for it
 		return
 	}
 	l.busy.Add(1)
@@ -86,8 +87,8 @@ func (l *lanes) wait() { l.ended.Wait() }
 type pace struct {
 	puller *pull.Puller
 	most   int // handlers at once
-	// A delivery counts as an attempt: where there is but one, nothing may be held
-	// that is perhaps not begun.
+	// Where there is but one attempt, nothing is held that is not begun: if attempts
+	// cannot be recorded, a delivery is one.
 	onlyOne bool
 	pace    pull.Pace
 }

@@ -55,6 +55,7 @@ type Server struct {
 	taken       chan error       // another process has the instance's name
 	monitor     *monitor
 	parts       parts
+	alone       *alone // of handlers of what is stored
 
 	streams serverStreams
 	changes leadershipChanges
@@ -98,7 +99,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 		return nil, errors.New("aegis: the NATS connection has the NoEcho option, and a server has to hear its own messages; connect without nats.NoEcho()")
 	}
 	s := &Server{
-		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1),
+		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1), alone: newAlone(),
 		cfg: serverConfig{
 			grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1, heartbeat: registry.DefaultHeartbeat,
 			window: defaultWindow(), maxStreams: 10_000, streamGrace: time.Second,
@@ -399,6 +400,8 @@ func (s *Server) drain() error {
 	s.stopStreams(grace)
 	if err == nil {
 		err = s.finish(grace, s.streams.idle, s.workDone(false))
+	} else { // the contexts of these have ended as well
+		abandon(s.streams.idle, s.workDone(false))
 	}
 	s.endWork()
 	s.deregister()
@@ -473,37 +476,4 @@ func (s *Server) release() {
 		l.release(ctx)
 	}
 	s.elector.Stop()
-}
-
-// abandonTime is how long handlers get to return once their contexts have ended.
-const abandonTime = time.Second
-
-// expire ends the handlers that the grace period was too short for.
-func (s *Server) expire(done []<-chan struct{}) error {
-	s.expired.Store(true) // what is still queued is refused
-	names := make(map[string]int)
-	s.pool.each(func(c *handlerContext) {
-		names[c.call.spec.name()]++
-		c.end()
-	})
-	for _, st := range s.openStreams() {
-		names[st.name]++
-	}
-	for _, w := range s.work {
-		w.running(names)
-	}
-	s.cancelBase()
-	timer := time.NewTimer(abandonTime)
-	defer timer.Stop()
-	for _, d := range done {
-		select {
-		case <-d:
-			continue
-		case <-timer.C:
-		}
-		break
-	}
-	s.logger.Error("aegis: the grace period was too short for handlers that still ran; their contexts were ended",
-		"grace", s.cfg.grace, "handlers", fmt.Sprint(names))
-	return fmt.Errorf("aegis: after the grace period of %v handlers still ran: %v", s.cfg.grace, names)
 }

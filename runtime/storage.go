@@ -180,6 +180,24 @@ func (c *Conn) eventStream(service *spec.Service, s *Storage) jetstream.StreamCo
 	return cfg
 }
 
+// attemptStream keeps what is known of the attempts of the durable events of a
+// service, as long as the events themselves are kept.
+func (c *Conn) attemptStream(service *spec.Service, s *Storage) jetstream.StreamConfig {
+	kept := s.over(service.EventStorage)
+	return jetstream.StreamConfig{
+		Name:              wire.AttemptStream(c.ns, service.Name),
+		Description:       "Aegis: the attempts of the events of " + service.Name,
+		Subjects:          []string{c.subjects.TryAll(service.Name)},
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		Replicas:          kept.Replicas,
+		MaxAge:            kept.MaxAge,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: 1,
+	}
+}
+
 // commandStream is the work queue of a service. It takes schedules, which need
 // discard old; with neither age nor size limited, that never discards.
 func (c *Conn) commandStream(service *spec.Service, s *Storage) jetstream.StreamConfig {

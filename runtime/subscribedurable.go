@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/attempts"
 	"github.com/aegisrpc/aegis/runtime/internal/members"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -34,10 +35,12 @@ const (
 // partition is then only a matter of who has room.
 type durableRunner struct {
 	*subscription
-	stream openStream
-	dead   deadLetters
-	lanes  *lanes
-	part   part
+	stream  openStream
+	dead    deadLetters
+	tries   openStream
+	records attemptRecords
+	lanes   *lanes
+	part    part
 
 	mu         sync.Mutex
 	stopped    bool
@@ -62,8 +65,16 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r.stream.conn, r.stream.config = conn, conn.eventStream(s.service, &s.cfg.storage)
 	r.stream.policy = s.cfg.storage.policy(warnOnce(s.logger))
 	r.part = part{of: &s.server.parts, name: "the events of " + s.spec.name(), logger: s.logger}
+	r.tries.conn, r.tries.config, r.tries.policy = conn, conn.attemptStream(s.service, &s.cfg.storage), r.stream.policy
+	r.records = attemptRecords{stream: &r.tries, subject: r.attemptsOf, most: s.retry.MaxAttempts, optional: true, logger: s.logger}
+	r.records.init()
 	r.dead.init(conn, s.service.Name, s.cfg.storage.over(s.service.EventStorage).Replicas, r.stream.policy)
 	return r
+}
+
+// attemptsOf is where the attempts of an event are recorded.
+func (r *durableRunner) attemptsOf(m *pull.Message) string {
+	return r.server.conn.subjects.Try(r.service.Name, r.method.Name, r.consumer, m.Sequence)
 }
 
 func (r *durableRunner) keyed() bool { return r.event.KeyField != nil }
@@ -73,7 +84,8 @@ func (r *durableRunner) start(ctx context.Context) error {
 	if r.keyed() {
 		room = 4 * r.event.Partitions // those of a partition that comes back may still be there
 	}
-	r.lanes = newLanes(r.concurrency(), room, &r.server.expired, r.handleMessage)
+	r.lanes = newLanes(r.concurrency(), room, &r.server.expired, r.handleMessage,
+		func(m *pull.Message) { r.records.giveBackTaken(m, 0) })
 	// What can never work is told at once; what may come, such as JetStream, is
 	// waited for.
 	for p := range r.event.Partitions {
@@ -299,32 +311,72 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		_ = m.Ack() // put back for somebody else; if that is lost it comes again
 		return
 	}
-	if m.Delivered > r.retry.MaxAttempts {
-		r.bury(m, m.Delivered-1, errLost)
+	try, failure := r.records.look(r.server.base, m)
+	if failure != nil {
+		r.logger().Warn("aegis: it cannot be seen how many attempts an event has had; it is looked at again", "sequence", m.Sequence, "err", failure)
+		_ = m.Nak(backoffAfter(r.retry, 1)) // else it comes when its time is over
+		return
+	}
+	if try.Exhausted() {
+		r.bury(m, try.Counted(), errLost)
 		return
 	}
 	ev, err := r.read(m.Data)
 	if err != nil {
-		r.bury(m, m.Delivered, err)
+		r.bury(m, try.Counted()+1, err)
 		return
 	}
-	ctx := r.context(m.Msg, Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: m.Delivered})
-	r.call(ctx, ev, func(err error) { r.ended(m, err) })
+	running, ok := r.begin(m, try)
+	if !ok {
+		return
+	}
+	ctx := r.context(m.Msg, Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: try.Number()})
+	r.call(ctx, ev, func(err error) {
+		r.server.alone.end(running)
+		r.ended(m, try, err)
+	})
+}
+
+// begin waits until the handler may begin, and stores that it does where that has
+// to be known. If it returns false, the event was given back.
+func (r *durableRunner) begin(m *pull.Message, try attempts.Try) (pass, bool) {
+	running, ok := r.server.alone.begin(r.server.base, try.Suspect())
+	if !ok {
+		r.records.giveBack(r.server.base, m, try, false, 0)
+		return running, false
+	}
+	if !r.records.note(r.server.base, m, try) {
+		r.server.alone.end(running)
+		r.records.giveBack(r.server.base, m, try, false, backoffAfter(r.retry, 1))
+		return running, false
+	}
+	return running, true
 }
 
 // errLost is why an event is dead whose last attempt never ended.
 var errLost = errors.New("the instance that worked on the last attempt was lost")
 
-func (r *durableRunner) ended(m *pull.Message, err error) {
+func (r *durableRunner) ended(m *pull.Message, try attempts.Try, err error) {
 	switch {
 	case err == nil:
 		_ = m.Ack() // if it is lost the event comes again
-	case IsPermanent(err), m.Delivered >= r.retry.MaxAttempts:
-		r.bury(m, m.Delivered, err)
+		r.forgetAttempts(m)
+	case r.server.expired.Load():
+		r.records.giveBack(r.server.base, m, try, true, 0) // the server's patience ended it; another instance may do better
+	case IsPermanent(err), try.Last():
+		r.bury(m, try.Counted()+1, err)
 	default:
-		pause := backoffAfter(r.retry, m.Delivered)
-		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", m.Delivered, "again_in", pause, "err", err)
+		pause := backoffAfter(r.retry, try.Counted()+1)
+		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", try.Number(), "again_in", pause, "err", err)
+		r.records.failed(r.server.base, m, try)
 		_ = m.Nak(pause) // else it comes when its time is over
+	}
+}
+
+// forgetAttempts takes away what is recorded of an event that has ended.
+func (r *durableRunner) forgetAttempts(m *pull.Message) {
+	if m.Delivered > 1 || r.retry.MaxAttempts == 1 {
+		r.records.forget(m)
 	}
 }
 
@@ -333,6 +385,7 @@ func (r *durableRunner) bury(m *pull.Message, attempts int, reason error) {
 	if r.cfg.noDeadLetters {
 		r.logger().Error("aegis: an event is dropped", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
 		_ = m.Ack() // if it is lost it is dropped again
+		r.forgetAttempts(m)
 		return
 	}
 	r.mu.Lock()
@@ -349,6 +402,7 @@ func (r *durableRunner) bury(m *pull.Message, attempts int, reason error) {
 	}
 	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
 	_ = m.Ack() // if it is lost, the dead letter's id tells the second one
+	r.forgetAttempts(m)
 }
 
 // done counts an event, so that the puller keeps up.
@@ -406,6 +460,7 @@ func (r *durableRunner) end() {
 		r.halt()
 		r.chores.Wait()
 	}
+	r.records.end() // what the server's patience was too short for is still given back
 	for _, p := range r.pullers() {
 		p.Close()
 	}

@@ -54,6 +54,7 @@ const (
 	ResultProgress = "progress"
 	ResultResult   = "result"
 	ResultStop     = "stop"
+	ResultAttempts = "attempts"
 )
 
 // StopOver is the body of what takes the place of a cancel when its command has

@@ -18,6 +18,7 @@ const (
 	KindResult    = "res"   // progress, results and cancels of commands
 	KindTold      = "told"  // the same, told when it is stored
 	KindDead      = "dead"  // dead letters
+	KindTry       = "try"   // attempts of durable events
 )
 
 // Headers of stored messages.
@@ -72,6 +73,15 @@ func (s Subjects) Dead(service, method, id string) string {
 // DeadAll covers the dead letters of a service.
 func (s Subjects) DeadAll(service string) string { return join(s.ns, KindDead, service, ">") }
 
+// Try is where the attempts of a durable event are recorded: consumer is its
+// without a partition, and sequence that of the event in its stream.
+func (s Subjects) Try(service, method, consumer string, sequence uint64) string {
+	return join(s.ns, KindTry, service, method, consumer, strconv.FormatUint(sequence, 10))
+}
+
+// TryAll covers the attempts of all events of a service.
+func (s Subjects) TryAll(service string) string { return join(s.ns, KindTry, service, ">") }
+
 // EventStream is the stream of a service's durable events.
 func EventStream(namespace, service string) string {
 	return streamName(namespace, "events", service)
@@ -80,6 +90,11 @@ func EventStream(namespace, service string) string {
 // DeadStream is the stream of a service's dead letters.
 func DeadStream(namespace, service string) string {
 	return streamName(namespace, "dead", service)
+}
+
+// AttemptStream is the stream of the attempts of a service's durable events.
+func AttemptStream(namespace, service string) string {
+	return streamName(namespace, "attempts", service)
 }
 
 func streamName(namespace, kind, service string) string {

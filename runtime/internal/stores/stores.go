@@ -333,3 +333,6 @@ func (s *Stores) Advice() string {
 
 // MsgGet is where the leader of a stream is asked for a message.
 func (s *Stores) MsgGet(stream string) string { return s.prefix + ".STREAM.MSG.GET." + stream }
+
+// Purge is where the leader of a stream is asked to delete messages.
+func (s *Stores) Purge(stream string) string { return s.prefix + ".STREAM.PURGE." + stream }
