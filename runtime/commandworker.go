@@ -94,6 +94,7 @@ type commandWorker struct {
 	pace    pull.Pace
 	ahead   int
 	part    part
+	causes  causes
 }
 
 // level is the consumer of one priority.
@@ -110,6 +111,7 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 	w := &commandWorker{server: s, service: service, method: m, stops: stops}
 	conn, storage := s.conn, &service.storage
 	w.part = part{of: &s.parts, name: "the commands of " + m.spec.name(), logger: w.logger}
+	w.causes.part = &w.part
 	policy := storage.policy(warnOnce(w.logger))
 	w.queue = openStream{conn: conn, config: conn.commandStream(service.spec, storage), policy: policy}
 	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
@@ -158,7 +160,7 @@ func (w *commandWorker) start(ctx context.Context) error {
 			if lasting(err) {
 				return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)
 			}
-			w.part.fails(err)
+			w.causes.fails(w.consumerName(name), err)
 			break
 		}
 	}
@@ -180,6 +182,10 @@ func (w *commandWorker) start(ctx context.Context) error {
 	return nil
 }
 
+func (w *commandWorker) consumerName(level string) string {
+	return wire.WorkerConsumer(w.method.spec.Method, level)
+}
+
 // open finds or makes the streams and the consumer of a level.
 func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, error) {
 	stores := w.server.conn.stores
@@ -194,7 +200,7 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 		return pull.Source{}, err
 	}
 	w.results.ready.Store(true)
-	name := wire.WorkerConsumer(w.method.spec.Method, level)
+	name := w.consumerName(level)
 	want := jetstream.ConsumerConfig{
 		Name: name, Durable: name,
 		Description:   "Aegis: " + w.method.spec.name(),
@@ -212,23 +218,18 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 	if err != nil {
 		return pull.Source{}, err
 	}
-	return pull.Source{Subject: stores.Next(c.Stream, c.Name), AckWait: c.AckWait}, nil
+	return sourceOf(w.server.conn, c), nil
 }
 
 // pull begins to take the commands of a level. w.mu is held.
 func (w *commandWorker) pull(name string, t *term) error {
-	conn := w.server.conn
 	// Lower levels come when it is known that the higher ones have nothing.
 	l := &level{name: name, term: t, backlog: time.Now().Add(backlogFor)}
+	options := w.causes.pulling(w.server.conn, w.queue.config.Name, w.consumerName(name))
+	options.Open = func(ctx context.Context) (pull.Source, error) { return w.open(ctx, name) }
+	options.Deliver = func(m *pull.Message) { w.delivered(l, m) }
 	var err error
-	l.puller, err = pull.Start(pull.Options{
-		NATS:    conn.nc,
-		Send:    func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
-		Open:    func(ctx context.Context) (pull.Source, error) { return w.open(ctx, name) },
-		Deliver: func(m *pull.Message) { w.delivered(l, m) },
-		Problem: w.part.fails,
-		Works:   w.part.works,
-	})
+	l.puller, err = pull.Start(options)
 	if err != nil {
 		return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)
 	}
@@ -629,6 +630,7 @@ func (w *commandWorker) leave() {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 		l.puller.Stop(ctx)
 		cancel()
+		w.causes.works(w.consumerName(l.name)) // its troubles are those of others now
 	}
 	w.mu.Lock()
 	var empty []*level
@@ -650,11 +652,11 @@ func (w *commandWorker) stop(ctx context.Context) {
 	w.stopped = true
 	all := slices.Concat(w.levels, w.old)
 	w.mu.Unlock()
-	var stopping sync.WaitGroup
+	pullers := make([]*pull.Puller, 0, len(all))
 	for _, l := range all {
-		stopping.Go(func() { l.puller.Stop(ctx) })
+		pullers = append(pullers, l.puller)
 	}
-	stopping.Wait()
+	stopPulling(ctx, pullers)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range all {

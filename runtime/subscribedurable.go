@@ -41,6 +41,7 @@ type durableRunner struct {
 	records attemptRecords
 	lanes   *lanes
 	part    part
+	causes  causes
 
 	mu         sync.Mutex
 	stopped    bool
@@ -68,6 +69,7 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r.tries.conn, r.tries.config, r.tries.policy = conn, conn.attemptStream(s.service, &s.cfg.storage), r.stream.policy
 	r.records = attemptRecords{stream: &r.tries, subject: r.attemptsOf, most: s.retry.MaxAttempts, optional: true, logger: s.logger}
 	r.records.init()
+	r.causes.part = &r.part
 	r.dead.init(conn, s.service.Name, s.cfg.storage.over(s.service.EventStorage).Replicas, r.stream.policy)
 	return r
 }
@@ -93,7 +95,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 			if lasting(err) {
 				return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
 			}
-			r.part.fails(err)
+			r.causes.fails(r.consumerName(p), err)
 			break
 		}
 	}
@@ -160,7 +162,7 @@ func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
 	r.mu.Lock()
 	r.floors[p] = c.Floor
 	r.mu.Unlock()
-	return pull.Source{Subject: r.server.conn.stores.Next(c.Stream, c.Name), AckWait: c.AckWait}, nil
+	return sourceOf(r.server.conn, c), nil
 }
 
 func (r *durableRunner) consumerConfig(p int) jetstream.ConsumerConfig {
@@ -203,24 +205,26 @@ func (r *durableRunner) share(all []string) {
 	for _, p := range members.Share(all, r.server.process, r.event.Partitions) {
 		mine[p] = true
 	}
-	var leave []*partition
+	var left []int
+	var leaving []*pull.Puller
 	r.mu.Lock()
 	for p, taken := range r.partitions {
 		if !mine[p] {
 			delete(r.partitions, p)
 			r.old = append(r.old, taken)
-			leave = append(leave, taken)
+			left, leaving = append(left, p), append(leaving, taken.puller)
 		}
 	}
 	r.mu.Unlock()
-	for _, taken := range leave {
-		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
-		taken.puller.Stop(ctx)
-		cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	stopPulling(ctx, leaving)
+	for _, p := range left {
+		r.causes.works(r.consumerName(p)) // its troubles are those of others now
 	}
 	for p := range mine {
 		if err := r.take(p); err != nil {
-			r.part.fails(err)
+			r.causes.fails(r.consumerName(p), err)
 		}
 	}
 	r.sweep()
@@ -251,16 +255,11 @@ func (r *durableRunner) take(p int) error {
 	if r.stopped || r.partitions[p] != nil {
 		return nil
 	}
-	conn := r.server.conn
 	taken := &partition{}
-	puller, err := pull.Start(pull.Options{
-		NATS:    conn.nc,
-		Send:    func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
-		Open:    func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) },
-		Deliver: r.lanes.put,
-		Problem: r.part.fails,
-		Works:   r.part.works,
-	})
+	options := r.causes.pulling(r.server.conn, r.stream.config.Name, r.consumerName(p))
+	options.Open = func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) }
+	options.Deliver = r.lanes.put
+	puller, err := pull.Start(options)
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
 	}
@@ -439,13 +438,9 @@ func (r *durableRunner) stop(ctx context.Context) {
 		return // never started
 	}
 	if r.membership != nil {
-		r.membership.Leave()
+		r.membership.Leave(ctx)
 	}
-	var stopping sync.WaitGroup
-	for _, p := range r.pullers() {
-		stopping.Go(func() { p.Stop(ctx) })
-	}
-	stopping.Wait()
+	stopPulling(ctx, r.pullers())
 	r.lanes.close()
 }
 

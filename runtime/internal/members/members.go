@@ -5,6 +5,7 @@
 package members
 
 import (
+	"context"
 	"encoding/json"
 	"hash/fnv"
 	"maps"
@@ -64,10 +65,16 @@ func Join(nc *nats.Conn, subject, self string, changed func(members []string)) (
 }
 
 // Leave says that the member is gone. changed is not called any more when it
-// returns.
-func (g *Group) Leave() {
+// returns, unless ctx ends while changed runs or NATS hangs.
+func (g *Group) Leave(ctx context.Context) {
 	close(g.stop)
-	<-g.ended
+	select {
+	case <-g.ended:
+	case <-ctx.Done():
+	}
+}
+
+func (g *Group) leave() {
 	_ = g.sub.Unsubscribe() // fails only if it is gone already
 	g.say(note{Member: g.self, Gone: true})
 }
@@ -107,6 +114,7 @@ func (g *Group) look() {
 
 func (g *Group) run() {
 	defer close(g.ended)
+	defer g.leave()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	first := time.NewTimer(introduction)

@@ -8,9 +8,6 @@ package pull
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,15 +25,19 @@ const (
 	// consumer that is just being deleted may still be found, and swallow what it
 	// is asked.
 	doubt = 500 * time.Millisecond
-
-	minPause = 50 * time.Millisecond
-	maxPause = 2 * time.Second
 )
 
 // Source is a consumer.
 type Source struct {
+	Name    string        // as people know it: "the consumer c of the stream s"
 	Subject string        // where its messages are asked for
 	AckWait time.Duration // its own
+
+	// The most that one request may ask for, the longest that it may wait, and how
+	// many requests may wait; 0: any.
+	MaxBatch   int
+	MaxExpires time.Duration
+	MaxWaiting int
 }
 
 // Options are those of New.
@@ -45,57 +46,74 @@ type Options struct {
 	// Send sends an acknowledgement, now or when the connection is back.
 	Send func(subject string, data []byte) error
 	// Open finds the consumer, or makes it. It is called again when there is
-	// reason to believe that it is gone.
+	// reason to believe that it is gone. It may take its time: what is held is
+	// kept meanwhile.
 	Open func(context.Context) (Source, error)
+	// Backlog asks how much the consumer has under way. It is called while nothing
+	// new comes; nil: that is never looked at.
+	Backlog func(context.Context) (Backlog, error)
 	// Deliver takes a message. It is called by one goroutine at a time, and must
 	// not wait.
 	Deliver func(*Message)
-	// Problem hears why no messages come, and Works that they can again.
+	// Problem hears why no messages come, and Works that they can (again). They are
+	// not called at the same time, and must not wait.
 	Problem func(error)
 	Works   func()
 }
 
 // Puller takes messages from one consumer. It is safe for concurrent use.
 type Puller struct {
-	o      Options
-	ctx    context.Context //nolint:containedctx // the life of its goroutine
-	cancel context.CancelFunc
-	reopen chan struct{}
-	ended  chan struct{}
-	inbox  string
-	sub    *nats.Subscription
-
-	failing atomic.Bool // a problem was told, and nothing has come since
+	o        Options
+	ctx      context.Context //nolint:containedctx // the life of its goroutines
+	cancel   context.CancelFunc
+	ended    chan struct{}
+	chores   sync.WaitGroup // those that may have to wait for NATS
+	inbox    string
+	sub      *nats.Subscription
+	silent   chan struct{} // closed when nothing is delivered any more
+	wake     chan struct{} // ends a pause
+	troubles troubles
+	refused  atomic.Bool // that the consumer does not deliver was told, and nothing has come since
 
 	mu          sync.Mutex
 	source      Source
-	open        bool
+	open        bool // messages may be asked for
 	stopping    bool
 	window      int
 	outstanding int // asked for and not delivered
-	seen        time.Time
+	request     request
+	refusals    refusals
+	seen        time.Time // when something came
 	doubtAt     time.Time // when to look again in any case; zero: not
 	reconnects  uint64
+	watch       watch
 	head, tail  *Message // what is held, the oldest first
 	held        int
 }
 
 // Start begins. Nothing comes before SetWindow was called.
 func Start(o Options) (*Puller, error) {
-	p := &Puller{o: o, reopen: make(chan struct{}, 1), ended: make(chan struct{}), inbox: o.NATS.NewInbox()}
+	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1), inbox: o.NATS.NewInbox()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	var err error
-	if p.sub, err = o.NATS.Subscribe(p.inbox, p.received); err != nil {
+	// The last token is how many messages were asked for: who hears that a request
+	// was refused knows how large it was.
+	if p.sub, err = o.NATS.Subscribe(p.inbox+".*", p.received); err != nil {
 		p.cancel()
 		return nil, err
 	}
+	p.sub.SetClosedHandler(func(string) { close(p.silent) })
 	// What is pending is bounded by what was asked for.
 	if err := p.sub.SetPendingLimits(-1, -1); err != nil {
 		p.cancel()
+		_ = p.sub.Unsubscribe() // fails only if it is gone already
 		return nil, err
 	}
 	p.reconnects = o.NATS.Stats().Reconnects
-	p.look()
+	p.mu.Lock()
+	p.watch.progress(time.Now())
+	p.look(0)
+	p.mu.Unlock()
 	go p.run()
 	return p, nil
 }
@@ -116,78 +134,136 @@ func (p *Puller) Held() int {
 }
 
 // Stop asks for no more messages, and returns when those that were on their way
-// are delivered. What is held stays held until Close.
+// are delivered, or ctx has ended; Deliver is not called after that. What is held
+// stays held until Close.
 func (p *Puller) Stop(ctx context.Context) {
 	p.mu.Lock()
-	if p.stopping {
-		p.mu.Unlock()
-		return
-	}
+	again := p.stopping
 	p.stopping = true
 	p.mu.Unlock()
-	closed := make(chan struct{})
-	var once sync.Once
-	p.sub.SetClosedHandler(func(string) { once.Do(func() { close(closed) }) })
-	if !p.o.NATS.IsConnected() || p.sub.Drain() != nil {
+	if !again && (!p.o.NATS.IsConnected() || p.sub.Drain() != nil) {
 		_ = p.sub.Unsubscribe() // fails only if it is gone already
-		return
 	}
 	select {
-	case <-closed:
+	case <-p.silent:
+		return
 	case <-ctx.Done():
-		_ = p.sub.Unsubscribe() // as above
 	}
+	_ = p.sub.Unsubscribe() // as above
+	<-p.silent              // what is delivered just now, which does not wait
 }
 
 // Close ends what Stop left: messages that are still held are delivered again
 // when their time is over.
 func (p *Puller) Close() {
+	p.mu.Lock()
+	p.stopping = true
+	p.mu.Unlock()
 	p.cancel()
 	<-p.ended
+	p.chores.Wait()
 	_ = p.sub.Unsubscribe() // fails only if it is gone already
 }
 
-// look has the goroutine find the consumer anew.
-func (p *Puller) look() {
-	select {
-	case p.reopen <- struct{}{}:
-	default:
-	}
-}
-
+// run gives signs of life for what is held. It never waits for an answer.
 func (p *Puller) run() {
 	defer close(p.ended)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	pause := minPause
+	interval := tick
 	for {
 		select {
 		case <-p.ctx.Done():
 			return
-		case <-ticker.C:
-			p.tick(time.Now())
-			continue
-		case <-p.reopen:
+		case now := <-ticker.C:
+			if next := p.tick(now); next != interval {
+				interval = next
+				ticker.Reset(interval)
+			}
 		}
-		if p.find() {
-			pause = minPause
-			continue
-		}
-		if !p.sleep(pause) {
-			return
-		}
-		pause = min(2*pause, maxPause)
-		p.look()
 	}
 }
 
-// sleep goes on renewing what is held.
+// tick renews what has been held for long, looks whether what was asked for is
+// still on its way, and returns when to do so again.
+func (p *Puller) tick(now time.Time) time.Duration {
+	reconnects := p.o.NATS.Stats().Reconnects
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	anew := reconnects != p.reconnects
+	p.reconnects = reconnects
+	interval := renewal(p.source.AckWait)
+	p.renew(now, interval, anew)
+	switch {
+	case !p.open:
+		if anew {
+			p.hurry()
+		}
+	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
+		p.doubtAt = time.Time{}
+		p.look(0)
+	case anew:
+		// NATS has forgotten who asked.
+		p.outstanding, p.seen = 0, now
+		p.ask()
+	case p.outstanding > 0 && now.Sub(p.seen) > silence && p.o.NATS.IsConnected():
+		p.seen = now
+		p.unheard()
+	default:
+		p.ask() // again, if it could not be sent
+	}
+	p.watchBacklog(now)
+	return interval
+}
+
+// look finds the consumer anew after a pause. p.mu is held.
+func (p *Puller) look(pause time.Duration) {
+	p.open, p.outstanding = false, 0
+	p.later(func() {
+		for failed := 1; p.sleep(pause) && !p.find(); failed++ {
+			pause = backoff(failed)
+		}
+	})
+}
+
+// rest asks for nothing for a while. p.mu is held.
+func (p *Puller) rest(pause time.Duration) {
+	p.open = false
+	p.later(func() {
+		if p.sleep(pause) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.open, p.seen = true, time.Now()
+			p.ask()
+		}
+	})
+}
+
+// later does something that may take long. p.mu is held.
+func (p *Puller) later(do func()) {
+	if !p.stopping {
+		p.chores.Go(do)
+	}
+}
+
+// hurry ends a pause.
+func (p *Puller) hurry() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
 func (p *Puller) sleep(d time.Duration) bool {
+	if d <= 0 {
+		return p.ctx.Err() == nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		p.tick(time.Now())
+		return true
+	case <-p.wake:
 		return true
 	case <-p.ctx.Done():
 		return false
@@ -195,101 +271,23 @@ func (p *Puller) sleep(d time.Duration) bool {
 }
 
 func (p *Puller) find() bool {
+	source, err := p.o.Open(p.ctx)
 	p.mu.Lock()
 	stopping := p.stopping
-	p.open, p.outstanding = false, 0
 	p.mu.Unlock()
 	if stopping {
 		return true
 	}
-	source, err := p.o.Open(p.ctx)
+	p.report(searching, err)
 	if err != nil {
-		if p.ctx.Err() == nil {
-			p.problem(err)
-		}
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.source, p.open, p.seen = source, true, time.Now()
+	p.request.limit(source)
 	p.ask()
 	return true
-}
-
-// problem tells why nothing comes.
-func (p *Puller) problem(err error) {
-	p.failing.Store(true)
-	p.o.Problem(err)
-}
-
-// answered tells that the consumer answers, if it was told that it does not.
-func (p *Puller) answered() {
-	if p.failing.CompareAndSwap(true, false) {
-		p.o.Works()
-	}
-}
-
-// tick renews what has been held for long, and looks whether what was asked for
-// is still on its way.
-func (p *Puller) tick(now time.Time) {
-	reconnects := p.o.NATS.Stats().Reconnects
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.renew(now)
-	switch {
-	case !p.open:
-	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
-		p.doubtAt = time.Time{}
-		p.look()
-	case reconnects != p.reconnects:
-		// NATS has forgotten who asked.
-		p.reconnects, p.outstanding, p.seen = reconnects, 0, now
-		p.ask()
-	case p.outstanding > 0 && now.Sub(p.seen) > silence && p.o.NATS.IsConnected():
-		p.seen = now
-		p.look()
-	default:
-		p.ask() // again, if it could not be sent
-	}
-}
-
-// renew keeps what is held. Giving back what nobody has begun yet would be
-// easier on those who wait, but it counts as a delivery.
-func (p *Puller) renew(now time.Time) {
-	if p.source.AckWait == 0 {
-		return
-	}
-	for m := p.head; m != nil; m = m.next {
-		if now.Sub(m.renewed) >= p.source.AckWait/3 {
-			m.renewed = now
-			_ = p.o.NATS.Publish(m.Reply, inProgress) // the next one may get through
-		}
-	}
-}
-
-var inProgress = []byte("+WPI")
-
-// ask asks for as many messages as there is room for, unless most of that has
-// been asked for already. p.mu is held.
-func (p *Puller) ask() {
-	n := p.window - p.held - p.outstanding
-	if !p.open || p.stopping || n <= 0 || p.outstanding > n {
-		return
-	}
-	body := make([]byte, 0, 80)
-	body = append(body, `{"batch":`...)
-	body = strconv.AppendInt(body, int64(n), 10)
-	body = append(body, `,"expires":`...)
-	body = strconv.AppendInt(body, int64(expires), 10)
-	body = append(body, `,"idle_heartbeat":`...)
-	body = strconv.AppendInt(body, int64(heartbeat), 10)
-	body = append(body, '}')
-	if p.outstanding == 0 {
-		p.seen = time.Now()
-	}
-	if p.o.NATS.PublishRequest(p.source.Subject, p.inbox, body) == nil {
-		p.outstanding += n
-	}
 }
 
 // received takes what comes to the inbox.
@@ -307,93 +305,17 @@ func (p *Puller) received(msg *nats.Msg) {
 	m := &Message{Msg: msg, Meta: meta, puller: p}
 	now := time.Now()
 	p.mu.Lock()
-	p.seen = now
+	p.seen, p.request.came = now, now
 	if p.outstanding > 0 {
 		p.outstanding--
+	}
+	p.refusals = refusals{}
+	if meta.Delivered == 1 {
+		p.watch.progress(now)
 	}
 	m.renewed = now
 	p.add(m)
 	p.mu.Unlock()
 	p.answered()
 	p.o.Deliver(m)
-}
-
-// status takes what JetStream says about a request.
-func (p *Puller) status(status string, msg *nats.Msg) {
-	if status == "100" || status == "404" || status == "408" {
-		p.answered()
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen = time.Now()
-	switch status {
-	case "100": // a heartbeat
-		return
-	case "404", "408":
-		p.over(msg)
-		p.ask()
-		return
-	}
-	// 503: nobody answers for the consumer. 409: it was deleted, it moved, it has
-	// too many requests, or a request is over.
-	if left := msg.Header.Get("Nats-Pending-Messages"); left != "" {
-		p.over(msg)
-		p.ask()
-		return
-	}
-	if p.open {
-		p.open, p.outstanding, p.doubtAt = false, 0, time.Now().Add(doubt)
-		if text := msg.Header.Get("Description"); text != "Consumer Deleted" && text != "Leadership Change" && status != "503" {
-			go p.problem(fmt.Errorf("%w: %s %s", errRefused, status, text))
-		}
-		p.look()
-	}
-}
-
-var errRefused = errors.New("JetStream refused to deliver")
-
-// over takes back what a request that has ended was not given.
-func (p *Puller) over(msg *nats.Msg) {
-	n, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
-	if err != nil {
-		n = p.outstanding
-	}
-	p.outstanding = max(0, p.outstanding-n)
-}
-
-func (p *Puller) add(m *Message) {
-	m.held, m.prev = true, p.tail
-	if p.tail != nil {
-		p.tail.next = m
-	} else {
-		p.head = m
-	}
-	p.tail = m
-	p.held++
-}
-
-func (p *Puller) remove(m *Message) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if m.held {
-		p.unlink(m)
-		p.ask()
-	}
-}
-
-// unlink is remove; p.mu is held.
-func (p *Puller) unlink(m *Message) {
-	m.held = false
-	if m.prev != nil {
-		m.prev.next = m.next
-	} else {
-		p.head = m.next
-	}
-	if m.next != nil {
-		m.next.prev = m.prev
-	} else {
-		p.tail = m.prev
-	}
-	m.prev, m.next = nil, nil
-	p.held--
 }

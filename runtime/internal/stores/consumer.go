@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +16,11 @@ type Consumer struct {
 	Stream, Name string
 	AckWait      time.Duration // its own, whatever was wanted
 	Floor        uint64        // everything up to it was acknowledged, or came before the start
+
+	// What one request may ask for, and how many may wait; 0: any.
+	MaxBatch   int
+	MaxExpires time.Duration
+	MaxWaiting int
 }
 
 // Consumer finds the consumer, or makes it. Where it starts counts only when it
@@ -54,7 +60,10 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 			ackWait = next.AckWait
 		}
 	}
-	return Consumer{Stream: stream, Name: want.Name, AckWait: ackWait, Floor: c.CachedInfo().AckFloor.Stream}, nil
+	return Consumer{
+		Stream: stream, Name: want.Name, AckWait: ackWait, Floor: c.CachedInfo().AckFloor.Stream,
+		MaxBatch: have.MaxRequestBatch, MaxExpires: have.MaxRequestExpires, MaxWaiting: have.MaxWaiting,
+	}, nil
 }
 
 // fits refuses what would lose, skip or disorder messages.
@@ -69,10 +78,21 @@ func fits(what string, have, want jetstream.ConsumerConfig) error {
 		return differs("ack_policy", have.AckPolicy, want.AckPolicy)
 	case have.MaxDeliver > 0:
 		return differs("max_deliver", have.MaxDeliver, -1)
+	case have.PriorityPolicy != jetstream.PriorityPolicyNone:
+		return differs("priority_policy", policyName(have.PriorityPolicy), "none")
 	case (have.MaxAckPending == 1) != (want.MaxAckPending == 1):
 		return differs("max_ack_pending", have.MaxAckPending, want.MaxAckPending)
 	}
 	return nil
+}
+
+// policyName is what it is called in the settings of a consumer.
+func policyName(p jetstream.PriorityPolicy) string {
+	text, err := p.MarshalJSON()
+	if err != nil {
+		return fmt.Sprint(int(p))
+	}
+	return strings.Trim(string(text), `"`)
 }
 
 func filters(c jetstream.ConsumerConfig) []string {

@@ -1,0 +1,70 @@
+package pull
+
+import "time"
+
+// renewal is how often it is looked at what is held: often enough that a message
+// whose consumer waits for so long is renewed in time even if some of these looks
+// are late.
+func renewal(ackWait time.Duration) time.Duration {
+	if ackWait == 0 {
+		return tick
+	}
+	return max(min(tick, ackWait/4), time.Millisecond)
+}
+
+// renew keeps what is held. Giving back what nobody has begun yet would be
+// easier on those who wait, but it counts as a delivery. What was sent before a
+// connection was lost may be lost as well: all is renewed then. p.mu is held.
+func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
+	if p.source.AckWait == 0 {
+		return
+	}
+	for m := p.head; m != nil; m = m.next {
+		if !all && now.Sub(m.renewed)+interval < p.source.AckWait/3 {
+			continue // the next look is early enough
+		}
+		if p.o.NATS.Publish(m.Reply, inProgress) != nil {
+			return // the next one may get through
+		}
+		m.renewed = now
+	}
+}
+
+var inProgress = []byte("+WPI")
+
+func (p *Puller) add(m *Message) {
+	m.held, m.prev = true, p.tail
+	if p.tail != nil {
+		p.tail.next = m
+	} else {
+		p.head = m
+	}
+	p.tail = m
+	p.held++
+}
+
+func (p *Puller) remove(m *Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.held {
+		p.unlink(m)
+		p.ask()
+	}
+}
+
+// unlink is remove; p.mu is held.
+func (p *Puller) unlink(m *Message) {
+	m.held = false
+	if m.prev != nil {
+		m.prev.next = m.next
+	} else {
+		p.head = m.next
+	}
+	if m.next != nil {
+		m.next.prev = m.prev
+	} else {
+		p.tail = m.prev
+	}
+	m.prev, m.next = nil, nil
+	p.held--
+}

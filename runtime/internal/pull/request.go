@@ -1,0 +1,128 @@
+package pull
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxRequests is how many requests of a puller wait at once, where each may
+	// ask for little.
+	maxRequests = 8
+	// ampleWaiting is how many requests a consumer lets wait if no care is needed.
+	ampleWaiting = 64
+	// restless is how soon requests may follow each other while nothing comes.
+	restless = 500 * time.Millisecond
+)
+
+// request is what a puller asks for, within what it may.
+type request struct {
+	maxBatch   int // 0: any
+	maxExpires time.Duration
+	alone      bool      // one at a time
+	asked      time.Time // the last one
+	came       time.Time // the last message
+
+	n     int // of reply and body
+	reply string
+	body  []byte
+}
+
+// limit takes what is known of the consumer.
+func (r *request) limit(s Source) {
+	r.maxBatch, r.maxExpires = s.MaxBatch, s.MaxExpires
+	r.alone = s.MaxWaiting > 0 && s.MaxWaiting < ampleWaiting
+	r.n = 0
+}
+
+// learn takes what a refusal says of what is allowed, and reports whether there
+// is now less to ask for.
+func (r *request) learn(description string) bool {
+	if text, ok := strings.CutPrefix(description, "Exceeded MaxRequestBatch of "); ok {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || r.maxBatch != 0 && r.maxBatch <= n {
+			return false
+		}
+		r.maxBatch, r.n = n, 0
+		return true
+	}
+	if text, ok := strings.CutPrefix(description, "Exceeded MaxRequestExpires of "); ok {
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 || r.maxExpires != 0 && r.maxExpires <= d {
+			return false
+		}
+		r.maxExpires, r.n = d, 0
+		return true
+	}
+	if strings.HasPrefix(description, "Exceeded MaxWaiting") && !r.alone {
+		r.alone = true
+		return true
+	}
+	return false
+}
+
+// next is how many messages the next request asks for if there is room for n
+// beside what is outstanding. It is 0 as long as most has been asked for already.
+func (r *request) next(n, outstanding int) int {
+	switch {
+	case n <= 0 || outstanding > n || r.alone && outstanding > 0:
+		return 0
+	case r.maxBatch == 0 || n <= r.maxBatch:
+		return n
+	case outstanding > (maxRequests-1)*r.maxBatch:
+		return 0
+	default:
+		return r.maxBatch
+	}
+}
+
+// prepare makes reply and body for n messages.
+func (r *request) prepare(inbox string, n int) {
+	if r.n == n {
+		return
+	}
+	wait := expires
+	if r.maxExpires != 0 {
+		wait = min(wait, r.maxExpires)
+	}
+	body := make([]byte, 0, 80)
+	body = append(body, `{"batch":`...)
+	body = strconv.AppendInt(body, int64(n), 10)
+	body = append(body, `,"expires":`...)
+	body = strconv.AppendInt(body, int64(wait), 10)
+	if wait >= 2*heartbeat { // else its end comes soon enough
+		body = append(body, `,"idle_heartbeat":`...)
+		body = strconv.AppendInt(body, int64(heartbeat), 10)
+	}
+	r.n, r.body, r.reply = n, append(body, '}'), inbox+"."+strconv.Itoa(n)
+}
+
+// sizeOf is how many messages the request asked for whose reply subject this is;
+// 0 if it does not say.
+func sizeOf(subject string) int {
+	n, _ := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:])
+	return n
+}
+
+// ask asks for as many messages as there is room for, unless most of that has
+// been asked for already. p.mu is held.
+func (p *Puller) ask() {
+	for p.open && !p.stopping {
+		r := &p.request
+		n := r.next(p.window-p.held-p.outstanding, p.outstanding)
+		if n == 0 {
+			return
+		}
+		r.prepare(p.inbox, n)
+		now := time.Now()
+		if p.outstanding == 0 {
+			p.seen = now
+		}
+		if p.o.NATS.PublishRequest(p.source.Subject, r.reply, r.body) != nil {
+			return
+		}
+		r.asked = now
+		p.outstanding += n
+	}
+}
