@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -77,6 +79,21 @@ func (s *slowAPI) search(t testing.TB) {
 	eventually(t, "the API was slow once, and is again", func() bool { return s.delayed.Load() >= 2 })
 }
 
+// redelivered is how many messages were delivered more than once.
+func redelivered(t testing.TB, conn *aegis.Conn) int {
+	t.Helper()
+	n := 0
+	js := jetStream(t, conn)
+	for name := range js.StreamNames(t.Context()).Name() {
+		stream, err := js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		for info := range stream.ListConsumers(t.Context()).Info() {
+			n += info.NumRedelivered
+		}
+	}
+	return n
+}
+
 func TestWhatIsHandledIsKeptWhileTheAPIIsSlow(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(t *testing.T, slow, well *aegis.Conn, runs *atomic.Int64, hold <-chan struct{}){
@@ -103,7 +120,7 @@ func TestWhatIsHandledIsKeptWhileTheAPIIsSlow(t *testing.T) {
 			_, err := newPublisher(t, well).Keyed(t.Context(), &testv1.KeyedRequest{Key: "k"})
 			require.NoError(t, err)
 			eventually(t, "it is handled", func() bool { return runs.Load() == 1 })
-			subscribe(t, well, handlers{Keyed: handle}, nil, aegis.Compete("g"))
+			// Nobody else, who might take the partition over; see redelivered.
 		},
 		"command": func(t *testing.T, slow, well *aegis.Conn, runs *atomic.Int64, hold <-chan struct{}) {
 			t.Helper()
@@ -129,6 +146,7 @@ func TestWhatIsHandledIsKeptWhileTheAPIIsSlow(t *testing.T) {
 			begin(t, through(t, well, 4*time.Second, api.decide), well, &runs, hold)
 			api.search(t)
 			require.Equal(t, int64(1), runs.Load(), "handlers of one message that ran")
+			require.Zero(t, redelivered(t, well))
 		})
 	}
 }
@@ -236,6 +254,51 @@ func TestGroupWhoseEventsAreAllBeingHandledIsReady(t *testing.T) {
 	require.NoError(t, srv.Ready(t.Context()))
 }
 
+// hangingAfter is a way to a NATS server on which nothing comes from there any
+// more once a text has come, until it is over.
+func hangingAfter(t testing.TB, target, text string, hangs chan<- struct{}, over <-chan struct{}) (url string) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var pumps sync.WaitGroup
+	var hanging atomic.Bool
+	serve := func(client net.Conn) {
+		defer client.Close() //nolint:errcheck // it may be gone
+		server, err := new(net.Dialer).DialContext(context.WithoutCancel(t.Context()), "tcp", target)
+		if err != nil {
+			return
+		}
+		defer server.Close() //nolint:errcheck // as above
+		pumps.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+		for buf := make([]byte, 64<<10); ; {
+			n, err := server.Read(buf)
+			if hanging.Load() {
+				<-over
+			}
+			if _, werr := client.Write(buf[:n]); err != nil || werr != nil {
+				return
+			}
+			if bytes.Contains(buf[:n], []byte(text)) && hanging.CompareAndSwap(false, true) {
+				close(hangs)
+			}
+		}
+	}
+	pumps.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			pumps.Go(func() { serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		require.NoError(t, listener.Close())
+		pumps.Wait()
+	})
+	return "nats://" + listener.Addr().String()
+}
+
 // The instance hears that somebody has joined, and then nothing any more, not
 // even that NATS has got what it says, while it leaves half of its partitions.
 func TestManyPartitionsAreLeftWithinTheGracePeriodWhileNATSHangs(t *testing.T) {
@@ -245,16 +308,11 @@ func TestManyPartitionsAreLeftWithinTheGracePeriodWhileNATSHangs(t *testing.T) {
 			Durable: true, KeyField: "key", Partitions: proto.Uint32(64),
 		}}})
 	})
-	conn := connect(t)
-	hangs, hold := make(chan struct{}), make(chan struct{})
-	slow := through(t, conn, 0, func(m *lossy.Message) lossy.Fate {
-		if string(m.Payload) == "hang" {
-			close(hangs)
-			<-hold
-		}
-		return lossy.Passed
-	})
-	defer close(hold)
+	server := startConfigured(t, fmt.Sprintf("jetstream {store_dir: %q}", t.TempDir()))
+	conn := connectTo(t, server.ClientURL())
+	hangs, over := make(chan struct{}), make(chan struct{})
+	slow := connectTo(t, hangingAfter(t, server.Addr().String(), "hang", hangs, over))
+	defer close(over)
 	srv, err := aegis.NewServer(slow, aegis.WithGracePeriod(2*time.Second))
 	require.NoError(t, err)
 	require.NoError(t, aegis.SubscribeEvents(srv, many, []aegis.EventHandler{
@@ -272,10 +330,12 @@ func TestManyPartitionsAreLeftWithinTheGracePeriodWhileNATSHangs(t *testing.T) {
 	nc := plain(t, conn)
 	hello, err := json.Marshal(map[string]any{"member": "another", "hello": true})
 	require.NoError(t, err)
+	all := server.NumSubscriptions()
 	const group = "aegis.grp.aegistest.v1.EventService.Keyed.g"
 	require.NoError(t, nc.Publish(group, hello))
 	require.NoError(t, nc.Publish(group, []byte("hang")))
 	receive(t, "NATS hangs", hangs)
+	eventually(t, "partitions are being left", func() bool { return server.NumSubscriptions() < all })
 	r.stop()
 	_ = receive(t, "the server stops", r.done) // whether it could say so or not
 }
