@@ -228,6 +228,9 @@ func (w *commandWorker) pull(name string, t *term) error {
 	options := w.causes.pulling(w.server.conn, w.queue.config.Name, w.consumerName(name))
 	options.Open = func(ctx context.Context) (pull.Source, error) { return w.open(ctx, name) }
 	options.Deliver = func(m *pull.Message) { w.delivered(l, m) }
+	if t != nil {
+		options.Backlog = nil // one at a time is how it is meant
+	}
 	var err error
 	l.puller, err = pull.Start(options)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/internal/embednats"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
@@ -172,6 +173,33 @@ func refusedUntil(t *testing.T, conn *aegis.Conn, srv *aegis.Server, log *logs, 
 	require.Equal(t, 1, log.count("can work again"), log.String())
 }
 
+// An administrator forgets a permission, and adds it.
+func TestSubscriberGoesOnWhenItMayPull(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	store := inDomain(t, "d")
+	configure := func(permissions string) {
+		require.NoError(t, os.WriteFile(path, []byte("listen: \"127.0.0.1:-1\"\n"+store+
+			"authorization {users: [{user: u, password: pw, permissions: {"+permissions+"}}]}\n"), 0o600))
+	}
+	configure(`publish: {deny: ["$JS.*.API.CONSUMER.MSG.NEXT.>", "$JS.API.CONSUMER.MSG.NEXT.>"]}`)
+	server, err := embednats.Start(embednats.Options{Config: path})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	conn := connectTo(t, strings.Replace(server.ClientURL(), "://", "://u:pw@", 1))
+	var d diary
+	var log logs
+	srv := subscribe(t, conn, handlers{Stored: d.stored}, []aegis.ServerOption{log.option()})
+	mustStore(t, newPublisher(t, conn), "x")
+	eventually(t, "it is not ready", func() bool { return srv.Ready(t.Context()) != nil })
+	require.ErrorContains(t, srv.Ready(t.Context()), "does not allow this user to publish to $JS.API.CONSUMER.MSG.NEXT.")
+	configure(`publish: [">"]`)
+	require.NoError(t, server.Reload())
+	d.becomes(t, "x")
+	eventually(t, "it is ready", func() bool { return srv.Ready(t.Context()) == nil })
+	require.Equal(t, 1, log.count("can work again"), log.String())
+}
+
 func TestConsumerWithPriorityGroupsIsRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -211,14 +239,33 @@ accounts {
 }
 `
 
-func TestPullsThatNobodyTakesAreExplained(t *testing.T) {
+// Both methods of the service have three consumers each, and one line each.
+func TestWorkerWhosePullsNobodyTakesSaysSoOnce(t *testing.T) {
 	t.Parallel()
+	as := startWithoutNext(t)
+	send(t, newJobClient(t, as("all")), "") // makes the stream
+	conn := as("importer", aegis.WithJetStreamAPIPrefix("JS.store"))
+	var log logs
+	srv := aegistest.Serve(t, conn, registerJobs(jobs{}), log.option())
+	eventually(t, "both methods say so", func() bool { return log.count("cannot work") >= 2 })
+	require.ErrorContains(t, srv.Ready(t.Context()), "nobody answers at JS.store.CONSUMER.MSG.NEXT."+commandStream+".w-")
+	require.Less(t, sentPerSecond(conn), 20.0)
+	require.Equal(t, 2, log.count("cannot work"), log.String())
+}
+
+func startWithoutNext(t *testing.T) func(user string, opts ...aegis.ConnOption) *aegis.Conn {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "nats.conf")
 	require.NoError(t, os.WriteFile(path, []byte(withoutNext), 0o600))
 	n := aegistest.StartNATSWithConfig(t, path)
-	as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {
+	return func(user string, opts ...aegis.ConnOption) *aegis.Conn {
 		return connectTo(t, strings.Replace(n.URL(), "://", "://"+user+":pw@", 1), opts...)
 	}
+}
+
+func TestPullsThatNobodyTakesAreExplained(t *testing.T) {
+	t.Parallel()
+	as := startWithoutNext(t)
 	mustStore(t, newPublisher(t, as("all")), "")
 	for user, c := range map[string]struct {
 		opts []aegis.ConnOption

@@ -259,6 +259,9 @@ func (r *durableRunner) take(p int) error {
 	options := r.causes.pulling(r.server.conn, r.stream.config.Name, r.consumerName(p))
 	options.Open = func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) }
 	options.Deliver = r.lanes.put
+	if r.keyed() {
+		options.Backlog = nil // one at a time is how it is meant
+	}
 	puller, err := pull.Start(options)
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)

@@ -1,6 +1,9 @@
 package aegis
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // workload is what a server does without being called: it handles events or
 // commands.
@@ -29,9 +32,11 @@ func (s *Server) startWork(ctx context.Context) error {
 }
 
 func (s *Server) stopWork(ctx context.Context) {
+	var stopping sync.WaitGroup
 	for _, w := range s.work {
-		w.stop(ctx)
+		stopping.Go(func() { w.stop(ctx) })
 	}
+	stopping.Wait()
 }
 
 func (s *Server) endWork() {

@@ -200,7 +200,7 @@ func (p *Puller) tick(now time.Time) time.Duration {
 			p.hurry()
 		}
 	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
-		p.doubtAt = time.Time{}
+		p.doubtAt, p.refusals.doubted = time.Time{}, true
 		p.look(0)
 	case anew:
 		// NATS has forgotten who asked.
@@ -284,7 +284,11 @@ func (p *Puller) find() bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.source, p.open, p.seen = source, true, time.Now()
+	now := time.Now()
+	p.source, p.open, p.seen, p.doubtAt = source, true, now, time.Time{}
+	if p.refusals.count > 0 && !p.refusals.doubted {
+		p.doubtAt = now.Add(doubt)
+	}
 	p.request.limit(source)
 	p.ask()
 	return true

@@ -35,8 +35,9 @@ func backoff(failures int) time.Duration {
 
 // refusals are those since something came the last time.
 type refusals struct {
-	count int
-	since time.Time // of the first one
+	count   int
+	since   time.Time // of the first one
+	doubted bool      // it was looked a second time after the last one
 }
 
 // status takes what JetStream says about a request.
@@ -110,10 +111,9 @@ func (p *Puller) refuse(now time.Time, status string, msg *nats.Msg) error {
 	}
 	r := &p.refusals
 	r.count++
+	r.doubted = false
 	if r.count == 1 {
-		r.since, p.doubtAt = now, now.Add(doubt)
-	} else {
-		p.doubtAt = time.Time{}
+		r.since = now
 	}
 	nobody := status == "503"
 	moved := text == "Consumer Deleted" || text == "Leadership Change"
