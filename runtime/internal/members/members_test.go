@@ -1,9 +1,16 @@
 package members
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aegisrpc/aegis/internal/embednats"
 )
 
 func TestSharesAreEvenAndWhole(t *testing.T) {
@@ -61,4 +68,37 @@ func TestNobodySharesNothing(t *testing.T) {
 	if own := Share(nil, "a", 4); own != nil {
 		t.Error(own)
 	}
+}
+
+// What a member does because of others may take long, and somebody who stops does
+// not wait for it longer than he likes.
+func TestLeavingWaitsNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	server, err := embednats.Start(embednats.Options{})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	nc, err := nats.Connect(server.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	gone := make(chan *nats.Msg, 1)
+	sub, err := nc.Subscribe("group", func(msg *nats.Msg) {
+		if strings.Contains(string(msg.Data), `"gone":true`) {
+			gone <- msg
+		}
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = sub.Unsubscribe() })
+	busy, hold := make(chan struct{}), make(chan struct{})
+	g, err := Join(nc, "group", "self", func([]string) {
+		close(busy)
+		<-hold
+	})
+	require.NoError(t, err)
+	<-busy
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.Leave(ctx)
+	require.Empty(t, gone)
+	close(hold)
+	<-gone // it says so when it can
 }
