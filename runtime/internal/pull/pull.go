@@ -68,7 +68,6 @@ type Puller struct {
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	chores   sync.WaitGroup // those that may have to wait for NATS
-	inbox    string
 	sub      *nats.Subscription
 	silent   chan struct{} // closed when nothing is delivered any more
 	wake     chan struct{} // ends a pause
@@ -93,12 +92,12 @@ type Puller struct {
 
 // Start begins. Nothing comes before SetWindow was called.
 func Start(o Options) (*Puller, error) {
-	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1), inbox: o.NATS.NewInbox()}
+	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	inbox := o.NATS.NewInbox()
+	p.request = newRequest(inbox)
 	var err error
-	// The last token is how many messages were asked for: who hears that a request
-	// was refused knows how large it was.
-	if p.sub, err = o.NATS.Subscribe(p.inbox+".*", p.received); err != nil {
+	if p.sub, err = o.NATS.Subscribe(inbox+".*", p.received); err != nil {
 		p.cancel()
 		return nil, err
 	}

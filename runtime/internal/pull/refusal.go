@@ -97,7 +97,7 @@ func (p *Puller) again(now time.Time) {
 // does not want this one (409, 400). p.mu is held.
 func (p *Puller) refuse(now time.Time, status string, msg *nats.Msg) error {
 	text := msg.Header.Get("Description")
-	if n := sizeOf(msg.Subject); n > 0 {
+	if n := p.request.sizeOf(msg.Subject); n > 0 {
 		p.outstanding = max(0, p.outstanding-n)
 	} else {
 		p.outstanding = 0

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +25,20 @@ type request struct {
 	asked      time.Time // the last one
 	came       time.Time // the last message
 
-	n     int // of reply and body
-	reply string
-	body  []byte
+	n    int // of the body
+	body []byte
+	// Replies come to one of these subjects in turn, so that who hears that a
+	// request was refused knows how much it asked for.
+	replies [maxRequests]string
+	sizes   [maxRequests]int
+	turn    int
+}
+
+func newRequest(inbox string) (r request) {
+	for i := range r.replies {
+		r.replies[i] = inbox + "." + strconv.Itoa(i)
+	}
+	return r
 }
 
 // limit takes what is known of the consumer.
@@ -77,11 +89,18 @@ func (r *request) next(n, outstanding int) int {
 	}
 }
 
-// prepare makes reply and body for n messages.
-func (r *request) prepare(inbox string, n int) {
-	if r.n == n {
-		return
+// prepare returns where the answers to a request for n messages are to go, and
+// what it says.
+func (r *request) prepare(n int) (reply string, body []byte) {
+	r.turn = (r.turn + 1) % maxRequests
+	r.sizes[r.turn] = n
+	if r.n != n {
+		r.n, r.body = n, r.text(n)
 	}
+	return r.replies[r.turn], r.body
+}
+
+func (r *request) text(n int) []byte {
 	wait := expires
 	if r.maxExpires != 0 {
 		wait = min(wait, r.maxExpires)
@@ -95,14 +114,16 @@ func (r *request) prepare(inbox string, n int) {
 		body = append(body, `,"idle_heartbeat":`...)
 		body = strconv.AppendInt(body, int64(heartbeat), 10)
 	}
-	r.n, r.body, r.reply = n, append(body, '}'), inbox+"."+strconv.Itoa(n)
+	return append(body, '}')
 }
 
-// sizeOf is how many messages the request asked for whose reply subject this is;
-// 0 if it does not say.
-func sizeOf(subject string) int {
-	n, _ := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:])
-	return n
+// sizeOf is how many messages the last request asked for whose answers come to
+// this subject; 0 if there is none.
+func (r *request) sizeOf(subject string) int {
+	if i := slices.Index(r.replies[:], subject); i >= 0 {
+		return r.sizes[i]
+	}
+	return 0
 }
 
 // ask asks for as many messages as there is room for, unless most of that has
@@ -114,12 +135,12 @@ func (p *Puller) ask() {
 		if n == 0 {
 			return
 		}
-		r.prepare(p.inbox, n)
+		reply, body := r.prepare(n)
 		now := time.Now()
 		if p.outstanding == 0 {
 			p.seen = now
 		}
-		if p.o.NATS.PublishRequest(p.source.Subject, r.reply, r.body) != nil {
+		if p.o.NATS.PublishRequest(p.source.Subject, reply, body) != nil {
 			return
 		}
 		r.asked = now
