@@ -103,6 +103,7 @@ func TestEventsComeWithAnyLimitOfPulls(t *testing.T) {
 			eventually(t, "all are handled", func() bool { return handled.Load() == events+1 })
 			require.NoError(t, srv.Ready(t.Context()))
 			require.NotContains(t, log.String(), "cannot work")
+			settled(t, conn, storedConsumer)
 			require.Less(t, sentPerSecond(subConn), 10.0)
 		})
 	}
