@@ -81,11 +81,8 @@ func (p *Puller) over(msg *nats.Msg) {
 // again asks again when a request has ended; requests that end at once do not
 // follow each other as fast as they can. p.mu is held.
 func (p *Puller) again(now time.Time) {
-	last := p.request.asked
-	if p.request.came.After(last) {
-		last = time.Time{}
-	}
-	if wait := restless - now.Sub(last); wait > 0 && p.open && now.Sub(p.request.came) > restless {
+	r := &p.request
+	if wait := restless - now.Sub(r.asked); wait > 0 && p.open && !r.came.After(r.asked) {
 		p.rest(wait)
 		return
 	}
