@@ -117,7 +117,10 @@ type refusal struct {
 
 func refusals() map[string]refusal {
 	change := func(c func(*jetstream.ConsumerConfig)) func(testing.TB, *aegis.Conn) {
-		return func(t testing.TB, conn *aegis.Conn) { changeConsumer(t, conn, eventStream, storedConsumer, c) }
+		return func(t testing.TB, conn *aegis.Conn) {
+			t.Helper()
+			changeConsumer(t, conn, eventStream, storedConsumer, c)
+		}
 	}
 	none := change(func(c *jetstream.ConsumerConfig) {
 		c.PriorityPolicy, c.PriorityGroups, c.PinnedTTL = jetstream.PriorityPolicyNone, nil, 0

@@ -263,12 +263,12 @@ func hangingAfter(t testing.TB, target, text string, hangs chan<- struct{}, over
 	var pumps sync.WaitGroup
 	var hanging atomic.Bool
 	serve := func(client net.Conn) {
-		defer client.Close() //nolint:errcheck // it may be gone
+		defer client.Close()
 		server, err := new(net.Dialer).DialContext(context.WithoutCancel(t.Context()), "tcp", target)
 		if err != nil {
 			return
 		}
-		defer server.Close() //nolint:errcheck // as above
+		defer server.Close()
 		pumps.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
 		for buf := make([]byte, 64<<10); ; {
 			n, err := server.Read(buf)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func fits(what string, have, want jetstream.ConsumerConfig) error {
 func policyName(p jetstream.PriorityPolicy) string {
 	text, err := p.MarshalJSON()
 	if err != nil {
-		return fmt.Sprint(int(p))
+		return strconv.Itoa(int(p))
 	}
 	return strings.Trim(string(text), `"`)
 }
