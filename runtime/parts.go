@@ -15,6 +15,7 @@ import (
 type parts struct {
 	mu     sync.Mutex
 	broken map[string]error // why a part does not work, by its name
+	shared map[string]*part // those that several users have, by their names
 }
 
 // part is one of them. Its problem is told once when it begins, again when it
@@ -25,13 +26,16 @@ type part struct {
 	logger func() *slog.Logger
 
 	mu    sync.Mutex
-	since time.Time // when it began to fail; zero: it works
-	told  string    // what was logged last
-	at    time.Time // when
+	since time.Time            // when it began to fail; zero: it works
+	told  map[string]time.Time // what was logged since then, and when
 }
 
 // sameProblem is how long a problem that lasts is not told again.
 const sameProblem = time.Minute
+
+// maxProblems is how many problems are told within that time: several consumers of
+// one part fail each in its own words, and some words have numbers in them.
+const maxProblems = 8
 
 // fails says that the part does not work.
 func (p *part) fails(err error) {
@@ -40,10 +44,7 @@ func (p *part) fails(err error) {
 	if p.since.IsZero() {
 		p.since = now
 	}
-	fresh := p.told != err.Error() || now.Sub(p.at) >= sameProblem
-	if fresh {
-		p.told, p.at = err.Error(), now
-	}
+	fresh := p.fresh(err.Error(), now)
 	p.mu.Unlock()
 	p.of.set(p.name, err)
 	if fresh {
@@ -51,17 +52,43 @@ func (p *part) fails(err error) {
 	}
 }
 
+// fresh reports whether a problem is to be told. p.mu is held.
+func (p *part) fresh(text string, now time.Time) bool {
+	maps.DeleteFunc(p.told, func(_ string, at time.Time) bool { return now.Sub(at) >= sameProblem })
+	if _, told := p.told[text]; told || len(p.told) >= maxProblems {
+		return false
+	}
+	if p.told == nil {
+		p.told = make(map[string]time.Time)
+	}
+	p.told[text] = now
+	return true
+}
+
 // works says that it does.
 func (p *part) works() {
 	p.mu.Lock()
 	since := p.since
-	p.since, p.told = time.Time{}, ""
+	p.since, p.told = time.Time{}, nil
 	p.mu.Unlock()
 	if since.IsZero() {
 		return
 	}
 	p.of.set(p.name, nil)
 	p.logger().Info("aegis: "+p.name+" can work again", "after", time.Since(since).Round(time.Millisecond))
+}
+
+// named returns the part of this name, the same one to all who ask for it.
+func (p *parts) named(name string, logger func() *slog.Logger) *part {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shared == nil {
+		p.shared = make(map[string]*part)
+	}
+	if p.shared[name] == nil {
+		p.shared[name] = &part{of: p, name: name, logger: logger}
+	}
+	return p.shared[name]
 }
 
 func (p *parts) set(name string, err error) {
