@@ -36,7 +36,7 @@ func effects() map[string]string {
 		"service.event_storage.dedupe_window":     "TestStorageOfTheProto",
 		"service.command_storage.replicas":        "TestStorageOfTheProto",
 		"service.command_storage.max_age":         refused,
-		"service.command_storage.max_bytes":       refused,
+		"service.command_storage.max_bytes":       "TestQueueWithASizeRefusesAndLosesNothing",
 		"service.command_storage.dedupe_window":   "TestStorageOfTheProto",
 		"method.load_balanced":                    "TestDefaultPatternMayBeSingleActive",
 		"method.load_balanced.sticky_field":       "TestTheKeyIsTheValueOfTheField",

@@ -77,7 +77,7 @@ func checkRanges(t *testing.T, s *spec.Service) {
 	if e := s.Election; e != nil && (e.ActWindow > e.Lease/4 || e.ProbeInterval > e.ActWindow/2 || e.ProbeInterval < 5*time.Millisecond) {
 		t.Errorf("election %+v", e)
 	}
-	if e := s.EventStorage; e != nil && (e.DedupeWindow > e.MaxAge || e.Replicas < 1 || e.MaxBytes < 0) {
+	if e := s.EventStorage; e != nil && (e.DedupeWindow > e.MaxAge || e.Replicas < 0 || e.MaxBytes < 0) {
 		t.Errorf("event storage %+v", e)
 	}
 	for _, m := range s.Methods {

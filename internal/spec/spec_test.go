@@ -169,7 +169,7 @@ func TestEvents(t *testing.T) {
 		Redelivery: redelivery, AckWait: time.Minute,
 	})
 	equal(t, "partitions", s.Methods[3].Event.Partitions, 1024)
-	equal(t, "storage", *s.EventStorage, spec.Storage{Replicas: 1, MaxAge: 7 * 24 * time.Hour, DedupeWindow: 2 * time.Minute})
+	equal(t, "storage", *s.EventStorage, spec.Storage{MaxAge: 7 * 24 * time.Hour, DedupeWindow: 2 * time.Minute})
 }
 
 func TestCommands(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 // Storage says how a stream is kept.
 type Storage struct {
-	Replicas     int
+	Replicas     int           // 0: nobody says
 	MaxAge       time.Duration // 0: no limit
 	MaxBytes     int64         // 0: no limit
 	DedupeWindow time.Duration
@@ -28,9 +28,6 @@ func (c *checker) eventStorage(at Place, opts *aegisv1.Storage, durable bool) *S
 	before := len(c.problems)
 	s := c.storage(at, opts)
 	s.MaxAge = c.duration(at.Field("max_age"), opts.GetMaxAge(), maxAgeRange, defaultEventMaxAge)
-	if opts != nil && opts.MaxBytes != nil {
-		s.MaxBytes = int64(c.integer(at.Field("max_bytes"), opts.GetMaxBytes(), math.MaxInt64))
-	}
 	if len(c.problems) == before && s.DedupeWindow > s.MaxAge {
 		c.shortenDedupe(at, opts, s)
 	}
@@ -57,9 +54,6 @@ func (c *checker) commandStorage(at Place, opts *aegisv1.Storage, commands bool)
 	if opts.GetMaxAge() != nil {
 		c.addf(at.Field("max_age"), "a command must not be dropped because of its age; leave it out, or give the send an expiry")
 	}
-	if opts != nil && opts.MaxBytes != nil {
-		c.addf(at.Field("max_bytes"), "a command must not be dropped for want of room; leave it out, and limit the NATS account instead")
-	}
 	s := c.storage(at, opts)
 	if !commands {
 		return nil
@@ -69,9 +63,12 @@ func (c *checker) commandStorage(at Place, opts *aegisv1.Storage, commands bool)
 
 // storage checks what events and commands have in common.
 func (c *checker) storage(at Place, opts *aegisv1.Storage) *Storage {
-	s := &Storage{Replicas: 1}
+	s := &Storage{}
 	if opts != nil && opts.Replicas != nil {
 		s.Replicas = c.replicas(at.Field("replicas"), opts.GetReplicas())
+	}
+	if opts != nil && opts.MaxBytes != nil {
+		s.MaxBytes = int64(c.integer(at.Field("max_bytes"), opts.GetMaxBytes(), math.MaxInt64))
 	}
 	s.DedupeWindow = c.duration(at.Field("dedupe_window"), opts.GetDedupeWindow(), dedupeWindowRange, defaultDedupeWindow)
 	return s

@@ -125,9 +125,9 @@ type ServiceOptions struct {
 	// The stream of the service's durable events. Only for a service with a
 	// durable event.
 	EventStorage *Storage `protobuf:"bytes,7,opt,name=event_storage,json=eventStorage,proto3" json:"event_storage,omitempty"`
-	// The streams of the service's commands: replicas and dedupe_window;
-	// max_age and max_bytes are errors here, as no command may be dropped. Only
-	// for a service with a command.
+	// The streams of the service's commands: replicas, dedupe_window, and
+	// max_bytes of the queue, which then takes no delayed commands; max_age is an
+	// error here, as no command may be dropped. Only for a service with a command.
 	CommandStorage *Storage `protobuf:"bytes,8,opt,name=command_storage,json=commandStorage,proto3" json:"command_storage,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -934,7 +934,9 @@ func (x *Election) GetProbeInterval() *durationpb.Duration {
 // Storage says how a stream is kept. It is always kept in files.
 type Storage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// On how many NATS servers: 1 to 5, an odd number. Default 1.
+	// On how many NATS servers: 1 to 5, an odd number. A stream that has fewer gets
+	// as many, whoever made it; it is never given fewer. Default: as many as it
+	// has, 1 for one that has to be made.
 	Replicas *uint32 `protobuf:"varint,1,opt,name=replicas,proto3,oneof" json:"replicas,omitempty"`
 	// How long a message is kept: 1 s to 36,500 days. Default 7 days for events.
 	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
