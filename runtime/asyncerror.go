@@ -28,12 +28,15 @@ type asyncErrors struct {
 
 // happened is called by nats.go.
 func (a *asyncErrors) happened(nc *nats.Conn, sub *nats.Subscription, err error) {
+	told := false
 	if conn := a.conn.Load(); conn != nil {
 		conn.permissionDenied(err)
+		told = conn.subscriptionRefused(err)
 	}
 	switch {
 	case a.users != nil:
 		a.users(nc, sub, err)
+	case told:
 	case sub == nil && refusesUser(err):
 		a.refuse(err)
 	case sub != nil:

@@ -35,6 +35,7 @@ type Conn struct {
 	streams   streamHub // of the clients
 	assembly  assembly
 	link      link
+	deafness  deafness
 	outbox    outbox
 	void      voidProbe
 	leaders   leaders
