@@ -79,6 +79,7 @@ type commandWorker struct {
 	results openStream
 	dead    deadLetters
 	records attemptRecords
+	letters *deadStream
 	turn    *sync.Mutex // nil unless the method is single active
 
 	halt   context.CancelFunc
@@ -120,7 +121,8 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 		ttl: max(m.method.Command.ResultTTL, attemptsTTL), logger: w.logger,
 	}
 	w.records.init()
-	w.dead.init(conn, service.spec.Name, storage.over(service.spec.CommandStorage).Replicas, policy)
+	w.dead.init(conn, service.spec.Name, storage, service.spec.CommandStorage, policy)
+	w.letters = newDeadStream(s, &w.dead, w.logger)
 	return w
 }
 
@@ -164,8 +166,12 @@ func (w *commandWorker) start(ctx context.Context) error {
 			break
 		}
 	}
+	if err := w.letters.start(ctx); err != nil {
+		return fmt.Errorf("aegis: work the commands of %s: %w", w.method.spec.name(), err)
+	}
 	life, halt := context.WithCancel(context.Background())
 	w.halt = halt
+	w.leads.Go(func() { w.letters.follow(life) })
 	if w.turn != nil {
 		w.leads.Go(func() { w.follow(life) })
 		return nil
@@ -196,10 +202,11 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 	w.mu.Lock()
 	w.created = queue.CachedInfo().Created
 	w.mu.Unlock()
-	if _, err := stores.Stream(ctx, w.results.config, w.results.policy); err != nil {
+	if _, err := stores.Stream(ctx, w.results.config.AtLeast(&queue.CachedInfo().Config), w.results.policy); err != nil {
 		return pull.Source{}, err
 	}
 	w.results.ready.Store(true)
+	w.letters.beside(queue)
 	name := w.consumerName(level)
 	want := jetstream.ConsumerConfig{
 		Name: name, Durable: name,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -17,9 +18,9 @@ type deadLetters struct {
 	stream  openStream
 }
 
-func (d *deadLetters) init(conn *Conn, service string, replicas int, policy stores.Policy) {
+func (d *deadLetters) init(conn *Conn, service string, storage *Storage, proto *spec.Storage, policy stores.Policy) {
 	d.service = service
-	d.stream.conn, d.stream.config = conn, conn.deadStream(service, replicas)
+	d.stream.conn, d.stream.config = conn, conn.deadStream(service, storage, proto)
 	d.stream.policy = policy
 }
 

@@ -507,12 +507,12 @@ func TestOptionsOfTheRegistryAreChecked(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	for _, o := range []aegis.ServerOption{
-		aegis.WithHeartbeat(0), aegis.WithHeartbeat(time.Hour), aegis.WithHeartbeat(150*time.Millisecond + 1), aegis.WithRegistryBucket(2, true),
+		aegis.WithHeartbeat(0), aegis.WithHeartbeat(time.Hour), aegis.WithHeartbeat(150*time.Millisecond + 1), aegis.WithRegistryBucket(aegis.BucketConfig{Replicas: 2}),
 	} {
 		_, err := aegis.NewServer(conn, o)
 		require.ErrorIs(t, err, aegis.ErrInvalidOption)
 	}
-	_, err := aegis.NewServer(conn, aegis.WithHeartbeat(time.Second), aegis.WithRegistryBucket(3, false))
+	_, err := aegis.NewServer(conn, aegis.WithHeartbeat(time.Second), aegis.WithRegistryBucket(aegis.BucketConfig{Replicas: 3, NoCreate: true}))
 	require.NoError(t, err)
 }
 
@@ -520,7 +520,7 @@ func TestABucketThatMayNotBeMade(t *testing.T) {
 	t.Parallel()
 	var log logs
 	conn := connect(t, log.option())
-	run(t, conn, probe{}, aegis.WithInstance("a"), aegis.WithRegistryBucket(1, false))
+	run(t, conn, probe{}, aegis.WithInstance("a"), aegis.WithRegistryBucket(aegis.BucketConfig{NoCreate: true}))
 	require.Equal(t, 1, log.count("the KV bucket does not exist: aegis-registry"))
 	shows(t, another(t, conn), probeName, "a RUNNING")
 }

@@ -50,7 +50,7 @@ func startLeaf(t testing.TB, hubConfig, leafConfig string) (hub, leaf *embednats
 var keptStreams = []string{
 	"KV_aegis-leaders", "KV_aegis-registry",
 	"aegis-commands-aegistest-v1-JobService", "aegis-commands-aegistest-v1-LeaderJobService",
-	"aegis-dead-aegistest-v1-EventService", "aegis-dead-aegistest-v1-JobService",
+	"aegis-dead-aegistest-v1-EventService", "aegis-dead-aegistest-v1-JobService", "aegis-dead-aegistest-v1-LeaderJobService",
 	"aegis-events-aegistest-v1-EventService",
 	"aegis-results-aegistest-v1-JobService", "aegis-results-aegistest-v1-LeaderJobService",
 }

@@ -113,6 +113,11 @@ func TestWithoutCreatingStreamsAndConsumersMustExist(t *testing.T) {
 	}
 	_, err = js.CreateConsumer(t.Context(), eventStream, consumer)
 	require.NoError(t, err)
+	require.ErrorContains(t, run(), "the stream aegis-dead-aegistest-v1-EventService does not exist and may not be made here")
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "aegis-dead-aegistest-v1-EventService", Subjects: []string{"aegis.dead.>"}, Discard: jetstream.DiscardNew,
+	})
+	require.NoError(t, err)
 	var d diary
 	var log logs
 	subscribe(t, conn, handlers{Stored: d.stored}, []aegis.ServerOption{log.option()}, must)
@@ -280,7 +285,7 @@ func TestPermissionsOfEvents(t *testing.T) {
 			return aegis.Permanent(errWrong)
 		},
 		Keyed: func(context.Context, *testv1.KeyedRequest) error { d.notef("keyed"); return nil },
-	}, []aegis.ServerOption{aegis.WithRegistryBucket(1, false)}, aegis.Compete("g"))
+	}, []aegis.ServerOption{aegis.WithRegistryBucket(aegis.BucketConfig{NoCreate: true})}, aegis.Compete("g"))
 	publisher := newPublisher(t, as("publisher", log.option()))
 	mustStore(t, publisher, "x")
 	eventually(t, "it is handled and dead", func() bool {

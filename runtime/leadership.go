@@ -30,10 +30,10 @@ type leadership struct {
 	current  atomic.Pointer[term] // from Leading to Lost
 	resigned chan struct{}        // closed when nothing is left to release
 
-	mu          sync.Mutex
-	stopping    bool
-	lastProblem string
-	problemAt   time.Time
+	part part // it fails while the candidate cannot stand
+
+	mu       sync.Mutex
+	stopping bool
 }
 
 // term is one term of this server.
@@ -212,19 +212,15 @@ func (l *leadership) Lost(_ *election.Lease, cause error) {
 // Resigned follows resign.
 func (l *leadership) Resigned() { close(l.resigned) }
 
-// Problem logs what keeps the candidate from standing, the same thing once a
-// minute.
+// Problem says what keeps the candidate from standing.
 func (l *leadership) Problem(err error) {
-	if l.server.State() != StateRunning && l.server.State() != StateStarting {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); err.Error() != l.lastProblem || now.Sub(l.problemAt) > sameProblem {
-		l.lastProblem, l.problemAt = err.Error(), now
-		l.server.logger.Error("aegis: cannot stand for election", "service", l.service.spec.Name, "group", l.group, "err", err)
+	if state := l.server.State(); state == StateRunning || state == StateStarting {
+		l.part.fails(err)
 	}
 }
+
+// Standing says that nothing keeps it from that any more.
+func (l *leadership) Standing() { l.part.works() }
 
 func (l *leadership) attrs(t *term) []any {
 	return []any{"service", l.service.spec.Name, "group", l.group, "term", t.info.Token}

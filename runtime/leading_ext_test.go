@@ -439,7 +439,7 @@ func TestMissingBucketIsReportedWhereItMayNotBeMade(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
 	log, option := newProblems()
-	a := stand(t, n, &desk{name: "a"}, option, aegis.WithLeaderBucket(1, false))
+	a := stand(t, n, &desk{name: "a"}, option, aegis.WithLeaderBucket(aegis.BucketConfig{NoCreate: true}))
 	log.says(t, "may not be created here")
 	leaderStream(t, n, func(*jetstream.StreamConfig) {})
 	a.leads(t)
@@ -453,7 +453,7 @@ func TestElectionOptionsAreChecked(t *testing.T) {
 	require.ErrorIs(t, err, aegis.ErrInvalidOption)
 	require.ErrorIs(t, err, election.ErrInvalidConfig)
 	require.ErrorContains(t, err, "use at least 500ms")
-	_, err = aegis.NewServer(aegistest.Connect(t), aegis.WithLeaderBucket(2, true))
+	_, err = aegis.NewServer(aegistest.Connect(t), aegis.WithLeaderBucket(aegis.BucketConfig{Replicas: 2}))
 	require.ErrorIs(t, err, aegis.ErrInvalidOption)
 }
 

@@ -192,20 +192,6 @@ func WithElection(cfg election.Config) ServiceOption {
 	})
 }
 
-// WithLeaderBucket says how the KV bucket of the leader records is made where it
-// does not exist: on how many NATS servers (1, 3 or 5). With create false it is
-// not made, and the server stands for election once it is there; for accounts
-// that may not create streams. Default: 1, and it is made.
-func WithLeaderBucket(replicas int, create bool) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if replicas != 1 && replicas != 3 && replicas != 5 {
-			return invalidOption("leader bucket on %d servers: use 1, 3 or 5", replicas)
-		}
-		c.bucketReplicas, c.bucketNoCreate = replicas, !create
-		return nil
-	})
-}
-
 const maxMaxConcurrency = 100_000
 
 // WithRetryBudget bounds what a client sends again, so that its retries cannot

@@ -134,7 +134,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 // openStream is a stream that is found or made when it is first needed.
 type openStream struct {
 	conn   *Conn
-	config jetstream.StreamConfig
+	config stores.Want
 	policy stores.Policy
 
 	ready atomic.Bool
@@ -174,7 +174,7 @@ func storeError(err error) *Error {
 		code = CodeCanceled
 	case errors.Is(err, stores.ErrPermission):
 		code = CodePermissionDenied
-	case errors.Is(err, stores.ErrMissing), errors.Is(err, stores.ErrDifferent):
+	case errors.Is(err, stores.ErrMissing), errors.Is(err, stores.ErrDifferent), errors.Is(err, stores.ErrOld), errors.Is(err, stores.ErrConfig):
 		code = CodeFailedPrecondition
 	case errors.Is(err, stores.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
 		code = CodeUnavailable
@@ -676,11 +676,7 @@ func parsePubAck(msg *nats.Msg) (*PubAck, *Error) {
 	}
 	if answer.Error != nil {
 		code := apiErrorCode(answer.Error)
-		hint := ""
-		if code == CodeResourceExhausted {
-			hint = "; the stream is full: let it keep less (max_age), or more (max_bytes), or look at the limits of the account"
-		}
-		return nil, Errorf(code, "JetStream refuses the message: %w%s", answer.Error, hint)
+		return nil, Errorf(code, "JetStream refuses the message: %w%s", answer.Error, refusalHint(code, answer.Error))
 	}
 	return &PubAck{Stream: answer.Stream, Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
 }

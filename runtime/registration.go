@@ -32,25 +32,11 @@ func WithHeartbeat(interval time.Duration) ServerOption {
 	})
 }
 
-// WithRegistryBucket says how the KV bucket of the registry is made where it does
-// not exist: on how many NATS servers (1, 3 or 5). With create false it is not
-// made, and the instance is known by its heartbeats alone until it is there; for
-// accounts that may not create streams. Default: 1, and it is made.
-func WithRegistryBucket(replicas int, create bool) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if replicas != 1 && replicas != 3 && replicas != 5 {
-			return invalidOption("registry bucket on %d servers: use 1, 3 or 5", replicas)
-		}
-		c.registryReplicas, c.registryNoCreate = replicas, !create
-		return nil
-	})
-}
-
 // claim registers the instance under its name before it listens under that name.
 func (s *Server) claim(ctx context.Context) error {
 	r := registrar.New(registrar.Options{
 		NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Logger: s.logger,
-		Heartbeat: s.cfg.heartbeat, Replicas: s.cfg.registryReplicas, NoCreate: s.cfg.registryNoCreate,
+		Heartbeat: s.cfg.heartbeat, Bucket: s.cfg.registryBucket.wanted(),
 		Metrics: s.monitor.metrics, Load: s.load,
 		Taken: func(err error) { s.taken <- err },
 	})

@@ -1,6 +1,7 @@
 package aegis
 
 import (
+	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -122,7 +123,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 		var err error
 		s.elector, err = leader.New(leader.Options{
 			NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
-			Replicas: s.cfg.bucketReplicas, NoCreate: s.cfg.bucketNoCreate,
+			Bucket: s.cfg.leaderBucket.wanted(), Warn: warnOnce(func() *slog.Logger { return s.logger }),
 		})
 		if err != nil {
 			return err
@@ -131,6 +132,10 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	l := &leadership{
 		server: s, service: service, group: group, methods: methods,
 		onLeading: service.onLeading, resigned: make(chan struct{}),
+		part: part{
+			of: &s.parts, name: "the election of the group " + group + " of " + service.spec.Name,
+			logger: func() *slog.Logger { return s.logger },
+		},
 	}
 	var err error
 	if l.candidate, err = s.elector.Add(service.spec.Name, group, service.election, l); err != nil {

@@ -78,12 +78,9 @@ type serverConfig struct {
 	maxStreams  int
 	streamGrace time.Duration
 
-	bucketReplicas int
-	bucketNoCreate bool
-
-	heartbeat        time.Duration
-	registryReplicas int
-	registryNoCreate bool
+	leaderBucket   BucketConfig
+	registryBucket BucketConfig
+	heartbeat      time.Duration
 
 	checks      health.Checks
 	memoryLimit uint64 // 0: the default
@@ -101,7 +98,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	s := &Server{
 		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1), alone: newAlone(),
 		cfg: serverConfig{
-			grace: 30 * time.Second, logger: conn.logger, bucketReplicas: 1, heartbeat: registry.DefaultHeartbeat,
+			grace: 30 * time.Second, logger: conn.logger, heartbeat: registry.DefaultHeartbeat,
 			window: defaultWindow(), maxStreams: 10_000, streamGrace: time.Second,
 		},
 	}
@@ -298,6 +295,9 @@ func (s *Server) confirm(ctx context.Context, before error) error {
 	if after := s.conn.nc.LastError(); after != before && deniedSubscribe(after) { //nolint:errorlint // is it another one?
 		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
 	}
+	if err := s.conn.deaf(); err != nil {
+		return fmt.Errorf("aegis: start: %w", err)
+	}
 	return nil
 }
 
@@ -378,6 +378,7 @@ func (s *Server) tick(now time.Time, n int) {
 		}
 	}
 	if n%askInterval == 0 {
+		s.checkHearing()
 		s.cancels.tidy(now)
 		s.askCallers(now)
 	}

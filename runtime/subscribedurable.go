@@ -39,6 +39,7 @@ type durableRunner struct {
 	dead    deadLetters
 	tries   openStream
 	records attemptRecords
+	letters *deadStream
 	lanes   *lanes
 	part    part
 	causes  causes
@@ -70,7 +71,9 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r.records = attemptRecords{stream: &r.tries, subject: r.attemptsOf, most: s.retry.MaxAttempts, optional: true, logger: s.logger}
 	r.records.init()
 	r.causes.part = &r.part
-	r.dead.init(conn, s.service.Name, s.cfg.storage.over(s.service.EventStorage).Replicas, r.stream.policy)
+	r.dead.init(conn, s.service.Name, &s.cfg.storage, s.service.EventStorage, r.stream.policy)
+	r.letters = newDeadStream(s.server, &r.dead, s.logger)
+	r.letters.found.Store(s.cfg.noDeadLetters) // there is none to look for
 	return r
 }
 
@@ -99,8 +102,12 @@ func (r *durableRunner) start(ctx context.Context) error {
 			break
 		}
 	}
+	if err := r.letters.start(ctx); err != nil {
+		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
+	}
 	life, halt := context.WithCancel(context.Background())
 	r.halt = halt
+	r.chores.Go(func() { r.letters.follow(life) })
 	r.chores.Go(func() { r.followFloors(life) })
 	if r.each || !r.keyed() {
 		for p := range r.event.Partitions {
@@ -123,7 +130,8 @@ const pullAhead = 2048
 
 // lasting tells errors that do not go away by themselves.
 func lasting(err error) bool {
-	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrPermission)
+	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrConfig) ||
+		errors.Is(err, stores.ErrPermission)
 }
 
 func (r *durableRunner) consumerName(p int) string {
@@ -139,6 +147,7 @@ func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
 	if err != nil {
 		return pull.Source{}, err
 	}
+	r.letters.beside(stream)
 	created := stream.CachedInfo().Created
 	r.mu.Lock()
 	again := !r.created.IsZero()

@@ -42,7 +42,7 @@ func runCandidate(o candidateOrder) error {
 		return err
 	}
 	srv, err := aegis.NewServer(conn,
-		aegis.WithInstance(o.Instance), aegis.WithLeaderBucket(o.Replicas, true), aegis.WithStateHook(sayState))
+		aegis.WithInstance(o.Instance), aegis.WithLeaderBucket(aegis.BucketConfig{Replicas: o.Replicas}), aegis.WithStateHook(sayState))
 	if err != nil {
 		return err
 	}

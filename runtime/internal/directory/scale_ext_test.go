@@ -128,7 +128,7 @@ func simulate(t testing.TB, url string) (beat func(ctx context.Context)) {
 	t.Cleanup(nc.Close)
 	api, err := stores.New(nc, "", "")
 	require.NoError(t, err)
-	bucket := regstore.New(regstore.Options{NATS: nc, JetStream: api, Namespace: "aegis", Create: true})
+	bucket := regstore.New(regstore.Options{NATS: nc, JetStream: api, Namespace: "aegis"})
 	created, err := bucket.Open(t.Context())
 	require.NoError(t, err)
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(512))

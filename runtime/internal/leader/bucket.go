@@ -20,11 +20,11 @@ import (
 // stream, because a KV bucket always has direct get on, which may answer from a
 // replica that is behind.
 type bucket struct {
-	api      *stores.Stores
-	js       jetstream.JetStream
-	name     string // "ns-leaders"
-	replicas int
-	create   bool
+	api  *stores.Stores
+	js   jetstream.JetStream
+	name string // "ns-leaders"
+	o    stores.Bucket
+	warn func(string)
 
 	mu      sync.Mutex
 	stream  jetstream.Stream // nil until it was found
@@ -53,19 +53,22 @@ func (b *bucket) split(subject string) (id string, created int64, ok bool) {
 	return rest[:i], created, err == nil
 }
 
-func (b *bucket) config() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
+// requiredBytes is the size of a bucket in an account that requires one. A record
+// takes some hundred bytes, and only the last one of a group is kept.
+const requiredBytes = 16 << 20
+
+func (b *bucket) wanted() stores.Want {
+	return b.o.Wanted(&jetstream.StreamConfig{
 		Name:              b.streamName(),
 		Description:       "Aegis: who leads",
 		Subjects:          []string{b.subjectPrefix() + ">"},
 		MaxMsgsPerSubject: 1,
 		Discard:           jetstream.DiscardNew,
 		Storage:           jetstream.FileStorage,
-		Replicas:          b.replicas,
 		DenyDelete:        true,
 		AllowRollup:       true,
 		AllowDirect:       false,
-	}
+	}, requiredBytes, "set MaxBytes of aegis.WithLeaderBucket")
 }
 
 // open finds the stream, or makes it, and returns when it was made.
@@ -76,9 +79,11 @@ func (b *bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	if stream != nil {
 		return stream, created, nil
 	}
-	stream, err := b.js.Stream(ctx, b.streamName())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = b.make(ctx)
+	want := b.wanted()
+	stream, err := b.api.FindOrMake(ctx, &want, !b.o.NoCreate, b.warn)
+	if b.o.NoCreate && errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, 0, fmt.Errorf("the KV bucket %s does not exist and may not be created here; create the stream %s with history 1 and direct get off",
+			b.name, b.streamName())
 	}
 	if err != nil {
 		return nil, 0, b.explain(err)
@@ -94,30 +99,23 @@ func (b *bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	return stream, created, nil
 }
 
-func (b *bucket) make(ctx context.Context) (jetstream.Stream, error) {
-	if !b.create {
-		return nil, fmt.Errorf("the KV bucket %s does not exist and may not be created here; create the stream %s with history 1 and direct get off",
-			b.name, b.streamName())
-	}
-	stream, err := b.js.CreateStream(ctx, b.config())
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster, with other settings
-		return b.js.Stream(ctx, b.streamName())
-	}
-	return stream, err
-}
-
 // check refuses settings with which two candidates could both win.
 func (b *bucket) check(c jetstream.StreamConfig) error {
 	switch {
 	case c.AllowDirect:
 		return fmt.Errorf("the stream %s has direct get on, which may answer from a replica that is behind; "+
-			"turn it off (allow_direct: false), or delete the bucket and let a server make it", c.Name)
+			"turn it off: nats stream edit %s --no-allow-direct", c.Name, c.Name)
 	case c.Mirror != nil || len(c.Sources) > 0:
-		return fmt.Errorf("the stream %s is a mirror or has sources; leaders need a bucket of their own: delete it, or use another namespace", c.Name)
+		return fmt.Errorf("the stream %s is a mirror or has sources; leaders need a bucket of their own: use another namespace (aegis.WithNamespace), "+
+			"or remove it once its services have stopped", c.Name)
 	case len(c.Subjects) != 1 || c.Subjects[0] != b.subjectPrefix()+">":
-		return fmt.Errorf("the stream %s captures %v in place of %s>; delete it, or use another namespace", c.Name, c.Subjects, b.subjectPrefix())
-	case c.MaxAge != 0 || c.MaxMsgs > 0 || c.MaxBytes > 0:
-		return fmt.Errorf("the stream %s drops records by age, number or size; remove max_age, max_msgs and max_bytes from it", c.Name)
+		return fmt.Errorf("the stream %s captures %v in place of %s>; use another namespace (aegis.WithNamespace), or give it that subject",
+			c.Name, c.Subjects, b.subjectPrefix())
+	case c.MaxAge != 0:
+		return fmt.Errorf("the stream %s drops records by age; remove max_age from it (nats stream edit %s --max-age=0)", c.Name, c.Name)
+	case c.Discard != jetstream.DiscardNew && (c.MaxMsgs > 0 || c.MaxBytes > 0):
+		return fmt.Errorf("the stream %s drops records by number or size; let it refuse new ones instead (nats stream edit %s --discard=new), "+
+			"or remove max_msgs and max_bytes from it", c.Name, c.Name)
 	}
 	return nil
 }
@@ -206,5 +204,5 @@ func (b *bucket) explain(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: the JetStream of this account did not answer in time, or this user may not use its API", err)
 	}
-	return err
+	return stores.Advise(err)
 }

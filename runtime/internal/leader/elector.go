@@ -27,8 +27,8 @@ type Options struct {
 	Process   string // new at each start
 	Instance  string
 	Clock     election.Clock
-	Replicas  int  // of a bucket that has to be made
-	NoCreate  bool // the bucket has to exist
+	Bucket    stores.Bucket
+	Warn      func(string) // about a bucket that cannot have the replicas that are asked for
 }
 
 // Elector runs the candidates of one process in one loop.
@@ -57,6 +57,7 @@ type Group struct {
 	group     string
 	id        string // service.group
 	candidate *election.Candidate
+	standing  *standing
 	announced Leader // the last term of this process that served
 }
 
@@ -68,7 +69,7 @@ func New(o Options) (*Elector, error) {
 		inbox:  make(chan *nats.Msg, inboxLength),
 		events: make(chan func(election.Instant), inboxLength),
 		bucket: &bucket{
-			api: o.JetStream, js: o.JetStream.JetStream(), name: o.Namespace + "-leaders", replicas: max(o.Replicas, 1), create: !o.NoCreate,
+			api: o.JetStream, js: o.JetStream.JetStream(), name: o.Namespace + "-leaders", o: o.Bucket, warn: o.Warn,
 		},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -83,9 +84,9 @@ func New(o Options) (*Elector, error) {
 }
 
 // Add makes a candidate, before Start.
-func (e *Elector) Add(service, group string, cfg election.Config, observer election.Observer) (*Group, error) {
-	g := &Group{elector: e, service: service, group: group, id: service + "." + group}
-	c, err := e.process.Add(cfg, g, observer)
+func (e *Elector) Add(service, group string, cfg election.Config, observer Observer) (*Group, error) {
+	g := &Group{elector: e, service: service, group: group, id: service + "." + group, standing: &standing{Observer: observer}}
+	c, err := e.process.Add(cfg, g, g.standing)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +203,9 @@ func (g *Group) Announce(l Leader) {
 // reported is called by the watcher.
 func (e *Elector) reported(id string, entry election.Entry) {
 	if g := e.groups[id]; g != nil {
-		e.post(func(now election.Instant) { g.candidate.OnWatch(now, entry) })
+		e.post(func(now election.Instant) {
+			g.standing.looked(entry, nil, func() { g.candidate.OnWatch(now, entry) })
+		})
 	}
 }
 
@@ -224,7 +227,9 @@ func (g *Group) Lease() *election.Lease { return g.candidate.Lease() }
 func (g *Group) Read(operation uint64) {
 	g.task(func(ctx context.Context) {
 		entry, err := g.elector.bucket.read(ctx, g.service, g.group)
-		g.elector.post(func(now election.Instant) { g.candidate.OnRead(now, operation, entry, err) })
+		g.elector.post(func(now election.Instant) {
+			g.standing.looked(entry, err, func() { g.candidate.OnRead(now, operation, entry, err) })
+		})
 	})
 }
 
@@ -232,7 +237,9 @@ func (g *Group) Read(operation uint64) {
 func (g *Group) Write(operation uint64, w election.Write) {
 	g.task(func(ctx context.Context) {
 		revision, err := g.elector.bucket.write(ctx, g.service, g.group, w)
-		g.elector.post(func(now election.Instant) { g.candidate.OnWritten(now, operation, revision, err) })
+		g.elector.post(func(now election.Instant) {
+			g.standing.wrote(err, func() { g.candidate.OnWritten(now, operation, revision, err) })
+		})
 	})
 }
 

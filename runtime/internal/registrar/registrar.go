@@ -43,8 +43,7 @@ type Options struct {
 	Instance  string
 	Logger    *slog.Logger
 	Heartbeat time.Duration
-	Replicas  int  // of a bucket that has to be made
-	NoCreate  bool // the bucket has to exist
+	Bucket    stores.Bucket
 	// Metrics returns what a service's heartbeat carries beside the record, in
 	// JSON; nil for nothing. It must not wait.
 	Metrics func(service string) json.RawMessage
@@ -96,7 +95,7 @@ type registration struct {
 // New makes a registrar without services.
 func New(o Options) *Registrar {
 	bucket := regstore.New(regstore.Options{
-		NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Replicas: o.Replicas, Create: !o.NoCreate,
+		NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Bucket: o.Bucket, Warn: warnOnce(o.Logger),
 	})
 	if o.Heartbeat == 0 {
 		o.Heartbeat = registry.DefaultHeartbeat
@@ -110,6 +109,16 @@ func New(o Options) *Registrar {
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
+}
+
+// warnOnce logs each text once.
+func warnOnce(logger *slog.Logger) func(string) {
+	var told sync.Map
+	return func(text string) {
+		if _, again := told.LoadOrStore(text, true); !again {
+			logger.Warn("aegis: " + text)
+		}
+	}
 }
 
 // Add adds a service with the names of its methods, in order, before Claim.

@@ -21,6 +21,8 @@ const (
 	// bucketTTL removes what crashed instances leave. Nobody relies on it.
 	bucketTTL   = 5 * time.Minute
 	openTimeout = 2 * time.Second
+	// requiredBytes is the size of a bucket in an account that requires one.
+	requiredBytes = 64 << 20
 	// maxValueSize is more than a record ever takes.
 	maxValueSize = 64 << 10
 
@@ -42,8 +44,8 @@ type Options struct {
 	NATS      *nats.Conn
 	JetStream *stores.Stores
 	Namespace string
-	Replicas  int  // of a bucket that has to be made
-	Create    bool // it may be made
+	Bucket    stores.Bucket
+	Warn      func(string) // about a bucket that cannot have the replicas that are asked for
 }
 
 // Bucket is the bucket of a namespace. It is safe for concurrent use.
@@ -71,8 +73,8 @@ func (b *Bucket) prefix() string { return "$KV." + b.name + "." }
 // config is a KV bucket that other tools know as one. Direct get is off, as it
 // may answer from a replica that is behind, and a compare-and-set begins with a
 // read.
-func (b *Bucket) config() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
+func (b *Bucket) wanted() stores.Want {
+	return b.o.Bucket.Wanted(&jetstream.StreamConfig{
 		Name:              b.streamName(),
 		Description:       "Aegis: the instances of services",
 		Subjects:          []string{b.prefix() + ">"},
@@ -81,10 +83,9 @@ func (b *Bucket) config() jetstream.StreamConfig {
 		MaxMsgSize:        maxValueSize,
 		Discard:           jetstream.DiscardNew,
 		Storage:           jetstream.FileStorage,
-		Replicas:          max(b.o.Replicas, 1),
 		DenyDelete:        true,
 		AllowRollup:       true,
-	}
+	}, requiredBytes, "set MaxBytes of aegis.WithRegistryBucket")
 }
 
 // Open finds the bucket, or makes it, and returns when it was made, in
@@ -106,16 +107,18 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	if err := b.api.Permitted(ctx, b.streamName()); err != nil {
 		return nil, 0, err
 	}
-	stream, err := b.js.Stream(ctx, b.streamName())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = b.make(ctx)
+	want := b.wanted()
+	stream, err := b.api.FindOrMake(ctx, &want, !b.o.Bucket.NoCreate, b.warn)
+	if b.o.Bucket.NoCreate && errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, 0, fmt.Errorf("%w: %s, and it may not be made here; make it with history 1 and a TTL of 5 minutes", errNoBucket, b.name)
 	}
 	if err != nil {
 		return nil, 0, b.explain(err)
 	}
 	info := stream.CachedInfo()
 	if c := info.Config; c.Mirror != nil || len(c.Sources) > 0 || len(c.Subjects) != 1 || c.Subjects[0] != b.prefix()+">" {
-		return nil, 0, fmt.Errorf("the stream %s is no KV bucket of its own (subjects %v); delete it, or use another namespace", c.Name, c.Subjects)
+		return nil, 0, fmt.Errorf("the stream %s is no KV bucket of its own (subjects %v); use another namespace (aegis.WithNamespace), or remove it",
+			c.Name, c.Subjects)
 	}
 	created = info.Created.UnixMicro()
 	b.mu.Lock()
@@ -124,15 +127,10 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	return stream, created, nil
 }
 
-func (b *Bucket) make(ctx context.Context) (jetstream.Stream, error) {
-	if !b.o.Create {
-		return nil, fmt.Errorf("%w: %s, and it may not be made here; make it with history 1 and a TTL of 5 minutes", errNoBucket, b.name)
+func (b *Bucket) warn(text string) {
+	if b.o.Warn != nil {
+		b.o.Warn(text)
 	}
-	stream, err := b.js.CreateStream(ctx, b.config())
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster, with other settings
-		return b.js.Stream(ctx, b.streamName())
-	}
-	return stream, err
 }
 
 // Forget makes the next operation look for the bucket again.
@@ -208,5 +206,5 @@ func (b *Bucket) explain(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: the JetStream of this account did not answer in time", err)
 	}
-	return err
+	return stores.Advise(err)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 // Consumer is a consumer that exists.
@@ -30,35 +32,36 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	what := "the consumer " + want.Name + " of the stream " + stream
+	if most, known := s.pending.Load(what); known && want.MaxAckPending > 1 {
+		want.MaxAckPending = min(want.MaxAckPending, most.(int)) //nolint:forcetypeassert // see below
+	}
 	c, err := s.js.Consumer(ctx, stream, want.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if !p.Create {
 			return Consumer{}, fmt.Errorf("%s %w and may not be made here; make it as a pull consumer with explicit acknowledgement, "+
 				"max_deliver -1, ack_wait %v, max_ack_pending %d and the filter %v", what, ErrMissing, want.AckWait, want.MaxAckPending, filters(want))
 		}
-		c, err = s.js.CreateConsumer(ctx, stream, want)
+		c, err = within(what, &want, p, func() (jetstream.Consumer, error) {
+			return peered(ctx, func() (jetstream.Consumer, error) { return s.js.CreateConsumer(ctx, stream, want) })
+		})
 		if errors.Is(err, jetstream.ErrConsumerExists) { // somebody was faster, with another start
 			c, err = s.js.Consumer(ctx, stream, want.Name)
 		}
+		s.pending.Store(what, want.MaxAckPending)
 	}
 	if err != nil {
 		return Consumer{}, s.explain(what, err)
 	}
 	have := c.CachedInfo().Config
-	if err := fits(what, have, want); err != nil {
+	if err := fits(what, c.CachedInfo(), want); err != nil {
 		return Consumer{}, err
 	}
 	ackWait := have.AckWait
 	if text := consumerDifferences(have, want); text != "" {
 		if !p.Update {
 			p.Warn(what + " exists with other settings, which stay: " + text)
-		} else {
-			next := have
-			next.AckWait, next.MaxAckPending = want.AckWait, want.MaxAckPending
-			if _, err := s.js.UpdateConsumer(ctx, stream, next); err != nil {
-				return Consumer{}, s.explain(what+" cannot be changed", err)
-			}
-			ackWait = next.AckWait
+		} else if ackWait, err = s.updateConsumer(ctx, what, stream, have, want, p); err != nil {
+			return Consumer{}, s.explain(what+" cannot be changed", err)
 		}
 	}
 	return Consumer{
@@ -67,22 +70,96 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 	}, nil
 }
 
+func (s *Stores) updateConsumer(ctx context.Context, what, stream string, have, want jetstream.ConsumerConfig, p Policy) (ackWait time.Duration, err error) {
+	have.AckWait, have.MaxAckPending = want.AckWait, want.MaxAckPending
+	_, err = within(what, &have, p, func() (jetstream.Consumer, error) { return s.js.UpdateConsumer(ctx, stream, have) })
+	return have.AckWait, err
+}
+
+// How long a consumer waits for the servers of a stream that was just given more
+// replicas: before those are known NATS makes none.
+const (
+	peersPause = 100 * time.Millisecond
+	peersTries = 20
+)
+
+// peered makes a consumer, and waits for those servers.
+func peered(ctx context.Context, try func() (jetstream.Consumer, error)) (jetstream.Consumer, error) {
+	for tries := 1; ; tries++ {
+		c, err := try()
+		if jserror.Code(err) != jserror.Insufficient || tries == peersTries {
+			return c, err
+		}
+		timer := time.NewTimer(peersPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return c, err
+		}
+	}
+}
+
+// within makes or changes a consumer, with the numbers that the account, the NATS
+// servers or the stream allow if those are less than what is wanted.
+func within(what string, want *jetstream.ConsumerConfig, p Policy, try func() (jetstream.Consumer, error)) (jetstream.Consumer, error) {
+	for {
+		c, err := try()
+		limit := limitOf(err)
+		switch code := jserror.Code(err); {
+		case code == jserror.MaxAckPending && want.MaxAckPending > 1:
+			most, failure := strconv.Atoi(limit)
+			if failure != nil || most < 2 || most >= want.MaxAckPending {
+				return c, err
+			}
+			p.Warn(fmt.Sprintf("%s may have %d messages under way, and not %d: the account, the NATS servers or the stream limit max_ack_pending; "+
+				"messages that wait for their next attempt count as well", what, most, want.MaxAckPending))
+			want.MaxAckPending = most
+		case code == jserror.InactiveThreshold:
+			most, failure := time.ParseDuration(limit)
+			if failure != nil || most <= 0 || most >= want.InactiveThreshold {
+				return c, err
+			}
+			p.Warn(fmt.Sprintf("%s is forgotten after %v without its instance, and not after %v: the stream limits inactive_threshold",
+				what, most, want.InactiveThreshold))
+			want.InactiveThreshold = most
+		default:
+			return c, err
+		}
+	}
+}
+
+// limitOf is the limit that a refusal names at its end.
+func limitOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	words := strings.Fields(err.Error())
+	return strings.Trim(words[len(words)-1], `."'`)
+}
+
 // fits refuses what would lose, skip or disorder messages.
-func fits(what string, have, want jetstream.ConsumerConfig) error {
-	differs := func(setting string, has, needs any) error {
-		return fmt.Errorf("%s %w: its %s is %v, and %v is needed; delete the consumer, and it is made anew", what, ErrDifferent, setting, has, needs)
+func fits(what string, info *jetstream.ConsumerInfo, want jetstream.ConsumerConfig) error {
+	have := info.Config
+	differs := func(setting string, has, needs any, flag string) error {
+		way := fmt.Sprintf("change it with nats consumer edit %s %s %s", info.Stream, info.Name, flag)
+		if flag == "" {
+			way = fmt.Sprintf("NATS cannot change it: let it be handled to its end, then remove the consumer (nats consumer rm %s %s), and it is made anew; "+
+				"aegis.StartFrom(aegis.StartSequence(%d)) goes on where it is now", info.Stream, info.Name, info.AckFloor.Stream+1)
+		}
+		return fmt.Errorf("%s %w: its %s is %v, and %v is needed; %s", what, ErrDifferent, setting, has, needs, way)
 	}
 	switch {
 	case !slices.Equal(filters(have), filters(want)):
-		return differs("filter", filters(have), filters(want))
+		return differs("filter", filters(have), filters(want), "--filter "+strings.Join(filters(want), ","))
 	case have.AckPolicy != want.AckPolicy:
-		return differs("ack_policy", have.AckPolicy, want.AckPolicy)
+		return differs("ack_policy", have.AckPolicy, want.AckPolicy, "")
 	case have.MaxDeliver > 0:
-		return differs("max_deliver", have.MaxDeliver, -1)
+		return differs("max_deliver", have.MaxDeliver, -1, "--max-deliver=-1")
 	case have.PriorityPolicy != jetstream.PriorityPolicyNone:
-		return differs("priority_policy", policyName(have.PriorityPolicy), "none")
+		return differs("priority_policy", policyName(have.PriorityPolicy), "none", "")
 	case (have.MaxAckPending == 1) != (want.MaxAckPending == 1):
-		return differs("max_ack_pending", have.MaxAckPending, want.MaxAckPending)
+		return differs("max_ack_pending", have.MaxAckPending, want.MaxAckPending, fmt.Sprintf("--max-pending=%d", want.MaxAckPending))
 	}
 	return nil
 }

@@ -1,0 +1,38 @@
+package stores
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Bucket says how a KV bucket is kept.
+type Bucket struct {
+	Replicas int   // 0: nobody says
+	MaxBytes int64 // of one that has to be made; 0: no limit
+	NoCreate bool  // it has to exist
+}
+
+// Wanted completes the configuration of a bucket's stream. The spare size is for
+// accounts that require one.
+func (b Bucket) Wanted(cfg *jetstream.StreamConfig, spare int64, option string) Want {
+	cfg.Replicas, cfg.MaxBytes = max(b.Replicas, 1), b.MaxBytes
+	return Want{StreamConfig: *cfg, ReplicasAsked: b.Replicas > 0, SpareBytes: spare, SizeOption: option}
+}
+
+// FindOrMake finds the stream of a bucket, or makes it if it may be made; else it
+// returns jetstream.ErrStreamNotFound.
+func (s *Stores) FindOrMake(ctx context.Context, want *Want, mayMake bool, warn func(string)) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, want.Name)
+	if !mayMake {
+		return stream, err
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = s.Make(ctx, *want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Raise(ctx, stream, want, warn), nil
+}

@@ -1,0 +1,264 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// adjust makes a stream that exists fit, as far as it has to and may.
+func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want, p Policy) (jetstream.Stream, error) {
+	have := stream.CachedInfo().Config
+	if err := want.unworkable(&have, p); err != nil {
+		return nil, err
+	}
+	missing, different, lacking := missingMetadata(&have, &want), differences(&have, &want), want.lacks(&have)
+	if len(different) > 0 && !p.Update {
+		p.Warn(fmt.Sprintf("the stream %s exists with other settings, which stay: %s", want.Name, strings.Join(different, ", ")))
+		different = nil
+	}
+	switch {
+	case len(lacking) > 0 && !p.Create && !p.Update:
+		return nil, fmt.Errorf("the stream %s %w, and may not be changed here; change it with nats stream edit %s%s",
+			want.Name, errLacks, want.Name, flagsText(lacking))
+	case len(different)+len(lacking) == 0 && (len(missing) == 0 || !p.Create):
+		return s.raise(ctx, stream, &want, p), nil
+	}
+	if len(lacking) > 0 {
+		if err := s.newEnough(&want); err != nil {
+			return nil, err
+		}
+	}
+	next := want.changed(have, missing, len(different) > 0, len(lacking) > 0)
+	updated, err := s.update(ctx, next)
+	if err != nil {
+		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
+	}
+	if now := updated.CachedInfo().Config; len(want.lacks(&now)) > 0 {
+		return nil, s.old(&want) // it has left out what it does not know
+	}
+	return s.raise(ctx, updated, &want, p), nil
+}
+
+// raise is Raise where it is allowed, of the stream and of those along with it.
+func (s *Stores) raise(ctx context.Context, stream jetstream.Stream, want *Want, p Policy) jetstream.Stream {
+	stream = s.republish(ctx, stream, want, p)
+	if !p.Create && !p.Update {
+		return stream
+	}
+	raised := s.Raise(ctx, stream, want, p.Warn)
+	if raised == stream {
+		return stream
+	}
+	for _, name := range want.Along {
+		other, err := s.Find(ctx, name)
+		if err != nil {
+			continue // it is not there yet, or this user has nothing to do with it
+		}
+		more := Want{ReplicasAsked: other.CachedInfo().Config.Replicas < want.Replicas}
+		more.Name, more.Replicas = name, want.Replicas
+		s.Raise(ctx, other, &more, p.Warn)
+	}
+	return raised
+}
+
+// republish has a stream tell what it stores, if that is wanted. Without it all
+// works, and what is stored is seen later.
+func (s *Stores) republish(ctx context.Context, stream jetstream.Stream, want *Want, p Policy) jetstream.Stream {
+	have := stream.CachedInfo().Config
+	if want.RePublish == nil || have.RePublish != nil {
+		return stream
+	}
+	err := errors.New("it may not be changed here")
+	if p.Create || p.Update {
+		have.RePublish = want.RePublish
+		var updated jetstream.Stream
+		if updated, err = s.update(ctx, have); err == nil {
+			return updated
+		}
+	}
+	p.Warn(fmt.Sprintf("the stream %s does not tell what it stores, which is seen some seconds later then: %v; "+
+		"use nats stream edit %s --republish-source %s --republish-destination %s",
+		want.Name, err, want.Name, want.RePublish.Source, want.RePublish.Destination))
+	return stream
+}
+
+// errLacks is wrapped if a stream does not allow what has to be, and could.
+var errLacks = fmt.Errorf("%w: it does not allow all that is needed", ErrDifferent)
+
+// changed is the configuration of a stream after a change.
+func (w *Want) changed(have jetstream.StreamConfig, missing map[string]string, settingsToo, featuresToo bool) jetstream.StreamConfig {
+	next := have
+	next.Metadata = maps.Clone(have.Metadata)
+	if next.Metadata == nil {
+		next.Metadata = make(map[string]string)
+	}
+	maps.Copy(next.Metadata, missing)
+	if settingsToo {
+		for _, setting := range settings() {
+			if !setting.equal(&next, &w.StreamConfig) {
+				setting.set(&next, &w.StreamConfig)
+			}
+		}
+	}
+	if featuresToo {
+		next.AllowMsgTTL = next.AllowMsgTTL || w.AllowMsgTTL
+		next.AllowDirect = next.AllowDirect || w.AllowDirect
+		if w.AllowMsgSchedules {
+			// Schedules need discard old; a stream without a limit drops nothing.
+			next.AllowMsgSchedules, next.AllowRollup, next.Discard = true, true, w.Discard
+		}
+	}
+	return next
+}
+
+// withoutLoss is how a stream is replaced that cannot be changed.
+func (w *Want) withoutLoss() string {
+	return fmt.Sprintf("to keep what is in it, stop those who send, let what is in it be handled, then remove it (nats stream rm %s), and it is made anew; "+
+		"or use another namespace (aegis.WithNamespace) beside it until it is empty", w.Name)
+}
+
+// unworkable returns what cannot be worked with.
+func (w *Want) unworkable(have *jetstream.StreamConfig, p Policy) error {
+	differs := func(what string, has, needs any) error {
+		return fmt.Errorf("the stream %s %w: its %s is %v, and %v is needed; %s", w.Name, ErrDifferent, what, has, needs, w.withoutLoss())
+	}
+	switch {
+	case have.Mirror != nil:
+		return differs("kind", "a mirror", "a stream of its own")
+	case have.Sealed:
+		return differs("state", "sealed", "one that takes messages")
+	case have.Retention != w.Retention:
+		return differs("retention", have.Retention, w.Retention)
+	case have.Storage != w.Storage:
+		return differs("storage", have.Storage, w.Storage)
+	case w.queue() && w.Discard == jetstream.DiscardNew && have.AllowMsgSchedules && p.Update:
+		return fmt.Errorf("the stream %s %w: it takes delayed commands (allow_msg_schedules), and NATS lets such a stream have no size that refuses "+
+			"what exceeds it; ask for no size, or %s", w.Name, ErrDifferent, w.withoutLoss())
+	}
+	for _, subject := range w.Subjects {
+		if !slices.ContainsFunc(have.Subjects, func(filter string) bool { return covers(filter, subject) }) {
+			return fmt.Errorf("the stream %s %w: its list of subjects is %v, and %v is needed; add them with nats stream edit %s --subjects %q",
+				w.Name, ErrDifferent, have.Subjects, w.Subjects, w.Name, strings.Join(w.Subjects, ","))
+		}
+	}
+	for key, value := range w.Metadata {
+		if has, ok := have.Metadata[key]; ok && has != value {
+			return fmt.Errorf("the stream %s %w: its %s is %v, and %v is needed; write %v into the proto again, as the order of a key depends on it; or %s",
+				w.Name, ErrDifferent, key, has, value, has, w.withoutLoss())
+		}
+	}
+	return w.dropping(have, p)
+}
+
+// dropping refuses a queue that drops commands, unless it is about to be changed.
+func (w *Want) dropping(have *jetstream.StreamConfig, p Policy) error {
+	if !w.queue() || p.Update && have.MaxMsgs <= 0 {
+		return nil
+	}
+	var flags []string
+	if have.MaxAge > 0 {
+		flags = append(flags, "--max-age=0")
+	}
+	if have.Discard == jetstream.DiscardOld && have.MaxBytes > 0 {
+		flags = append(flags, "--max-bytes=-1")
+	}
+	if have.Discard == jetstream.DiscardOld && have.MaxMsgs > 0 {
+		flags = append(flags, "--max-msgs=-1")
+	}
+	if len(flags) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the stream %s %w: it drops commands that nobody has worked; change that with nats stream edit %s%s",
+		w.Name, ErrDifferent, w.Name, flagsText(flags))
+}
+
+func flagsText(flags []string) string {
+	if len(flags) == 0 {
+		return ""
+	}
+	return " " + strings.Join(flags, " ")
+}
+
+// covers reports whether all subjects of a filter are among those of another.
+func covers(filter, subject string) bool {
+	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
+	for i, token := range f {
+		switch {
+		case token == ">":
+			return len(s) > i
+		case i >= len(s) || s[i] == ">":
+			return false
+		case token != "*" && token != s[i]:
+			return false
+		}
+	}
+	return len(f) == len(s)
+}
+
+// missingMetadata are the entries of the metadata that the stream does not have.
+func missingMetadata(have *jetstream.StreamConfig, want *Want) map[string]string {
+	missing := make(map[string]string)
+	for key, value := range want.Metadata {
+		if _, ok := have.Metadata[key]; !ok {
+			missing[key] = value
+		}
+	}
+	return missing
+}
+
+// setting is one that can be changed at any time.
+type setting struct {
+	name  string
+	equal func(have, want *jetstream.StreamConfig) bool
+	value func(c *jetstream.StreamConfig) any
+	set   func(have, want *jetstream.StreamConfig)
+}
+
+func settings() []setting {
+	return []setting{
+		{
+			"max_age", func(h, w *jetstream.StreamConfig) bool { return h.MaxAge == w.MaxAge },
+			func(c *jetstream.StreamConfig) any { return c.MaxAge },
+			func(h, w *jetstream.StreamConfig) { h.MaxAge = w.MaxAge },
+		},
+		{
+			"max_bytes", func(h, w *jetstream.StreamConfig) bool { return max(h.MaxBytes, 0) == max(w.MaxBytes, 0) },
+			func(c *jetstream.StreamConfig) any { return max(c.MaxBytes, 0) },
+			func(h, w *jetstream.StreamConfig) { h.MaxBytes = w.MaxBytes },
+		},
+		{
+			"max_msgs_per_subject", func(h, w *jetstream.StreamConfig) bool {
+				return max(h.MaxMsgsPerSubject, 0) == max(w.MaxMsgsPerSubject, 0)
+			},
+			func(c *jetstream.StreamConfig) any { return max(c.MaxMsgsPerSubject, 0) },
+			func(h, w *jetstream.StreamConfig) { h.MaxMsgsPerSubject = w.MaxMsgsPerSubject },
+		},
+		{
+			"duplicate_window", func(h, w *jetstream.StreamConfig) bool { return w.Duplicates == 0 || h.Duplicates == w.Duplicates },
+			func(c *jetstream.StreamConfig) any { return c.Duplicates },
+			func(h, w *jetstream.StreamConfig) { h.Duplicates = w.Duplicates },
+		},
+		{
+			"discard", func(h, w *jetstream.StreamConfig) bool { return h.Discard == w.Discard },
+			func(c *jetstream.StreamConfig) any { return c.Discard },
+			func(h, w *jetstream.StreamConfig) { h.Discard = w.Discard },
+		},
+	}
+}
+
+// differences names the settings that differ, with both values.
+func differences(have *jetstream.StreamConfig, want *Want) []string {
+	var found []string
+	for _, s := range settings() {
+		if !s.equal(have, &want.StreamConfig) {
+			found = append(found, fmt.Sprintf("%s is %v in place of %v", s.name, s.value(have), s.value(&want.StreamConfig)))
+		}
+	}
+	return found
+}

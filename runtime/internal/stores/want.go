@@ -1,0 +1,160 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+)
+
+// Want is a stream as somebody wants it.
+type Want struct {
+	jetstream.StreamConfig
+
+	// ReplicasAsked: somebody has asked for that number of replicas. A stream that
+	// exists gets no fewer than that; without it, any number that is there will do.
+	ReplicasAsked bool
+	// Along are the streams of the same service that get more replicas when this one
+	// does: a command is as safe as the least of queue, result and dead letter.
+	Along []string
+	// SpareBytes is the size where the account requires one and MaxBytes is not
+	// set; 0: that is an error.
+	SpareBytes int64
+	// SizeOption says to people how MaxBytes is set.
+	SizeOption string
+}
+
+// AtLeast wants as many replicas as another stream of the same service has, and
+// its size where one is required.
+func (w *Want) AtLeast(other *jetstream.StreamConfig) Want {
+	more := *w
+	if other.Replicas > max(w.Replicas, 1) {
+		more.Replicas, more.ReplicasAsked = other.Replicas, true
+	}
+	if other.MaxBytes > 0 {
+		more.SpareBytes = other.MaxBytes
+	}
+	return more
+}
+
+// queue reports whether nothing that the stream has may be dropped.
+func (w *Want) queue() bool { return w.Retention == jetstream.WorkQueuePolicy }
+
+// accepting is what is wanted of a stream that exists: nobody who sets no size
+// minds one that refuses what exceeds it. Such a queue takes no schedules.
+func (w *Want) accepting(have *jetstream.StreamConfig) Want {
+	as := *w
+	if w.MaxBytes > 0 || have.MaxBytes <= 0 || have.Discard != jetstream.DiscardNew {
+		return as
+	}
+	as.MaxBytes, as.Discard = have.MaxBytes, have.Discard
+	if w.queue() {
+		as.AllowMsgSchedules, as.AllowRollup = have.AllowMsgSchedules, have.AllowRollup
+	}
+	return as
+}
+
+// Make makes a stream that does not exist, with a size if the account requires
+// one. If somebody was faster it returns what is there.
+func (s *Stores) Make(ctx context.Context, want Want) (jetstream.Stream, error) {
+	stream, err := s.js.CreateStream(ctx, want.StreamConfig)
+	if jserror.Code(err) == jserror.MaxBytesRequired && want.MaxBytes <= 0 && want.SpareBytes > 0 {
+		want.MaxBytes, want.Discard = want.SpareBytes, jetstream.DiscardNew
+		stream, err = s.js.CreateStream(ctx, want.StreamConfig)
+	}
+	if jserror.Code(err) == jetstream.JSErrCodeStreamNameInUse { // with other settings
+		stream, err = s.js.Stream(ctx, want.Name)
+	}
+	if err != nil {
+		return nil, s.refused(ctx, &want, err)
+	}
+	return stream, nil
+}
+
+// raiseAgain is after which time it is tried again to give a stream the replicas
+// that it is to have.
+const raiseAgain = time.Minute
+
+// Raise gives a stream the replicas that somebody has asked for, and never takes
+// any away: who comes first must not decide how safe it is. What fails is told to
+// warn, and the stream stays as it is.
+func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want, warn func(string)) jetstream.Stream {
+	have := stream.CachedInfo().Config
+	switch {
+	case !want.ReplicasAsked || have.Replicas == want.Replicas:
+		return stream
+	case have.Replicas > want.Replicas:
+		if _, again := s.raised.LoadOrStore(want.Name+" stays", time.Now()); again {
+			return stream
+		}
+		warn(fmt.Sprintf("the stream %s has %d replicas, which stay, where %d are asked for: "+
+			"replicas are never taken away here, use nats stream edit %s --replicas %d",
+			want.Name, have.Replicas, want.Replicas, want.Name, want.Replicas))
+		return stream
+	}
+	if at, tried := s.raised.Load(want.Name); tried && time.Since(at.(time.Time)) < raiseAgain { //nolint:forcetypeassert // see below
+		return stream
+	}
+	s.raised.Store(want.Name, time.Now())
+	have.Replicas = want.Replicas
+	raised, err := s.update(ctx, have)
+	if err != nil {
+		warn(fmt.Sprintf("the stream %s stays at %d replicas, where %d are asked for: %v", want.Name, stream.CachedInfo().Config.Replicas, want.Replicas, err))
+		return stream
+	}
+	return raised
+}
+
+// updatePoll is how often a change looks whether NATS has refused it.
+const updatePoll = 20 * time.Millisecond
+
+// update changes a stream. NATS does not answer who may not ask, and nats.go
+// would wait.
+func (s *Stores) update(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	before := s.nc.LastError()
+	type outcome struct {
+		stream jetstream.Stream
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		stream, err := s.js.UpdateStream(ctx, cfg)
+		done <- outcome{stream, err}
+	}()
+	ticker := time.NewTicker(updatePoll)
+	defer ticker.Stop()
+	for {
+		select {
+		case o := <-done:
+			return o.stream, o.err
+		case <-ticker.C:
+			if denied := s.denied(before, "STREAM.UPDATE."+cfg.Name); denied != nil {
+				cancel()
+				<-done
+				return nil, denied
+			}
+		}
+	}
+}
+
+// denied returns the error by which NATS has refused this user a part of the API
+// since another one was the last.
+func (s *Stores) denied(before error, operation string) error {
+	last := s.nc.LastError()
+	if last == before || !isDenied(last, s.prefix+"."+operation) { //nolint:errorlint // is it another one?
+		return nil
+	}
+	return fmt.Errorf("%w; see the least permissions in docs/protocol.md: %w", ErrPermission, last)
+}
+
+func isDenied(err error, subject string) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), subject)
+}

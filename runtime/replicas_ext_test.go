@@ -1,0 +1,163 @@
+package aegis_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+)
+
+var threefold = aegis.WithStorage(aegis.Storage{Replicas: 3})
+
+// replicas are those of a stream, 0 if there is none.
+func replicas(t *testing.T, js jetstream.JetStream, name string) int {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), name)
+	if err != nil {
+		return 0
+	}
+	return stream.CachedInfo().Config.Replicas
+}
+
+func (c *cluster) ready(t *testing.T) (*aegis.Conn, jetstream.JetStream) {
+	t.Helper()
+	conn := connectTo(t, c.urls())
+	js := jetStream(t, conn)
+	c.eventually("JetStream answers", func() bool { _, err := js.AccountInfo(t.Context()); return err == nil })
+	return conn, js
+}
+
+// becomeThreefold waits for three replicas of all streams.
+func (c *cluster) becomeThreefold(t *testing.T, js jetstream.JetStream, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		c.eventually(name+" has three replicas", func() bool { return replicas(t, js, name) == 3 })
+	}
+}
+
+const (
+	deadCommands = "aegis-dead-aegistest-v1-JobService"
+	deadEvents   = "aegis-dead-aegistest-v1-EventService"
+)
+
+// First come those who do not say, then those who do, then others again.
+func TestReplicasAreThoseThatAreAskedForWhoeverComesFirst(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	_, js := c.ready(t)
+	var log logs
+	conn := connectTo(t, c.urls(), log.option())
+	send(t, newJobClient(t, conn), "1")
+	mustStore(t, newPublisher(t, conn), "1")
+	require.Equal(t, 1, replicas(t, js, commandStream))
+	require.Equal(t, 1, replicas(t, js, eventStream))
+	var d diary
+	worker(t, conn, jobs{}, threefold)
+	subscribe(t, conn, handlers{Stored: d.stored}, nil, threefold)
+	c.becomeThreefold(t, js, commandStream, resultStream, deadCommands, eventStream, deadEvents)
+	require.Equal(t, "2", mustResult(t, send(t, newJobClient(t, connectTo(t, c.urls(), log.option())), "2")))
+	worker(t, connectTo(t, c.urls(), log.option()), jobs{})
+	for _, name := range []string{commandStream, resultStream, deadCommands, eventStream, deadEvents} {
+		require.Equal(t, 3, replicas(t, js, name), name)
+	}
+	require.NotContains(t, log.String(), "replicas")
+	// A smaller number takes none away.
+	one := aegis.WithStorage(aegis.Storage{Replicas: 1, Update: true})
+	send(t, newJobClient(t, conn, one), "3")
+	require.Equal(t, 3, replicas(t, js, commandStream))
+	require.Equal(t, 1, log.count("has 3 replicas, which stay, where 1 are asked for"))
+}
+
+// A command is as safe as the least of its streams, so the worker that does not
+// say makes them as the sender has made the queue.
+func TestStreamsOfAServiceHaveTheReplicasOfItsQueue(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	conn, js := c.ready(t)
+	mustStore(t, newPublisher(t, conn, threefold), "1")
+	var d diary
+	subscribe(t, conn, handlers{Stored: d.stored}, nil)
+	worker(t, conn, jobs{}) // all are there, with one replica
+	c.eventually("there are dead letters", func() bool { return replicas(t, js, deadCommands) == 1 })
+	// While NATS makes the replicas it stores nothing, for some seconds.
+	ctx, cancel := context.WithTimeout(t.Context(), clusterPatience)
+	defer cancel()
+	cmd, err := newJobClient(t, conn, threefold).Work(ctx, &testv1.WorkRequest{Text: "x"})
+	require.NoError(t, err)
+	c.becomeThreefold(t, js, commandStream, resultStream, deadCommands, eventStream, deadEvents)
+	res, err := cmd.Result(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "x", res.GetText())
+}
+
+func TestBucketsGetTheReplicasThatAreAskedFor(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	_, js := c.ready(t)
+	buckets := []string{"KV_aegis-leaders", "KV_aegis-registry"}
+	serve := func(name string, opts ...aegis.ServerOption) *aegis.Server {
+		return aegistest.Serve(t, connectTo(t, c.urls()), func(srv *aegis.Server) error {
+			return orderv1aegis.RegisterOrderServiceServer(srv, &desk{name: name}, fast)
+		}, append(opts, aegis.WithInstance(name))...)
+	}
+	first := serve("a")
+	c.eventually("it leads", func() bool { return leadsNow(first) })
+	for _, name := range buckets {
+		require.Equal(t, 1, replicas(t, js, name), name)
+	}
+	three := aegis.BucketConfig{Replicas: 3}
+	second := serve("b", aegis.WithLeaderBucket(three), aegis.WithRegistryBucket(three))
+	c.becomeThreefold(t, js, buckets...)
+	c.eventually("one leads, and both are ready", func() bool {
+		return leadsNow(first) != leadsNow(second) && first.Ready(t.Context()) == nil && second.Ready(t.Context()) == nil
+	})
+}
+
+// Where there are not so many servers it stays as it is, and says so once.
+func TestReplicasThatThereAreNoServersForAreToldOnce(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	mustStore(t, newPublisher(t, conn), "1")
+	send(t, newJobClient(t, conn), "1")
+	var log logs
+	other := another(t, conn, log.option())
+	mustStore(t, newPublisher(t, other, threefold), "2")
+	srv := worker(t, other, jobs{}, threefold)
+	require.ErrorContains(t, srv.Ready(t.Context()), "replicas > 1 not supported in non-clustered mode") // of the results
+	require.Equal(t, 1, log.count("the stream "+eventStream+" stays at 1 replicas, where 3 are asked for"))
+	require.LessOrEqual(t, log.count("the stream "+commandStream+" stays at 1 replicas"), 2) // once for each method
+}
+
+// NATS does not answer those who may not change streams, and nobody waits for it.
+func TestWhoMayNotChangeAStreamStoresAllTheSame(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`
+authorization {
+  users = [
+    {user: all, password: pw}
+    {user: some, password: pw, permissions: {publish: {deny: ["$JS.API.STREAM.UPDATE.>"]}}}
+  ]
+}
+`), 0o600))
+	n := aegistest.StartNATSWithConfig(t, path)
+	as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {
+		return connectTo(t, strings.Replace(n.URL(), "://", "://"+user+":pw@", 1), opts...)
+	}
+	mustStore(t, newPublisher(t, as("all")), "1")
+	var log logs
+	pub := newPublisher(t, as("some", log.option()), threefold)
+	mustStore(t, pub, "2")
+	mustStore(t, pub, "3")
+	require.Equal(t, 1, log.count("stays at 1 replicas, where 3 are asked for: this user may not use JetStream"), log.String())
+	require.NotContains(t, log.String(), "deadline exceeded")
+}
