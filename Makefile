@@ -64,6 +64,10 @@ usertest: ## Follow the README's quick start in an empty folder, word for word
 natstest: ## Use the real nats command line tool on running services
 	$(GO) test -tags natstest -count 1 -timeout 10m ./internal/natstest
 
+.PHONY: oldnatstest
+oldnatstest: ## Run services on NATS servers of older versions, which it builds
+	$(GO) test -tags oldnatstest -count 1 -timeout 10m ./internal/oldnatstest
+
 .PHONY: lint
 lint: ## Run golangci-lint, gofumpt and buf lint
 	$(GOLANGCI) run
