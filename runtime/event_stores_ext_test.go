@@ -331,7 +331,7 @@ func TestSubscribersThatMayNotRecordAttemptsCountDeliveries(t *testing.T) {
 				delivery, _ := aegis.DeliveryFromContext(ctx)
 				d.notef("%s %d", ev.GetText(), delivery.Attempt)
 				return errWrong
-			}}, []aegis.ServerOption{aegis.WithRegistryBucket(1, false)}, aegis.Compete("g"), aegis.StartFrom(aegis.StartAll()))
+			}}, []aegis.ServerOption{aegis.WithRegistryBucket(aegis.BucketConfig{NoCreate: true})}, aegis.Compete("g"), aegis.StartFrom(aegis.StartAll()))
 			mustStore(t, pub, "y")
 			eventually(t, "they are dead", func() bool { return len(deadLetters(t, all, "aegistest.v1.EventService")) == 2 })
 			require.ElementsMatch(t, []string{"x 1", "x 2", "x 3", "y 1", "y 2", "y 3"}, d.all())

@@ -22,9 +22,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-// limited starts a NATS server whose one account has limits: of JetStream, and of
+// limitedAccount starts a NATS server whose one account has limits: of JetStream, and of
 // its connections.
-func limited(t *testing.T, jetStream, connections string) *aegistest.NATS {
+func limitedAccount(t *testing.T, jetStream, connections string) *aegistest.NATS {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nats.conf")
 	require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `
@@ -45,7 +45,7 @@ const sized = "max_bytes_required: true, max_file: 1GB"
 
 func TestLeadersAreElectedWhereEachStreamNeedsASize(t *testing.T) {
 	t.Parallel()
-	conn := limited(t, sized, "").Connect(t, silent())
+	conn := limitedAccount(t, sized, "").Connect(t, silent())
 	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 		return orderv1aegis.RegisterOrderServiceServer(srv, &desk{}, fast, aegis.WithStorage(aegis.Storage{MaxBytes: 1 << 20}))
 	})
@@ -90,7 +90,7 @@ func TestBucketsHaveTheSizeThatIsAskedFor(t *testing.T) {
 // On hosted NATS: without a size the error says how it is set.
 func TestStreamsAreMadeWhereEachNeedsASize(t *testing.T) {
 	t.Parallel()
-	conn := limited(t, sized, "").Connect(t, silent())
+	conn := limitedAccount(t, sized, "").Connect(t, silent())
 	js := jetStream(t, conn)
 	for _, err := range []error{
 		func() error { _, err := newJobClient(t, conn).Work(t.Context(), &testv1.WorkRequest{}); return err }(),
@@ -190,8 +190,8 @@ func TestQueueThatDropsCommandsIsNotUsed(t *testing.T) {
 func TestConsumersAreMadeWithTheMaxAckPendingThatIsAllowed(t *testing.T) {
 	t.Parallel()
 	for what, n := range map[string]*aegistest.NATS{
-		"of the account": limited(t, "max_ack_pending: 100", ""),
-		"of the stream":  limited(t, "", ""),
+		"of the account": limitedAccount(t, "max_ack_pending: 100", ""),
+		"of the stream":  limitedAccount(t, "", ""),
 	} {
 		conn := n.Connect(t, silent())
 		js := jetStream(t, conn)
@@ -224,7 +224,7 @@ func TestConsumersAreMadeWithTheMaxAckPendingThatIsAllowed(t *testing.T) {
 
 func TestServerWhoseSubscriptionsAreRefusedDoesNotStart(t *testing.T) {
 	t.Parallel()
-	n := limited(t, "", "max_subscriptions: 6")
+	n := limitedAccount(t, "", "max_subscriptions: 6")
 	var log logs
 	nc, err := nats.Connect(n.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
@@ -244,7 +244,7 @@ func TestServerWhoseSubscriptionsAreRefusedDoesNotStart(t *testing.T) {
 
 func TestServerWhoseSubscriptionsAreRefusedLaterIsNotReady(t *testing.T) {
 	t.Parallel()
-	n := limited(t, "", "max_subscriptions: 40")
+	n := limitedAccount(t, "", "max_subscriptions: 40")
 	conn := n.Connect(t, silent())
 	var log logs
 	srv := aegistest.Serve(t, conn, registerProbe, log.option())
@@ -279,7 +279,7 @@ func TestLimitOfAnAccountIsToldOnceAndMakesTheServerNotReady(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := limited(t, c.limit, "").Connect(t, silent())
+			conn := limitedAccount(t, c.limit, "").Connect(t, silent())
 			var log logs
 			srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 				if err := registerProbe(srv); err != nil {
@@ -306,7 +306,7 @@ func afterTime(line string) string {
 
 func TestLimitThatAnOptionExceedsIsAnErrorThatNamesBoth(t *testing.T) {
 	t.Parallel()
-	conn := limited(t, "store_max_stream_bytes: 1000", "").Connect(t, silent())
+	conn := limitedAccount(t, "store_max_stream_bytes: 1000", "").Connect(t, silent())
 	_, err := newPublisher(t, conn, aegis.WithStorage(aegis.Storage{MaxBytes: 2000})).Stored(t.Context(), stored(""))
 	require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err))
 	require.ErrorContains(t, err, "2000 bytes are asked for; ask for fewer")
@@ -320,7 +320,7 @@ func TestLimitThatAnOptionExceedsIsAnErrorThatNamesBoth(t *testing.T) {
 
 func TestDeadLettersThatCanBeKeptAgainMakeTheServerReady(t *testing.T) {
 	t.Parallel()
-	conn := limited(t, "max_streams: 4", "").Connect(t, silent())
+	conn := limitedAccount(t, "max_streams: 4", "").Connect(t, silent())
 	js := jetStream(t, conn)
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "other"})
 	require.NoError(t, err)

@@ -86,12 +86,14 @@ func TestStreamsOfAServiceHaveTheReplicasOfItsQueue(t *testing.T) {
 	mustStore(t, newPublisher(t, conn, threefold), "1")
 	var d diary
 	subscribe(t, conn, handlers{Stored: d.stored}, nil)
-	worker(t, conn, jobs{}) // all are there, with one replica
+	longer := aegis.Storage{DedupeWindow: time.Minute} // so that what is not acknowledged can be sent again
+	worker(t, conn, jobs{}, aegis.WithStorage(longer)) // all are there, with one replica
 	c.eventually("there are dead letters", func() bool { return replicas(t, js, deadCommands) == 1 })
 	// While NATS makes the replicas it stores nothing, for some seconds.
 	ctx, cancel := context.WithTimeout(t.Context(), clusterPatience)
 	defer cancel()
-	cmd, err := newJobClient(t, conn, threefold).Work(ctx, &testv1.WorkRequest{Text: "x"})
+	longer.Replicas = 3
+	cmd, err := newJobClient(t, conn, aegis.WithStorage(longer)).Work(ctx, &testv1.WorkRequest{Text: "x"})
 	require.NoError(t, err)
 	c.becomeThreefold(t, js, commandStream, resultStream, deadCommands, eventStream, deadEvents)
 	res, err := cmd.Result(ctx)
