@@ -226,7 +226,7 @@ func (b *broadcast) findMembers() error {
 	}
 	defer view.Release()
 	for _, i := range view.Instances() {
-		if i.Record.State == registry.Running {
+		if i.Record.State == registry.Running && i.Record.Serves(m.spec.Method) {
 			b.members[i.Record.Instance] = &member{subject: conn.subjects.Instance(i.Record.Instance, m.spec.Service, wire.NoMethod)}
 		}
 	}

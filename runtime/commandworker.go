@@ -47,7 +47,7 @@ func (s *Server) commandWork(service *service) []workload {
 	var work []workload
 	var stops *commandStops
 	for _, m := range service.methods {
-		if m.method.Command == nil {
+		if m.method.Command == nil || !m.served {
 			continue
 		}
 		if stops == nil {
@@ -498,6 +498,9 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 	switch {
 	case err == nil:
 		c.succeed(ctx, res)
+	case w.method.lacks(err):
+		w.withdraw()
+		_ = m.Nak(0) // to an instance that has the method
 	case errors.Is(cause, errCanceledCommand):
 		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, c.try.Number()))
 	case w.server.expired.Load():

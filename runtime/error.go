@@ -161,7 +161,10 @@ func asError(err error) *Error {
 			return e
 		}
 		c := *e
-		c.message, c.cause = err.Error(), err
+		c.cause = err
+		if !onlyMarks(err, e) { // else the text is the error's own, code and all
+			c.message = err.Error()
+		}
 		return &c
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{code: CodeDeadlineExceeded, message: err.Error(), cause: err}

@@ -37,6 +37,17 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
+// onlyMarks reports whether err is e itself but for what Permanent adds.
+func onlyMarks(err error, e *Error) bool {
+	for {
+		p, ok := err.(*permanentError) //nolint:errorlint // layer by layer
+		if !ok {
+			return err == e //nolint:errorlint // is it the same one?
+		}
+		err = p.err
+	}
+}
+
 // EventHandler is one event of a subscriber. Generated code makes them.
 type EventHandler struct {
 	name    protoreflect.Name

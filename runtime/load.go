@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -34,11 +35,14 @@ func (s *service) load() registry.Load {
 	return load
 }
 
-// methodNames are the names of the methods, in order.
+// methodNames are the names of the methods that the instance does not lack, in
+// order: never nil, which would be that they are not known.
 func (s *service) methodNames() []string {
-	names := make([]string, len(s.methods))
-	for i, m := range s.methods {
-		names[i] = m.spec.Method
+	names := make([]string, 0, len(s.methods))
+	for _, m := range s.methods {
+		if m.served || m.method.Pattern == spec.Event {
+			names = append(names, m.spec.Method)
+		}
 	}
 	slices.Sort(names)
 	return names

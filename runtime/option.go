@@ -176,7 +176,7 @@ func WithMaxConcurrency(n int) ServiceOption {
 		if n < 1 || n > maxMaxConcurrency {
 			return invalidOption("max concurrency %d: use 1 to %d", n, maxMaxConcurrency)
 		}
-		c.maxConcurrency = n
+		c.maxConcurrency, c.callsAtOnce = n, true
 		return nil
 	})
 }

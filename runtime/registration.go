@@ -113,7 +113,7 @@ func (s *Server) microService(service *service) micro.Service {
 		},
 	}
 	for _, method := range service.methods {
-		if method.method.Pattern == spec.Event || method.method.Pattern == spec.Command {
+		if !method.served || method.method.Pattern == spec.Command {
 			continue // nobody calls it
 		}
 		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))

@@ -41,6 +41,8 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 		return min(notDelivered(a.number), left/2), left > 4*notDeliveredPause
 	case err.reason == ReasonNoResponders:
 		return notDelivered(a.number), again
+	case err.wire && err.reason == ReasonNoMethod && a.pick == nil && a.cfg.instance == "" && a.leader == nil:
+		return notDelivered(a.number), again // that instance has left the queue group
 	case err.wire && err.reason == ReasonStopping:
 		return notDelivered(a.number), again
 	case err.wire && err.reason == ReasonStale:

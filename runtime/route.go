@@ -79,7 +79,7 @@ func (s *Server) addStaticRoutes() {
 	for _, service := range s.services {
 		name := service.spec.Name
 		for _, m := range service.methods {
-			if m.method.Pattern == spec.Event || m.method.Pattern == spec.Command {
+			if !m.served || m.method.Pattern == spec.Command {
 				continue
 			}
 			r := route{method: m}

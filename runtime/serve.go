@@ -99,7 +99,9 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 	defer o.finish()
 	res, err := m.handle(c, req)
 	if err != nil {
-		o.err = handlerError(err)
+		if o.err = handlerError(err); o.err.code == CodeUnimplemented && m.lacks(err) {
+			o.err = s.withdrawCall(m, o.err)
+		}
 	} else if o.res = res; !m.response(res) {
 		o.err = Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.spec.name(), res)
 	}

@@ -164,6 +164,7 @@ func (s *Server) register(service *service) error {
 			return fmt.Errorf("aegis: %s is registered already", service.spec.Name)
 		}
 	}
+	service.told(s)
 	s.services = append(s.services, service)
 	s.work = append(s.work, s.commandWork(service)...)
 	return nil
@@ -316,18 +317,31 @@ func (s *Server) subscribe() error {
 			return err
 		}
 		for _, m := range service.methods {
-			if m.method.Pattern == spec.Broadcast {
-				if err := s.deliver(s.conn.subjects.All(name, m.spec.Method), ""); err != nil {
-					return err
-				}
-			}
-			if m.method.Pattern != spec.LoadBalanced {
-				continue
-			}
-			if err := s.deliver(s.conn.subjects.Call(name, m.spec.Method), wire.Queue); err != nil {
+			if err := s.offer(m); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// offer subscribes to the calls of a method.
+func (s *Server) offer(m *serverMethod) error {
+	subject, queue := s.conn.subjects.Call(m.service.spec.Name, m.spec.Method), wire.Queue
+	switch {
+	case !m.served:
+		return nil
+	case m.method.Pattern == spec.Broadcast:
+		subject, queue = s.conn.subjects.All(m.service.spec.Name, m.spec.Method), ""
+	case m.method.Pattern != spec.LoadBalanced:
+		return nil
+	}
+	if err := s.deliver(subject, queue); err != nil {
+		return err
+	}
+	m.sub.Store(s.subs[len(s.subs)-1])
+	if m.withdrawn.Load() { // by a call that came at once
+		m.unsubscribe()
 	}
 	return nil
 }
@@ -442,9 +456,13 @@ func (s *Server) unsubscribe(grace context.Context) {
 		// nats.go may call it twice, and does so with its connection locked: it
 		// must never block.
 		var once sync.Once
-		sub.SetClosedHandler(func(string) { once.Do(func() { closed <- struct{}{} }) })
+		done := func(string) { once.Do(func() { closed <- struct{}{} }) }
+		sub.SetClosedHandler(done)
 		if connected && sub.Drain() == nil { // else there is nothing to wait for
 			draining++
+			if !sub.IsValid() { // it was withdrawn before
+				done("")
+			}
 		}
 	}
 	for range draining {

@@ -306,7 +306,9 @@ func (st *serverStream) run() {
 		st.count()
 	}()
 	if err := st.handler(st.ctx, st); err != nil {
-		status = handlerError(err)
+		if status = handlerError(err); status.code == CodeUnimplemented && st.method.lacks(err) {
+			status = st.server.withdrawCall(st.method, status)
+		}
 	}
 	returned = true
 }

@@ -15,6 +15,7 @@ import (
 const (
 	contextPackage = "context"
 	iterPackage    = "iter"
+	reflectPackage = "reflect"
 	runtimePackage = "github.com/aegisrpc/aegis/runtime"
 	runtimeAlias   = "aegis"
 )
@@ -24,7 +25,7 @@ const (
 // so that no alias changes when they come.
 var locals = []string{
 	"c", "client", "cmd", "conn", "ctx", "err", "ev", "h", "id", "impl", "in", "iter",
-	"msg", "opts", "out", "pub", "req", "resp", "srv", "term",
+	"msg", "opts", "out", "pub", "req", "resp", "srv", "t", "term",
 }
 
 // imports are the aliases of the packages that a file may import.
@@ -34,8 +35,8 @@ type imports map[protogen.GoImportPath]string
 // depends on nothing but the .proto files, so that the output never changes by
 // itself.
 func newImports(f *file, packages *packages) imports {
-	im := imports{contextPackage: "context", runtimePackage: runtimeAlias}
-	taken := map[string]bool{contextPackage: true, runtimeAlias: true}
+	im := imports{contextPackage: contextPackage, reflectPackage: reflectPackage, runtimePackage: runtimeAlias}
+	taken := map[string]bool{contextPackage: true, reflectPackage: true, runtimeAlias: true}
 	for _, name := range locals {
 		taken[name] = true
 	}
@@ -86,7 +87,7 @@ func freeAlias(name string, taken map[string]bool) string {
 // apply tells jennifer the aliases.
 func (im imports) apply(f *jen.File) {
 	for path, alias := range im {
-		if path == contextPackage {
+		if path == contextPackage || path == reflectPackage {
 			f.ImportName(string(path), alias)
 			continue
 		}

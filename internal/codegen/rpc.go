@@ -175,7 +175,16 @@ func (m *method) serverSignature() *jen.Statement {
 // handler is an expression that binds a method to its handler. A method
 // expression leaves it to the runtime to look at a nil implementation.
 func (m *method) handler(s *service) *jen.Statement {
-	return aegis(m.rpc.handler+"Handler").Call(jen.Lit(m.name), jen.Id(s.names.Server).Dot(m.names.Method))
+	return aegis(m.rpc.handler+"Handler").Call(jen.Lit(m.name), jen.Id(s.names.Server).Dot(m.names.Method)).Dot("FoundBy").Call(m.lookup())
+}
+
+// lookup is a function by which the runtime finds out whether an implementation
+// has the method from the type to embed. It has the name as a constant, as the
+// linker keeps all methods of a program that looks them up by other names.
+func (m *method) lookup() *jen.Statement {
+	return jen.Func().Params(jen.Id("t").Qual(reflectPackage, "Type")).Parens(jen.List(jen.Qual(reflectPackage, "Method"), jen.Bool())).Block(
+		jen.Return(jen.Id("t").Dot("MethodByName").Call(jen.Lit(m.names.Method))),
+	)
 }
 
 // emitUnimplementedMethod adds a method to Unimplemented<Service>Server.

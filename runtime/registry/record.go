@@ -70,6 +70,15 @@ type Record struct {
 	Methods []string
 }
 
+// Serves reports whether the instance has the method, as far as that is known.
+func (r *Record) Serves(method string) bool {
+	if r.Methods == nil {
+		return true
+	}
+	_, ok := slices.BinarySearch(r.Methods, method)
+	return ok
+}
+
 // Condition is what an instance has found out about itself. The zero Condition
 // is that all is well.
 type Condition struct {
@@ -102,7 +111,7 @@ type recordJSON struct {
 	Leads       []leadJSON `json:"leads,omitempty"`
 	Unhealthy   bool       `json:"unhealthy,omitempty"`
 	Hidden      bool       `json:"no_responders_hidden,omitempty"`
-	Methods     []string   `json:"methods,omitempty"`
+	Methods     []string   `json:"methods,omitzero"`
 }
 
 type leadJSON struct {

@@ -71,7 +71,10 @@ func of[S, C any](name string, register func(*aegis.Server, S, ...aegis.ServiceO
 			if !ok {
 				return fmt.Errorf("%T does not implement the server of %s", impl, name)
 			}
-			return register(srv, s)
+			if impl := reflect.TypeOf(s); impl.NumMethod() == 0 || impl.NumMethod() == 1 && impl.Method(0).Name == "OnLeading" {
+				return register(srv, s)
+			}
+			return register(srv, s, aegis.WithUnimplemented())
 		},
 		// The registry may still have the server as starting.
 		client: func(conn *aegis.Conn) (any, error) { return client(conn, aegis.WaitForReady()) },

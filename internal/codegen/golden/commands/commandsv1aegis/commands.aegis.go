@@ -10,6 +10,7 @@ import (
 	"context"
 	commandsv1 "github.com/aegisrpc/aegis/internal/codegen/golden/commands"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -120,9 +121,15 @@ type ReportServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterReportServiceServer(srv *aegis.Server, impl ReportServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, commandsv1.File_commands_commands_proto.Services().ByName("ReportService"), impl, []aegis.Handler[ReportServiceServer]{
-		aegis.UnaryHandler("Look", ReportServiceServer.Look),
-		aegis.UnaryHandler("Make", ReportServiceServer.Make),
-		aegis.UnaryHandler("Rotate", ReportServiceServer.Rotate),
+		aegis.UnaryHandler("Look", ReportServiceServer.Look).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Look")
+		}),
+		aegis.UnaryHandler("Make", ReportServiceServer.Make).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Make")
+		}),
+		aegis.UnaryHandler("Rotate", ReportServiceServer.Rotate).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Rotate")
+		}),
 		aegis.LeadingHandler(ReportServiceServer.OnLeading),
 	}, opts...)
 }

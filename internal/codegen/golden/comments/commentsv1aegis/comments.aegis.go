@@ -10,6 +10,7 @@ import (
 	"context"
 	commentsv1 "github.com/aegisrpc/aegis/internal/codegen/golden/comments"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -153,14 +154,30 @@ type CommentServiceServer interface {
 // runs.
 func RegisterCommentServiceServer(srv *aegis.Server, impl CommentServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, commentsv1.File_comments_comments_proto.Services().ByName("CommentService"), impl, []aegis.Handler[CommentServiceServer]{
-		aegis.UnaryHandler("Directive", CommentServiceServer.Directive),
-		aegis.UnaryHandler("Line", CommentServiceServer.Line),
-		aegis.UnaryHandler("Constraint", CommentServiceServer.Constraint),
-		aegis.UnaryHandler("Escape", CommentServiceServer.Escape),
-		aegis.UnaryHandler("Code", CommentServiceServer.Code),
-		aegis.UnaryHandler("Empty", CommentServiceServer.Empty),
-		aegis.UnaryHandler("Unicode", CommentServiceServer.Unicode),
-		aegis.UnaryHandler("Trailing", CommentServiceServer.Trailing),
+		aegis.UnaryHandler("Directive", CommentServiceServer.Directive).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Directive")
+		}),
+		aegis.UnaryHandler("Line", CommentServiceServer.Line).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Line")
+		}),
+		aegis.UnaryHandler("Constraint", CommentServiceServer.Constraint).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Constraint")
+		}),
+		aegis.UnaryHandler("Escape", CommentServiceServer.Escape).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Escape")
+		}),
+		aegis.UnaryHandler("Code", CommentServiceServer.Code).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Code")
+		}),
+		aegis.UnaryHandler("Empty", CommentServiceServer.Empty).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Empty")
+		}),
+		aegis.UnaryHandler("Unicode", CommentServiceServer.Unicode).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Unicode")
+		}),
+		aegis.UnaryHandler("Trailing", CommentServiceServer.Trailing).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Trailing")
+		}),
 	}, opts...)
 }
 

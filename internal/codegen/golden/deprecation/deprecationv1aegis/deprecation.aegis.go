@@ -12,6 +12,7 @@ import (
 	"context"
 	deprecationv1 "github.com/aegisrpc/aegis/internal/codegen/golden/deprecation"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -85,7 +86,9 @@ type OldServiceServer interface {
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 func RegisterOldServiceServer(srv *aegis.Server, impl OldServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, deprecationv1.File_deprecation_deprecation_proto.Services().ByName("OldService"), impl, []aegis.Handler[OldServiceServer]{
-		aegis.UnaryHandler("Old", OldServiceServer.Old),
+		aegis.UnaryHandler("Old", OldServiceServer.Old).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Old")
+		}),
 	}, opts...)
 }
 
@@ -185,9 +188,15 @@ type NewServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterNewServiceServer(srv *aegis.Server, impl NewServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, deprecationv1.File_deprecation_deprecation_proto.Services().ByName("NewService"), impl, []aegis.Handler[NewServiceServer]{
-		aegis.UnaryHandler("NoComment", NewServiceServer.NoComment),
-		aegis.UnaryHandler("Said", NewServiceServer.Said),
-		aegis.UnaryHandler("Current", NewServiceServer.Current),
+		aegis.UnaryHandler("NoComment", NewServiceServer.NoComment).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("NoComment")
+		}),
+		aegis.UnaryHandler("Said", NewServiceServer.Said).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Said")
+		}),
+		aegis.UnaryHandler("Current", NewServiceServer.Current).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Current")
+		}),
 	}, opts...)
 }
 

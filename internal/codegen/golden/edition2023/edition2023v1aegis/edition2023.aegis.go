@@ -10,6 +10,7 @@ import (
 	"context"
 	edition2023v1 "github.com/aegisrpc/aegis/internal/codegen/golden/edition2023"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -68,7 +69,9 @@ type EditionServiceServer interface {
 // it runs.
 func RegisterEditionServiceServer(srv *aegis.Server, impl EditionServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, edition2023v1.File_edition2023_edition2023_proto.Services().ByName("EditionService"), impl, []aegis.Handler[EditionServiceServer]{
-		aegis.UnaryHandler("Call", EditionServiceServer.Call),
+		aegis.UnaryHandler("Call", EditionServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

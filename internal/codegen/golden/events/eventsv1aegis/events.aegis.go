@@ -10,6 +10,7 @@ import (
 	"context"
 	eventsv1 "github.com/aegisrpc/aegis/internal/codegen/golden/events"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -67,7 +68,9 @@ type MarketServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterMarketServiceServer(srv *aegis.Server, impl MarketServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, eventsv1.File_events_events_proto.Services().ByName("MarketService"), impl, []aegis.Handler[MarketServiceServer]{
-		aegis.UnaryHandler("Price", MarketServiceServer.Price),
+		aegis.UnaryHandler("Price", MarketServiceServer.Price).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Price")
+		}),
 	}, opts...)
 }
 

@@ -12,6 +12,7 @@ import (
 	itemv1 "github.com/aegisrpc/aegis/internal/codegen/golden/imported/left/v1"
 	itemv1pb "github.com/aegisrpc/aegis/internal/codegen/golden/imported/right/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -82,8 +83,12 @@ type ImportedServiceServer interface {
 // runs.
 func RegisterImportedServiceServer(srv *aegis.Server, impl ImportedServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, importedv1.File_imported_imported_proto.Services().ByName("ImportedService"), impl, []aegis.Handler[ImportedServiceServer]{
-		aegis.UnaryHandler("Move", ImportedServiceServer.Move),
-		aegis.UnaryHandler("MoveNested", ImportedServiceServer.MoveNested),
+		aegis.UnaryHandler("Move", ImportedServiceServer.Move).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Move")
+		}),
+		aegis.UnaryHandler("MoveNested", ImportedServiceServer.MoveNested).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("MoveNested")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	namesv1 "github.com/aegisrpc/aegis/internal/codegen/golden/names"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -113,11 +114,21 @@ type SnakeCaseServiceServer interface {
 // runs.
 func RegisterSnakeCaseServiceServer(srv *aegis.Server, impl SnakeCaseServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("snake_case_service"), impl, []aegis.Handler[SnakeCaseServiceServer]{
-		aegis.UnaryHandler("get_it", SnakeCaseServiceServer.GetIt),
-		aegis.UnaryHandler("_leading_method", SnakeCaseServiceServer.XLeadingMethod),
-		aegis.UnaryHandler("__two", SnakeCaseServiceServer.XTwo),
-		aegis.UnaryHandler("v2_get", SnakeCaseServiceServer.V2Get),
-		aegis.UnaryHandler("with_1_digit", SnakeCaseServiceServer.With_1Digit),
+		aegis.UnaryHandler("get_it", SnakeCaseServiceServer.GetIt).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("GetIt")
+		}),
+		aegis.UnaryHandler("_leading_method", SnakeCaseServiceServer.XLeadingMethod).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("XLeadingMethod")
+		}),
+		aegis.UnaryHandler("__two", SnakeCaseServiceServer.XTwo).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("XTwo")
+		}),
+		aegis.UnaryHandler("v2_get", SnakeCaseServiceServer.V2Get).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("V2Get")
+		}),
+		aegis.UnaryHandler("with_1_digit", SnakeCaseServiceServer.With_1Digit).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("With_1Digit")
+		}),
 	}, opts...)
 }
 
@@ -196,7 +207,9 @@ type XUnderscoreServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterXUnderscoreServer(srv *aegis.Server, impl XUnderscoreServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("_Underscore"), impl, []aegis.Handler[XUnderscoreServer]{
-		aegis.UnaryHandler("_Method", XUnderscoreServer.XMethod),
+		aegis.UnaryHandler("_Method", XUnderscoreServer.XMethod).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("XMethod")
+		}),
 	}, opts...)
 }
 
@@ -255,7 +268,9 @@ type LowerServer interface {
 // serves it with impl once it runs.
 func RegisterLowerServer(srv *aegis.Server, impl LowerServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("lower"), impl, []aegis.Handler[LowerServer]{
-		aegis.UnaryHandler("lower", LowerServer.Lower),
+		aegis.UnaryHandler("lower", LowerServer.Lower).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Lower")
+		}),
 	}, opts...)
 }
 
@@ -501,24 +516,60 @@ type KeywordsServer interface {
 // which serves it with impl once it runs.
 func RegisterKeywordsServer(srv *aegis.Server, impl KeywordsServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("Keywords"), impl, []aegis.Handler[KeywordsServer]{
-		aegis.UnaryHandler("Break", KeywordsServer.Break),
-		aegis.UnaryHandler("Chan", KeywordsServer.Chan),
-		aegis.UnaryHandler("Const", KeywordsServer.Const),
-		aegis.UnaryHandler("Default", KeywordsServer.Default),
-		aegis.UnaryHandler("Func", KeywordsServer.Func),
-		aegis.UnaryHandler("Go", KeywordsServer.Go),
-		aegis.UnaryHandler("Import", KeywordsServer.Import),
-		aegis.UnaryHandler("Interface", KeywordsServer.Interface),
-		aegis.UnaryHandler("Map", KeywordsServer.Map),
-		aegis.UnaryHandler("Package", KeywordsServer.Package),
-		aegis.UnaryHandler("Range", KeywordsServer.Range),
-		aegis.UnaryHandler("Return", KeywordsServer.Return),
-		aegis.UnaryHandler("Select", KeywordsServer.Select),
-		aegis.UnaryHandler("Struct", KeywordsServer.Struct),
-		aegis.UnaryHandler("Type", KeywordsServer.Type),
-		aegis.UnaryHandler("Type_", KeywordsServer.Type_),
-		aegis.UnaryHandler("type__", KeywordsServer.Type__),
-		aegis.UnaryHandler("Var", KeywordsServer.Var),
+		aegis.UnaryHandler("Break", KeywordsServer.Break).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Break")
+		}),
+		aegis.UnaryHandler("Chan", KeywordsServer.Chan).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Chan")
+		}),
+		aegis.UnaryHandler("Const", KeywordsServer.Const).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Const")
+		}),
+		aegis.UnaryHandler("Default", KeywordsServer.Default).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Default")
+		}),
+		aegis.UnaryHandler("Func", KeywordsServer.Func).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Func")
+		}),
+		aegis.UnaryHandler("Go", KeywordsServer.Go).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Go")
+		}),
+		aegis.UnaryHandler("Import", KeywordsServer.Import).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Import")
+		}),
+		aegis.UnaryHandler("Interface", KeywordsServer.Interface).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Interface")
+		}),
+		aegis.UnaryHandler("Map", KeywordsServer.Map).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Map")
+		}),
+		aegis.UnaryHandler("Package", KeywordsServer.Package).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Package")
+		}),
+		aegis.UnaryHandler("Range", KeywordsServer.Range).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Range")
+		}),
+		aegis.UnaryHandler("Return", KeywordsServer.Return).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Return")
+		}),
+		aegis.UnaryHandler("Select", KeywordsServer.Select).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Select")
+		}),
+		aegis.UnaryHandler("Struct", KeywordsServer.Struct).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Struct")
+		}),
+		aegis.UnaryHandler("Type", KeywordsServer.Type).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Type")
+		}),
+		aegis.UnaryHandler("Type_", KeywordsServer.Type_).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Type_")
+		}),
+		aegis.UnaryHandler("type__", KeywordsServer.Type__).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Type__")
+		}),
+		aegis.UnaryHandler("Var", KeywordsServer.Var).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Var")
+		}),
 	}, opts...)
 }
 
@@ -739,14 +790,30 @@ type PredeclaredServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterPredeclaredServer(srv *aegis.Server, impl PredeclaredServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("Predeclared"), impl, []aegis.Handler[PredeclaredServer]{
-		aegis.UnaryHandler("Error", PredeclaredServer.Error),
-		aegis.UnaryHandler("String", PredeclaredServer.String),
-		aegis.UnaryHandler("Len", PredeclaredServer.Len),
-		aegis.UnaryHandler("Nil", PredeclaredServer.Nil),
-		aegis.UnaryHandler("New", PredeclaredServer.New),
-		aegis.UnaryHandler("Any", PredeclaredServer.Any),
-		aegis.UnaryHandler("Init", PredeclaredServer.Init),
-		aegis.UnaryHandler("Main", PredeclaredServer.Main),
+		aegis.UnaryHandler("Error", PredeclaredServer.Error).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Error")
+		}),
+		aegis.UnaryHandler("String", PredeclaredServer.String).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("String")
+		}),
+		aegis.UnaryHandler("Len", PredeclaredServer.Len).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Len")
+		}),
+		aegis.UnaryHandler("Nil", PredeclaredServer.Nil).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Nil")
+		}),
+		aegis.UnaryHandler("New", PredeclaredServer.New).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("New")
+		}),
+		aegis.UnaryHandler("Any", PredeclaredServer.Any).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Any")
+		}),
+		aegis.UnaryHandler("Init", PredeclaredServer.Init).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Init")
+		}),
+		aegis.UnaryHandler("Main", PredeclaredServer.Main).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Main")
+		}),
 	}, opts...)
 }
 
@@ -965,18 +1032,42 @@ type LocalsServer interface {
 // serves it with impl once it runs.
 func RegisterLocalsServer(srv *aegis.Server, impl LocalsServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("Locals"), impl, []aegis.Handler[LocalsServer]{
-		aegis.UnaryHandler("Ctx", LocalsServer.Ctx),
-		aegis.UnaryHandler("Req", LocalsServer.Req),
-		aegis.UnaryHandler("Opts", LocalsServer.Opts),
-		aegis.UnaryHandler("Err", LocalsServer.Err),
-		aegis.UnaryHandler("C", LocalsServer.C),
-		aegis.UnaryHandler("Call", LocalsServer.Call),
-		aegis.UnaryHandler("Client", LocalsServer.Client),
-		aegis.UnaryHandler("Conn", LocalsServer.Conn),
-		aegis.UnaryHandler("Srv", LocalsServer.Srv),
-		aegis.UnaryHandler("Impl", LocalsServer.Impl),
-		aegis.UnaryHandler("Aegis", LocalsServer.Aegis),
-		aegis.UnaryHandler("Context", LocalsServer.Context),
+		aegis.UnaryHandler("Ctx", LocalsServer.Ctx).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Ctx")
+		}),
+		aegis.UnaryHandler("Req", LocalsServer.Req).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Req")
+		}),
+		aegis.UnaryHandler("Opts", LocalsServer.Opts).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Opts")
+		}),
+		aegis.UnaryHandler("Err", LocalsServer.Err).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Err")
+		}),
+		aegis.UnaryHandler("C", LocalsServer.C).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("C")
+		}),
+		aegis.UnaryHandler("Call", LocalsServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
+		aegis.UnaryHandler("Client", LocalsServer.Client).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Client")
+		}),
+		aegis.UnaryHandler("Conn", LocalsServer.Conn).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Conn")
+		}),
+		aegis.UnaryHandler("Srv", LocalsServer.Srv).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Srv")
+		}),
+		aegis.UnaryHandler("Impl", LocalsServer.Impl).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Impl")
+		}),
+		aegis.UnaryHandler("Aegis", LocalsServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Aegis")
+		}),
+		aegis.UnaryHandler("Context", LocalsServer.Context).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Context")
+		}),
 	}, opts...)
 }
 
@@ -1128,10 +1219,18 @@ type EchoEchoServer interface {
 // which serves it with impl once it runs.
 func RegisterEchoEchoServer(srv *aegis.Server, impl EchoEchoServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("EchoEcho"), impl, []aegis.Handler[EchoEchoServer]{
-		aegis.UnaryHandler("EchoEcho", EchoEchoServer.EchoEcho),
-		aegis.UnaryHandler("EchoEchoClient", EchoEchoServer.EchoEchoClient),
-		aegis.UnaryHandler("NewEchoEchoClient", EchoEchoServer.NewEchoEchoClient),
-		aegis.UnaryHandler("RegisterEchoEchoServer", EchoEchoServer.RegisterEchoEchoServer),
+		aegis.UnaryHandler("EchoEcho", EchoEchoServer.EchoEcho).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("EchoEcho")
+		}),
+		aegis.UnaryHandler("EchoEchoClient", EchoEchoServer.EchoEchoClient).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("EchoEchoClient")
+		}),
+		aegis.UnaryHandler("NewEchoEchoClient", EchoEchoServer.NewEchoEchoClient).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("NewEchoEchoClient")
+		}),
+		aegis.UnaryHandler("RegisterEchoEchoServer", EchoEchoServer.RegisterEchoEchoServer).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("RegisterEchoEchoServer")
+		}),
 	}, opts...)
 }
 
@@ -1205,7 +1304,9 @@ type ContextServer interface {
 // serves it with impl once it runs.
 func RegisterContextServer(srv *aegis.Server, impl ContextServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("context"), impl, []aegis.Handler[ContextServer]{
-		aegis.UnaryHandler("Context", ContextServer.Context),
+		aegis.UnaryHandler("Context", ContextServer.Context).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Context")
+		}),
 	}, opts...)
 }
 
@@ -1264,7 +1365,9 @@ type AegisServer interface {
 // serves it with impl once it runs.
 func RegisterAegisServer(srv *aegis.Server, impl AegisServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("aegis"), impl, []aegis.Handler[AegisServer]{
-		aegis.UnaryHandler("Aegis", AegisServer.Aegis),
+		aegis.UnaryHandler("Aegis", AegisServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Aegis")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	nopackage "github.com/aegisrpc/aegis/internal/codegen/golden/nopackage"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -68,7 +69,9 @@ type GoldenNoPackageServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterGoldenNoPackageServiceServer(srv *aegis.Server, impl GoldenNoPackageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, nopackage.File_nopackage_nopackage_proto.Services().ByName("GoldenNoPackageService"), impl, []aegis.Handler[GoldenNoPackageServiceServer]{
-		aegis.UnaryHandler("Call", GoldenNoPackageServiceServer.Call),
+		aegis.UnaryHandler("Call", GoldenNoPackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	optionalv1 "github.com/aegisrpc/aegis/internal/codegen/golden/optional"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -65,7 +66,9 @@ type OptionalServiceServer interface {
 // runs.
 func RegisterOptionalServiceServer(srv *aegis.Server, impl OptionalServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, optionalv1.File_optional_optional_proto.Services().ByName("OptionalService"), impl, []aegis.Handler[OptionalServiceServer]{
-		aegis.UnaryHandler("Call", OptionalServiceServer.Call),
+		aegis.UnaryHandler("Call", OptionalServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

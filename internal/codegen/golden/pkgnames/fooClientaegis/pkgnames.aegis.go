@@ -26,6 +26,7 @@ import (
 	stringpb "github.com/aegisrpc/aegis/internal/codegen/golden/pkgnames/string"
 	_type "github.com/aegisrpc/aegis/internal/codegen/golden/pkgnames/type"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -261,23 +262,57 @@ type FooServer interface {
 // it with impl once it runs.
 func RegisterFooServer(srv *aegis.Server, impl FooServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, fooClientpb.File_pkgnames_pkgnames_proto.Services().ByName("Foo"), impl, []aegis.Handler[FooServer]{
-		aegis.UnaryHandler("Aegis", FooServer.Aegis),
-		aegis.UnaryHandler("C", FooServer.C),
-		aegis.UnaryHandler("Client", FooServer.Client),
-		aegis.UnaryHandler("Conn", FooServer.Conn),
-		aegis.UnaryHandler("Context", FooServer.Context),
-		aegis.UnaryHandler("Ctx", FooServer.Ctx),
-		aegis.UnaryHandler("Err", FooServer.Err),
-		aegis.UnaryHandler("Error", FooServer.Error),
-		aegis.UnaryHandler("Impl", FooServer.Impl),
-		aegis.UnaryHandler("Iter", FooServer.Iter),
-		aegis.UnaryHandler("Len", FooServer.Len),
-		aegis.UnaryHandler("Opts", FooServer.Opts),
-		aegis.UnaryHandler("Req", FooServer.Req),
-		aegis.UnaryHandler("Srv", FooServer.Srv),
-		aegis.UnaryHandler("String", FooServer.String),
-		aegis.UnaryHandler("Type", FooServer.Type),
-		aegis.UnaryHandler("Own", FooServer.Own),
+		aegis.UnaryHandler("Aegis", FooServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Aegis")
+		}),
+		aegis.UnaryHandler("C", FooServer.C).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("C")
+		}),
+		aegis.UnaryHandler("Client", FooServer.Client).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Client")
+		}),
+		aegis.UnaryHandler("Conn", FooServer.Conn).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Conn")
+		}),
+		aegis.UnaryHandler("Context", FooServer.Context).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Context")
+		}),
+		aegis.UnaryHandler("Ctx", FooServer.Ctx).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Ctx")
+		}),
+		aegis.UnaryHandler("Err", FooServer.Err).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Err")
+		}),
+		aegis.UnaryHandler("Error", FooServer.Error).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Error")
+		}),
+		aegis.UnaryHandler("Impl", FooServer.Impl).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Impl")
+		}),
+		aegis.UnaryHandler("Iter", FooServer.Iter).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Iter")
+		}),
+		aegis.UnaryHandler("Len", FooServer.Len).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Len")
+		}),
+		aegis.UnaryHandler("Opts", FooServer.Opts).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Opts")
+		}),
+		aegis.UnaryHandler("Req", FooServer.Req).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Req")
+		}),
+		aegis.UnaryHandler("Srv", FooServer.Srv).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Srv")
+		}),
+		aegis.UnaryHandler("String", FooServer.String).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("String")
+		}),
+		aegis.UnaryHandler("Type", FooServer.Type).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Type")
+		}),
+		aegis.UnaryHandler("Own", FooServer.Own).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Own")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	proto2v1 "github.com/aegisrpc/aegis/internal/codegen/golden/proto2"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -74,8 +75,12 @@ type Proto2ServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterProto2ServiceServer(srv *aegis.Server, impl Proto2ServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, proto2v1.File_proto2_proto2_proto.Services().ByName("Proto2Service"), impl, []aegis.Handler[Proto2ServiceServer]{
-		aegis.UnaryHandler("Call", Proto2ServiceServer.Call),
-		aegis.UnaryHandler("CallGroup", Proto2ServiceServer.CallGroup),
+		aegis.UnaryHandler("Call", Proto2ServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
+		aegis.UnaryHandler("CallGroup", Proto2ServiceServer.CallGroup).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("CallGroup")
+		}),
 	}, opts...)
 }
 

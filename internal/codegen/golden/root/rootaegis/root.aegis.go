@@ -9,6 +9,7 @@ import (
 	"context"
 	root "github.com/aegisrpc/aegis/internal/codegen/golden/root"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -62,7 +63,9 @@ type RootServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterRootServiceServer(srv *aegis.Server, impl RootServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, root.File_root_proto.Services().ByName("RootService"), impl, []aegis.Handler[RootServiceServer]{
-		aegis.UnaryHandler("Call", RootServiceServer.Call),
+		aegis.UnaryHandler("Call", RootServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	severalv1 "github.com/aegisrpc/aegis/internal/codegen/golden/several"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -67,7 +68,9 @@ type FirstServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterFirstServiceServer(srv *aegis.Server, impl FirstServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, severalv1.File_several_first_proto.Services().ByName("FirstService"), impl, []aegis.Handler[FirstServiceServer]{
-		aegis.UnaryHandler("Call", FirstServiceServer.Call),
+		aegis.UnaryHandler("Call", FirstServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 
@@ -130,7 +133,9 @@ type SecondServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterSecondServiceServer(srv *aegis.Server, impl SecondServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, severalv1.File_several_first_proto.Services().ByName("SecondService"), impl, []aegis.Handler[SecondServiceServer]{
-		aegis.UnaryHandler("Call", SecondServiceServer.Call),
+		aegis.UnaryHandler("Call", SecondServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	severalv1 "github.com/aegisrpc/aegis/internal/codegen/golden/several"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -63,7 +64,9 @@ type ThirdServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterThirdServiceServer(srv *aegis.Server, impl ThirdServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, severalv1.File_several_third_proto.Services().ByName("ThirdService"), impl, []aegis.Handler[ThirdServiceServer]{
-		aegis.UnaryHandler("Call", ThirdServiceServer.Call),
+		aegis.UnaryHandler("Call", ThirdServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	singleactivev1 "github.com/aegisrpc/aegis/internal/codegen/golden/singleactive"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -87,8 +88,12 @@ type BookServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterBookServiceServer(srv *aegis.Server, impl BookServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"), impl, []aegis.Handler[BookServiceServer]{
-		aegis.UnaryHandler("Place", BookServiceServer.Place),
-		aegis.ServerStreamHandler("Follow", BookServiceServer.Follow),
+		aegis.UnaryHandler("Place", BookServiceServer.Place).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Place")
+		}),
+		aegis.ServerStreamHandler("Follow", BookServiceServer.Follow).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Follow")
+		}),
 		aegis.LeadingHandler(BookServiceServer.OnLeading),
 	}, opts...)
 }
@@ -187,9 +192,15 @@ type VenueServiceServer interface {
 // runs.
 func RegisterVenueServiceServer(srv *aegis.Server, impl VenueServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("VenueService"), impl, []aegis.Handler[VenueServiceServer]{
-		aegis.UnaryHandler("Look", VenueServiceServer.Look),
-		aegis.UnaryHandler("PlaceEast", VenueServiceServer.PlaceEast),
-		aegis.UnaryHandler("PlaceWest", VenueServiceServer.PlaceWest),
+		aegis.UnaryHandler("Look", VenueServiceServer.Look).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Look")
+		}),
+		aegis.UnaryHandler("PlaceEast", VenueServiceServer.PlaceEast).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("PlaceEast")
+		}),
+		aegis.UnaryHandler("PlaceWest", VenueServiceServer.PlaceWest).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("PlaceWest")
+		}),
 		aegis.LeadingHandler(VenueServiceServer.OnLeading),
 	}, opts...)
 }

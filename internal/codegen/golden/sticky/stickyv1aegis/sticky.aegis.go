@@ -10,6 +10,7 @@ import (
 	"context"
 	stickyv1 "github.com/aegisrpc/aegis/internal/codegen/golden/sticky"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -190,18 +191,42 @@ type StickyServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterStickyServiceServer(srv *aegis.Server, impl StickyServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService"), impl, []aegis.Handler[StickyServiceServer]{
-		aegis.UnaryHandler("ByText", StickyServiceServer.ByText),
-		aegis.UnaryHandler("ByBytes", StickyServiceServer.ByBytes),
-		aegis.UnaryHandler("ByNumber", StickyServiceServer.ByNumber),
-		aegis.UnaryHandler("ByUnsigned", StickyServiceServer.ByUnsigned),
-		aegis.UnaryHandler("ByEnum", StickyServiceServer.ByEnum),
-		aegis.UnaryHandler("ByBool", StickyServiceServer.ByBool),
-		aegis.UnaryHandler("ByFloat", StickyServiceServer.ByFloat),
-		aegis.UnaryHandler("ByOptional", StickyServiceServer.ByOptional),
-		aegis.UnaryHandler("ByChoice", StickyServiceServer.ByChoice),
-		aegis.UnaryHandler("ByPath", StickyServiceServer.ByPath),
-		aegis.UnaryHandler("ByImported", StickyServiceServer.ByImported),
-		aegis.UnaryHandler("ByNothing", StickyServiceServer.ByNothing),
+		aegis.UnaryHandler("ByText", StickyServiceServer.ByText).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByText")
+		}),
+		aegis.UnaryHandler("ByBytes", StickyServiceServer.ByBytes).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByBytes")
+		}),
+		aegis.UnaryHandler("ByNumber", StickyServiceServer.ByNumber).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByNumber")
+		}),
+		aegis.UnaryHandler("ByUnsigned", StickyServiceServer.ByUnsigned).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByUnsigned")
+		}),
+		aegis.UnaryHandler("ByEnum", StickyServiceServer.ByEnum).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByEnum")
+		}),
+		aegis.UnaryHandler("ByBool", StickyServiceServer.ByBool).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByBool")
+		}),
+		aegis.UnaryHandler("ByFloat", StickyServiceServer.ByFloat).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByFloat")
+		}),
+		aegis.UnaryHandler("ByOptional", StickyServiceServer.ByOptional).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByOptional")
+		}),
+		aegis.UnaryHandler("ByChoice", StickyServiceServer.ByChoice).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByChoice")
+		}),
+		aegis.UnaryHandler("ByPath", StickyServiceServer.ByPath).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByPath")
+		}),
+		aegis.UnaryHandler("ByImported", StickyServiceServer.ByImported).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByImported")
+		}),
+		aegis.UnaryHandler("ByNothing", StickyServiceServer.ByNothing).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ByNothing")
+		}),
 	}, opts...)
 }
 

@@ -12,6 +12,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	"iter"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -130,12 +131,24 @@ type StreamServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, streamsv1.File_streams_streams_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
-		aegis.ServerStreamHandler("Watch", StreamServiceServer.Watch),
-		aegis.ClientStreamHandler("Upload", StreamServiceServer.Upload),
-		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat),
-		aegis.ServerStreamHandler("Ticks", StreamServiceServer.Ticks),
-		aegis.UnaryHandler("Tell", StreamServiceServer.Tell),
-		aegis.UnaryHandler("Ask", StreamServiceServer.Ask),
+		aegis.ServerStreamHandler("Watch", StreamServiceServer.Watch).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Watch")
+		}),
+		aegis.ClientStreamHandler("Upload", StreamServiceServer.Upload).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Upload")
+		}),
+		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Chat")
+		}),
+		aegis.ServerStreamHandler("Ticks", StreamServiceServer.Ticks).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Ticks")
+		}),
+		aegis.UnaryHandler("Tell", StreamServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Tell")
+		}),
+		aegis.UnaryHandler("Ask", StreamServiceServer.Ask).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Ask")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	unaryv1 "github.com/aegisrpc/aegis/internal/codegen/golden/unary"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -101,9 +102,15 @@ type OrderServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, unaryv1.File_unary_unary_proto.Services().ByName("OrderService"), impl, []aegis.Handler[OrderServiceServer]{
-		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder),
-		aegis.UnaryHandler("PutOrder", OrderServiceServer.PutOrder),
-		aegis.UnaryHandler("NoComment", OrderServiceServer.NoComment),
+		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("GetOrder")
+		}),
+		aegis.UnaryHandler("PutOrder", OrderServiceServer.PutOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("PutOrder")
+		}),
+		aegis.UnaryHandler("NoComment", OrderServiceServer.NoComment).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("NoComment")
+		}),
 	}, opts...)
 }
 

@@ -17,6 +17,7 @@ import (
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	wrapperspb "google.golang.org/protobuf/types/known/wrapperspb"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -122,11 +123,21 @@ type WellKnownServiceServer interface {
 // it runs.
 func RegisterWellKnownServiceServer(srv *aegis.Server, impl WellKnownServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, wellknownv1.File_wellknown_wellknown_proto.Services().ByName("WellKnownService"), impl, []aegis.Handler[WellKnownServiceServer]{
-		aegis.UnaryHandler("Nothing", WellKnownServiceServer.Nothing),
-		aegis.UnaryHandler("Anything", WellKnownServiceServer.Anything),
-		aegis.UnaryHandler("When", WellKnownServiceServer.When),
-		aegis.UnaryHandler("Wrap", WellKnownServiceServer.Wrap),
-		aegis.UnaryHandler("Describe", WellKnownServiceServer.Describe),
+		aegis.UnaryHandler("Nothing", WellKnownServiceServer.Nothing).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Nothing")
+		}),
+		aegis.UnaryHandler("Anything", WellKnownServiceServer.Anything).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Anything")
+		}),
+		aegis.UnaryHandler("When", WellKnownServiceServer.When).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("When")
+		}),
+		aegis.UnaryHandler("Wrap", WellKnownServiceServer.Wrap).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Wrap")
+		}),
+		aegis.UnaryHandler("Describe", WellKnownServiceServer.Describe).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Describe")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	aegistestv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -92,8 +93,12 @@ type JobServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterJobServiceServer(srv *aegis.Server, impl JobServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService"), impl, []aegis.Handler[JobServiceServer]{
-		aegis.UnaryHandler("Work", JobServiceServer.Work),
-		aegis.UnaryHandler("Once", JobServiceServer.Once),
+		aegis.UnaryHandler("Work", JobServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Work")
+		}),
+		aegis.UnaryHandler("Once", JobServiceServer.Once).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Once")
+		}),
 	}, opts...)
 }
 
@@ -196,8 +201,12 @@ type LeaderJobServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterLeaderJobServiceServer(srv *aegis.Server, impl LeaderJobServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService"), impl, []aegis.Handler[LeaderJobServiceServer]{
-		aegis.UnaryHandler("Arrange", LeaderJobServiceServer.Arrange),
-		aegis.UnaryHandler("Tidy", LeaderJobServiceServer.Tidy),
+		aegis.UnaryHandler("Arrange", LeaderJobServiceServer.Arrange).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Arrange")
+		}),
+		aegis.UnaryHandler("Tidy", LeaderJobServiceServer.Tidy).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Tidy")
+		}),
 		aegis.LeadingHandler(LeaderJobServiceServer.OnLeading),
 	}, opts...)
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	aegistestv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -67,7 +68,9 @@ type AccountServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterAccountServiceServer(srv *aegis.Server, impl AccountServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_sticky_proto.Services().ByName("AccountService"), impl, []aegis.Handler[AccountServiceServer]{
-		aegis.UnaryHandler("Touch", AccountServiceServer.Touch),
+		aegis.UnaryHandler("Touch", AccountServiceServer.Touch).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Touch")
+		}),
 	}, opts...)
 }
 

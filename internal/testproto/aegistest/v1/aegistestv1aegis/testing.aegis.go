@@ -11,6 +11,7 @@ import (
 	aegistestv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"iter"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -90,9 +91,15 @@ type ProbeServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterProbeServiceServer(srv *aegis.Server, impl ProbeServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("ProbeService"), impl, []aegis.Handler[ProbeServiceServer]{
-		aegis.UnaryHandler("Do", ProbeServiceServer.Do),
-		aegis.UnaryHandler("Get", ProbeServiceServer.Get),
-		aegis.UnaryHandler("Quick", ProbeServiceServer.Quick),
+		aegis.UnaryHandler("Do", ProbeServiceServer.Do).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Do")
+		}),
+		aegis.UnaryHandler("Get", ProbeServiceServer.Get).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Get")
+		}),
+		aegis.UnaryHandler("Quick", ProbeServiceServer.Quick).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Quick")
+		}),
 	}, opts...)
 }
 
@@ -165,7 +172,9 @@ type BoundedServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterBoundedServiceServer(srv *aegis.Server, impl BoundedServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BoundedService"), impl, []aegis.Handler[BoundedServiceServer]{
-		aegis.UnaryHandler("Hold", BoundedServiceServer.Hold),
+		aegis.UnaryHandler("Hold", BoundedServiceServer.Hold).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Hold")
+		}),
 	}, opts...)
 }
 
@@ -261,10 +270,18 @@ type StreamServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
-		aegis.ServerStreamHandler("Count", StreamServiceServer.Count),
-		aegis.ClientStreamHandler("Sum", StreamServiceServer.Sum),
-		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat),
-		aegis.BidiStreamHandler("Brief", StreamServiceServer.Brief),
+		aegis.ServerStreamHandler("Count", StreamServiceServer.Count).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Count")
+		}),
+		aegis.ClientStreamHandler("Sum", StreamServiceServer.Sum).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Sum")
+		}),
+		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Chat")
+		}),
+		aegis.BidiStreamHandler("Brief", StreamServiceServer.Brief).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Brief")
+		}),
 	}, opts...)
 }
 
@@ -343,7 +360,9 @@ type BroadcastServiceServer interface {
 // to srv, which serves it with impl once it runs.
 func RegisterBroadcastServiceServer(srv *aegis.Server, impl BroadcastServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService"), impl, []aegis.Handler[BroadcastServiceServer]{
-		aegis.UnaryHandler("Tell", BroadcastServiceServer.Tell),
+		aegis.UnaryHandler("Tell", BroadcastServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Tell")
+		}),
 	}, opts...)
 }
 
@@ -417,8 +436,12 @@ type LargeServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService"), impl, []aegis.Handler[LargeServiceServer]{
-		aegis.UnaryHandler("Bounce", LargeServiceServer.Bounce),
-		aegis.BidiStreamHandler("Flow", LargeServiceServer.Flow),
+		aegis.UnaryHandler("Bounce", LargeServiceServer.Bounce).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Bounce")
+		}),
+		aegis.BidiStreamHandler("Flow", LargeServiceServer.Flow).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Flow")
+		}),
 	}, opts...)
 }
 
@@ -515,9 +538,15 @@ type LeaderServiceServer interface {
 // srv, which serves it with impl once it runs.
 func RegisterLeaderServiceServer(srv *aegis.Server, impl LeaderServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), impl, []aegis.Handler[LeaderServiceServer]{
-		aegis.UnaryHandler("Lead", LeaderServiceServer.Lead),
-		aegis.ServerStreamHandler("Follow", LeaderServiceServer.Follow),
-		aegis.UnaryHandler("Haul", LeaderServiceServer.Haul),
+		aegis.UnaryHandler("Lead", LeaderServiceServer.Lead).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Lead")
+		}),
+		aegis.ServerStreamHandler("Follow", LeaderServiceServer.Follow).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Follow")
+		}),
+		aegis.UnaryHandler("Haul", LeaderServiceServer.Haul).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Haul")
+		}),
 		aegis.LeadingHandler(LeaderServiceServer.OnLeading),
 	}, opts...)
 }

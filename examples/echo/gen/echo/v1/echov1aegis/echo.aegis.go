@@ -10,6 +10,7 @@ import (
 	"context"
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -69,7 +70,9 @@ type EchoServiceServer interface {
 // serves it with impl once it runs.
 func RegisterEchoServiceServer(srv *aegis.Server, impl EchoServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, echov1.File_echo_v1_echo_proto.Services().ByName("EchoService"), impl, []aegis.Handler[EchoServiceServer]{
-		aegis.UnaryHandler("Echo", EchoServiceServer.Echo),
+		aegis.UnaryHandler("Echo", EchoServiceServer.Echo).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Echo")
+		}),
 	}, opts...)
 }
 

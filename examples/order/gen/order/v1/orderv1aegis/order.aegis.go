@@ -11,6 +11,7 @@ import (
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"iter"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -158,12 +159,24 @@ type OrderServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), impl, []aegis.Handler[OrderServiceServer]{
-		aegis.UnaryHandler("PlaceOrder", OrderServiceServer.PlaceOrder),
-		aegis.UnaryHandler("ListOrders", OrderServiceServer.ListOrders),
-		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder),
-		aegis.ServerStreamHandler("WatchOrders", OrderServiceServer.WatchOrders),
-		aegis.UnaryHandler("ReloadLimits", OrderServiceServer.ReloadLimits),
-		aegis.UnaryHandler("ReconcileBook", OrderServiceServer.ReconcileBook),
+		aegis.UnaryHandler("PlaceOrder", OrderServiceServer.PlaceOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("PlaceOrder")
+		}),
+		aegis.UnaryHandler("ListOrders", OrderServiceServer.ListOrders).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ListOrders")
+		}),
+		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("GetOrder")
+		}),
+		aegis.ServerStreamHandler("WatchOrders", OrderServiceServer.WatchOrders).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("WatchOrders")
+		}),
+		aegis.UnaryHandler("ReloadLimits", OrderServiceServer.ReloadLimits).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ReloadLimits")
+		}),
+		aegis.UnaryHandler("ReconcileBook", OrderServiceServer.ReconcileBook).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("ReconcileBook")
+		}),
 		aegis.LeadingHandler(OrderServiceServer.OnLeading),
 	}, opts...)
 }

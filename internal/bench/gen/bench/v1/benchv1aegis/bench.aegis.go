@@ -11,6 +11,7 @@ import (
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"iter"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -86,8 +87,12 @@ type BenchServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterBenchServiceServer(srv *aegis.Server, impl BenchServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("BenchService"), impl, []aegis.Handler[BenchServiceServer]{
-		aegis.UnaryHandler("Balanced", BenchServiceServer.Balanced),
-		aegis.UnaryHandler("Leader", BenchServiceServer.Leader),
+		aegis.UnaryHandler("Balanced", BenchServiceServer.Balanced).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Balanced")
+		}),
+		aegis.UnaryHandler("Leader", BenchServiceServer.Leader).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Leader")
+		}),
 		aegis.LeadingHandler(BenchServiceServer.OnLeading),
 	}, opts...)
 }
@@ -189,10 +194,18 @@ type StreamServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
-		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull),
-		aegis.ClientStreamHandler("Push", StreamServiceServer.Push),
-		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat),
-		aegis.UnaryHandler("Ask", StreamServiceServer.Ask),
+		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Pull")
+		}),
+		aegis.ClientStreamHandler("Push", StreamServiceServer.Push).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Push")
+		}),
+		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Chat")
+		}),
+		aegis.UnaryHandler("Ask", StreamServiceServer.Ask).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Ask")
+		}),
 	}, opts...)
 }
 
@@ -277,7 +290,9 @@ type MessageServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterMessageServiceServer(srv *aegis.Server, impl MessageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), impl, []aegis.Handler[MessageServiceServer]{
-		aegis.UnaryHandler("Work", MessageServiceServer.Work),
+		aegis.UnaryHandler("Work", MessageServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Work")
+		}),
 	}, opts...)
 }
 
@@ -472,7 +487,9 @@ type LargeServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService"), impl, []aegis.Handler[LargeServiceServer]{
-		aegis.UnaryHandler("Carry", LargeServiceServer.Carry),
+		aegis.UnaryHandler("Carry", LargeServiceServer.Carry).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Carry")
+		}),
 	}, opts...)
 }
 
@@ -535,7 +552,9 @@ type AllServiceServer interface {
 // serves it with impl once it runs.
 func RegisterAllServiceServer(srv *aegis.Server, impl AllServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("AllService"), impl, []aegis.Handler[AllServiceServer]{
-		aegis.UnaryHandler("Tell", AllServiceServer.Tell),
+		aegis.UnaryHandler("Tell", AllServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Tell")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	ctxpb "github.com/aegisrpc/aegis/internal/codegen/golden/pkgnames/ctx"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -64,7 +65,9 @@ type PackageServiceServer interface {
 // runs.
 func RegisterPackageServiceServer(srv *aegis.Server, impl PackageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, ctxpb.File_pkgnames_ctx_messages_proto.Services().ByName("PackageService"), impl, []aegis.Handler[PackageServiceServer]{
-		aegis.UnaryHandler("Call", PackageServiceServer.Call),
+		aegis.UnaryHandler("Call", PackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

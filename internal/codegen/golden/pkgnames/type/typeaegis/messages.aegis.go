@@ -10,6 +10,7 @@ import (
 	"context"
 	_type "github.com/aegisrpc/aegis/internal/codegen/golden/pkgnames/type"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -64,7 +65,9 @@ type PackageServiceServer interface {
 // it runs.
 func RegisterPackageServiceServer(srv *aegis.Server, impl PackageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, _type.File_pkgnames_type_messages_proto.Services().ByName("PackageService"), impl, []aegis.Handler[PackageServiceServer]{
-		aegis.UnaryHandler("Call", PackageServiceServer.Call),
+		aegis.UnaryHandler("Call", PackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -76,7 +77,9 @@ type DurableServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterDurableServiceServer(srv *aegis.Server, impl DurableServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), impl, []aegis.Handler[DurableServiceServer]{
-		aegis.UnaryHandler("Work", DurableServiceServer.Work),
+		aegis.UnaryHandler("Work", DurableServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Work")
+		}),
 	}, opts...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -76,7 +77,9 @@ type FaultServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterFaultServiceServer(srv *aegis.Server, impl FaultServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, faultv1.File_fault_v1_fault_proto.Services().ByName("FaultService"), impl, []aegis.Handler[FaultServiceServer]{
-		aegis.UnaryHandler("Act", FaultServiceServer.Act),
+		aegis.UnaryHandler("Act", FaultServiceServer.Act).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Act")
+		}),
 		aegis.LeadingHandler(FaultServiceServer.OnLeading),
 	}, opts...)
 }

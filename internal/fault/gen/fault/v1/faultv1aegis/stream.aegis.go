@@ -10,6 +10,7 @@ import (
 	"context"
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -91,9 +92,15 @@ type StreamServiceServer interface {
 // which serves it with impl once it runs.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, faultv1.File_fault_v1_stream_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
-		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull),
-		aegis.ClientStreamHandler("Push", StreamServiceServer.Push),
-		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat),
+		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Pull")
+		}),
+		aegis.ClientStreamHandler("Push", StreamServiceServer.Push).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Push")
+		}),
+		aegis.BidiStreamHandler("Chat", StreamServiceServer.Chat).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Chat")
+		}),
 	}, opts...)
 }
 

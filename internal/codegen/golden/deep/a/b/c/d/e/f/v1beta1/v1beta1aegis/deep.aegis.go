@@ -10,6 +10,7 @@ import (
 	"context"
 	v1beta1 "github.com/aegisrpc/aegis/internal/codegen/golden/deep/a/b/c/d/e/f/v1beta1"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"reflect"
 )
 
 // This file needs a runtime that supports it. If SupportsPluginV1 is undefined
@@ -66,7 +67,9 @@ type DeepServiceServer interface {
 // once it runs.
 func RegisterDeepServiceServer(srv *aegis.Server, impl DeepServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, v1beta1.File_deep_a_b_c_d_e_f_v1beta1_deep_proto.Services().ByName("DeepService"), impl, []aegis.Handler[DeepServiceServer]{
-		aegis.UnaryHandler("Call", DeepServiceServer.Call),
+		aegis.UnaryHandler("Call", DeepServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
+			return t.MethodByName("Call")
+		}),
 	}, opts...)
 }
 
