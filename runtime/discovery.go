@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -41,6 +42,9 @@ type Instance struct {
 	// NoRespondersHidden: NATS does not tell the instance when nobody listens, as
 	// somebody subscribes to everything; calls to nobody take their whole timeout.
 	NoRespondersHidden bool
+	// Subscriber: it subscribes to the service's events, and is no server of the
+	// service; see Subscribers.
+	Subscriber bool
 
 	metrics json.RawMessage
 }
@@ -93,7 +97,8 @@ type InstanceChange struct {
 }
 
 // Instances returns the instances of a service, by name; of all services, by
-// service and name, for AllServices. There may be none.
+// service and name and with those who subscribe to their events, for AllServices;
+// those alone for what Subscribers returns. There may be none.
 //
 // The first call for a service begins to watch it and waits until all is known,
 // for up to 5 s; further ones answer from memory, for as long as somebody asks
@@ -117,7 +122,8 @@ func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error
 	return list, nil
 }
 
-// Services returns the full names of the services that have instances, in order.
+// Services returns the full names of the services that have instances, in order;
+// who only subscribes to events is none.
 // It watches all services, as Instances does for AllServices.
 func (c *Conn) Services(ctx context.Context) ([]string, error) {
 	instances, err := c.Instances(ctx, AllServices)
@@ -126,7 +132,7 @@ func (c *Conn) Services(ctx context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, i := range instances {
-		if n := len(names); n == 0 || names[n-1] != i.Service {
+		if n := len(names); !i.Subscriber && (n == 0 || names[n-1] != i.Service) {
 			names = append(names, i.Service)
 		}
 	}
@@ -192,6 +198,9 @@ func publicInstance(r *registry.Record) Instance {
 		Service: r.Service, Name: r.Instance, Process: r.Process, Version: r.Version,
 		State: publicState(r.State), Started: r.Started,
 		Unhealthy: r.Unhealthy, NoRespondersHidden: r.NoRespondersHidden,
+	}
+	if service, ok := wire.ParseSubscribers(r.Service); ok {
+		i.Service, i.Subscriber = service, true
 	}
 	for _, l := range r.Leads {
 		i.Leading = append(i.Leading, publicTerm(r.Service, l))

@@ -246,8 +246,9 @@ authorization {
                 "$JS.ACK.aegis-events-aegistest-v1-EventService.>", "$JS.ACK.*.*.aegis-events-aegistest-v1-EventService.>",
                 "$JS.API.STREAM.INFO.aegis-dead-aegistest-v1-EventService", "$JS.API.STREAM.CREATE.aegis-dead-aegistest-v1-EventService",
                 "aegis.dead.aegistest.v1.EventService.>", "aegis.grp.aegistest.v1.EventService.>", "aegis.live.*", "aegis.*._void.*",
-                "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry"]
-      subscribe: ["_INBOX.>", "aegis.live.*", "aegis.grp.aegistest.v1.EventService.>", "$SRV.>"]
+                "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
+                "$KV.aegis-registry.aegistest.v1.EventService._events.*", "aegis.beat.aegistest.v1.EventService._events.*"]
+      subscribe: ["_INBOX.>", "aegis.live.*", "aegis.beat.aegistest.v1.EventService._events.*", "aegis.grp.aegistest.v1.EventService.>", "$SRV.>"]
     }}
   ]
 }

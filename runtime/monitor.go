@@ -95,11 +95,11 @@ func (m *monitor) assess(snapshot health.Snapshot) health.Report {
 
 // metrics is what a heartbeat carries.
 func (m *monitor) metrics(name string) json.RawMessage {
-	service := m.server.find(name)
-	if service == nil {
+	recorder := m.server.recorderOf(name)
+	if recorder == nil {
 		return nil
 	}
-	return encodeReport(m.assess(health.Snapshot{Stats: service.recorder.Stats(time.Now())}))
+	return encodeReport(m.assess(health.Snapshot{Stats: recorder.Stats(time.Now())}))
 }
 
 // unhealthy returns what makes this instance unhealthy; nil if nothing does.

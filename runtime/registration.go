@@ -41,7 +41,10 @@ func (s *Server) claim(ctx context.Context) error {
 		Taken: func(err error) { s.taken <- err },
 	})
 	for _, service := range s.services {
-		r.Add(service.spec.Name, service.spec.Version, service.methodNames()...)
+		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames()})
+	}
+	for _, of := range s.subscribed() {
+		r.Add(of.registration())
 	}
 	s.registrar = r
 	if err := r.Claim(ctx); errors.Is(err, registrar.ErrNameTaken) {
@@ -99,6 +102,9 @@ func (s *Server) answerMicro() {
 	for _, service := range s.services {
 		services = append(services, s.microService(service))
 	}
+	for _, of := range s.subscribed() {
+		services = append(services, s.microSubscriber(of))
+	}
 	var err error
 	if s.micro, err = micro.Start(s.conn.nc, services); err != nil {
 		s.logger.Warn("aegis: NATS micro tools will not see this server", "err", err)
@@ -113,8 +119,8 @@ func (s *Server) microService(service *service) micro.Service {
 		},
 	}
 	for _, method := range service.methods {
-		if !method.served || method.method.Pattern == spec.Command {
-			continue // nobody calls it
+		if !method.served {
+			continue
 		}
 		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))
 	}
@@ -123,8 +129,8 @@ func (s *Server) microService(service *service) micro.Service {
 
 func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
 	e := micro.Endpoint{
-		Name: m.spec.Method, Queue: wire.Queue, Stats: func() micro.Stats { return s.microStats(m) },
-		Metadata: map[string]string{"pattern": strings.ReplaceAll(m.method.Pattern.String(), " ", "_")},
+		Name: m.spec.Method, Queue: wire.Queue, Stats: func() micro.Stats { return s.microStats(&m.stats) },
+		Metadata: map[string]string{"pattern": patternName(m.method)},
 	}
 	switch m.method.Pattern {
 	case spec.SingleActive:
@@ -132,6 +138,11 @@ func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
 		e.Metadata["group"] = m.method.Group
 	case spec.Broadcast:
 		e.Subject, e.Queue = s.conn.subjects.All(service, m.spec.Method), ""
+	case spec.Command:
+		e.Subject, e.Queue = s.conn.subjects.CommandsOf(service, m.spec.Method, "*"), ""
+		if m.method.Group != "" {
+			e.Metadata["group"] = m.method.Group
+		}
 	default:
 		e.Subject = s.conn.subjects.Call(service, m.spec.Method)
 	}

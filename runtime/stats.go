@@ -78,9 +78,9 @@ func (s *methodStats) read() micro.Stats {
 
 // microStats is what $SRV.STATS says of a method: what was counted since the
 // start, and a report of the method alone.
-func (s *Server) microStats(m *serverMethod) micro.Stats {
-	stats := m.stats.read()
-	stats.Data = encodeReport(s.monitor.assess(health.Snapshot{Stats: m.stats.health.Stats(time.Now())}))
+func (s *Server) microStats(of *methodStats) micro.Stats {
+	stats := of.read()
+	stats.Data = encodeReport(s.monitor.assess(health.Snapshot{Stats: of.health.Stats(time.Now())}))
 	return stats
 }
 

@@ -166,6 +166,21 @@ func ParseRegistryKey(key string) (service, instance string, ok bool) {
 	return key[:i], key[i+1:], true
 }
 
+// subscribers ends the name under which those who subscribe to the events of a
+// service are registered. It is no token of a service's name that protobuf allows
+// below another service, and watchers of the service itself do not see them: to
+// them who subscribes is no server that could be called.
+const subscribers = "._events"
+
+// SubscribersOf is the name under which those are registered who subscribe to the
+// events of a service.
+func SubscribersOf(service string) string { return service + subscribers }
+
+// ParseSubscribers returns the service that SubscribersOf was given.
+func ParseSubscribers(name string) (service string, ok bool) {
+	return strings.CutSuffix(name, subscribers)
+}
+
 // MicroName is the name of a service in NATS micro, which allows no dots; proto
 // names have no dashes.
 func MicroName(service string) string { return strings.ReplaceAll(service, ".", "-") }

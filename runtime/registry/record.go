@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 const (
@@ -293,7 +295,7 @@ func NextIncarnation(previous uint64, wall time.Time) uint64 {
 
 // ValidService reports whether a name can be the full name of a service.
 func ValidService(name string) bool {
-	if name == "" || len(name) > maxService {
+	if service, _ := wire.ParseSubscribers(name); name == "" || len(service) > maxService {
 		return false
 	}
 	for token := range strings.SplitSeq(name, ".") {

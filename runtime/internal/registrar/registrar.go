@@ -78,11 +78,27 @@ type Registrar struct {
 	degraded bool // the bucket cannot be used; it was logged
 }
 
+// Service is one service of the instance, as it is registered.
+type Service struct {
+	Name, Version string
+	Methods       []string // in order; nil: not known
+	// Subscriber: it only subscribes to events under this name, wire.SubscribersOf
+	// a service. What is not allowed is then left out in silence.
+	Subscriber bool
+	// Shared: that another process has the name does no harm, and is no error.
+	// The instance is not registered while the other one is.
+	Shared bool
+}
+
 // registration is the instance's record of one service.
 type registration struct {
-	service string
-	key     string
-	subject string // of heartbeats
+	service    string
+	key        string
+	subject    string // of heartbeats
+	subscriber bool
+	shared     bool
+	muted      bool // guarded by Registrar.mu: another process has the name
+	denied     bool // guarded by Registrar.mu: this user may not register it
 
 	record registry.Record // guarded by Registrar.mu
 
@@ -121,19 +137,21 @@ func warnOnce(logger *slog.Logger) func(string) {
 	}
 }
 
-// Add adds a service with the names of its methods, in order, before Claim.
-func (r *Registrar) Add(service, version string, methods ...string) {
-	if size := len(strings.Join(methods, "")); size > registry.MaxMethods {
-		methods = nil // not known
+// Add adds a service before Claim.
+func (r *Registrar) Add(s Service) {
+	if size := len(strings.Join(s.Methods, "")); size > registry.MaxMethods {
+		s.Methods = nil // not known
 	}
 	r.regs = append(r.regs, &registration{
-		service: service,
-		key:     wire.RegistryKey(service, r.o.Instance),
-		subject: r.subjects.Beat(service, r.o.Instance),
+		service:    s.Name,
+		key:        wire.RegistryKey(s.Name, r.o.Instance),
+		subject:    r.subjects.Beat(s.Name, r.o.Instance),
+		subscriber: s.Subscriber,
+		shared:     s.Shared,
 		record: registry.Record{
-			Service: service, Instance: r.o.Instance, Process: r.o.Process,
+			Service: s.Name, Instance: r.o.Instance, Process: r.o.Process,
 			Incarnation: registry.NextIncarnation(0, r.started), Change: 1,
-			State: registry.Starting, Version: version, Started: r.started, Heartbeat: r.o.Heartbeat, Methods: methods,
+			State: registry.Starting, Version: s.Version, Started: r.started, Heartbeat: r.o.Heartbeat, Methods: s.Methods,
 		},
 	})
 }
@@ -145,7 +163,7 @@ func (r *Registrar) Claim(ctx context.Context) error {
 	errs := make([]error, len(r.regs))
 	var claims sync.WaitGroup
 	for i, reg := range r.regs {
-		claims.Go(func() { errs[i] = r.register(ctx, reg) })
+		claims.Go(func() { errs[i] = r.keep(ctx, reg) })
 	}
 	claims.Wait()
 	err := errors.Join(errs...)
@@ -179,6 +197,7 @@ func (r *Registrar) outcome(ctx context.Context, err error) error {
 // Start begins to send heartbeats and to keep the records written.
 func (r *Registrar) Start() {
 	r.setAudible(true)
+	r.beatDenied()
 	r.beat()
 	r.tasks.Go(r.beatLoop)
 	r.tasks.Go(r.writeLoop)
@@ -286,7 +305,7 @@ func (r *Registrar) beat() {
 // and send it when it is old.
 func (r *Registrar) send(reg *registration) {
 	r.mu.Lock()
-	record, audible := reg.record, r.audible
+	record, audible := reg.record, r.audible && !reg.muted && !reg.denied
 	b := registry.Beat{Record: &record, Bucket: reg.bucket}
 	r.mu.Unlock()
 	if !audible || !r.nc.IsConnected() {
@@ -324,7 +343,7 @@ func (r *Registrar) Stop(ctx context.Context) {
 	var removals sync.WaitGroup
 	for _, reg := range r.regs {
 		r.send(reg) // first, as nobody should wait for the store
-		if reg.revision != 0 {
+		if reg.revision != 0 && !reg.denied {
 			removals.Go(func() { r.remove(ctx, reg) })
 		}
 	}

@@ -97,7 +97,7 @@ func newInstance(t *testing.T, nc *nats.Conn, name, process string, live bool) *
 		Metrics: func(string) json.RawMessage { return json.RawMessage(`{"of":"` + process + `"}`) },
 		Taken:   func(err error) { i.taken <- err },
 	})
-	i.Add(service, "1.0.0")
+	i.Add(registrar.Service{Name: service, Version: "1.0.0"})
 	if live {
 		_, err = nc.Subscribe(wire.NewSubjects("aegis").Live(process), func(m *nats.Msg) { _ = m.Respond([]byte("here")) })
 		require.NoError(t, err)

@@ -65,7 +65,7 @@ func (r *Registrar) writeAll(all bool) bool {
 		changed := reg.record.Change != reg.written
 		r.mu.Unlock()
 		if all || changed {
-			errs = append(errs, r.register(r.ctx, reg))
+			errs = append(errs, r.keep(r.ctx, reg))
 		}
 	}
 	err := errors.Join(errs...)
@@ -129,6 +129,7 @@ func (r *Registrar) write(ctx context.Context, reg *registration, over uint64) e
 	}
 	reg.revision, reg.written = revision, record.Change
 	r.registered(reg, created)
+	r.mute(reg, nil)
 	return nil
 }
 
@@ -256,6 +257,9 @@ func (r *Registrar) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for _, reg := range r.regs {
+		if reg.subscriber { // it does not listen there
+			continue
+		}
 		if r.answered(ctx, r.subjects.Instance(r.o.Instance, reg.service, wire.NoMethod)) {
 			return fmt.Errorf("%w: another process answers as instance %q of %s; give this one another name, or stop the other one first",
 				ErrNameTaken, r.o.Instance, reg.service)

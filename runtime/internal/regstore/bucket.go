@@ -168,15 +168,18 @@ func deleted(header nats.Header, data []byte) bool {
 	return header.Get(headerOperation) != "" || len(data) == 0 && header.Get(jetstream.MarkerReasonHeader) != ""
 }
 
+// Subject is where a key is written.
+func (b *Bucket) Subject(key string) string { return b.api.KV(b.prefix() + key) }
+
 // Write is a compare-and-set over the last revision of the key. It returns the
 // new one.
 func (b *Bucket) Write(ctx context.Context, key string, data []byte, over uint64) (uint64, error) {
-	return b.publish(ctx, &nats.Msg{Subject: b.api.KV(b.prefix() + key), Data: data}, over)
+	return b.publish(ctx, &nats.Msg{Subject: b.Subject(key), Data: data}, over)
 }
 
 // Delete is a compare-and-set that deletes the key.
 func (b *Bucket) Delete(ctx context.Context, key string, over uint64) error {
-	_, err := b.publish(ctx, &nats.Msg{Subject: b.api.KV(b.prefix() + key), Header: nats.Header{headerOperation: {operationDelete}}}, over)
+	_, err := b.publish(ctx, &nats.Msg{Subject: b.Subject(key), Header: nats.Header{headerOperation: {operationDelete}}}, over)
 	return err
 }
 
