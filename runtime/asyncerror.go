@@ -31,7 +31,7 @@ func (a *asyncErrors) happened(nc *nats.Conn, sub *nats.Subscription, err error)
 	told := false
 	if conn := a.conn.Load(); conn != nil {
 		conn.permissionDenied(err)
-		told = conn.subscriptionRefused(err)
+		told = conn.subscriptionRefused(err) || conn.patterns.expected(err)
 	}
 	switch {
 	case a.users != nil:

@@ -277,7 +277,9 @@ func (b *broadcast) Recv(res proto.Message) error {
 		if b.complete() {
 			b.close()
 			if b.unheard() {
-				return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject)
+				err := refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject)
+				b.method.client.conn.patterns.doubt(b.method.client.service, err)
+				return err
 			}
 			return io.EOF
 		}

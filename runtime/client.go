@@ -304,6 +304,7 @@ func (a *attempt) run(res proto.Message) error {
 			if errors.Is(a.ctx.Err(), context.Canceled) {
 				return asError(a.ctx.Err())
 			}
+			a.client.conn.patterns.doubt(a.client.service, e)
 			return e
 		}
 		a.number++

@@ -45,6 +45,7 @@ type Conn struct {
 	commands  commandClients
 	async     asyncEvents
 	specs     serviceSpecs
+	patterns  patterns
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
@@ -166,6 +167,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.outbox.nc = nc
 	c.void.init(c)
 	c.async.init(c)
+	c.patterns.init(c)
 	c.watchers.Go(c.watchLink)
 	c.watchers.Go(func() { c.void.run(c.ctx) })
 	return c, nil

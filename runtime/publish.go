@@ -128,6 +128,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 		return nil, invalidOption("WithStorage: %s has no durable event", desc.Name)
 	}
 	p.async.init(p)
+	conn.patterns.use(desc)
 	return p, nil
 }
 

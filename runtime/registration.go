@@ -41,7 +41,7 @@ func (s *Server) claim(ctx context.Context) error {
 		Taken: func(err error) { s.taken <- err },
 	})
 	for _, service := range s.services {
-		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames()})
+		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames(), Patterns: patternsOf(service.spec.Methods)})
 	}
 	for _, of := range s.subscribed() {
 		r.Add(of.registration())

@@ -278,6 +278,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.answerMicro()
+	s.comparePatterns()
 	s.registrar.Start()
 	if s.elector != nil {
 		if err := s.elector.Start(); err != nil {

@@ -53,13 +53,15 @@ func (s *subscribedService) registration() registrar.Service {
 		Name: wire.SubscribersOf(s.service.Name), Version: s.service.Version,
 		Methods: []string{}, Subscriber: true, Shared: true,
 	}
+	var methods []*spec.Method
 	for _, sub := range s.subs {
+		methods = append(methods, sub.method)
 		r.Methods = append(r.Methods, sub.method.Name)
 		if sub.each && sub.event.Durable && s.server.cfg.named {
 			r.Shared = false
 		}
 	}
-	r.Methods = slices.Compact(r.Methods)
+	r.Methods, r.Patterns = slices.Compact(r.Methods), patternsOf(methods)
 	return r
 }
 
@@ -85,6 +87,17 @@ func (s *Server) microSubscriber(of subscribedService) micro.Service {
 		m.Endpoints = append(m.Endpoints, e)
 	}
 	return m
+}
+
+// comparePatterns has the patterns compared of all that the server serves or
+// subscribes to.
+func (s *Server) comparePatterns() {
+	for _, service := range s.services {
+		s.conn.patterns.use(service.spec)
+	}
+	for _, of := range s.subscribed() {
+		s.conn.patterns.use(of.service)
+	}
 }
 
 // recorderOf returns what counts for the name of a registration; nil for none.

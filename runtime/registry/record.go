@@ -28,6 +28,11 @@ const (
 	// MaxMethods is how many bytes the names of [Record.Methods] may take. The
 	// record of a service with more leaves them out.
 	MaxMethods = 4 << 10
+	// MaxPatterns is the same for the names in [Record.Patterns], methods and
+	// patterns.
+	MaxPatterns = 2 << 10
+	// LoadBalanced is the pattern of methods that are not among the patterns.
+	LoadBalanced = "load_balanced"
 
 	maxRecordSize = 16 << 10
 	maxLeads      = 256
@@ -70,6 +75,10 @@ type Record struct {
 	// Methods are the methods of the service that it serves, in order; nil if
 	// that is not known. A process never changes them.
 	Methods []string
+	// Patterns are the patterns of the service's methods as the instance knows
+	// them, but for those that are load balanced; also of methods that it does not
+	// serve. nil: not known.
+	Patterns map[string]string
 }
 
 // Serves reports whether the instance has the method, as far as that is known.
@@ -79,6 +88,16 @@ func (r *Record) Serves(method string) bool {
 	}
 	_, ok := slices.BinarySearch(r.Methods, method)
 	return ok
+}
+
+// Pattern returns the pattern of a method, as the instance knows it; false if that
+// is not known.
+func (r *Record) Pattern(method string) (string, bool) {
+	if p, ok := r.Patterns[method]; ok || r.Patterns == nil {
+		return p, ok
+	}
+	_, ok := slices.BinarySearch(r.Methods, method)
+	return LoadBalanced, ok
 }
 
 // Condition is what an instance has found out about itself. The zero Condition
@@ -114,6 +133,8 @@ type recordJSON struct {
 	Unhealthy   bool       `json:"unhealthy,omitempty"`
 	Hidden      bool       `json:"no_responders_hidden,omitempty"`
 	Methods     []string   `json:"methods,omitzero"`
+
+	Patterns map[string]string `json:"patterns,omitzero"`
 }
 
 type leadJSON struct {
@@ -136,7 +157,7 @@ func (r *Record) json() *recordJSON {
 	out := &recordJSON{
 		Version: &version, Service: r.Service, Instance: r.Instance, Process: r.Process,
 		Incarnation: r.Incarnation, Change: r.Change, State: r.State, Proto: r.Version,
-		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods,
+		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods, Patterns: r.Patterns,
 		Unhealthy: r.Unhealthy, Hidden: r.NoRespondersHidden,
 	}
 	for _, l := range r.Leads {
@@ -201,7 +222,7 @@ func (in *recordJSON) record(service, instance string) (*Record, error) {
 	r := &Record{
 		Service: service, Instance: instance, Process: in.Process,
 		Incarnation: in.Incarnation, Change: in.Change, State: in.State, Version: in.Proto,
-		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods,
+		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods, Patterns: in.Patterns,
 		Condition: Condition{Unhealthy: in.Unhealthy, NoRespondersHidden: in.Hidden},
 	}
 	for _, l := range in.Leads {
@@ -233,7 +254,31 @@ func (r *Record) check() error {
 	if err := checkLeads(r.Leads); err != nil {
 		return err
 	}
-	return checkMethods(r.Methods)
+	if err := checkMethods(r.Methods); err != nil {
+		return err
+	}
+	return checkPatterns(r.Patterns)
+}
+
+// checkPatterns knows no patterns: there may be others one day.
+func checkPatterns(patterns map[string]string) error {
+	size := 0
+	for method, pattern := range patterns {
+		size += len(method) + len(pattern)
+		switch {
+		case !validMethod(method):
+			return invalid("corrupt: method %.100q is no name", method)
+		case pattern == "" || strings.ContainsFunc(pattern, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
+			return invalid("corrupt: pattern %.100q is no name", pattern)
+		case size > MaxPatterns:
+			return invalid("corrupt: its patterns take more than %d bytes", MaxPatterns)
+		}
+	}
+	return nil
+}
+
+func validMethod(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool { return !alphanumeric(c) && c != '_' })
 }
 
 func checkMethods(methods []string) error {
@@ -241,7 +286,7 @@ func checkMethods(methods []string) error {
 	for i, m := range methods {
 		size += len(m)
 		switch {
-		case m == "" || strings.ContainsFunc(m, func(c rune) bool { return !alphanumeric(c) && c != '_' }):
+		case !validMethod(m):
 			return invalid("corrupt: method %.100q is no name", m)
 		case i > 0 && methods[i-1] >= m:
 			return invalid("corrupt: methods are not in order")

@@ -82,6 +82,7 @@ type Registrar struct {
 type Service struct {
 	Name, Version string
 	Methods       []string // in order; nil: not known
+	Patterns      map[string]string
 	// Subscriber: it only subscribes to events under this name, wire.SubscribersOf
 	// a service. What is not allowed is then left out in silence.
 	Subscriber bool
@@ -142,6 +143,13 @@ func (r *Registrar) Add(s Service) {
 	if size := len(strings.Join(s.Methods, "")); size > registry.MaxMethods {
 		s.Methods = nil // not known
 	}
+	size := 0
+	for method, pattern := range s.Patterns {
+		size += len(method) + len(pattern)
+	}
+	if size > registry.MaxPatterns {
+		s.Patterns = nil // not known
+	}
 	r.regs = append(r.regs, &registration{
 		service:    s.Name,
 		key:        wire.RegistryKey(s.Name, r.o.Instance),
@@ -151,7 +159,7 @@ func (r *Registrar) Add(s Service) {
 		record: registry.Record{
 			Service: s.Name, Instance: r.o.Instance, Process: r.o.Process,
 			Incarnation: registry.NextIncarnation(0, r.started), Change: 1,
-			State: registry.Starting, Version: s.Version, Started: r.started, Heartbeat: r.o.Heartbeat, Methods: s.Methods,
+			State: registry.Starting, Version: s.Version, Started: r.started, Heartbeat: r.o.Heartbeat, Methods: s.Methods, Patterns: s.Patterns,
 		},
 	})
 }
