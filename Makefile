@@ -43,6 +43,8 @@ generate: ## Generate the code of all protos with the plugin of this tree
 	$(BUF) generate --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis
 	$(BUF) build --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/golden/image.binpb
 	$(BUF) build --config internal/codegen/mistakes.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/mistakes/image.binpb
+	$(BUF) build --config internal/codegen/against.before.buf.yaml --exclude-path proto/aegis -o internal/codegen/against/before.binpb
+	$(BUF) build --config internal/codegen/against.after.buf.yaml --exclude-path proto/aegis -o internal/codegen/against/after.binpb
 
 .PHONY: checkgenerate
 checkgenerate: generate ## Fail unless the committed generated code is what make generate gives

@@ -14,6 +14,7 @@ const usage = `usage of protoc-gen-aegis:
   buf and protoc run it without arguments
   --version             print the version
   --export-protos DIR   write aegis/v1/*.proto below DIR, for a workspace without network
+  --against OLD NEW     compare two images (buf build -o): which changes break what runs or is stored
   --help                print this`
 
 // run is the program without the process around it. It returns the exit status.
@@ -30,6 +31,7 @@ func command(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags.SetOutput(io.Discard)
 	version := flags.Bool("version", false, "")
 	export := flags.String("export-protos", "", "")
+	before := flags.String("against", "", "")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -37,6 +39,8 @@ func command(args []string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	case err != nil:
 		return fmt.Errorf("%w\n%s", err, usage)
+	case given(flags, "against"):
+		return against(*before, flags.Args(), stdout)
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q\n%s", flags.Arg(0), usage)
 	case *version:

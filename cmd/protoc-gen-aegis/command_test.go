@@ -20,6 +20,20 @@ func invoke(stdin []byte, args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), errs.String()
 }
 
+const againstDir = "../../internal/codegen/against/"
+
+func TestAgainstFailsForWhatBreaks(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile(againstDir + "want.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := invoke(nil, "--against", againstDir+"before.binpb", againstDir+"after.binpb")
+	if status != 1 || stdout != string(want) || stderr != "protoc-gen-aegis: 16 changes break what runs or what is stored\n" {
+		t.Errorf("status %d, stderr %q, stdout %q", status, stderr, stdout)
+	}
+}
+
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -34,6 +48,10 @@ func TestFlags(t *testing.T) {
 		{[]string{"--verbose"}, 1, "", "protoc-gen-aegis: flag provided but not defined: -verbose\n" + usage + "\n"},
 		{[]string{"echo.proto"}, 1, "", "protoc-gen-aegis: unexpected argument \"echo.proto\"\n" + usage + "\n"},
 		{[]string{"--export-protos"}, 1, "", "protoc-gen-aegis: flag needs an argument: -export-protos\n" + usage + "\n"},
+		{[]string{"--against", "before.binpb"}, 1, "", "protoc-gen-aegis: --against needs two images, such as --against before.binpb after.binpb\n"},
+		{[]string{"--against", "", "after.binpb"}, 1, "", "protoc-gen-aegis: --against needs two images, such as --against before.binpb after.binpb\n"},
+		{[]string{"--against", "nowhere", "after.binpb"}, 1, "", "protoc-gen-aegis: read the image of before: open nowhere: no such file or directory\n"},
+		{[]string{"--against", againstDir + "after.binpb", againstDir + "after.binpb"}, 0, "", ""},
 		{[]string{"--export-protos", ""}, 1, "", "protoc-gen-aegis: --export-protos needs a directory, such as --export-protos proto\n"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

@@ -45,15 +45,19 @@ func (ms *mistakes) add(problems ...*spec.Problem) {
 
 // err joins the mistakes in the order of their positions; nil without any.
 func (ms *mistakes) err() error {
-	slices.SortStableFunc(ms.all, func(a, b *mistake) int {
-		return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.line, b.line),
-			cmp.Compare(a.column, b.column), cmp.Compare(a.text, b.text))
-	})
+	ms.sort()
 	errs := make([]error, len(ms.all))
 	for i, m := range ms.all {
 		errs[i] = m
 	}
 	return errors.Join(errs...)
+}
+
+func (ms *mistakes) sort() {
+	slices.SortStableFunc(ms.all, func(a, b *mistake) int {
+		return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.line, b.line),
+			cmp.Compare(a.column, b.column), cmp.Compare(a.text, b.text))
+	})
 }
 
 // locate finds the option statement that a problem is about; without one, the

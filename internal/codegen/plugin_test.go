@@ -43,7 +43,7 @@ func TestParametersDecideTheNamesOfFiles(t *testing.T) {
 
 func TestParameterMistakes(t *testing.T) {
 	t.Parallel()
-	const instead = `; write paths=import, paths=source_relative, module=<prefix> or M<file>=<import path>`
+	const instead = `; write paths=import, paths=source_relative, module=<prefix>, against=<image> or M<file>=<import path>`
 	for _, test := range []struct {
 		parameter, want string
 	}{

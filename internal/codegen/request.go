@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -35,31 +36,45 @@ func (g *Generator) Serve(in io.Reader, out io.Writer) error {
 
 // Respond generates what a request asks for, or says why not.
 func (g *Generator) Respond(req *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
-	plugin, err := newPlugin(req)
+	plugin, against, err := newPlugin(req)
 	if err != nil {
 		failed := &protogen.Plugin{}
 		declareFeatures(failed)
 		failed.Error(err)
 		return failed.Response()
 	}
-	if err := g.Run(plugin); err != nil {
+	err = g.Run(plugin)
+	if err == nil && against != "" {
+		err = checkAgainst(plugin, against)
+	}
+	if err != nil {
 		plugin.Error(err)
 	}
 	return plugin.Response()
 }
 
 // parameters is what an error about a parameter names.
-const parameters = "paths=import, paths=source_relative, module=<prefix> or M<file>=<import path>"
+const parameters = "paths=import, paths=source_relative, module=<prefix>, against=<image> or M<file>=<import path>"
 
-func newPlugin(req *pluginpb.CodeGeneratorRequest) (*protogen.Plugin, error) {
+func newPlugin(req *pluginpb.CodeGeneratorRequest) (plugin *protogen.Plugin, against string, err error) {
 	// protogen takes this one for itself, but jennifer's output cannot be
 	// annotated: better an error than a parameter without effect.
 	for param := range strings.SplitSeq(req.GetParameter(), ",") {
 		if name, _, _ := strings.Cut(param, "="); name == "annotate_code" {
-			return nil, unknownParameter(name, "")
+			return nil, "", unknownParameter(name, "")
 		}
 	}
-	return protogen.Options{ParamFunc: unknownParameter}.New(req)
+	plugin, err = protogen.Options{ParamFunc: func(name, value string) error {
+		switch {
+		case name != "against":
+			return unknownParameter(name, value)
+		case value == "":
+			return errors.New("the parameter against needs an image, such as against=before.binpb")
+		}
+		against = value
+		return nil
+	}}.New(req)
+	return plugin, against, err
 }
 
 func unknownParameter(name, _ string) error {
