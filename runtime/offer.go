@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/internal/provider"
 )
@@ -161,7 +162,8 @@ func (h Handler[S]) implements(impl S) (bool, error) {
 	case provider.Stub:
 		return false, nil
 	case provider.Nil:
-		return false, fmt.Errorf("a nil pointer or interface is embedded in %T that %s would be called on, which is a panic; embed %s by value, or set what is embedded",
+		return false, fmt.Errorf("a nil pointer or interface is embedded in %T that %s would be called on, which is a panic; "+
+			"embed %s by value, or set what is embedded",
 			impl, h.name, "Unimplemented"+reflect.TypeFor[S]().Name())
 	default:
 		return true, nil
@@ -198,6 +200,27 @@ func (s *service) told(srv *Server) {
 	default:
 		log.Info("aegis: the implementation lacks methods; they are not offered, and other instances get their calls and commands")
 	}
+}
+
+// offer subscribes to the calls of a method.
+func (s *Server) offer(m *serverMethod) error {
+	subject, queue := s.conn.subjects.Call(m.service.spec.Name, m.spec.Method), wire.Queue
+	switch {
+	case !m.served:
+		return nil
+	case m.method.Pattern == spec.Broadcast:
+		subject, queue = s.conn.subjects.All(m.service.spec.Name, m.spec.Method), ""
+	case m.method.Pattern != spec.LoadBalanced:
+		return nil
+	}
+	if err := s.deliver(subject, queue); err != nil {
+		return err
+	}
+	m.sub.Store(s.subs[len(s.subs)-1])
+	if m.withdrawn.Load() { // by a call that came at once
+		m.unsubscribe()
+	}
+	return nil
 }
 
 // notImplementedError is why a generated Unimplemented server does nothing.

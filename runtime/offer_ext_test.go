@@ -2,7 +2,7 @@ package aegis_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,10 +51,10 @@ func TestCommandIsWorkedByInstancesThatImplementIt(t *testing.T) {
 	client := newJobClient(t, conn)
 	var sent []*workCommand
 	for i := range 60 {
-		sent = append(sent, send(t, client, fmt.Sprint(i)))
+		sent = append(sent, send(t, client, strconv.Itoa(i)))
 	}
 	for i, cmd := range sent {
-		require.Equal(t, fmt.Sprint(i), mustResult(t, cmd))
+		require.Equal(t, strconv.Itoa(i), mustResult(t, cmd))
 	}
 	require.Empty(t, deadLetters(t, conn, jobService))
 	require.Equal(t, 2, log.count("nothing of it is offered"))
@@ -71,7 +71,7 @@ func TestCommandThatTurnsOutToBeNotImplementedIsGivenBack(t *testing.T) {
 	worker(t, another(t, conn), jobs{})
 	require.Equal(t, "first", mustResult(t, first))
 	for i := range 60 {
-		require.Equal(t, fmt.Sprint(i), mustResult(t, send(t, client, fmt.Sprint(i))))
+		require.Equal(t, strconv.Itoa(i), mustResult(t, send(t, client, strconv.Itoa(i))))
 	}
 	require.Empty(t, deadLetters(t, conn, jobService))
 	require.Equal(t, 1, log.count("is not implemented by this instance"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -205,7 +206,7 @@ func (p *patterns) records(ctx context.Context, service string) func(func(*regis
 		prefix := "$KV." + bucket + "."
 		sequence := uint64(1)
 		for range patternRecords {
-			stored := p.read(ctx, bucket, prefix+wire.RegistryKey(service, "*"), sequence)
+			stored := p.read(ctx, prefix+wire.RegistryKey(service, "*"), sequence)
 			if stored == nil || stored.Message == nil {
 				return
 			}
@@ -221,10 +222,10 @@ func (p *patterns) records(ctx context.Context, service string) func(func(*regis
 
 // read returns the first message from a sequence on; nil where there is none, or
 // it cannot be read.
-func (p *patterns) read(ctx context.Context, bucket, filter string, sequence uint64) *storedRecord {
+func (p *patterns) read(ctx context.Context, filter string, sequence uint64) *storedRecord {
 	ctx, cancel := context.WithTimeout(ctx, patternTimeout)
 	defer cancel()
-	body, _ := json.Marshal(map[string]any{"seq": sequence, "next_by_subj": filter}) // cannot fail
+	body := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, sequence, filter)
 	subject := p.subject()
 	msg, err := p.conn.nc.RequestWithContext(ctx, subject, body)
 	if err != nil {

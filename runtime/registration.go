@@ -114,9 +114,7 @@ func (s *Server) answerMicro() {
 func (s *Server) microService(service *service) micro.Service {
 	m := micro.Service{
 		Name: wire.MicroName(service.spec.Name), ID: s.process, Version: service.spec.Version,
-		Metadata: map[string]string{
-			"service": service.spec.Name, "namespace": s.conn.ns, "instance": s.cfg.instance,
-		},
+		Metadata: s.microMetadata(service.spec.Name),
 	}
 	for _, method := range service.methods {
 		if !method.served {
@@ -125,6 +123,10 @@ func (s *Server) microService(service *service) micro.Service {
 		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))
 	}
 	return m
+}
+
+func (s *Server) microMetadata(service string) map[string]string {
+	return map[string]string{"service": service, "namespace": s.conn.ns, "instance": s.cfg.instance}
 }
 
 func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
@@ -322,27 +321,6 @@ func (s *Server) subscribe() error {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-// offer subscribes to the calls of a method.
-func (s *Server) offer(m *serverMethod) error {
-	subject, queue := s.conn.subjects.Call(m.service.spec.Name, m.spec.Method), wire.Queue
-	switch {
-	case !m.served:
-		return nil
-	case m.method.Pattern == spec.Broadcast:
-		subject, queue = s.conn.subjects.All(m.service.spec.Name, m.spec.Method), ""
-	case m.method.Pattern != spec.LoadBalanced:
-		return nil
-	}
-	if err := s.deliver(subject, queue); err != nil {
-		return err
-	}
-	m.sub.Store(s.subs[len(s.subs)-1])
-	if m.withdrawn.Load() { // by a call that came at once
-		m.unsubscribe()
 	}
 	return nil
 }

@@ -70,10 +70,9 @@ func (s *subscribedService) registration() registrar.Service {
 func (s *Server) microSubscriber(of subscribedService) micro.Service {
 	m := micro.Service{
 		Name: wire.MicroName(of.service.Name) + "-events", ID: s.process, Version: of.service.Version,
-		Metadata: map[string]string{
-			"service": of.service.Name, "namespace": s.conn.ns, "instance": s.cfg.instance, "role": "subscriber",
-		},
+		Metadata: s.microMetadata(of.service.Name),
 	}
+	m.Metadata["role"] = "subscriber"
 	for _, sub := range of.subs {
 		e := micro.Endpoint{
 			Name: sub.method.Name, Queue: sub.group,

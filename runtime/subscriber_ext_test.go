@@ -2,9 +2,9 @@ package aegis_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,8 +40,8 @@ func TestSubscribersThatEachGetAllCannotShareAName(t *testing.T) {
 	pub := newPublisher(t, conn)
 	var want []string
 	for i := range 20 {
-		mustStore(t, pub, fmt.Sprint(i))
-		want = append(want, fmt.Sprint(i))
+		mustStore(t, pub, strconv.Itoa(i))
+		want = append(want, strconv.Itoa(i))
 	}
 	got.becomes(t, want...)
 }

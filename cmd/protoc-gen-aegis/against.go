@@ -15,7 +15,7 @@ func against(before string, args []string, stdout io.Writer) error {
 	if before == "" || len(args) != 1 || args[0] == "" {
 		return errors.New("--against needs two images, such as --against before.binpb after.binpb")
 	}
-	was, err := os.ReadFile(before)
+	was, err := os.ReadFile(before) //nolint:gosec // the user names it
 	if err != nil {
 		return fmt.Errorf("read the image of before: %w", err)
 	}

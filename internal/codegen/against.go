@@ -83,7 +83,7 @@ func (s services) find(name protoreflect.FullName) protoreflect.ServiceDescripto
 // all that there is now. buf may pass a folder at a time, so that only services of
 // files that are there can be seen to be gone.
 func checkAgainst(plugin *protogen.Plugin, image string) error {
-	data, err := os.ReadFile(image)
+	data, err := os.ReadFile(image) //nolint:gosec // the user names it
 	if err != nil {
 		return fmt.Errorf("parameter against: %w", err)
 	}

@@ -2,6 +2,7 @@ package codegen
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -156,15 +157,15 @@ func bytesOrNone(n int) any {
 }
 
 func (c *comparison) event(was, is *spec.Method, at spec.Place) {
-	const begins = "subscribers that do not choose for themselves get another consumer, which begins with new events, and what the old one has not handled stays; " +
-		"have subscribers say aegis.Compete or aegis.EachInstance themselves, as they do now"
+	const begins = "subscribers that do not choose for themselves get another consumer, which begins with new events, " +
+		"and what the old one has not handled stays; have subscribers say aegis.Compete or aegis.EachInstance themselves, as they do now"
 	if a, b := modeOf(was.Event), modeOf(is.Event); a != b {
 		c.changed(at, is.Name, a, b, begins)
 	}
 	a, b := keyPath(was.Event.KeyField), keyPath(is.Event.KeyField)
 	if a != b {
-		c.changed(at.Field("key_field"), "that of "+is.Name, a, b, "events of one key go to other partitions than those that are stored, and those of one instance to consumers "+
-			"that the other does not have: their order is lost; add an event of another name")
+		c.changed(at.Field("key_field"), "that of "+is.Name, a, b, "events of one key go to other partitions than those that are stored, "+
+			"and those of one instance to consumers that the other does not have: their order is lost; add an event of another name")
 	} else if was.Event.Partitions != is.Event.Partitions {
 		c.changed(at.Field("partitions"), "that of "+is.Name, was.Event.Partitions, is.Event.Partitions,
 			"the number is fixed once the stream exists, and the new version does not start; keep it, or add an event of another name")
@@ -186,14 +187,11 @@ func keyPath(fields []protoreflect.FieldDescriptor) string {
 	if len(fields) == 0 {
 		return "no key"
 	}
-	text := ""
+	names := make([]string, len(fields))
 	for i, f := range fields {
-		if i > 0 {
-			text += "."
-		}
-		text += string(f.Name())
+		names[i] = string(f.Name())
 	}
-	return fmt.Sprintf("%q", text)
+	return fmt.Sprintf("%q", strings.Join(names, "."))
 }
 
 // storage compares what decides how long events are kept.

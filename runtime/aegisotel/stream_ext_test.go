@@ -43,7 +43,7 @@ func TestSpansOfStreams(t *testing.T) {
 	require.NoError(t, err)
 	conn := aegistest.Connect(t)
 	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
-		return aegistestv1aegis.RegisterStreamServiceServer(srv, streams{})
+		return aegistestv1aegis.RegisterStreamServiceServer(srv, streams{}, aegis.WithUnimplemented())
 	}, aegis.WithInterceptors(server))
 	stub, err := aegistestv1aegis.NewStreamServiceClient(conn, aegis.WithInterceptors(client))
 	require.NoError(t, err)

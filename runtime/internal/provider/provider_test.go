@@ -1,7 +1,7 @@
+//nolint:unused // the fields are there to be embedded, or beside what is
 package provider
 
 import (
-	"fmt"
 	"reflect"
 	"testing"
 
@@ -37,8 +37,8 @@ type (
 	twicePointer struct{ *plain }
 	thrice       struct{ twicePointer }
 	beside       struct {
-		name string
 		stub
+		name  string
 		count int
 	}
 	other struct {
@@ -75,7 +75,7 @@ func (*shadowedPointer) Do() string { return byHand }
 
 type shadowedTwice struct{ twice }
 
-func (s shadowedTwice) Do() string { return fmt.Sprint(byHand[:4]) }
+func (s shadowedTwice) Do() string { return byHand }
 
 type embedsShadowed struct {
 	shadowed
@@ -90,7 +90,7 @@ type generic[T any] struct {
 }
 
 //go:noinline
-func (g generic[T]) Do() string { return fmt.Sprint(byHand[:4]) }
+func (g generic[T]) Do() string { return byHand }
 
 type genericPointer[T any] struct {
 	stub
@@ -98,7 +98,7 @@ type genericPointer[T any] struct {
 }
 
 //go:noinline
-func (g *genericPointer[T]) Do() string { return fmt.Sprint(byHand[:4]) }
+func (g *genericPointer[T]) Do() string { return byHand }
 
 // method is not a struct.
 type method string
@@ -114,8 +114,26 @@ func isStub(t reflect.Type) bool { return t == reflect.TypeFor[stub]() }
 func TestAStubIsFoundWhereverItIsEmbedded(t *testing.T) {
 	t.Parallel()
 	for _, impl := range []doer{
-		stub{}, &stub{}, plain{}, &plain{}, pointer{&stub{}}, &pointer{&stub{}}, iface{stub{}}, iface{&stub{}}, iface{plain{}}, iface{iface{&twice{}}},
-		twice{}, &twice{}, twicePointer{&plain{}}, thrice{twicePointer{&plain{}}}, beside{}, &beside{}, deeper{}, itself{}, &itself{itself: &itself{}}, defined{},
+		stub{},
+		&stub{},
+		plain{},
+		&plain{},
+		pointer{&stub{}},
+		&pointer{&stub{}},
+		iface{stub{}},
+		iface{&stub{}},
+		iface{plain{}},
+		iface{iface{&twice{}}},
+		twice{},
+		&twice{},
+		twicePointer{&plain{}},
+		thrice{twicePointer{&plain{}}},
+		beside{},
+		&beside{},
+		deeper{},
+		itself{},
+		&itself{itself: &itself{}},
+		defined{},
 	} {
 		require.Equal(t, byStub, impl.Do(), "%T", impl)
 		require.Equal(t, Stub, Of(impl, lookup, isStub), "%T", impl)
@@ -125,9 +143,26 @@ func TestAStubIsFoundWhereverItIsEmbedded(t *testing.T) {
 func TestWhatSomebodyHasWrittenIsNeverAStub(t *testing.T) {
 	t.Parallel()
 	for _, impl := range []doer{
-		own{}, &own{}, &ownPointer{}, other{}, shallower{}, &shallower{}, shadowed{}, &shadowed{}, &shadowedPointer{}, shadowedTwice{}, &shadowedTwice{},
-		embedsShadowed{}, &embedsShadowed{}, embedsShadowedPointer{&shadowedPointer{}}, iface{own{}}, iface{&shadowedPointer{}}, iface{iface{shadowed{}}},
-		generic[int]{}, &generic[string]{}, &genericPointer[int]{}, genericPlain{}, &genericPlain{}, method(""), embedsMethod{},
+		own{},
+		&own{}, &ownPointer{},
+		other{},
+		shallower{},
+		&shallower{},
+		shadowed{},
+		&shadowed{}, &shadowedPointer{},
+		shadowedTwice{},
+		&shadowedTwice{},
+		embedsShadowed{},
+		&embedsShadowed{},
+		embedsShadowedPointer{&shadowedPointer{}},
+		iface{own{}},
+		iface{&shadowedPointer{}},
+		iface{iface{shadowed{}}},
+		generic[int]{},
+		&generic[string]{}, &genericPointer[int]{},
+		genericPlain{},
+		&genericPlain{}, method(""),
+		embedsMethod{},
 		iface{generic[[]int]{}},
 	} {
 		require.Equal(t, byHand, impl.Do(), "%T", impl)
