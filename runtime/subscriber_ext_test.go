@@ -19,8 +19,6 @@ import (
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-const eventService = "aegistest.v1.EventService"
-
 // Two processes shared the consumer of their one name, and so the events that
 // each of them was to get.
 func TestSubscribersThatEachGetAllCannotShareAName(t *testing.T) {
