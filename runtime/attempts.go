@@ -125,6 +125,22 @@ func (a *attemptRecords) failed(ctx context.Context, m *pull.Message, t attempts
 	}
 }
 
+// dead stores that a message is to have no further attempt: it belongs to the dead
+// letters, which do not take it yet. If that cannot be stored either, its handler
+// may run again.
+func (a *attemptRecords) dead(ctx context.Context, m *pull.Message, t attempts.Try, reason string) {
+	if a.blind() {
+		return
+	}
+	err := a.write(ctx, m, t.Dead(reason[:min(len(reason), maxDeadReason)]), time.Now().Add(noteTimeout))
+	if err != nil && !a.impossible(err) {
+		a.logger().Warn("aegis: it cannot be stored that a message is dead", "sequence", m.Sequence, "err", err)
+	}
+}
+
+// maxDeadReason keeps records small.
+const maxDeadReason = 1 << 10
+
 // giveBack gives a message back in good order, so that this costs it no attempt:
 // another worker has time for it, or leads. If that cannot be stored, the message is
 // a suspect. began says whether its handler had begun. When base has ended, there is

@@ -25,7 +25,7 @@ func (c *commandMessage) attempt() {
 		w.logger().Warn("aegis: it cannot be seen how many attempts a command has had; it is looked at again", "command", c.id, "err", err)
 		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
 	case c.try.Exhausted():
-		c.bury(c.try.Counted(), Errorf(CodeAborted, "the worker of the last attempt was lost"))
+		c.bury(c.try.Counted(), c.exhausted())
 	case c.try.Number() == 1 && c.expired(time.Now()):
 		c.finish(outcomeOf(wire.StateExpired, errExpiredCommand, 0))
 	default:
@@ -55,4 +55,12 @@ func (c *commandMessage) begin() bool {
 		return false
 	}
 	return true
+}
+
+// exhausted is why the command has no further attempt.
+func (c *commandMessage) exhausted() *Error {
+	if reason := c.try.Reason(); reason != "" {
+		return NewError(CodeAborted, reason)
+	}
+	return Errorf(CodeAborted, "the worker of the last attempt was lost")
 }

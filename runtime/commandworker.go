@@ -500,7 +500,7 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 		c.succeed(ctx, res)
 	case w.method.lacks(err):
 		w.withdraw()
-		_ = m.Nak(0) // to an instance that has the method
+		w.records.giveBack(w.server.base, m, c.try, true, 0) // to an instance that has the method
 	case errors.Is(cause, errCanceledCommand):
 		c.finish(outcomeOf(wire.StateCanceled, errCanceledCommand, c.try.Number()))
 	case w.server.expired.Load():
@@ -579,6 +579,9 @@ func (c *commandMessage) bury(attempts int, reason *Error) {
 	}
 	var stored uint64
 	for attempt := 1; ; attempt++ {
+		if attempt == 2 {
+			w.records.dead(w.server.base, m, c.try, reason.Error())
+		}
 		var err *Error
 		if stored, err = w.dead.add(w.server.base, letter); err == nil {
 			w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", reason)

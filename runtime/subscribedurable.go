@@ -329,12 +329,12 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		return
 	}
 	if try.Exhausted() {
-		r.bury(m, try.Counted(), errLost)
+		r.bury(m, try, try.Counted(), exhaustedBy(try, errLost))
 		return
 	}
 	ev, err := r.read(m.Data)
 	if err != nil {
-		r.bury(m, try.Counted()+1, err)
+		r.bury(m, try, try.Counted()+1, err)
 		return
 	}
 	running, ok := r.begin(m, try)
@@ -375,7 +375,7 @@ func (r *durableRunner) ended(m *pull.Message, try attempts.Try, err error) {
 	case r.server.expired.Load():
 		r.records.giveBack(r.server.base, m, try, true, 0) // the server's patience ended it; another instance may do better
 	case IsPermanent(err), try.Last():
-		r.bury(m, try.Counted()+1, err)
+		r.bury(m, try, try.Counted()+1, err)
 	default:
 		pause := backoffAfter(r.retry, try.Counted()+1)
 		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", try.Number(), "again_in", pause, "err", err)
@@ -392,7 +392,7 @@ func (r *durableRunner) forgetAttempts(m *pull.Message) {
 }
 
 // bury puts an event into the dead letters, and acknowledges it when it is there.
-func (r *durableRunner) bury(m *pull.Message, attempts int, reason error) {
+func (r *durableRunner) bury(m *pull.Message, try attempts.Try, attempts int, reason error) {
 	if r.cfg.noDeadLetters {
 		r.logger().Error("aegis: an event is dropped", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
 		_ = m.Ack() // if it is lost it is dropped again
@@ -408,12 +408,22 @@ func (r *durableRunner) bury(m *pull.Message, attempts int, reason error) {
 	})
 	if err != nil {
 		r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it stays", "sequence", m.Sequence, "err", err, "reason", reason)
+		r.records.dead(r.server.base, m, try, reason.Error())
 		_ = m.Nak(backoffAfter(r.retry, r.retry.MaxAttempts)) // else it comes when its time is over
 		return
 	}
 	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
 	_ = m.Ack() // if it is lost, the dead letter's id tells the second one
 	r.forgetAttempts(m)
+}
+
+// exhaustedBy is why a message has no further attempt: what was stored, or else
+// that its worker was lost.
+func exhaustedBy(try attempts.Try, lost error) error {
+	if reason := try.Reason(); reason != "" {
+		return errors.New(reason)
+	}
+	return lost
 }
 
 // done counts an event, so that the puller keeps up.

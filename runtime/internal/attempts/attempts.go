@@ -14,7 +14,6 @@ package attempts
 
 import (
 	"encoding/json"
-	"fmt"
 )
 
 // Message is one delivery of a message.
@@ -40,6 +39,8 @@ type Record struct {
 	Begun bool `json:"begun"`
 	// Tries is how many handlers may have begun.
 	Tries int `json:"tries"`
+	// Reason is why there is to be no further attempt, where that is known.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Parse reads a record; false means that it is none.
@@ -51,8 +52,8 @@ func Parse(data []byte) (Record, bool) {
 
 // Encode writes a record.
 func (r Record) Encode() []byte {
-	return fmt.Appendf(nil, `{"sequence":%d,"stored":%d,"delivered":%d,"attempts":%d,"begun":%t,"tries":%d}`,
-		r.Sequence, r.Stored, r.Delivered, r.Attempts, r.Begun, r.Tries)
+	data, _ := json.Marshal(r) // cannot fail
+	return data
 }
 
 // Try is a message in the hands of a worker that has not begun it.
@@ -129,6 +130,17 @@ func (t Try) Failed() Record {
 	r.Attempts++
 	return r
 }
+
+// Dead is the record of a message that is to have no further attempt, and which
+// cannot be put where such messages go yet.
+func (t Try) Dead(reason string) Record {
+	r := t.next(true)
+	r.Attempts, r.Reason = t.most, reason
+	return r
+}
+
+// Reason is why the message is exhausted, "" if nobody has said so.
+func (t Try) Reason() string { return t.record.Reason }
 
 // GivenBack is the record of a message that is given back in good order; began
 // says whether its handler had begun. False means that no record is needed.
