@@ -170,7 +170,7 @@ func TestResultThatIsNotStoredIsToldToNobody(t *testing.T) {
 		require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err), "%v", err)
 	}
 	lost.stop()
-	receive(t, "the worker is lost", lost.done)
+	require.Error(t, receive(t, "the worker is lost", lost.done), "its results are not stored within its grace period")
 	results.MaxMsgSize = -1
 	_, err = js.UpdateStream(t.Context(), results)
 	require.NoError(t, err)

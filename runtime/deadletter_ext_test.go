@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,7 +168,7 @@ func TestCommandThatIsPutBackIsNotCanceledByAnEarlierCancel(t *testing.T) {
 		f.ok.Store(false)
 		opts := []aegis.SendOption{}
 		if i%2 == 0 {
-			opts = append(opts, aegis.DedupeKey(fmt.Sprint(i)))
+			opts = append(opts, aegis.DedupeKey(strconv.Itoa(i)))
 		}
 		cmd := send(t, client, "", opts...)
 		canceled := async(func() (any, error) { return nil, cmd.Cancel(t.Context()) })
