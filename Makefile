@@ -9,7 +9,7 @@ GOFUMPT ?= $(GO) tool -modfile=tools/go.mod gofumpt
 GOVULNCHECK ?= $(GO) tool -modfile=tools/go.mod govulncheck
 
 # How long one package's tests may take, and one fuzz target runs.
-TEST_TIMEOUT ?= 5m
+TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
