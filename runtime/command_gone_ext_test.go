@@ -2,11 +2,13 @@ package aegis_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/internal/lossy"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -76,4 +78,28 @@ func TestDeadlineOfAResultSaysWhereTheCommandIs(t *testing.T) {
 	eventually(t, "it runs", func() bool { return state(t, cmd) == aegis.CommandRunning })
 	require.ErrorContains(t, wait(cmd), "it is RUNNING, attempt 1")
 	require.NoError(t, cmd.Cancel(t.Context()))
+}
+
+// An answer that takes longer than a read waits before it asks once more is taken
+// when it comes.
+func TestWhatIsStoredIsReadThoughTheAPIIsSlow(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	worker(t, conn, jobs{})
+	cmd := send(t, newJobClient(t, conn), "done", aegis.DedupeKey("k"))
+	require.Equal(t, "done", mustResult(t, cmd))
+	slow := through(t, conn, 1300*time.Millisecond, func(m *lossy.Message) lossy.Fate {
+		if strings.Contains(string(m.Payload), "stream_msg_get_response") {
+			return lossy.Delayed
+		}
+		return lossy.Passed
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	status, err := aegistestv1aegis.WorkCommand(slow, cmd.ID()).Status(ctx)
+	require.NoError(t, err)
+	require.Equal(t, aegis.CommandSucceeded, status.State)
+	again, err := newJobClient(t, slow).Work(ctx, &testv1.WorkRequest{Text: "again"}, aegis.DedupeKey("k"))
+	require.NoError(t, err)
+	require.Equal(t, cmd.ID(), again.ID())
 }

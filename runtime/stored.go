@@ -23,7 +23,8 @@ type storedMessage struct {
 }
 
 // readAgainAfter is how long the answer to a read may take before the read is
-// sent again: a leader that was lost meanwhile never answers.
+// sent once more: a leader that was lost meanwhile never answers. Then it is twice
+// as long, and so on. An API that is slower than that answers all the same.
 const readAgainAfter = time.Second
 
 // lastStored returns the last message of a subject, which may have wildcards;
@@ -49,13 +50,53 @@ func (c *Conn) readStored(ctx context.Context, stream string, what map[string]an
 	if !ok {
 		deadline = time.Now().Add(defaultStoreTimeout)
 	}
-	for attempt := 1; ; attempt++ {
-		msg, failure := c.readOnce(ctx, stream, body, deadline)
-		transient := failure != nil && (failure.code == CodeDeadlineExceeded || errors.Is(failure, errNoLeader))
-		if !transient || ctx.Err() != nil || !pauseUntil(ctx, notDelivered(attempt), deadline) {
-			return msg, failure
+	asking, cancel := context.WithCancel(ctx) // ends the questions that nobody needs an answer to any more
+	defer cancel()
+	type answer struct {
+		msg *storedMessage
+		err *Error
+	}
+	answers, asked := make(chan answer), 0
+	ask := func() {
+		asked++
+		go func() {
+			msg, err := c.readOnce(asking, stream, body, deadline)
+			select {
+			case answers <- answer{msg, err}:
+			case <-asking.Done():
+			}
+		}()
+	}
+	ask()
+	again := time.NewTimer(readAgainAfter)
+	defer again.Stop()
+	for attempt := 1; ; {
+		select {
+		case a := <-answers:
+			asked--
+			if a.err == nil || !errors.Is(a.err, errNoLeader) || ctx.Err() != nil {
+				return a.msg, a.err
+			}
+			if attempt++; !pauseUntil(ctx, notDelivered(attempt-1), deadline) {
+				return nil, a.err
+			}
+			if asked == 0 {
+				ask()
+			}
+		case <-again.C:
+			again.Reset(readAgainAfter << asked)
+			ask()
+		case <-ctx.Done():
+			return nil, unreadStored(ctx, stream)
 		}
 	}
+}
+
+func unreadStored(ctx context.Context, stream string) *Error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return asError(ctx.Err())
+	}
+	return Errorf(CodeDeadlineExceeded, "JetStream does not answer what the stream %s holds: %w", stream, context.DeadlineExceeded)
 }
 
 // errNoLeader is what JetStream says while a stream, or JetStream, has no leader.
@@ -65,9 +106,6 @@ func (c *Conn) readOnce(ctx context.Context, stream string, body []byte, deadlin
 	api := c.stores.MsgGet(stream)
 	slot := c.mux.acquire()
 	defer c.mux.release(slot)
-	if again := time.Now().Add(readAgainAfter); again.Before(deadline) {
-		deadline = again
-	}
 	r := request{subject: &api, payload: body, deadline: deadline, timed: true}
 	msg, err := c.roundTrip(ctx, slot, &r)
 	for err == errLinkWasDown {
@@ -75,7 +113,7 @@ func (c *Conn) readOnce(ctx context.Context, stream string, body []byte, deadlin
 	}
 	switch {
 	case err != nil && err.code == CodeDeadlineExceeded:
-		return nil, Errorf(CodeDeadlineExceeded, "JetStream does not answer what the stream %s holds: %w", stream, context.DeadlineExceeded)
+		return nil, unreadStored(ctx, stream)
 	case err != nil:
 		return nil, err
 	case isNoRespondersMsg(msg):
