@@ -100,8 +100,8 @@ bench: ## Measure against hand-written nats.go; some minutes
 	$(GO) run ./internal/bench
 
 .PHONY: fault
-fault: ## Kill, freeze and cut off leaders, workers and NATS, judge the histories; SCENARIO= picks some
-	$(GO) run ./internal/fault
+fault: ## Kill, freeze and cut off leaders, workers and NATS, judge the histories; SCENARIO= picks some, ARGS= has options (-h)
+	$(GO) run ./internal/fault $(ARGS)
 
 # Steps of each world of the election's simulation.
 STEPS ?= 20000000

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -39,6 +40,7 @@ type event struct {
 type spawner struct {
 	requests chan func()
 	stderr   string // the folder of what children print
+	procs    int    // their GOMAXPROCS; 0: as Go has it
 	events   chan<- event
 }
 
@@ -72,6 +74,9 @@ func (s *spawner) start(name, role string, order any) (*child, error) {
 	c := &child{name: name, ended: make(chan struct{})}
 	c.cmd = exec.Command(self) //nolint:gosec,noctx // itself; it is ended by kill
 	c.cmd.Env = append(os.Environ(), roleVariable+"="+role, orderVariable+"="+string(text))
+	if s.procs > 0 {
+		c.cmd.Env = append(c.cmd.Env, "GOMAXPROCS="+strconv.Itoa(s.procs))
+	}
 	c.cmd.Stderr = log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {

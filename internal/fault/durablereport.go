@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,57 +15,65 @@ import (
 
 // runDurables runs those durable scenarios that were asked for.
 func (r *runner) runDurables(ctx context.Context, o *options, report *report) error {
-	size := longDurable()
-	if o.short {
-		size = shortDurable()
-	}
 	for i, d := range o.durables() {
 		if i == 0 {
 			printDurableHead(os.Stdout)
 		}
-		res := r.runDurable(ctx, d, size)
-		if ctx.Err() != nil {
-			return errors.Join(report.save(o.out), errors.New("interrupted; what was finished is in "+o.out))
-		}
-		res.print(os.Stdout)
-		report.Durable = append(report.Durable, res)
-		if err := report.save(o.out); err != nil {
-			return err
+		for _, size := range o.knobs.sizes(&d) {
+			res := r.runDurable(ctx, d, size)
+			if ctx.Err() != nil {
+				return errors.Join(report.save(o.out), errors.New("interrupted; what was finished is in "+o.out))
+			}
+			res.print(os.Stdout)
+			report.Durable = append(report.Durable, res)
+			if err := report.save(o.out); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// durables are those that were asked for.
-func (o *options) durables() []durable {
-	if o.scenario == "" {
-		return durables()
+// durableColumns are those of the table.
+func durableColumns() []string {
+	return []string{
+		"scenario", "replicas", "accepted", "done", "dead", "lost", "hung", "doubled", "disordered", "exceeded", "contradicted",
+		"again", "most attempts", "killed", "faults", "seconds", "per second", "besides",
 	}
-	var asked []durable
-	for name := range strings.SplitSeq(o.scenario, ",") {
-		for _, d := range durables() {
-			if d.name == strings.TrimSpace(name) {
-				asked = append(asked, d)
-			}
+}
+
+// cells are a row of the table.
+func (r *durableResult) cells() []string {
+	row := []any{
+		r.Scenario, r.Replicas, r.Accepted, r.Done, r.Dead, r.Lost, r.Hung, r.Doubled, r.Disordered, r.Exceeded, r.Contradicted,
+		r.Again, r.MostAttempts, r.Killed, r.Faults, fmt.Sprintf("%.0f", r.Seconds), fmt.Sprintf("%.0f", r.Rate), r.remarks(),
+	}
+	cells := make([]string, len(row))
+	for i, cell := range row {
+		cells[i] = fmt.Sprint(cell)
+	}
+	return cells
+}
+
+func printDurableHead(out io.Writer) { printDurableRow(out, durableColumns()) }
+
+// printDurableRow makes each column as wide as its name.
+func printDurableRow(out io.Writer, cells []string) {
+	for i, name := range durableColumns() {
+		width := len(name)
+		switch {
+		case i == 0:
+			fmt.Fprintf(out, "%-15s", cells[i])
+		case i == len(cells)-1:
+			fmt.Fprintf(out, "  %s\n", cells[i])
+		default:
+			fmt.Fprintf(out, " %*s", width, cells[i])
 		}
 	}
-	return asked
-}
-
-func isDurable(name string) bool {
-	return slices.ContainsFunc(durables(), func(d durable) bool { return d.name == strings.TrimSpace(name) })
-}
-
-const durableFormat = "%-10s %9v %9v %6v %6v %8v %11v %9v %13v %7v %9v %8v %9v %8v %8v  %s\n"
-
-func printDurableHead(out io.Writer) {
-	fmt.Fprintf(out, durableFormat, "scenario", "accepted", "done", "dead", "lost", "doubled", "disordered", "exceeded", "contradicted",
-		"again", "attempts", "killed", "restarts", "seconds", "rate", "")
 }
 
 func (r *durableResult) print(out io.Writer) {
-	fmt.Fprintf(out, durableFormat, r.Scenario, r.Accepted, r.Done, r.Dead, r.Lost, r.Doubled, r.Disordered, r.Exceeded, r.Contradicted,
-		r.Again, r.MostAttempts, r.Killed, r.Restarts, fmt.Sprintf("%.1f", r.Seconds), fmt.Sprintf("%.0f", r.Rate), r.remarks())
+	printDurableRow(out, r.cells())
 	for _, f := range r.Findings {
 		fmt.Fprintln(out, "    ", f)
 	}
@@ -76,14 +85,16 @@ func (r *durableResult) print(out io.Writer) {
 // remarks names the counts that have no column, where they are not zero.
 func (r *durableResult) remarks() string {
 	var remarks []string
-	if r.Unknown > 0 {
-		remarks = append(remarks, fmt.Sprint(r.Unknown, " unknown"))
+	for _, code := range slices.Sorted(maps.Keys(r.Refusals)) {
+		remarks = append(remarks, fmt.Sprint(r.Refusals[code], " refused ", code))
 	}
-	if r.Stalls > 0 {
-		remarks = append(remarks, fmt.Sprint(r.Stalls, " stalls"))
-	}
-	if r.Kept > 0 {
-		remarks = append(remarks, fmt.Sprint(r.Kept, " kept in the queue"))
+	for _, c := range []struct {
+		count int
+		what  string
+	}{{r.Unknown, "unknown"}, {r.Stalls, "stalls"}, {r.Kept, "kept in the queue"}} {
+		if c.count > 0 {
+			remarks = append(remarks, fmt.Sprint(c.count, " ", c.what))
+		}
 	}
 	return strings.Join(remarks, ", ")
 }
@@ -95,12 +106,8 @@ func printDurableMarkdown(out io.Writer, results []durableResult) {
 	if len(results) == 0 {
 		return
 	}
-	fmt.Fprint(out, "\n| scenario | accepted | done | dead | lost | doubled | disordered | exceeded | contradicted ",
-		"| again | most attempts | killed | NATS restarts | seconds | per second |\n", strings.Repeat("|---", 15), "|\n")
+	fmt.Fprint(out, "\n| ", strings.Join(durableColumns(), " | "), " |\n", strings.Repeat("|---", len(durableColumns())), "|\n")
 	for i := range results {
-		r := &results[i]
-		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %.0f | %.0f |\n",
-			r.Scenario, r.Accepted, r.Done, r.Dead, r.Lost, r.Doubled, r.Disordered, r.Exceeded, r.Contradicted,
-			r.Again, r.MostAttempts, r.Killed, r.Restarts, r.Seconds, r.Rate)
+		fmt.Fprint(out, "| ", strings.Join(results[i].cells(), " | "), " |\n")
 	}
 }

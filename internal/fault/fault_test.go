@@ -37,9 +37,15 @@ func TestEveryScenarioIsComplete(t *testing.T) {
 		}
 	}
 	for _, d := range durables() {
-		attempts, ackWait := d.limits()
-		if names[d.name] || d.name == costScenario || d.what == "" || attempts == 0 || ackWait == 0 {
+		attempts, ackWait, err := d.limits(0)
+		if names[d.name] || d.name == costScenario || d.what == "" || err != nil || attempts == 0 || ackWait == 0 || len(d.replicas) == 0 {
 			t.Errorf("scenario %q is not complete, or there are two", d.name)
+		}
+		for _, n := range d.replicas {
+			size := d.size(n)
+			if !d.fits(n) || size.count == 0 || size.within == 0 || size.kill == 0 || (size.faults > 0) != (d.fault != nil) {
+				t.Errorf("scenario %q is not complete at %d replicas", d.name, n)
+			}
 		}
 		names[d.name] = true
 	}

@@ -8,6 +8,7 @@
 //	SCENARIO=kill,freeze go run ./internal/fault
 //	go run ./internal/fault -short              a few rounds of the main ones
 //	go run ./internal/fault -list
+//	SCENARIO=commands go run ./internal/fault -ackwait 1s -restarts 20 -replicas 3
 //
 // Streams are broken as well: SCENARIO=streams, docs/streaming.md.
 //
@@ -42,6 +43,7 @@ type options struct {
 	out      string
 	table    string
 	folder   string // for what a bad run leaves behind
+	knobs    knobs
 }
 
 func main() {
@@ -57,6 +59,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "build/fault.json", "where to write the results")
 	flag.StringVar(&o.table, "table", "", "print the Markdown table of the results in this `file` and run nothing")
 	o.folder = "build/fault"
+	o.knobs.flags(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -75,8 +78,11 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	if err := o.knobs.check(o); err != nil {
+		return err
+	}
 	if o.list {
-		list(os.Stdout, chosen)
+		list(os.Stdout, o, chosen)
 		return nil
 	}
 	level := slog.LevelInfo
@@ -117,15 +123,15 @@ func run(ctx context.Context, o *options) error {
 	return nil
 }
 
-func list(out io.Writer, chosen []scenario) {
+func list(out io.Writer, o *options, chosen []scenario) {
 	for _, s := range chosen {
-		fmt.Fprintf(out, "%-10s %s\n", s.name, s.what)
+		fmt.Fprintf(out, "%-18s %s\n", s.name, s.what)
 	}
-	for _, d := range durables() {
-		fmt.Fprintf(out, "%-10s %s\n", d.name, d.what)
+	for _, d := range o.allDurables() {
+		fmt.Fprintf(out, "%-18s %s\n", d.name, d.what)
 	}
-	fmt.Fprintf(out, "%-10s %s\n", costScenario, "what standing by costs")
-	fmt.Fprintf(out, "%-10s %s\n", streamScenario, "faults between the two ends of streams")
+	fmt.Fprintf(out, "%-18s %s\n", costScenario, "what standing by costs")
+	fmt.Fprintf(out, "%-18s %s\n", streamScenario, "faults between the two ends of streams")
 }
 
 // runAll runs the scenarios, and saves what there is after each.
@@ -198,12 +204,12 @@ func choose(o *options) ([]scenario, error) {
 	}
 	var chosen []scenario
 	for name := range strings.SplitSeq(o.scenario, ",") {
-		if name == costScenario || name == streamScenario || isDurable(name) {
+		if name == costScenario || name == streamScenario || o.isDurable(name) {
 			continue
 		}
 		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == strings.TrimSpace(name) })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q; -list shows them", name)
+			return nil, fmt.Errorf("there is no scenario %q, or no short form of it; -list shows them", name)
 		}
 		chosen = append(chosen, all[i])
 	}

@@ -32,24 +32,8 @@ func (s *natsServer) routing() string { return "127.0.0.1:" + strconv.Itoa(s.ord
 // startServers starts one server, or a cluster in which each route goes through
 // a proxy.
 func (w *world) startServers(ctx context.Context) error {
-	for i := range w.setup.servers {
-		s := &natsServer{world: w, order: natsOrder{
-			Name: fmt.Sprint("n", i+1), Store: filepath.Join(w.dir, fmt.Sprint("n", i+1)),
-			Log: filepath.Join(w.dir, fmt.Sprint("n", i+1, ".nats.log")),
-		}}
-		var err error
-		if s.order.Port, err = freePort(); err != nil {
-			return err
-		}
-		if s.order.Routing, err = freePort(); err != nil {
-			return err
-		}
-		w.servers = append(w.servers, s)
-	}
-	if w.setup.servers > 1 {
-		if err := w.route(); err != nil {
-			return err
-		}
+	if err := w.layOut(); err != nil {
+		return err
 	}
 	for _, s := range w.servers {
 		if err := s.start(); err != nil {
@@ -65,6 +49,46 @@ func (w *world) startServers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// layOut decides who has which port.
+func (w *world) layOut() error {
+	var ports freePorts
+	defer ports.release() // when no proxy can take one of them any more
+	for i := range w.setup.servers {
+		s := &natsServer{world: w, order: natsOrder{
+			Name: fmt.Sprint("n", i+1), Store: filepath.Join(w.dir, fmt.Sprint("n", i+1)),
+			Log: filepath.Join(w.dir, fmt.Sprint("n", i+1, ".nats.log")),
+		}}
+		if w.tagged {
+			s.order.Tags = tagsOf(i)
+		}
+		var err error
+		if s.order.Port, err = ports.next(); err != nil {
+			return err
+		}
+		if s.order.Routing, err = ports.next(); err != nil {
+			return err
+		}
+		w.servers = append(w.servers, s)
+	}
+	if w.setup.servers > 1 {
+		return w.route()
+	}
+	return nil
+}
+
+// tagsOf are the tags of a server: of five, two have nothing but the queue, two
+// nothing but results, and the first one has both.
+func tagsOf(i int) []string {
+	switch {
+	case i == 0:
+		return []string{tagQueue, tagResults}
+	case i < 3:
+		return []string{tagResults}
+	default:
+		return []string{tagQueue}
+	}
 }
 
 // route lets each server reach each other one through a proxy of this pair.
@@ -147,13 +171,21 @@ func (s *natsServer) close() {
 	}
 }
 
-// freePort finds a port that nobody uses now. A server is started on it at once,
-// and must come back to it.
-func freePort() (int, error) {
+// freePorts finds ports that nobody uses, and holds them until all are found: a
+// server is started on each, and must come back to it.
+type freePorts struct{ held []net.Listener }
+
+func (p *freePorts) next() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // no name is looked up
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()                          //nolint:errcheck // it has served its purpose
+	p.held = append(p.held, l)
 	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is one
+}
+
+func (p *freePorts) release() {
+	for _, l := range p.held {
+		_ = l.Close() // it has served its purpose
+	}
 }

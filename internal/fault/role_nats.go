@@ -5,7 +5,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +22,7 @@ type natsOrder struct {
 	Port  int
 	Store string
 	Log   string
+	Tags  []string
 
 	// Of a cluster only.
 	Cluster string
@@ -32,7 +35,7 @@ func runNATS(o natsOrder) error {
 	opts := &server.Options{
 		ServerName: o.Name, Host: "127.0.0.1", Port: o.Port,
 		JetStream: true, StoreDir: o.Store,
-		LogFile: o.Log, NoSigs: true,
+		LogFile: o.Log, NoSigs: true, Tags: o.Tags,
 	}
 	if o.Cluster != "" {
 		opts.Cluster = server.ClusterOpts{Name: o.Cluster, Host: "127.0.0.1", Port: o.Routing, NoAdvertise: true}
@@ -58,6 +61,9 @@ func runNATS(o natsOrder) error {
 		if connection, ok := strings.CutPrefix(line, commandCount+" "); ok {
 			say(eventCount, countMessages(s, connection), 0)
 		}
+		if bytes, ok := strings.CutPrefix(line, commandLimit+" "); ok {
+			limitStore(s, bytes)
+		}
 	})
 	s.Shutdown()
 	return nil
@@ -65,6 +71,22 @@ func runNATS(o natsOrder) error {
 
 // commandCount asks for the messages of the connections of a name.
 const commandCount = "count"
+
+// commandLimit says how many bytes the account may store.
+const commandLimit = "limit"
+
+// limitStore does what a reload of the configuration does.
+func limitStore(s *server.Server, bytes string) {
+	n, err := strconv.ParseInt(bytes, 10, 64)
+	if err == nil {
+		err = s.GlobalAccount().UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": {
+			MaxMemory: -1, MaxStore: n, MaxStreams: -1, MaxConsumers: -1, MaxAckPending: -1, MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1,
+		}})
+	}
+	if err != nil {
+		slog.Error("the account was not limited", "to", bytes, "err", err)
+	}
+}
 
 func countMessages(s *server.Server, connection string) uint64 {
 	var n uint64

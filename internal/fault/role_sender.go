@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -19,21 +21,24 @@ import (
 
 // senderOrder says what to send.
 type senderOrder struct {
-	URL     string
-	History string
-	Room    int
-	Count   int
-	Every   time.Duration // one; 0: as many as go
-	Events  bool
+	URL      string
+	History  string
+	Room     int
+	Count    int
+	Every    time.Duration // one; 0: as many as go
+	Events   bool
+	Replicas int
+	IDs      string // the file for the ids of commands
 }
 
 const (
-	senders     = 16 // at once
-	keysEach    = 4  // each sender has keys of its own, so that the order of a key is known
-	underWay    = 2048
-	sendWithin  = 30 * time.Second // longer than a restart of NATS takes
-	sendTries   = 3                // of an event, within its dedupe window
-	dedupeEvery = 10               // one command in so many is sent twice
+	senders      = 16 // at once
+	keysEach     = 4  // each sender has keys of its own, so that the order of a key is known
+	underWay     = 2048
+	sendWithin   = 30 * time.Second // longer than a restart of NATS takes
+	sendTries    = 3                // of an event, within its dedupe window
+	dedupeEvery  = 10               // one command in so many is sent twice
+	refusedPause = 50 * time.Millisecond
 )
 
 // sender sends commands or events, each with a number of its own.
@@ -46,6 +51,9 @@ type sender struct {
 	last      atomic.Uint64
 	room      chan struct{}
 	waiting   sync.WaitGroup // for results and acknowledgements
+
+	mu  sync.Mutex // for writing
+	ids *os.File
 }
 
 // runSender sends, says when all has an end, and waits for the parent.
@@ -61,10 +69,14 @@ func runSender(o senderOrder) error {
 		return err
 	}
 	s := &sender{order: o, log: log, began: time.Now(), room: make(chan struct{}, underWay)}
-	if s.client, err = faultv1aegis.NewDurableServiceClient(conn); err != nil {
+	if s.ids, err = os.Create(o.IDs); err != nil {
 		return err
 	}
-	if s.publisher, err = faultv1aegis.NewDurableServicePublisher(conn); err != nil {
+	storage := aegis.WithStorage(aegis.Storage{Replicas: o.Replicas})
+	if s.client, err = faultv1aegis.NewDurableServiceClient(conn, storage); err != nil {
+		return err
+	}
+	if s.publisher, err = faultv1aegis.NewDurableServicePublisher(conn, storage); err != nil {
 		return err
 	}
 	sayReady()
@@ -109,16 +121,45 @@ func (s *sender) command(ctx context.Context, id uint64) {
 	r := history.Record{Kind: history.Called, ID: id, Begin: history.Now()}
 	cmd, err := s.send(ctx, id)
 	r.End = history.Now()
-	r.Outcome, r.Reason = judge(err)
+	r.Outcome, r.Term = promised(err)
+	if err == nil {
+		s.keep(id, cmd.ID())
+	}
 	s.log.Append(r)
 	if err != nil {
 		<-s.room
+		pause(ctx, refusedPause)
 		return
 	}
 	s.waiting.Go(func() {
 		defer func() { <-s.room }()
 		s.result(ctx, id, cmd)
 	})
+}
+
+// keep writes which command has which id, for who looks for them in the end.
+func (s *sender) keep(number uint64, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := fmt.Fprintln(s.ids, number, id); err != nil {
+		slog.Error("the ids of commands cannot be kept", "err", err)
+	}
+}
+
+// promised tells what the errors of all sends of one thing promise: only one that may
+// have stored it leaves that open.
+func promised(errs ...error) (outcome history.Outcome, code uint64) {
+	outcome = history.Accepted
+	for _, err := range errs {
+		switch c := aegis.CodeOf(err); {
+		case err == nil:
+		case c == aegis.CodeDeadlineExceeded || c == aegis.CodeCanceled:
+			return history.Unknown, 0
+		default:
+			outcome, code = history.Refused, uint64(c)
+		}
+	}
+	return outcome, code
 }
 
 func (s *sender) send(ctx context.Context, id uint64) (*aegis.Command[faultv1.WorkResponse], error) {
@@ -130,10 +171,17 @@ func (s *sender) send(ctx context.Context, id uint64) (*aegis.Command[faultv1.Wo
 	}
 	key := aegis.DedupeKey(strconv.FormatUint(id, 10))
 	first, err := s.client.Work(ctx, req, key)
-	if second, err := s.client.Work(ctx, req, key); err == nil {
+	second, again := s.client.Work(ctx, req, key)
+	switch outcome, _ := promised(err, again); {
+	case again == nil:
 		return second, nil
+	case err == nil:
+		return first, nil
+	case outcome == history.Unknown:
+		return nil, aegis.Errorf(aegis.CodeDeadlineExceeded, "%w, and again %w", err, again)
+	default:
+		return nil, again
 	}
-	return first, err
 }
 
 func (s *sender) result(ctx context.Context, id uint64, cmd *aegis.Command[faultv1.WorkResponse]) {
@@ -142,11 +190,11 @@ func (s *sender) result(ctx context.Context, id uint64, cmd *aegis.Command[fault
 		r := history.Record{Kind: history.Resulted, ID: id, End: history.Now()}
 		switch {
 		case err == nil:
-			r.Outcome, r.Previous = history.Accepted, res.GetId()
+			r.Outcome, r.Previous, r.Term = history.Accepted, res.GetId(), res.GetRun()
 		case aegis.IsWireError(err):
-			r.Outcome = history.GivenUp
+			r.Outcome, r.Term = history.GivenUp, uint64(aegis.CodeOf(err))
 		case aegis.CodeOf(err) == aegis.CodeNotFound:
-			return // it is lost
+			r.Outcome = history.Unknown
 		default:
 			pause(ctx, storePause)
 			continue
@@ -167,46 +215,54 @@ func (s *sender) event(ctx context.Context, id uint64) {
 		if err == nil {
 			ack, err = future.Ack(ctx)
 		}
+		errs := []error{err}
 		if err != nil {
-			ack, err = s.publish(ctx, func(ctx context.Context) (*aegis.PubAck, error) { return s.publisher.Happened(ctx, ev, option) })
+			ack, errs = s.publish(ctx, errs, func(ctx context.Context) (*aegis.PubAck, error) { return s.publisher.Happened(ctx, ev, option) })
 		}
-		s.published(history.Record{ID: id, Begin: begin}, ack, err)
+		s.published(history.Record{ID: id, Begin: begin}, ack, errs)
 	})
 }
 
 // keyed publishes an event with a key.
 func (s *sender) keyed(ctx context.Context, id uint64, key uint32) {
 	begin := history.Now()
-	ack, err := s.publish(ctx, func(ctx context.Context) (*aegis.PubAck, error) {
+	ack, errs := s.publish(ctx, nil, func(ctx context.Context) (*aegis.PubAck, error) {
 		return s.publisher.Changed(ctx, &faultv1.ChangedRequest{Id: id, Key: key}, messageID(id))
 	})
-	s.published(history.Record{ID: id, Key: key, Begin: begin}, ack, err)
+	if ack == nil {
+		pause(ctx, refusedPause)
+	}
+	s.published(history.Record{ID: id, Key: key, Begin: begin}, ack, errs)
 }
 
 func messageID(id uint64) aegis.PublishOption {
 	return aegis.MessageID(strconv.FormatUint(id, 10))
 }
 
-// publish tries some times, as the id allows.
-func (s *sender) publish(ctx context.Context, once func(context.Context) (*aegis.PubAck, error)) (*aegis.PubAck, error) {
-	var errs []error
+// publish tries some times, as the id allows, and returns the errors of all tries.
+func (s *sender) publish(ctx context.Context, errs []error, once func(context.Context) (*aegis.PubAck, error)) (*aegis.PubAck, []error) {
 	for range sendTries {
 		trying, cancel := context.WithTimeout(ctx, sendWithin)
 		ack, err := once(trying)
 		cancel()
 		if err == nil {
-			return ack, nil
+			return ack, errs
 		}
 		errs = append(errs, err)
 		pause(ctx, storePause)
 	}
-	return nil, errors.Join(errs...)
+	return nil, errs
 }
 
-func (s *sender) published(r history.Record, ack *aegis.PubAck, err error) {
-	r.Kind, r.End, r.Outcome = history.Called, history.Now(), history.Unknown
-	if err == nil {
-		r.Outcome, r.Previous = history.Accepted, ack.Sequence
+func (s *sender) published(r history.Record, ack *aegis.PubAck, errs []error) {
+	r.Kind, r.End = history.Called, history.Now()
+	r.Outcome, r.Term = promised(errs...)
+	if ack != nil {
+		r.Previous = ack.Sequence
+		// A duplicate of what was refused every time is what the refusals denied.
+		if !ack.Duplicate || r.Outcome != history.Refused {
+			r.Outcome, r.Term = history.Accepted, 0
+		}
 	}
 	s.log.Append(r)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
-	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -23,6 +22,9 @@ type workerOrder struct {
 	History  string
 	Room     int // records in the history
 	Events   bool
+	Replicas int
+	AckWait  time.Duration // 0: that of the proto
+	Slow     time.Duration // what one item in slowEach takes; 0: none
 }
 
 const (
@@ -33,7 +35,10 @@ const (
 )
 
 // worker records all that it is given.
-type worker struct{ log *history.Log }
+type worker struct {
+	log  *history.Log
+	slow time.Duration
+}
 
 // runWorker works until the parent closes the pipe.
 func runWorker(o workerOrder) error {
@@ -45,6 +50,9 @@ func runWorker(o workerOrder) error {
 	defer stop()
 	go func() { awaitParent(nil); stop() }()
 	conn, err := connectSometime(ctx, o.URL, o.Instance)
+	if ctx.Err() != nil {
+		return nil // it was started when all was done
+	}
 	if err != nil {
 		return err
 	}
@@ -52,15 +60,8 @@ func runWorker(o workerOrder) error {
 	if err != nil {
 		return err
 	}
-	w := &worker{log: log}
-	if o.Events {
-		err = faultv1aegis.SubscribeDurableServiceEvents(srv, faultv1aegis.DurableServiceEvents{
-			Happened: w.happened, Changed: w.changed,
-		}, aegis.WithConcurrency(atOnce))
-	} else {
-		err = faultv1aegis.RegisterDurableServiceServer(srv, w)
-	}
-	if err != nil {
+	w := &worker{log: log, slow: o.Slow}
+	if err := w.register(srv, o); err != nil {
 		return err
 	}
 	go giveSigns(conn.NATS(), log)
@@ -68,6 +69,21 @@ func runWorker(o workerOrder) error {
 		return err
 	}
 	return conn.Close(context.Background())
+}
+
+// register is what generated code does, but for the ack wait.
+func (w *worker) register(srv *aegis.Server, o workerOrder) error {
+	service, err := durableService(o.AckWait)
+	if err != nil {
+		return err
+	}
+	storage := aegis.WithStorage(aegis.Storage{Replicas: o.Replicas})
+	if o.Events {
+		return aegis.SubscribeEvents(srv, service, []aegis.EventHandler{
+			aegis.NewEventHandler("Happened", w.happened), aegis.NewEventHandler("Changed", w.changed),
+		}, aegis.WithConcurrency(atOnce), storage)
+	}
+	return aegis.RegisterService(srv, service, w, []aegis.Handler[*worker]{aegis.UnaryHandler("Work", (*worker).Work)}, storage)
 }
 
 // connectSometime connects when NATS is there.
@@ -99,10 +115,11 @@ func giveSigns(nc *nats.Conn, log *history.Log) {
 // Work works a command.
 func (w *worker) Work(ctx context.Context, req *faultv1.WorkRequest) (*faultv1.WorkResponse, error) {
 	job, _ := aegis.JobFromContext(ctx)
-	if err := w.handle(ctx, history.Record{ID: req.GetId(), Term: uint64(job.Attempt)}); err != nil {
+	run := rand.Uint64()
+	if err := w.handle(ctx, history.Record{ID: req.GetId(), Term: uint64(job.Attempt), Previous: run}); err != nil {
 		return nil, err
 	}
-	return &faultv1.WorkResponse{Id: req.GetId()}, nil
+	return &faultv1.WorkResponse{Id: req.GetId(), Run: run}, nil
 }
 
 func (w *worker) happened(ctx context.Context, ev *faultv1.HappenedRequest) error {
@@ -118,7 +135,7 @@ func (w *worker) changed(ctx context.Context, ev *faultv1.ChangedRequest) error 
 func (w *worker) handle(ctx context.Context, r history.Record) error {
 	r.Kind, r.Begin = history.Started, history.Now()
 	w.log.Append(r)
-	pause(ctx, rand.N(longestWork))
+	pause(ctx, w.takes(r.ID))
 	err := fate(r.ID, r.Term)
 	switch {
 	case err == nil:
@@ -131,6 +148,14 @@ func (w *worker) handle(ctx context.Context, r history.Record) error {
 	r.Kind, r.End = history.Ended, history.Now()
 	w.log.Append(r)
 	return err
+}
+
+// takes is how long a handler works.
+func (w *worker) takes(id uint64) time.Duration {
+	if w.slow > 0 && id%slowEach == slowEach/2 {
+		return w.slow
+	}
+	return rand.N(longestWork)
 }
 
 var (

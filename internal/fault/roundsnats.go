@@ -151,22 +151,31 @@ func (w *world) whole(ctx context.Context) error {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		for _, name := range []string{leaderStream, stateStream} {
-			stream, err := w.js.Stream(asking, name)
-			if err != nil {
+			if w.wholeStream(asking, name, len(w.servers)) != nil {
 				return false
-			}
-			info := stream.CachedInfo().Cluster
-			if info == nil || info.Leader == "" || len(info.Replicas) != len(w.servers)-1 {
-				return false
-			}
-			for _, r := range info.Replicas {
-				if !r.Current || r.Offline {
-					return false
-				}
 			}
 		}
 		return true
 	})
+}
+
+// wholeStream returns nil if a stream has a leader and all its replicas, which are
+// current.
+func (w *world) wholeStream(ctx context.Context, name string, replicas int) error {
+	stream, err := w.js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo().Cluster
+	if info == nil || info.Leader == "" || len(info.Replicas) != replicas-1 {
+		return fmt.Errorf("the stream %s lacks a leader or replicas", name)
+	}
+	for _, r := range info.Replicas {
+		if !r.Current || r.Offline {
+			return fmt.Errorf("the replica of %s on %s is not current", name, r.Name)
+		}
+	}
+	return nil
 }
 
 // leadersServer is the NATS server that the leader is connected to.

@@ -24,7 +24,7 @@ import (
 
 // setup is what a scenario needs around it.
 type setup struct {
-	servers    int // NATS servers: 1, or 3 in a cluster
+	servers    int // NATS servers: 1, or some in a cluster
 	candidates int
 	callers    int
 	timeout    time.Duration // of a call, 0 for the method's own
@@ -32,6 +32,8 @@ type setup struct {
 	proxied    bool // candidates are connected through a proxy each
 	tap        bool // somebody subscribes to everything
 	together   bool // the candidates start at the same instant
+	tagged     bool // the NATS servers have tags, see tagsOf
+	procs      int  // GOMAXPROCS of all processes; 0: as Go has it
 }
 
 // Bounds on what the processes of a world may take.
@@ -93,8 +95,8 @@ type candidate struct {
 
 // newWorld starts everything but the callers' counting: use settle to wait until
 // somebody leads.
-func newWorld(ctx context.Context, s setup, log *slog.Logger) (w *world, err error) {
-	w = &world{
+func newWorld(ctx context.Context, s setup, log *slog.Logger) (_ *world, err error) {
+	w := &world{
 		setup: s, log: log, events: make(chan event, 1024), changed: make(chan struct{}),
 		histories: make(map[string]string),
 		ready:     make(map[*child]int64), leading: make(map[uint64]*child), replied: make(map[uint64]int64),
@@ -105,6 +107,7 @@ func newWorld(ctx context.Context, s setup, log *slog.Logger) (w *world, err err
 		return nil, err
 	}
 	w.spawn = newSpawner(w.dir, w.events)
+	w.spawn.procs = s.procs
 	w.fault() // until somebody leads
 	go w.follow()
 	defer func() {
@@ -290,7 +293,7 @@ func (w *world) startCallers(ctx context.Context) error {
 func (w *world) watch() error {
 	var err error
 	w.monitor, err = nats.Connect(w.urls(0), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
-		nats.ReconnectJitter(0, 0), nats.Name("harness"))
+		nats.ReconnectJitter(0, 0), nats.IgnoreAuthErrorAbort(), nats.PingInterval(time.Second), nats.MaxPingsOutstanding(5), nats.Name("harness"))
 	if err != nil {
 		return err
 	}

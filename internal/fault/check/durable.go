@@ -21,10 +21,19 @@ type Durable struct {
 	Killed map[string]int64
 	// Outages are the times in which NATS was away.
 	Outages []Outage
-	// Results are those of the commands; nil for events.
+	// Deposed are the times in which consumers got another leader, which may not know
+	// of the last acknowledgements.
+	Deposed []Outage
+	// Results are all that were stored for commands, also those that are there no
+	// more; nil for events.
 	Results []Result
+	// Found is what handles that were found again by their id said in the end, of
+	// some commands: of those whose sender was told nothing, and of a sample.
+	Found map[uint64]Found
 	// Dead are the dead letters.
 	Dead []Dead
+	// Left is how many messages the consumers had left when it was judged.
+	Left int
 	// Attempts is how many there may be.
 	Attempts int
 	// AckWait is how long NATS waits for a sign of life.
@@ -36,10 +45,38 @@ type Outage struct{ From, To int64 }
 
 // Result is one result that was stored.
 type Result struct {
+	End
+
 	Command string // its id
 	ID      uint64 // what the sender calls it; 0 if nobody knows
-	OK      bool   // it succeeded
+	Gone    bool   // it is not stored any more
 }
+
+// End is how a command has ended.
+type End struct {
+	OK   bool   // it succeeded
+	Run  uint64 // which attempt it is of, if it did
+	Code uint64 // of the error, if it did not
+}
+
+// Found is what a handle said of a command.
+type Found struct {
+	End // if it has ended
+
+	State FoundState
+}
+
+// FoundState is where a command is.
+type FoundState int
+
+const (
+	// FoundNothing means that there is no such command.
+	FoundNothing FoundState = iota
+	// FoundWaiting means that it waits or runs.
+	FoundWaiting
+	// FoundEnded means that it has a result.
+	FoundEnded
+)
 
 // Dead is one dead letter.
 type Dead struct {
@@ -48,11 +85,14 @@ type Dead struct {
 	At       int64
 }
 
-// DurableVerdict is what was found. The first five have to be zero.
+// DurableVerdict is what was found. The first six have to be zero.
 type DurableVerdict struct {
-	// Lost are commands without a result, and events that nobody has handled and
-	// that are not among the dead letters.
+	// Lost are commands of which nothing is stored any more, and events that nobody
+	// has handled and that are not among the dead letters.
 	Lost int `json:"lost"`
+	// Hung are commands and events that are stored and did not end, and results
+	// that the sender was not told.
+	Hung int `json:"hung"`
 	// Doubled are attempts that should not have been, and second results and dead
 	// letters.
 	Doubled int `json:"doubled"`
@@ -61,11 +101,14 @@ type DurableVerdict struct {
 	Disordered int `json:"disordered"`
 	// Exceeded are attempts beyond the limit.
 	Exceeded int `json:"exceeded"`
-	// Contradicted are results and dead letters that no attempt explains.
+	// Contradicted are results and dead letters that no attempt explains, and all
+	// that somebody was told and is stored otherwise.
 	Contradicted int `json:"contradicted"`
 
 	Accepted     int `json:"accepted"`
-	Unknown      int `json:"unknown"` // may be stored, and so may be done
+	Refused      int `json:"refused,omitempty"` // of these nothing may be stored
+	Found        int `json:"found,omitempty"`   // commands that were looked up by their id
+	Unknown      int `json:"unknown"`           // may be stored, and so may be done
 	Done         int `json:"done"`
 	Dead         int `json:"dead"`
 	Again        int `json:"again"` // attempts that came after another one of theirs
@@ -79,7 +122,7 @@ type DurableVerdict struct {
 
 // Bad is how many violations there are.
 func (v *DurableVerdict) Bad() int {
-	return v.Lost + v.Doubled + v.Disordered + v.Exceeded + v.Contradicted
+	return v.Lost + v.Hung + v.Doubled + v.Disordered + v.Exceeded + v.Contradicted
 }
 
 func (v *DurableVerdict) foundf(count *int, format string, args ...any) {
@@ -213,7 +256,7 @@ func state(a *attempt, at int64) string {
 
 // mayFollow tells whether there is a reason for another attempt.
 func (j *durableJudge) mayFollow(before, next *attempt) bool {
-	if j.away(before, next) || j.stalled(before, next) {
+	if j.away(before, next) || j.stalled(before, next) || j.deposed(before) {
 		return true
 	}
 	if next.Term <= before.Term {
@@ -244,6 +287,17 @@ const soon = int64(time.Second)
 func (j *durableJudge) away(before, next *attempt) bool {
 	for _, o := range j.h.Outages {
 		if before.Begin <= o.To+soon && min(before.over(), next.Begin) >= o.From-soon && next.Begin >= o.From {
+			return true
+		}
+	}
+	return false
+}
+
+// deposed tells whether an attempt ended when its consumer got another leader. What
+// began before and goes on is no excuse: workers give signs of life to the next one.
+func (j *durableJudge) deposed(before *attempt) bool {
+	for _, o := range j.h.Deposed {
+		if before.ended() && before.End >= o.From-soon && before.End <= o.To+soon {
 			return true
 		}
 	}
@@ -298,79 +352,6 @@ func (j *durableJudge) judgeDead() {
 // succeeded tells whether a handler has done it.
 func (j *durableJudge) succeeded(id uint64) bool {
 	return slices.ContainsFunc(j.attempts[id], func(a *attempt) bool { return a.ended() && a.Outcome == history.Accepted })
-}
-
-// judgeEnds looks what became of each command or event.
-func (j *durableJudge) judgeEnds() {
-	results := make(map[uint64][]Result)
-	for _, r := range j.h.Results {
-		results[r.ID] = append(results[r.ID], r)
-		if r.ID == 0 {
-			j.foundf(&j.Contradicted, "command %s has a result that belongs to nobody", r.Command)
-		}
-	}
-	sent := make(map[uint64]bool)
-	for _, r := range j.h.Sent {
-		if r.Kind != history.Called {
-			continue
-		}
-		sent[r.ID] = true
-		switch r.Outcome {
-		case history.Accepted:
-			j.Accepted++
-		case history.Unknown:
-			j.Unknown++
-		case history.Refused, history.GivenUp: // not stored
-		}
-		if j.h.Results != nil {
-			j.judgeCommand(r, results[r.ID])
-		} else {
-			j.judgeEvent(r)
-		}
-	}
-	for id := range j.attempts {
-		if !sent[id] {
-			j.foundf(&j.Contradicted, "nobody has sent what was handled as %d", id)
-		}
-	}
-}
-
-func (j *durableJudge) judgeEvent(sent history.Record) {
-	_, dead := j.dead[sent.ID]
-	switch done := j.succeeded(sent.ID); {
-	case done:
-		j.Done++
-	case !dead && sent.Outcome == history.Accepted:
-		j.foundf(&j.Lost, "event %d was stored, and in %d attempts never handled", sent.ID, len(j.attempts[sent.ID]))
-	}
-}
-
-func (j *durableJudge) judgeCommand(sent history.Record, results []Result) {
-	told, heard := j.told[sent.ID]
-	_, dead := j.dead[sent.ID]
-	if len(results) == 0 {
-		if sent.Outcome == history.Accepted {
-			j.foundf(&j.Lost, "command %d was stored, and in %d attempts got no result", sent.ID, len(j.attempts[sent.ID]))
-		}
-		return
-	}
-	if len(results) > 1 {
-		j.foundf(&j.Doubled, "command %d has %d results", sent.ID, len(results))
-	}
-	ok := results[0].OK
-	if ok {
-		j.Done++
-	}
-	switch {
-	case ok && !j.succeeded(sent.ID):
-		j.foundf(&j.Contradicted, "command %d succeeded, and no attempt did", sent.ID)
-	case !ok && !dead:
-		j.foundf(&j.Contradicted, "command %d failed, and is not among the dead letters", sent.ID)
-	case sent.Outcome == history.Accepted && !heard:
-		j.foundf(&j.Lost, "the sender of command %d never heard of its result", sent.ID)
-	case heard && (ok != (told.Outcome == history.Accepted) || ok && told.Previous != sent.ID):
-		j.foundf(&j.Contradicted, "the sender of command %d was told something else than its result", sent.ID)
-	}
 }
 
 // judgeKeys checks that no event was begun before all earlier ones of its key

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,9 +11,9 @@ import (
 // at is so many milliseconds after the beginning.
 func at(ms int64) int64 { return ms * int64(time.Millisecond) }
 
-// try is one attempt; an end of 0 is none.
+// try is one attempt; an end of 0 is none. Its run is when it began.
 func try(id uint64, key uint32, attempt uint64, begin, end int64, outcome history.Outcome) []history.Record {
-	r := history.Record{Kind: history.Started, ID: id, Key: key, Term: attempt, Begin: at(begin)}
+	r := history.Record{Kind: history.Started, ID: id, Key: key, Term: attempt, Begin: at(begin), Previous: uint64(begin)}
 	if end == 0 {
 		return []history.Record{r}
 	}
@@ -69,24 +70,29 @@ func goodEvents() *Durable {
 func goodCommands() *Durable {
 	h := goodEvents()
 	h.Results = []Result{
-		{"x.1", 1, true},
-		{"x.2", 2, true},
-		{"x.3", 3, true},
-		{"x.4", 4, false},
-		{"x.5", 5, true},
-		{"x.6", 6, true},
+		success(1, 100),
+		success(2, 200),
+		success(3, 7000),
+		{Command: "x.4", ID: 4, End: End{Code: 9}},
+		success(5, 19_900),
+		success(6, 30_000),
 	}
+	h.Found = map[uint64]Found{2: {State: FoundEnded, End: h.Results[1].End}, 4: {State: FoundEnded, End: h.Results[3].End}}
 	for i := range h.Sent {
 		h.Sent[i].Key = 0
 	}
 	for _, r := range h.Results {
-		told := history.Record{Kind: history.Resulted, ID: r.ID, Outcome: history.GivenUp, End: at(10_000)}
+		told := history.Record{Kind: history.Resulted, ID: r.ID, Outcome: history.GivenUp, End: at(10_000), Term: r.Code}
 		if r.OK {
-			told.Outcome, told.Previous = history.Accepted, r.ID
+			told.Outcome, told.Previous, told.Term = history.Accepted, r.ID, r.Run
 		}
 		h.Sent = append(h.Sent, told)
 	}
 	return h
+}
+
+func success(id, run uint64) Result {
+	return Result{Command: fmt.Sprint("x.", id), ID: id, End: End{OK: true, Run: run}}
 }
 
 func TestGoodDurableWorkIsGood(t *testing.T) {
@@ -132,6 +138,13 @@ func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 			h.Workers["c"] = join(signs(9000, 10_000), signs(12_500, 13_000), try(7, 0, 1, 10_000, 12_400, history.Accepted))
 			h.Sent = append(h.Sent, called(7, 0))
 			again(7, 0, 2, 12_300)(h)
+		},
+		"acknowledged as the consumer got another leader": func(h *Durable) {
+			h.Deposed = []Outage{{at(30_000), at(30_100)}}
+			again(6, 2, 2, 33_000)(h)
+		},
+		"refused and not stored": func(h *Durable) {
+			h.Sent = append(h.Sent, history.Record{Kind: history.Called, Outcome: history.Refused, ID: 7})
 		},
 		"lost in its last attempt": func(h *Durable) {
 			h.Sent = append(h.Sent, called(7, 3), called(8, 3))
@@ -179,12 +192,24 @@ func TestBadEventsAreFound(t *testing.T) {
 		{"an event acknowledged before it was handled", func(h *Durable) {
 			h.Workers["b"] = h.Workers["b"][:len(h.Workers["b"])-1]
 		}, func(v *DurableVerdict) int { return v.Lost }},
+		{"an event that consumers still have", func(h *Durable) {
+			h.Sent, h.Left = append(h.Sent, called(7, 0)), 1
+		}, func(v *DurableVerdict) int { return v.Hung }},
+		{"a refused event that was stored", func(h *Durable) {
+			h.Sent[0].Outcome = history.Refused
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
 		{"one delivery twice", again(6, 2, 1, 31_000), func(v *DurableVerdict) int { return v.Doubled }},
 		{"again although it was done", again(6, 2, 2, 33_000), func(v *DurableVerdict) int { return v.Doubled }},
 		{"again although it was acknowledged before the process died", again(1, 1, 2, 7500), func(v *DurableVerdict) int { return v.Doubled }},
 		{"again although it was done long before NATS went", again(3, 1, 3, 21_500), func(v *DurableVerdict) int { return v.Doubled }},
 		{"two at once", func(h *Durable) {
 			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 30_000, 30_005, history.Accepted))
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"two at once as the consumer got another leader", func(h *Durable) {
+			h.Deposed = []Outage{{at(30_000), at(30_100)}}
+			h.Workers["c"] = join(signs(29_000, 40_000), try(7, 0, 1, 29_500, 35_000, history.Accepted))
+			h.Sent = append(h.Sent, called(7, 0))
+			again(7, 0, 2, 31_500)(h)
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"two dead letters", func(h *Durable) {
 			h.Dead = append(h.Dead, h.Dead[0])
@@ -253,7 +278,36 @@ func TestBadCommandsAreFound(t *testing.T) {
 		{"no result", func(h *Durable) { h.Results = h.Results[:5] }, func(v *DurableVerdict) int { return v.Lost }},
 		{"a result that its sender never heard of", func(h *Durable) {
 			h.Sent = h.Sent[:len(h.Sent)-1]
-		}, func(v *DurableVerdict) int { return v.Lost }},
+		}, func(v *DurableVerdict) int { return v.Hung }},
+		{"no result, and it waits", func(h *Durable) {
+			h.Results, h.Sent = h.Results[:5], h.Sent[:len(h.Sent)-1]
+			h.Found[6] = Found{State: FoundWaiting}
+		}, func(v *DurableVerdict) int { return v.Hung }},
+		{"a result that was told and is stored no more", func(h *Durable) {
+			h.Results[5].Gone = true
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"none of it, although it has a result", func(h *Durable) {
+			h.Sent[len(h.Sent)-1].Outcome = history.Unknown
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"the result of another attempt", func(h *Durable) {
+			h.Sent[len(h.Sent)-1].Term = 1
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"another error", func(h *Durable) {
+			h.Sent[len(h.Sent)-3].Term = 1
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"something else to who found it by its id", func(h *Durable) {
+			h.Found[2] = Found{State: FoundEnded, End: End{OK: true, Run: 1}}
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"nothing to who found it by its id", func(h *Durable) {
+			h.Found[2] = Found{}
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"success of no attempt", func(h *Durable) { h.Results[0].Run = 1 }, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"success among the dead letters", func(h *Durable) {
+			h.Dead = append(h.Dead, Dead{ID: 1, Attempts: 3, At: at(31_000)})
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
+		{"a refused command that has a result", func(h *Durable) {
+			h.Sent[0].Outcome = history.Refused
+		}, func(v *DurableVerdict) int { return v.Contradicted }},
 		{"two results", func(h *Durable) {
 			h.Results = append(h.Results, h.Results[5])
 		}, func(v *DurableVerdict) int { return v.Doubled }},
@@ -266,7 +320,7 @@ func TestBadCommandsAreFound(t *testing.T) {
 			h.Sent[len(h.Sent)-1].Previous = 1
 		}, func(v *DurableVerdict) int { return v.Contradicted }},
 		{"a result of nobody's", func(h *Durable) {
-			h.Results = append(h.Results, Result{"x.9", 0, false})
+			h.Results = append(h.Results, Result{Command: "x.9"})
 		}, func(v *DurableVerdict) int { return v.Contradicted }},
 	}
 	for _, test := range tests {

@@ -16,7 +16,8 @@ const (
 	// Called is a call as its caller saw it, from Begin to End. Of durable work it
 	// is the sending.
 	Called
-	// Resulted is the result of a command as its sender heard of it: End is when.
+	// Resulted is the end of a command as its sender was told: End is when. Unknown
+	// means that there is no such command.
 	Resulted
 	// Answered is a sign of life: at End, NATS had taken all that the process had
 	// sent before Begin.
@@ -65,10 +66,13 @@ type Record struct {
 	Key     uint32
 	// ID is the call's.
 	ID uint64
-	// Term is the leader's token; of durable work, the number of the attempt.
+	// Term is the leader's token. Of an attempt at durable work it is its number; of
+	// a send that was refused and of a failure that was told, the code; of a success
+	// that was told, the run that it is of.
 	Term uint64
 	// Previous is what the reply said was in the register. Of a stored or handled
-	// event it is the sequence in the stream, of a result the id that it names.
+	// event it is the sequence in the stream, of a result the id that it names, of an
+	// attempt at a command its run.
 	Previous uint64
 	// Begin and End are readings of the shared clock.
 	Begin, End int64

@@ -75,7 +75,9 @@ func (x *WorkRequest) GetId() uint64 {
 type WorkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// That of the command.
-	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// A number that no other attempt has: two results of one command differ.
+	Run           uint64 `protobuf:"fixed64,2,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,6 +115,13 @@ func (*WorkResponse) Descriptor() ([]byte, []int) {
 func (x *WorkResponse) GetId() uint64 {
 	if x != nil {
 		return x.Id
+	}
+	return 0
+}
+
+func (x *WorkResponse) GetRun() uint64 {
+	if x != nil {
+		return x.Run
 	}
 	return 0
 }
@@ -224,9 +233,10 @@ const file_fault_v1_durable_proto_rawDesc = "" +
 	"\n" +
 	"\x16fault/v1/durable.proto\x12\bfault.v1\x1a\x16aegis/v1/options.proto\x1a\x1bgoogle/protobuf/empty.proto\"\x1d\n" +
 	"\vWorkRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"\x1e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"0\n" +
 	"\fWorkResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"!\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\x06R\x03run\"!\n" +
 	"\x0fHappenedRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"2\n" +
 	"\x0eChangedRequest\x12\x0e\n" +

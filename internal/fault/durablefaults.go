@@ -1,0 +1,305 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/fault/check"
+	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
+	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+const (
+	hungFor    = 4 * time.Second // less than it takes until another leader is elected
+	quorumFor  = 6 * time.Second
+	resultsFor = 3 * time.Second // so that who stores a result has sent it twice
+	fullFor    = 6 * time.Second
+	slowBy     = 4 * time.Second
+	slowFor    = 15 * time.Second
+	calmFor    = 2 * time.Second // between two faults that leave NATS as it was
+
+	wholeWithin = 2 * time.Minute
+)
+
+// whole waits until all streams have a leader and all their replicas.
+func (d *durableRun) whole(ctx context.Context) error {
+	if d.size.replicas == 1 {
+		return nil
+	}
+	streams := []string{d.mainStream()}
+	if !d.of.events {
+		streams = append(streams, resultStream())
+	}
+	dead := wire.DeadStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)
+	return poll(ctx, "the cluster to be whole", wholeWithin, func() bool {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		for _, name := range streams {
+			if d.wholeStream(asking, name, d.size.replicas) != nil {
+				return false
+			}
+		}
+		err := d.wholeStream(asking, dead, d.size.replicas)
+		return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
+	})
+}
+
+// away records that NATS was not itself while do ran, and until it is whole.
+func (d *durableRun) away(ctx context.Context, do func() error) error {
+	o := check.Outage{From: history.Now()}
+	err := do()
+	if err == nil {
+		err = d.whole(ctx)
+	}
+	o.To = history.Now()
+	d.outages = append(d.outages, o)
+	return err
+}
+
+// restartNATS restarts a NATS server with its data.
+func (d *durableRun) restartNATS(ctx context.Context, s *natsServer, gently bool) error {
+	return d.away(ctx, func() error {
+		if gently {
+			if err := s.finish(ctx); err != nil {
+				return err
+			}
+		} else {
+			s.kill()
+		}
+		return d.back(ctx, s)
+	})
+}
+
+// back starts servers again that were killed, and returns when they answer.
+func (d *durableRun) back(ctx context.Context, servers ...*natsServer) error {
+	for _, s := range servers {
+		if err := s.restart(ctx, true); err != nil {
+			return err
+		}
+	}
+	for _, s := range servers {
+		if _, err := s.answers(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hangFollowers stops all servers that do not lead the stream, for a while. Where
+// there is but one server, it is that one.
+func hangFollowers(ctx context.Context, d *durableRun) error {
+	leader, err := d.leaderOf(ctx, d.mainStream())
+	if err != nil {
+		return err
+	}
+	return d.away(ctx, func() error {
+		for _, s := range d.servers {
+			if s == leader && len(d.servers) > 1 {
+				continue
+			}
+			if err := s.signal(syscall.SIGSTOP); err != nil {
+				return err
+			}
+			defer s.signal(syscall.SIGCONT) //nolint:errcheck // fails only if it has ended
+		}
+		pause(ctx, hungFor)
+		return ctx.Err()
+	})
+}
+
+// leaderOf is the server that leads a stream, nil if there is none.
+func (d *durableRun) leaderOf(ctx context.Context, name string) (leader *natsServer, err error) {
+	if len(d.servers) == 1 {
+		return d.servers[0], nil
+	}
+	err = poll(ctx, "a leader of "+name, wholeWithin, func() bool {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		stream, err := d.js.Stream(asking, name)
+		if err != nil {
+			return false
+		}
+		for _, s := range d.servers {
+			if info := stream.CachedInfo().Cluster; info != nil && info.Leader == s.order.Name {
+				leader = s
+			}
+		}
+		return leader != nil
+	})
+	return leader, err
+}
+
+// loseQuorum kills two of three servers, whichever lead.
+func loseQuorum(ctx context.Context, d *durableRun) error {
+	stays := rand.IntN(len(d.servers))
+	return d.away(ctx, func() error {
+		var lost []*natsServer
+		for i, s := range d.servers {
+			if i != stays {
+				s.kill()
+				lost = append(lost, s)
+			}
+		}
+		pause(ctx, quorumFor)
+		return d.back(ctx, lost...)
+	})
+}
+
+// loseResults takes from the results' leader its followers, and then itself: what
+// it took meanwhile was never stored.
+func loseResults(ctx context.Context, d *durableRun) error {
+	leader, followers := d.servers[0], d.servers[1:3]
+	if err := d.lead(ctx, resultStream(), leader); err != nil {
+		return err
+	}
+	return d.away(ctx, func() error {
+		for _, s := range followers {
+			s.kill()
+		}
+		pause(ctx, resultsFor)
+		leader.kill()
+		if err := d.back(ctx, followers...); err != nil {
+			return err
+		}
+		if _, err := d.leaderOf(ctx, resultStream()); err != nil {
+			return err
+		}
+		return d.back(ctx, leader)
+	})
+}
+
+// lead has a server lead a stream.
+func (d *durableRun) lead(ctx context.Context, name string, s *natsServer) error {
+	order, err := json.Marshal(map[string]any{"placement": map[string]any{"preferred": s.order.Name}})
+	if err != nil {
+		return err
+	}
+	return poll(ctx, fmt.Sprint(s.order.Name, " to lead ", name), wholeWithin, func() bool {
+		leader, err := d.leaderOf(ctx, name)
+		if err != nil || leader == s {
+			return err == nil
+		}
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, _ = d.monitor.RequestWithContext(asking, "$JS.API.STREAM.LEADER.STEPDOWN."+name, order) // it is looked at again
+		pause(ctx, calmFor)
+		return false
+	})
+}
+
+// The tags of servers, for the placement of streams.
+const (
+	tagQueue   = "queue"
+	tagResults = "results"
+)
+
+// placeApart has queue and results on servers of their own, but for the first one.
+// The streams are made as a worker makes them.
+func placeApart(ctx context.Context, d *durableRun) error {
+	if err := d.addWorker(); err != nil {
+		return err
+	}
+	if err := d.awaitReady(ctx, d.workers[0]); err != nil {
+		return err
+	}
+	d.workers[0].kill()
+	d.workers = nil
+	for name, tag := range map[string]string{d.mainStream(): tagQueue, resultStream(): tagResults} {
+		stream, err := d.js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		config := stream.CachedInfo().Config
+		config.Placement = &jetstream.Placement{Tags: []string{tag}}
+		if err := d.js.DeleteStream(ctx, name); err != nil {
+			return err
+		}
+		pause(ctx, calmFor) // NATS may take the files of the next one with those of the last
+		if _, err := d.js.CreateStream(ctx, config); err != nil {
+			return fmt.Errorf("place %s on servers with the tag %s: %w", name, tag, err)
+		}
+	}
+	return nil
+}
+
+// fill has the account's limit be exceeded for a while.
+func fill(ctx context.Context, d *durableRun) error {
+	if err := d.limitAccount(1); err != nil {
+		return err
+	}
+	pause(ctx, fullFor)
+	err := d.limitAccount(-1)
+	pause(ctx, calmFor)
+	return err
+}
+
+// limitAccount says how many bytes the account may store; -1: as many as it likes.
+func (d *durableRun) limitAccount(bytes int) error {
+	for _, s := range d.servers {
+		if err := s.command(fmt.Sprint(commandLimit, " ", bytes)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewAtOnce is what a pull may ask for while pulls are refused.
+const fewAtOnce = 4
+
+// refusePulls has consumers refuse requests for more than a few messages, or no
+// more, in turns. The last time it stays so: what is left has to be done all the
+// same.
+func refusePulls(ctx context.Context, d *durableRun) error {
+	most := fewAtOnce
+	if d.faults%2 == 1 {
+		most = 0
+	}
+	stream, err := d.js.Stream(ctx, d.mainStream())
+	if err != nil {
+		return err
+	}
+	return eachConsumer(ctx, stream, func(c *jetstream.ConsumerInfo) error {
+		config := c.Config
+		config.MaxRequestBatch = most
+		_, err := stream.UpdateConsumer(ctx, config)
+		return err
+	})
+}
+
+// slowDown has the API answer workers late, while they look for their consumers.
+func slowDown(ctx context.Context, d *durableRun) error {
+	d.delay.Store(int64(slowBy))
+	defer d.delay.Store(0)
+	if err := d.deposeConsumers(ctx); err != nil {
+		return err
+	}
+	pause(ctx, slowFor)
+	return ctx.Err()
+}
+
+// deposeConsumers has all consumers get another leader, so that workers look for
+// them again.
+func (d *durableRun) deposeConsumers(ctx context.Context) error {
+	stream, err := d.js.Stream(ctx, d.mainStream())
+	if err != nil {
+		return err
+	}
+	o := check.Outage{From: history.Now()}
+	defer func() { o.To = history.Now(); d.deposed = append(d.deposed, o) }()
+	return eachConsumer(ctx, stream, func(c *jetstream.ConsumerInfo) error {
+		asking, cancel := context.WithTimeout(ctx, progressWithin)
+		defer cancel()
+		_, err := d.monitor.RequestWithContext(asking, "$JS.API.CONSUMER.LEADER.STEPDOWN."+c.Stream+"."+c.Name, nil)
+		return err
+	})
+}

@@ -1,0 +1,68 @@
+//go:build linux
+
+package main
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/embednats"
+)
+
+// What is sent after a request that is held up overtakes it.
+func TestOnlyRequestsToTheAPIAreHeldUp(t *testing.T) {
+	t.Parallel()
+	s, err := embednats.Start(embednats.Options{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	var delay atomic.Int64
+	p, err := newSlowAPI(s.Addr().String(), &delay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	nc, err := nats.Connect(p.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	ask := func(subject string, header nats.Header) string {
+		t.Helper()
+		reply, err := nc.RequestMsg(&nats.Msg{Subject: subject, Header: header, Data: []byte("echo")}, 10*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		return string(reply.Data)
+	}
+	if _, err := nc.Subscribe("echo", func(m *nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+		t.Fatal(err)
+	}
+
+	delay.Store(int64(time.Hour))
+	if err := nc.PublishRequest("$JS.API.INFO", nc.NewInbox(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, header := range []nats.Header{nil, {"A": {"b"}}} { // two kinds of messages
+		if got := ask("echo", header); got != "echo" {
+			t.Fatalf("echoed was %q", got)
+		}
+	}
+	if n := p.delayed.Load(); n != 1 {
+		t.Errorf("%d requests were held up", n)
+	}
+
+	delay.Store(int64(50 * time.Millisecond))
+	began := time.Now()
+	if ask("$JS.API.INFO", nil) == "" || time.Since(began) < 50*time.Millisecond {
+		t.Error("the answer did not come late")
+	}
+	delay.Store(0)
+	if ask("$JS.API.INFO", nil) == "" || p.delayed.Load() != 2 {
+		t.Error("it is still slow")
+	}
+}
