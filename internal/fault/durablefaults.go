@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -31,10 +32,11 @@ const (
 	wholeWithin = 2 * time.Minute
 )
 
-// whole waits until all streams have a leader and all their replicas.
+// whole waits until all streams have a leader and all their replicas, and all
+// consumers are there: a group that begins later does not get what came before.
 func (d *durableRun) whole(ctx context.Context) error {
-	if d.size.replicas == 1 {
-		return nil
+	if err := poll(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil }); err != nil || d.size.replicas == 1 {
+		return err
 	}
 	streams := []string{d.mainStream()}
 	if !d.of.events {
@@ -52,6 +54,30 @@ func (d *durableRun) whole(ctx context.Context) error {
 		err := d.wholeStream(asking, dead, d.size.replicas)
 		return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
 	})
+}
+
+// consumers returns nil if all consumers of the workers are there. In a cluster
+// those that have no leader are not listed.
+func (d *durableRun) consumers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, progressWithin)
+	defer cancel()
+	stream, err := d.js.Stream(ctx, d.mainStream())
+	if err != nil {
+		return err
+	}
+	missing := len(wire.Levels())
+	if d.of.events {
+		partitions, err := strconv.Atoi(stream.CachedInfo().Config.Metadata[wire.PartitionsKey("Changed")])
+		if err != nil {
+			return fmt.Errorf("partitions of the stream %s: %w", d.mainStream(), err)
+		}
+		missing = 1 + partitions
+	}
+	err = eachConsumer(ctx, stream, func(*jetstream.ConsumerInfo) error { missing--; return nil })
+	if err == nil && missing > 0 {
+		err = fmt.Errorf("%d consumers are missing", missing)
+	}
+	return err
 }
 
 // away records that NATS was not itself while do ran, and until it is whole.
