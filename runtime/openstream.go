@@ -67,6 +67,10 @@ func (o *openStream) ensureWithin(ctx context.Context, deadline time.Time) *Erro
 	return o.ensure(ctx)
 }
 
+// resendAfter is how long an acknowledgement may take before a message that is
+// stored once, however often it is sent, is sent again.
+const resendAfter = 2 * time.Second
+
 // storing is one message on its way into a stream.
 type storing struct {
 	subject  *string

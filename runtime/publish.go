@@ -477,10 +477,6 @@ func publishFailed(conn *Conn, r *request, err error) *Error {
 	return conn.publishError(r, err)
 }
 
-// resendAfter is how long an acknowledgement may take before an event with an id
-// is sent again.
-const resendAfter = 2 * time.Second
-
 func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 	header, failure := e.header(p)
 	if failure != nil {
