@@ -8,8 +8,10 @@ GOLANGCI ?= $(GO) tool -modfile=tools/go.mod golangci-lint
 GOFUMPT ?= $(GO) tool -modfile=tools/go.mod gofumpt
 GOVULNCHECK ?= $(GO) tool -modfile=tools/go.mod govulncheck
 
-# How long one package's tests may take, and one fuzz target runs.
+# How long one package's tests may take, how many of them run at once (most wait for
+# something, so more than there are processors), and how long one fuzz target runs.
 TEST_TIMEOUT ?= 10m
+PARALLEL ?= 4
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,7 @@ demo: ## Servers share calls and elect leaders over NATS while some are killed a
 
 .PHONY: test
 test: ## Run the tests
-	$(GO) test -timeout $(TEST_TIMEOUT) ./...
+	$(GO) test -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) ./...
 
 # The runtime's tests keep time, and the detector makes everything slow: they have
 # the machine for themselves.
@@ -34,7 +36,7 @@ race: ## Run the tests with the race detector (needs a C compiler)
 		echo "make race: the race detector needs cgo, and there is no C compiler '$$cc'."; \
 		echo "Install one (Debian: apt-get install gcc libc6-dev) or name yours in CC."; \
 		exit 1; }
-	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) ./runtime
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) ./runtime
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -v '/runtime$$')
 
 .PHONY: generate
