@@ -284,13 +284,15 @@ func (w *commandWorker) delivered(l *level, m *pull.Message) {
 
 // dispatch begins what waits, the highest level first. w.mu is held.
 func (w *commandWorker) dispatch() {
-	for _, l := range slices.Concat(w.levels, w.old) {
-		for len(l.waiting) > 0 && w.busy < w.most() {
-			m := l.waiting[0]
-			l.waiting = l.waiting[1:]
-			w.busy++
-			w.flight.Add(1)
-			go w.one(l, m)
+	for _, levels := range [...][]*level{w.levels, w.old} { // without an allocation: it is done for each command
+		for _, l := range levels {
+			for len(l.waiting) > 0 && w.busy < w.most() {
+				m := l.waiting[0]
+				l.waiting = l.waiting[1:]
+				w.busy++
+				w.flight.Add(1)
+				go w.one(l, m)
+			}
 		}
 	}
 }
