@@ -47,6 +47,10 @@ const (
 	// stopsReadInterval is how often all stored cancels are read, should one not
 	// have been heard.
 	stopsReadInterval = time.Minute
+	// stopsRetryInterval is how soon that is tried again, and stopsReadTimeout how
+	// long it may take: there is a read for each stored cancel.
+	stopsRetryInterval = 2 * time.Second
+	stopsReadTimeout   = 30 * time.Second
 )
 
 func (s *commandStops) start(ctx context.Context) error {
@@ -60,7 +64,9 @@ func (s *commandStops) start(ctx context.Context) error {
 		return fmt.Errorf("aegis: subscribe to %s: %w", subject, err)
 	}
 	reconnects := conn.nc.Stats().Reconnects
-	known := s.read(ctx) == nil
+	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout) // the rest is read later
+	defer cancel()
+	known := s.read(limited) == nil
 	life, halt := context.WithCancel(context.Background())
 	s.halt = halt
 	s.watch.Go(func() { s.follow(life, reconnects, known) })
@@ -78,16 +84,23 @@ func (s *commandStops) follow(ctx context.Context, reconnects uint64, known bool
 		case <-ctx.Done():
 			return
 		}
-		if now := s.server.conn.nc.Stats().Reconnects; now != reconnects || !known || time.Since(read) > stopsReadInterval {
-			reconnects, known, read = now, s.read(ctx) == nil, time.Now()
+		interval := stopsReadInterval
+		if !known {
+			interval = stopsRetryInterval
 		}
+		now := s.server.conn.nc.Stats().Reconnects
+		if now == reconnects && time.Since(read) < interval {
+			continue
+		}
+		limited, cancel := context.WithTimeout(ctx, stopsReadTimeout)
+		reconnects, known = now, s.read(limited) == nil
+		read = time.Now()
+		cancel()
 	}
 }
 
 // read looks for stored cancels. Without a stream there is none.
 func (s *commandStops) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
-	defer cancel()
 	conn := s.server.conn
 	name := wire.ResultStream(conn.ns, s.service)
 	stream, err := conn.stores.Find(ctx, name)
