@@ -119,7 +119,7 @@ func (h *commandHandle) unschedule(ctx context.Context, results *openStream, com
 	}
 	o := outcomeOf(wire.StateCanceled, errCanceledCommand, 0)
 	o.of(command.Header)
-	if _, failure := o.store(ctx, results, service, h.id, h.method.Command.ResultTTL, deadline); failure != nil {
+	if _, failure := o.store(ctx, results, service, h.id, h.method.Command.ResultTTL.String(), deadline); failure != nil {
 		return failure
 	}
 	results.forgetStop(ctx, service, h.id, stop)

@@ -81,6 +81,8 @@ type commandWorker struct {
 	records attemptRecords
 	letters *deadStream
 	turn    *sync.Mutex // nil unless the method is single active
+	// resultTTL is how long results are kept, as a header says it.
+	resultTTL string
 
 	halt   context.CancelFunc
 	leads  sync.WaitGroup // follows the leaderships
@@ -109,7 +111,7 @@ type level struct {
 }
 
 func newCommandWorker(s *Server, service *service, m *serverMethod, stops *commandStops) *commandWorker {
-	w := &commandWorker{server: s, service: service, method: m, stops: stops}
+	w := &commandWorker{server: s, service: service, method: m, stops: stops, resultTTL: m.method.Command.ResultTTL.String()}
 	conn, storage := s.conn, &service.storage
 	w.part = part{of: &s.parts, name: "the commands of " + m.spec.name(), logger: w.logger}
 	w.causes.part = &w.part
@@ -553,7 +555,7 @@ func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 	w := c.worker
 	o.of(c.message.Header)
 	for attempt := 1; ; attempt++ {
-		state, err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, w.spec().ResultTTL, time.Now().Add(deadTimeout))
+		state, err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, w.resultTTL, time.Now().Add(deadTimeout))
 		if err == nil {
 			return state
 		}

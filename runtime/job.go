@@ -129,6 +129,13 @@ func (e *attemptTimeoutError) Is(target error) bool { return target == context.D
 type commandOutcome struct {
 	header  nats.Header
 	payload []byte
+	values  [4]string // of the headers that each has, in one piece of memory
+}
+
+// set sets one of these headers.
+func (o *commandOutcome) set(n int, key, value string) {
+	o.values[n] = value
+	o.header[key] = o.values[n : n+1 : n+1]
 }
 
 // outcomeOf makes an outcome of an error.
@@ -141,7 +148,7 @@ func outcomeOf(state string, err *Error, attempt int) *commandOutcome {
 
 // succeeded makes an outcome of a response.
 func succeeded(res proto.Message, metadata Header, attempt int) (*commandOutcome, *Error) {
-	o := &commandOutcome{header: make(nats.Header, 5)}
+	o := &commandOutcome{header: make(nats.Header, 6)}
 	var err error
 	if o.payload, err = proto.Marshal(res); err != nil {
 		return nil, Errorf(CodeInternal, "the result cannot be marshalled: %w", err)
@@ -154,12 +161,12 @@ func succeeded(res proto.Message, metadata Header, attempt int) (*commandOutcome
 }
 
 func (o *commandOutcome) mark(state string, attempt int) {
-	o.header[wire.HeaderState] = []string{state}
+	o.set(0, wire.HeaderState, state)
 	if attempt > 0 {
-		o.header[wire.HeaderAttempt] = []string{strconv.Itoa(attempt)}
+		o.set(1, wire.HeaderAttempt, strconv.Itoa(attempt))
 	}
 	// There is one result of a command, whoever is the second to have one.
-	o.header[wire.HeaderExpectedLast] = []string{"0"}
+	o.set(2, wire.HeaderExpectedLast, "0")
 }
 
 // of says which of the commands with its id has ended so.
@@ -173,10 +180,10 @@ func (o *commandOutcome) of(command nats.Header) {
 // one that is stored. That another one was there before is only believed when it
 // is read: what JetStream refuses it may have refused because of an earlier copy
 // of this very outcome, which is on its way and may yet be lost.
-func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id string, ttl time.Duration, deadline time.Time) (string, *Error) {
+func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id, ttl string, deadline time.Time) (string, *Error) {
 	conn := results.conn
 	subject := conn.subjects.Result(service, id, wire.ResultResult)
-	o.header[wire.HeaderTTL] = []string{ttl.String()}
+	o.set(3, wire.HeaderTTL, ttl)
 	slot := conn.mux.acquire()
 	defer conn.mux.release(slot)
 	slot.payload = append(slot.payload[:0], o.payload...)
