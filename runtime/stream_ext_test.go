@@ -204,6 +204,7 @@ func TestCanceledStream(t *testing.T) {
 	ended := make(chan error, 4)
 	serveStreams(t, conn, streams{count: func(ctx context.Context, req *testv1.CountRequest, out countOut) error {
 		if err := countUp(ctx, req, out); err != nil {
+			ended <- err // its context ended while it was sending
 			return err
 		}
 		<-ctx.Done()
