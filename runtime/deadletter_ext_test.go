@@ -294,3 +294,84 @@ func TestCommandEndsThoughThereCanBeNoDeadLetter(t *testing.T) {
 	require.EqualValues(t, 1, f.runs.Load())
 	require.Contains(t, log.String(), "the dead letters cannot take it")
 }
+
+// While the dead letters refuse it an event stays with its instance. Its handler
+// does not run again, others of its subscription are handled, and the server says
+// what is wrong.
+func TestEventThatTheDeadLettersRefuseStaysUntilTheyTakeIt(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	full := madeBefore(deadEventStream, "aegis.dead.aegistest.v1.EventService.>")
+	full.MaxMsgSize = 1
+	_, err := jetStream(t, conn).CreateStream(t.Context(), full)
+	require.NoError(t, err)
+	var d diary
+	srv := subscribe(t, another(t, conn), handlers{
+		Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
+			d.notef("%s", ev.GetText())
+			if strings.HasPrefix(ev.GetText(), "bad") {
+				return aegis.Permanent(errWrong)
+			}
+			return nil
+		},
+		Keyed: func(_ context.Context, ev *testv1.KeyedRequest) error {
+			d.notef("key %d", ev.GetNumber())
+			if ev.GetNumber() == 1 {
+				return aegis.Permanent(errWrong)
+			}
+			return nil
+		},
+	}, nil, aegis.Compete("g"))
+	pub := newPublisher(t, conn)
+	for _, text := range []string{"bad 1", "bad 2", "bad 3", "good"} {
+		mustStore(t, pub, text)
+	}
+	for n := range int64(3) {
+		_, err := pub.Keyed(t.Context(), &testv1.KeyedRequest{Key: "k", Number: n})
+		require.NoError(t, err)
+	}
+	eventually(t, "the others are handled", func() bool { return d.count("good") == 1 && d.count("key 1") == 1 })
+	eventually(t, "it says what is wrong", func() bool {
+		err := srv.Ready(t.Context())
+		return err != nil && strings.Contains(err.Error(), "the dead letters of "+eventService)
+	})
+	require.Zero(t, d.count("key 2"), "the order of a key is kept")
+	full.MaxMsgSize = -1
+	_, err = jetStream(t, conn).UpdateStream(t.Context(), full)
+	require.NoError(t, err)
+	eventually(t, "all are among the dead letters", func() bool { return len(deadLetters(t, conn, eventService)) == 4 })
+	eventually(t, "the key goes on", func() bool { return d.count("key 2") == 1 })
+	eventually(t, "the server is ready", func() bool { return srv.Ready(t.Context()) == nil })
+	for _, text := range []string{"bad 1", "bad 2", "bad 3", "key 1"} {
+		require.Equal(t, 1, d.count(text), text)
+	}
+}
+
+// What an instance could not bury, another one does, and runs no handler for it.
+func TestEventThatTheDeadLettersRefuseIsBuriedByAnotherInstance(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	full := madeBefore(deadEventStream, "aegis.dead.aegistest.v1.EventService.>")
+	full.MaxMsgSize = 1
+	_, err := jetStream(t, conn).CreateStream(t.Context(), full)
+	require.NoError(t, err)
+	var f fallible
+	first := subscriber(t, another(t, conn), handlers{Stored: f.stored}, nil, aegis.Compete("g"))
+	eventually(t, "the group is there", func() bool {
+		_, err := jetStream(t, conn).Consumer(t.Context(), eventStream, "g-g-Stored")
+		return err == nil
+	})
+	mustStore(t, newPublisher(t, conn), "")
+	attempts := "aegis-attempts-aegistest-v1-EventService"
+	eventually(t, "it is known to be dead", func() bool {
+		stream, err := jetStream(t, conn).Stream(t.Context(), attempts)
+		return err == nil && stream.CachedInfo().State.Msgs == 1
+	})
+	first.end(t)
+	full.MaxMsgSize = -1
+	_, err = jetStream(t, conn).UpdateStream(t.Context(), full)
+	require.NoError(t, err)
+	subscribe(t, conn, handlers{Stored: f.stored}, nil, aegis.Compete("g"))
+	require.Contains(t, deadOf(t, conn, eventService).Reason, errWrong.Error())
+	require.EqualValues(t, 1, f.runs.Load())
+}

@@ -17,6 +17,9 @@ import (
 )
 
 const (
+	// The pauses between attempts to bury an event double from the first to the last.
+	firstBuryPause = 100 * time.Millisecond
+	lastBuryPause  = 5 * time.Second
 	// maxUnacknowledged is how many events of one consumer may be under way, or
 	// wait for being delivered again, in all instances together.
 	maxUnacknowledged = 10_000
@@ -40,9 +43,13 @@ type durableRunner struct {
 	tries   openStream
 	records attemptRecords
 	letters *deadStream
-	lanes   *lanes
-	part    part
-	causes  causes
+	burying sync.WaitGroup // events that the dead letters do not take yet
+	// patience ends with giveUp, when they are left to other instances.
+	patience context.Context //nolint:containedctx // the life of what waits
+	giveUp   context.CancelFunc
+	lanes    *lanes
+	part     part
+	causes   causes
 
 	mu         sync.Mutex
 	stopped    bool
@@ -74,6 +81,7 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r.dead.init(conn, s.service.Name, &s.cfg.storage, s.service.EventStorage, r.stream.policy)
 	r.letters = newDeadStream(s.server, &r.dead, s.logger)
 	r.letters.found.Store(s.cfg.noDeadLetters) // there is none to look for
+	r.patience, r.giveUp = context.WithCancel(context.Background())
 	return r
 }
 
@@ -402,19 +410,46 @@ func (r *durableRunner) bury(m *pull.Message, try attempts.Try, attempts int, re
 	r.mu.Lock()
 	created := r.created
 	r.mu.Unlock()
-	_, err := r.dead.add(r.server.base, &deadLetter{
+	letter := &deadLetter{
 		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, created: created, sequence: m.Sequence,
 		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
-	})
-	if err != nil {
-		r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it stays", "sequence", m.Sequence, "err", err, "reason", reason)
-		r.records.dead(r.server.base, m, try, reason.Error())
-		_ = m.Nak(backoffAfter(r.retry, r.retry.MaxAttempts)) // else it comes when its time is over
+	}
+	_, err := r.dead.add(r.server.base, letter)
+	if err == nil {
+		r.buried(m, letter)
 		return
 	}
-	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
+	r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it is tried again", "sequence", m.Sequence, "err", err, "reason", reason)
+	r.letters.part.fails(err)
+	r.records.dead(r.server.base, m, try, letter.reason) // should this instance be lost
+	m.Park()
+	r.burying.Go(func() { r.buryLater(m, letter) })
+}
+
+func (r *durableRunner) buried(m *pull.Message, letter *deadLetter) {
+	r.letters.part.works()
+	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", letter.attempts, "reason", letter.reason)
 	_ = m.Ack() // if it is lost, the dead letter's id tells the second one
 	r.forgetAttempts(m)
+}
+
+// buryLater tries until the dead letters take the event, or the server ends: its
+// handler must not run again because of them.
+func (r *durableRunner) buryLater(m *pull.Message, letter *deadLetter) {
+	for attempt := 1; ; attempt++ {
+		if !pauseUntil(r.patience, jitter(min(firstBuryPause<<min(attempt, 10), lastBuryPause)), time.Now().Add(time.Hour)) {
+			_ = m.Nak(0) // to another instance
+			return
+		}
+		_, err := r.dead.add(r.patience, letter)
+		if err == nil {
+			r.buried(m, letter)
+			return
+		}
+		if r.patience.Err() == nil {
+			r.letters.part.fails(err)
+		}
+	}
 }
 
 // exhaustedBy is why a message has no further attempt: what was stored, or else
@@ -477,6 +512,8 @@ func (r *durableRunner) end() {
 		r.halt()
 		r.chores.Wait()
 	}
+	r.giveUp()
+	r.burying.Wait()
 	r.records.end() // what the server's patience was too short for is still given back
 	for _, p := range r.pullers() {
 		p.Close()

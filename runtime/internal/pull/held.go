@@ -55,6 +55,10 @@ func (p *Puller) remove(m *Message) {
 // unlink is remove; p.mu is held.
 func (p *Puller) unlink(m *Message) {
 	m.held = false
+	if m.parked {
+		m.parked = false
+		p.parked--
+	}
 	if m.prev != nil {
 		m.prev.next = m.next
 	} else {
@@ -67,4 +71,18 @@ func (p *Puller) unlink(m *Message) {
 	}
 	m.prev, m.next = nil, nil
 	p.held--
+}
+
+// Park keeps the message from being delivered to somebody else, as before, and no
+// longer counts it among those that there is room for: it waits for something, and
+// others need not wait with it.
+func (m *Message) Park() {
+	p := m.puller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.held && !m.parked {
+		m.parked = true
+		p.parked++
+		p.ask()
+	}
 }

@@ -18,6 +18,7 @@ type Message struct {
 	puller     *Puller
 	prev, next *Message // guarded by the puller's mutex, as the following are
 	held       bool
+	parked     bool
 	renewed    time.Time
 }
 

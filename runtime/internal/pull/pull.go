@@ -88,6 +88,7 @@ type Puller struct {
 	watch       watch
 	head, tail  *Message // what is held, the oldest first
 	held        int
+	parked      int // of those: that count for nothing
 }
 
 // Start begins. Nothing comes before SetWindow was called.

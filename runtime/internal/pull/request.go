@@ -131,7 +131,7 @@ func (r *request) sizeOf(subject string) int {
 func (p *Puller) ask() {
 	for p.open && !p.stopping {
 		r := &p.request
-		n := r.next(p.window-p.held-p.outstanding, p.outstanding)
+		n := r.next(p.window-(p.held-p.parked)-p.outstanding, p.outstanding)
 		if n == 0 {
 			return
 		}
