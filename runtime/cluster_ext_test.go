@@ -39,7 +39,7 @@ func startCluster(t *testing.T) *cluster {
 	var listeners []net.Listener
 	var routes []string
 	for range size {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		l, err := embednats.Listen()
 		require.NoError(t, err)
 		listeners = append(listeners, l)
 		routes = append(routes, "nats-route://"+l.Addr().String())

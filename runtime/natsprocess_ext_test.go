@@ -5,7 +5,6 @@ package aegis_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -61,7 +60,7 @@ type natsProcesses struct {
 func startNATSProcesses(t *testing.T, size int) *natsProcesses {
 	t.Helper()
 	free := func() string {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		l, err := embednats.Listen()
 		require.NoError(t, err)
 		defer func() { require.NoError(t, l.Close()) }() // for the server; nobody else has asked for it
 		return l.Addr().String()

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/fault/history"
 )
 
@@ -176,7 +177,7 @@ func (s *natsServer) close() {
 type freePorts struct{ held []net.Listener }
 
 func (p *freePorts) next() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // no name is looked up
+	l, err := embednats.Listen()
 	if err != nil {
 		return 0, err
 	}
