@@ -2,7 +2,6 @@ package aegis_test
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,20 +20,15 @@ import (
 // afterDedupeWindow is longer than JobService's streams remember message ids.
 const afterDedupeWindow = 1500 * time.Millisecond
 
-// lossyTo is the URL of a link to a NATS server that loses some messages.
-func lossyTo(t testing.TB, conn *aegis.Conn, loses func(payload string) bool) string {
+// losing connects through a link that loses some messages.
+func losing(t testing.TB, conn *aegis.Conn, loses func(payload string) bool) *aegis.Conn {
 	t.Helper()
-	u, err := url.Parse(conn.NATS().ConnectedUrl())
-	require.NoError(t, err)
-	link, err := lossy.New(u.Host, time.Millisecond, func(m *lossy.Message) lossy.Fate {
+	return through(t, conn, time.Millisecond, func(m *lossy.Message) lossy.Fate {
 		if loses(string(m.Payload)) {
 			return lossy.Lost
 		}
 		return lossy.Passed
 	})
-	require.NoError(t, err)
-	t.Cleanup(link.Close)
-	return link.URL()
 }
 
 func purge(t testing.TB, conn *aegis.Conn, stream string, opts ...jetstream.StreamPurgeOpt) {
@@ -220,7 +214,7 @@ func TestCancelThatAWorkerBelievesInStillDoesNotMeetTheNextCommand(t *testing.T)
 	t.Parallel()
 	conn := connect(t)
 	client := newJobClient(t, conn)
-	deaf := connectTo(t, lossyTo(t, conn, func(payload string) bool { return payload == "over" }))
+	deaf := losing(t, conn, func(payload string) bool { return payload == "over" })
 	stuck := make(chan struct{}, 10)
 	worker(t, deaf, jobs{work: func(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
 		if req.GetText() == "stuck" {

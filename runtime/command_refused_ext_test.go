@@ -39,11 +39,10 @@ func madeBefore(name string, subjects ...string) jetstream.StreamConfig {
 	return cfg
 }
 
-// While the followers of the results hang, the second copy of a result is refused
-// because the first is on its way. Nothing is stored then, and if the leader were
-// lost now, nothing would ever be: the command must stay.
-func TestResultThatIsOnlyOnItsWayDoesNotEndItsCommand(t *testing.T) {
-	t.Parallel()
+// startThreefoldResults starts three servers. The queue is on the first, which leads
+// the results, and those are on all.
+func startThreefoldResults(t *testing.T) (*natsProcesses, *aegis.Conn) {
+	t.Helper()
 	nodes := startNATSProcesses(t, 3)
 	conn := nodes.connect()
 	js := jetStream(t, conn)
@@ -51,6 +50,15 @@ func TestResultThatIsOnlyOnItsWayDoesNotEndItsCommand(t *testing.T) {
 	results := madeBefore(resultStream)
 	results.Replicas = 3
 	nodes.make(js, results)
+	return nodes, conn
+}
+
+// While the followers of the results hang, the second copy of a result is refused
+// because the first is on its way. Nothing is stored then, and if the leader were
+// lost now, nothing would ever be: the command must stay.
+func TestResultThatIsOnlyOnItsWayDoesNotEndItsCommand(t *testing.T) {
+	t.Parallel()
+	nodes, conn := startThreefoldResults(t)
 	begin := make(chan struct{})
 	worker(t, conn, jobs{work: func(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
 		<-begin
@@ -220,10 +228,10 @@ func TestNothingIsSentTwiceWhatTheStreamHasForgotten(t *testing.T) {
 		return &testv1.WorkResponse{}, nil
 	}})
 	var dropped atomic.Bool
-	clientConn := connectTo(t, lossyTo(t, conn, func(payload string) bool {
+	clientConn := losing(t, conn, func(payload string) bool {
 		return strings.Contains(payload, `"stream":"`+commandStream+`"`) && strings.Contains(payload, `"seq"`) && !strings.Contains(payload, `"type"`) &&
 			dropped.CompareAndSwap(false, true)
-	}))
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err := newJobClient(t, clientConn).Work(ctx, &testv1.WorkRequest{})
@@ -237,13 +245,7 @@ func TestNothingIsSentTwiceWhatTheStreamHasForgotten(t *testing.T) {
 // stream of the results has no leader.
 func TestHandleFoundByItsIDWaitsWhileNobodyLeads(t *testing.T) {
 	t.Parallel()
-	nodes := startNATSProcesses(t, 3)
-	conn := nodes.connect()
-	js := jetStream(t, conn)
-	nodes.make(js, madeBefore(commandStream))
-	results := madeBefore(resultStream)
-	results.Replicas = 3
-	nodes.make(js, results)
+	nodes, conn := startThreefoldResults(t)
 	worker(t, conn, jobs{})
 	cmd := send(t, newJobClient(t, conn), "done")
 	require.Equal(t, "done", mustResult(t, cmd))

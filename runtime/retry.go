@@ -101,17 +101,7 @@ func (a *attempt) sleep(d time.Duration) bool {
 	if a.term != 0 {
 		return a.sleepUntilLed(d)
 	}
-	if time.Until(a.deadline) <= d {
-		return false
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-a.ctx.Done():
-		return false
-	}
+	return pauseUntil(a.ctx, d, a.deadline)
 }
 
 func (a *attempt) sleepUntilLed(d time.Duration) bool {

@@ -2,7 +2,6 @@ package aegis
 
 import (
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -162,12 +161,7 @@ func (s *Storage) over(proto *spec.Storage) spec.Storage {
 
 // warnOnce logs each text once: what differs does so whenever it is looked at.
 func warnOnce(logger func() *slog.Logger) func(string) {
-	var told sync.Map
-	return func(text string) {
-		if _, again := told.LoadOrStore(text, true); !again {
-			logger().Warn("aegis: " + text)
-		}
-	}
+	return stores.Once(func(text string) { logger().Warn("aegis: " + text) })
 }
 
 func (s *Storage) policy(warn func(string)) stores.Policy {

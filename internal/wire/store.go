@@ -128,12 +128,6 @@ func consumerName(name string) string {
 	return name[:maxConsumerName-33] + "-" + hex.EncodeToString(sum[:16])
 }
 
-// ParseLog reads the partition out of a Log subject.
-func ParseLog(subject string) (partition int, ok bool) {
-	n, err := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:])
-	return n, err == nil
-}
-
 // Partition is the partition of a key: its FNV-1a hash of 64 bits, modulo the
 // number of partitions.
 func Partition(key string, partitions int) int {

@@ -112,7 +112,7 @@ type registration struct {
 // New makes a registrar without services.
 func New(o Options) *Registrar {
 	bucket := regstore.New(regstore.Options{
-		NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Bucket: o.Bucket, Warn: warnOnce(o.Logger),
+		NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Bucket: o.Bucket, Warn: stores.Once(func(text string) { o.Logger.Warn("aegis: " + text) }),
 	})
 	if o.Heartbeat == 0 {
 		o.Heartbeat = registry.DefaultHeartbeat
@@ -126,16 +126,6 @@ func New(o Options) *Registrar {
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
-}
-
-// warnOnce logs each text once.
-func warnOnce(logger *slog.Logger) func(string) {
-	var told sync.Map
-	return func(text string) {
-		if _, again := told.LoadOrStore(text, true); !again {
-			logger.Warn("aegis: " + text)
-		}
-	}
 }
 
 // Add adds a service before Claim.

@@ -92,6 +92,17 @@ type Policy struct {
 	Warn   func(text string) // about what differs and was left so
 }
 
+// Once passes each text on once. The function that it returns is safe for
+// concurrent use.
+func Once(warn func(text string)) func(text string) {
+	var told sync.Map
+	return func(text string) {
+		if _, again := told.LoadOrStore(text, true); !again {
+			warn(text)
+		}
+	}
+}
+
 // Find finds a stream; jetstream.ErrStreamNotFound is wrapped if there is none.
 func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
