@@ -88,7 +88,7 @@ func (a *asyncEvents) acknowledged(msg *nats.Msg) {
 	if err != nil {
 		return
 	}
-	ack, failure := parsePubAck(msg)
+	ack, failure := parsePubAck(msg, "")
 	a.mu.Lock()
 	f := a.pending[id]
 	switch {

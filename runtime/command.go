@@ -191,11 +191,13 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 	if keyed {
 		id = wire.KeyedCommandID(m.method.Name, p.send.key)
 	}
-	header, failure := m.header(p, id)
-	if failure != nil {
-		return failure
-	}
 	conn := m.client.conn
+	slot := conn.mux.acquire()
+	defer conn.mux.release(slot)
+	header := slot.headers()
+	if err := m.setHeaders(p, id, header); err != nil {
+		return err
+	}
 	stream := m.commands.queue(&m.client.cfg.storage)
 	if err := stream.ensureWithin(p, p.deadline); err != nil {
 		return err
@@ -206,14 +208,13 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 			return err
 		}
 	}
-	slot := conn.mux.acquire()
-	defer conn.mux.release(slot)
 	var err error
 	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.spec.name(), err)
 	}
 	subject := m.subject(p, id, header)
 	s := &storing{subject: &subject, header: header, deadline: p.deadline, again: true, window: stream.window()}
+	var failure *Error
 	if keyed {
 		failure = m.storeKeyed(p, stream, slot, s, handle)
 	} else {
@@ -273,18 +274,17 @@ func (m *commandMethod) subject(p *publication, id string, header nats.Header) s
 	return subjects.CommandAt(m.spec.Service, m.spec.Method, p.send.level, id)
 }
 
-func (m *commandMethod) header(p *publication, id string) (nats.Header, *Error) {
-	h := make(nats.Header, 2)
+func (m *commandMethod) setHeaders(p *publication, id string, h nats.Header) *Error {
 	if p.call != nil && len(p.call.request) > 0 {
 		if err := p.call.request.encodeTo(h); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	h[wire.HeaderMessageID] = []string{m.method.Name + "." + id}
 	if !p.send.expiry.IsZero() {
 		h[wire.HeaderExpires] = []string{strconv.FormatInt(p.send.expiry.UnixMilli(), 10)}
 	}
-	return h, nil
+	return nil
 }
 
 // Command is a handle of one command, whoever sent it. It is safe for concurrent

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"iter"
-	"runtime"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,8 +51,9 @@ type commandClient struct {
 	last    atomic.Uint64
 
 	mu      sync.Mutex
-	sub     *nats.Subscription // nil before the first command
-	watches map[string]weak.Pointer[commandWatch]
+	sub     *nats.Subscription                    // nil before the first command
+	watches map[string]weak.Pointer[commandWatch] // of commands that have not ended
+	sweepAt int                                   // how many of them are looked through
 	queues  map[Storage]*openStream
 }
 
@@ -81,7 +82,7 @@ type commandWatch struct {
 	outcome  *nats.Msg
 	send     string        // which of the commands with its id it is, once that is known
 	known    bool          // it is
-	changed  chan struct{} // closed when there is something new
+	changed  chan struct{} // closed when there is something new; for good with the outcome
 }
 
 // expect has what is told of earlier commands with the same key ignored.
@@ -98,19 +99,20 @@ func (w *commandWatch) heard(msg *nats.Msg) {
 	case strings.HasSuffix(msg.Subject, "."+wire.ResultResult):
 		if w.outcome == nil && msg.Header.Get(wire.HeaderState) != "" {
 			w.outcome = msg
+			close(w.changed)
 		}
 	case strings.HasSuffix(msg.Subject, "."+wire.ResultProgress):
-		if p, ok := parseProgress(msg.Data); ok && p.reported && (!w.known || p.send == w.send) {
-			if w.progress == nil || *w.progress != p.Progress {
-				w.progress = &p.Progress
-				w.reports++
-			}
+		p, ok := parseProgress(msg.Data)
+		if !ok || !p.reported || w.known && p.send != w.send || w.progress != nil && *w.progress == p.Progress {
+			return
 		}
-	default:
-		return
+		w.progress = &p.Progress
+		w.reports++
+		if w.outcome == nil {
+			close(w.changed)
+			w.changed = make(chan struct{})
+		}
 	}
-	close(w.changed)
-	w.changed = make(chan struct{})
 }
 
 // state returns what there is, and what tells of more.
@@ -162,16 +164,21 @@ func (c *commandClient) expect(h *commandHandle) *Error {
 	}
 	h.reconnects.Store(c.conn.nc.Stats().Reconnects)
 	c.watches[h.id] = weak.Make(h.watch)
-	runtime.AddCleanup(h.watch, c.forget, h.id)
+	if len(c.watches) >= c.sweepAt {
+		c.sweep()
+	}
 	h.live = true
 	return nil
 }
 
-func (c *commandClient) forget(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.watches, id)
+// sweep forgets those whose handles nobody has any more. It is done each time
+// that there are twice as many as it left. c.mu is held.
+func (c *commandClient) sweep() {
+	maps.DeleteFunc(c.watches, func(_ string, watch weak.Pointer[commandWatch]) bool { return watch.Value() == nil })
+	c.sweepAt = max(2*len(c.watches), leastSwept)
 }
+
+const leastSwept = 256
 
 func (c *commandClient) heard(msg *nats.Msg) {
 	id, ok := wire.ParseCommandID(msg.Subject, 1)
@@ -181,10 +188,19 @@ func (c *commandClient) heard(msg *nats.Msg) {
 	c.mu.Lock()
 	watch := c.watches[id].Value()
 	c.mu.Unlock()
-	if watch != nil {
-		watch.heard(msg)
+	if watch == nil {
+		return
+	}
+	watch.heard(msg)
+	if watch.ended() != nil {
+		c.mu.Lock()
+		delete(c.watches, id)
+		c.mu.Unlock()
 	}
 }
+
+// lookTickers are those of waiters: hardly one waits until its ticker ticks.
+var lookTickers = sync.Pool{New: func() any { return time.NewTicker(lookInterval) }}
 
 // follow calls each with what becomes of the command until that returns true. It
 // returns an error if ctx ends first, or there is no such command (any more).
@@ -211,8 +227,9 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 		}
 	}
 	looks := newCommandLooks(ctx, h)
-	ticker := time.NewTicker(lookInterval)
-	defer ticker.Stop()
+	ticker, _ := lookTickers.Get().(*time.Ticker)
+	ticker.Reset(lookInterval)
+	defer func() { ticker.Stop(); lookTickers.Put(ticker) }()
 	for {
 		if err := looks.round(ctx); err != nil {
 			return err

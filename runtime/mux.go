@@ -59,9 +59,11 @@ type replySlot struct {
 	expiry   expiry
 	stream   *stream // that is to be opened; nil for a unary call
 
-	pick    *pick  // of calls that pick their instance, nil before the first
-	reply   []byte // scratch for the reply subject
-	payload []byte // scratch for the request
+	pick    *pick       // of calls that pick their instance, nil before the first
+	reply   []byte      // scratch for the reply subject
+	payload []byte      // scratch for the request
+	message nats.Msg    // scratch for a request with headers
+	header  nats.Header // scratch for those of what is stored; see headers
 	timeout timeoutHeader
 }
 
@@ -164,6 +166,15 @@ func newReplySlot(id uint64) *replySlot {
 	return slot
 }
 
+// headers returns a map without headers to be filled for the next request.
+func (slot *replySlot) headers() nats.Header {
+	if slot.header == nil {
+		slot.header = make(nats.Header, 4)
+	}
+	clear(slot.header)
+	return slot.header
+}
+
 // maxKeptPayload bounds what idle slots hold on to.
 const maxKeptPayload = 64 << 10
 
@@ -171,7 +182,7 @@ func (m *replyMux) release(slot *replySlot) {
 	if cap(slot.payload) > maxKeptPayload {
 		slot.payload = nil
 	}
-	slot.stream = nil
+	slot.stream, slot.message = nil, nats.Msg{}
 	if slot.pick != nil {
 		*slot.pick = pick{}
 	}

@@ -144,7 +144,8 @@ func undecided(open bool, s *storing, err *Error) *Error {
 func (o *openStream) storeOnce(ctx context.Context, slot *replySlot, s *storing, again bool) (*PubAck, *Error) {
 	r := request{subject: s.subject, payload: slot.payload, deadline: s.deadline, timed: true}
 	if s.header != nil {
-		r.message = &nats.Msg{Header: s.header}
+		slot.message = nats.Msg{Header: s.header}
+		r.message = &slot.message
 	}
 	if next := time.Now().Add(resendAfter); again && next.Before(s.deadline) {
 		r.deadline = next
@@ -153,7 +154,7 @@ func (o *openStream) storeOnce(ctx context.Context, slot *replySlot, s *storing,
 	if err != nil {
 		return nil, err
 	}
-	return parsePubAck(msg)
+	return parsePubAck(msg, o.config.Name)
 }
 
 // pauseUntil reports whether there is time left after a pause.
@@ -171,12 +172,12 @@ func pauseUntil(ctx context.Context, d time.Duration, deadline time.Time) bool {
 	}
 }
 
-// parsePubAck reads JetStream's answer.
-func parsePubAck(msg *nats.Msg) (*PubAck, *Error) {
+// parsePubAck reads JetStream's answer, most likely of a certain stream.
+func parsePubAck(msg *nats.Msg, stream string) (*PubAck, *Error) {
 	if isNoRespondersMsg(msg) {
 		return nil, refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
 	}
-	if ack := quickPubAck(msg.Data); ack != nil {
+	if ack := quickPubAck(msg.Data, stream); ack != nil {
 		return ack, nil
 	}
 	var answer struct {
@@ -195,14 +196,17 @@ func parsePubAck(msg *nats.Msg) (*PubAck, *Error) {
 
 // quickPubAck reads the answer that says nothing but stream and sequence, which
 // is nearly every one; nil for all others.
-func quickPubAck(data []byte) *PubAck {
+func quickPubAck(data []byte, stream string) *PubAck {
 	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	if !ok {
 		return nil
 	}
-	stream, rest, ok := bytes.Cut(rest, []byte(`"`))
-	if !ok || bytes.IndexByte(stream, '\\') >= 0 {
+	name, rest, ok := bytes.Cut(rest, []byte(`"`))
+	if !ok || bytes.IndexByte(name, '\\') >= 0 {
 		return nil
+	}
+	if string(name) != stream {
+		stream = string(name)
 	}
 	rest = bytes.TrimLeft(rest, ", ")
 	if rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`)); !ok {
@@ -216,5 +220,5 @@ func quickPubAck(data []byte) *PubAck {
 	if err != nil {
 		return nil
 	}
-	return &PubAck{Stream: string(stream), Sequence: seq}
+	return &PubAck{Stream: stream, Sequence: seq}
 }
