@@ -34,7 +34,6 @@ func madeBefore(name string, subjects ...string) jetstream.StreamConfig {
 	case resultStream:
 		cfg.Subjects = []string{subject.ResultsAll(jobService)}
 		cfg.MaxMsgsPerSubject, cfg.AllowMsgTTL = 1, true
-		cfg.RePublish = &jetstream.RePublish{Source: subject.ResultsAll(jobService), Destination: subject.ToldAll(jobService)}
 	}
 	return cfg
 }
@@ -194,7 +193,8 @@ func TestResultThatIsNotStoredIsToldToNobody(t *testing.T) {
 }
 
 // A command that fails in one run and succeeds in another has one end: that which
-// is stored. Then it is no dead letter either.
+// is stored, and told though the other worker has not done so any more. Then it is no
+// dead letter either.
 func TestCommandThatSucceededElsewhereIsNoDeadLetter(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -206,12 +206,19 @@ func TestCommandThatSucceededElsewhereIsNoDeadLetter(t *testing.T) {
 	}})
 	cmd := send(t, newJobClient(t, conn), "")
 	receive(t, "it runs", begun)
-	_, err := jetStream(t, conn).PublishMsg(t.Context(), &nats.Msg{ // by a worker that NATS had given it to as well
-		Subject: "aegis.res.aegistest.v1.JobService." + cmd.ID() + ".result", Header: nats.Header{"Aegis-State": {"SUCCEEDED"}},
+	told := make(chan *nats.Msg, 1)
+	nc := plain(t, conn)
+	_, err := nc.Subscribe("aegis.told.aegistest.v1.JobService."+cmd.ID()+".result", func(msg *nats.Msg) { told <- msg })
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	_, err = jetStream(t, conn).PublishMsg(t.Context(), &nats.Msg{ // by a worker that NATS had given it to as well
+		Subject: "aegis.res.aegistest.v1.JobService." + cmd.ID() + ".result", Header: nats.Header{"Aegis-State": {"SUCCEEDED"}, "Nats-TTL": {"1h"}},
 	})
 	require.NoError(t, err)
-	require.Empty(t, mustResult(t, cmd))
+	require.Empty(t, mustResult(t, cmd), "it is found at a look")
+	require.Empty(t, told)
 	close(end)
+	require.Equal(t, nats.Header{"Aegis-State": {"SUCCEEDED"}}, receive(t, "it is told", told).Header)
 	eventually(t, "the command is gone", func() bool { return queued(t.Context(), plain(t, conn), cmd.ID()) == 0 })
 	require.Empty(t, mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())))
 	eventually(t, "there is no letter", func() bool { return len(deadLetters(t, conn, jobService)) == 0 })

@@ -136,7 +136,7 @@ authorization {
     {user: all, password: pw, permissions: {publish: [">"], subscribe: [">"]}}
     {user: nojs, password: pw, permissions: {publish: {deny: ["$JS.>"]}, subscribe: [">"]}}
     {user: client, password: pw, permissions: {
-      publish: ["aegis.cmd.aegistest.v1.JobService.>", "aegis.cmdat.aegistest.v1.JobService.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.*._void.*",
+      publish: ["aegis.cmd.aegistest.v1.JobService.>", "aegis.cmdat.aegistest.v1.JobService.>", "aegis.res.aegistest.v1.JobService.*.*.stop", "aegis.told.aegistest.v1.JobService.*.*.stop", "aegis.*._void.*",
                 "$JS.API.STREAM.INFO.aegis-commands-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-commands-aegistest-v1-JobService",
                 "$JS.API.STREAM.INFO.aegis-results-aegistest-v1-JobService", "$JS.API.STREAM.MSG.GET.aegis-results-aegistest-v1-JobService"]
       subscribe: ["_INBOX.>", "aegis.told.aegistest.v1.JobService.>"]
@@ -150,7 +150,7 @@ authorization {
                 "$JS.ACK.aegis-commands-aegistest-v1-JobService.>", "$JS.ACK.*.*.aegis-commands-aegistest-v1-JobService.>",
                 "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
                 "$KV.aegis-registry.aegistest.v1.JobService.*", "aegis.inst.*.aegistest.v1.JobService.*",
-                "aegis.res.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*", "aegis.*._void.*"]
+                "aegis.res.aegistest.v1.JobService.>", "aegis.told.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*", "aegis.*._void.*"]
       subscribe: ["_INBOX.>", "aegis.told.aegistest.v1.JobService.*.*.stop", "aegis.live.*", "aegis.inst.*.aegistest.v1.JobService.*",
                   "aegis.cancel.aegistest.v1.JobService", "aegis.beat.aegistest.v1.JobService.*", "$SRV.>"]
     }}

@@ -84,6 +84,7 @@ func (h *commandHandle) publishStop(ctx context.Context, results *openStream, se
 	if err != nil {
 		return 0, err
 	}
+	h.client.conn.tellStop(h.client.service.Name, h.id, ack.Sequence, send)
 	return ack.Sequence, nil
 }
 
@@ -95,7 +96,15 @@ func (o *openStream) forgetStop(ctx context.Context, service, id string, sequenc
 	defer o.conn.mux.release(slot)
 	slot.payload = append(slot.payload[:0], wire.StopOver...)
 	header := nats.Header{wire.HeaderTTL: {time.Second.String()}, wire.HeaderExpectedLast: {uitoa(sequence)}}
-	_, _ = o.store(ctx, slot, &storing{subject: &subject, header: header, deadline: time.Now().Add(defaultStoreTimeout), again: true})
+	ack, err := o.store(ctx, slot, &storing{subject: &subject, header: header, deadline: time.Now().Add(defaultStoreTimeout), again: true})
+	if err == nil {
+		o.conn.tellStop(service, id, ack.Sequence, wire.StopOver)
+	}
+}
+
+// tellStop tells the workers of a cancel, or of the end of one.
+func (c *Conn) tellStop(service, id string, sequence uint64, what string) {
+	c.tell(service, id, wire.ResultStop, nats.Header{wire.HeaderSequence: {uitoa(sequence)}}, []byte(what))
 }
 
 // unschedule takes the command out of the schedule; if it has just entered the
@@ -118,8 +127,8 @@ func (h *commandHandle) unschedule(ctx context.Context, results *openStream, com
 		return nil
 	}
 	o := outcomeOf(wire.StateCanceled, errCanceledCommand, 0)
-	o.of(command.Header)
-	if _, failure := o.store(ctx, results, service, h.id, h.method.Command.ResultTTL.String(), deadline); failure != nil {
+	o.of(command.Header.Get(wire.HeaderSend), h.method.Command.ResultTTL.String())
+	if _, failure := o.store(ctx, results, service, h.id, deadline); failure != nil {
 		return failure
 	}
 	results.forgetStop(ctx, service, h.id, stop)

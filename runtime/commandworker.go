@@ -293,25 +293,18 @@ func (w *commandWorker) dispatch() {
 				l.waiting = l.waiting[1:]
 				w.busy++
 				w.flight.Add(1)
-				go w.one(l, m)
+				c := &commandMessage{worker: w, message: m, term: l.term}
+				go c.one()
 			}
 		}
 	}
 }
 
-// one works one command, and looks what is next.
-func (w *commandWorker) one(l *level, m *pull.Message) {
-	free := sync.OnceFunc(func() {
-		now := time.Now()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.busy--
-		w.ahead = w.pace.Done(now)
-		w.dispatch()
-		w.widen(now)
-	})
+// one works the command, and looks what is next.
+func (c *commandMessage) one() {
+	w, m := c.worker, c.message
 	defer w.flight.Done()
-	defer free() // also if the handler ends its goroutine
+	defer c.free() // also if the handler ends its goroutine
 	if w.server.expired.Load() {
 		w.records.giveBackTaken(m, 0) // somebody else has time for it
 		return
@@ -320,7 +313,22 @@ func (w *commandWorker) one(l *level, m *pull.Message) {
 		w.turn.Lock()
 		defer w.turn.Unlock()
 	}
-	w.work(l.term, m, free)
+	c.work()
+}
+
+// free lets another handler run, once.
+func (c *commandMessage) free() {
+	if c.freed {
+		return
+	}
+	c.freed = true
+	now, w := time.Now(), c.worker
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy--
+	w.ahead = w.pace.Done(now)
+	w.dispatch()
+	w.widen(now)
 }
 
 // widen asks for as many commands of a level as there is room for beside those of
@@ -351,21 +359,22 @@ const minAhead = 16
 
 // work works one command from its delivery to its acknowledgement. What is not
 // acknowledged comes again.
-func (w *commandWorker) work(t *term, m *pull.Message, free func()) {
-	id, ok := wire.ParseCommandID(m.Subject, 0)
-	if !ok {
+func (c *commandMessage) work() {
+	w, m := c.worker, c.message
+	var ok bool
+	if c.id, ok = wire.ParseCommandID(m.Subject, 0); !ok {
 		w.logger().Error("aegis: a command without an id is dropped; only Aegis publishes to this subject", "subject", m.Subject)
 		_ = m.Ack() // if it is lost it is dropped again
 		return
 	}
-	c := &commandMessage{worker: w, message: m, id: id, send: m.Header.Get(wire.HeaderSend), term: t, free: free}
+	c.send = m.Header.Get(wire.HeaderSend)
 	if !w.mayWork(c) {
 		w.records.giveBackTaken(m, leaderPause) // to whoever leads
 		return
 	}
 	switch ended, err := c.hasEnded(); {
 	case err != nil:
-		w.logger().Warn("aegis: it cannot be seen whether a command has a result; it is looked at again", "command", id, "err", err)
+		w.logger().Warn("aegis: it cannot be seen whether a command has a result; it is looked at again", "command", c.id, "err", err)
 		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
 	case ended:
 		_ = m.Ack() // if it is lost it has still ended
@@ -389,7 +398,7 @@ type commandMessage struct {
 	id      string
 	send    string // which of the commands with its id it is
 	term    *term  // nil unless the method is single active
-	free    func() // lets another handler run
+	freed   bool   // another handler may run
 	try     attempts.Try
 	pass    pass // while the handler runs
 }
@@ -404,7 +413,11 @@ func (c *commandMessage) hasEnded() (bool, *Error) {
 	ctx, cancel := context.WithTimeout(w.server.base, defaultStoreTimeout)
 	defer cancel()
 	msg, err := w.server.conn.lastStored(ctx, w.results.config.Name, w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultResult))
-	return msg != nil, err
+	if msg == nil || err != nil {
+		return false, err
+	}
+	w.server.conn.tellResult(w.service.spec.Name, c.id, msg.Header, msg.Data) // should the one that was lost not have done so
+	return true, nil
 }
 
 func (c *commandMessage) canceled() bool {
@@ -413,7 +426,11 @@ func (c *commandMessage) canceled() bool {
 }
 
 func (c *commandMessage) expired(now time.Time) bool {
-	ms, err := strconv.ParseInt(c.message.Header.Get(wire.HeaderExpires), 10, 64)
+	at := c.message.Header.Get(wire.HeaderExpires)
+	if at == "" {
+		return false
+	}
+	ms, err := strconv.ParseInt(at, 10, 64)
 	return err == nil && now.UnixMilli() >= ms
 }
 
@@ -553,15 +570,14 @@ func (c *commandMessage) finish(o *commandOutcome) (state string) {
 
 func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 	w := c.worker
-	o.of(c.message.Header)
 	for attempt := 1; ; attempt++ {
-		state, err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, w.resultTTL, time.Now().Add(deadTimeout))
+		o.of(c.send, w.resultTTL)
+		state, err := o.store(w.server.base, &w.results, w.service.spec.Name, c.id, time.Now().Add(deadTimeout))
 		if err == nil {
 			return state
 		}
 		if err.reason == ReasonTooLarge || err.code == CodeInvalidArgument { // its headers, besides
 			o = outcomeOf(wire.StateFailed, err, c.try.Number())
-			o.of(c.message.Header)
 			continue
 		}
 		w.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", c.id, "err", err)

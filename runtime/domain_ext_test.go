@@ -169,7 +169,6 @@ accounts {
       {service: "aegis.log.>"}
       {service: "aegis.cmd.>"}
       {service: "aegis.res.>"}
-      {stream: "aegis.told.>"}
       {service: "aegis.dead.>"}
       {stream: "_INBOX.>"}
     ]
@@ -184,7 +183,6 @@ accounts {
       {service: {account: KEEP, subject: "aegis.log.>"}}
       {service: {account: KEEP, subject: "aegis.cmd.>"}}
       {service: {account: KEEP, subject: "aegis.res.>"}}
-      {stream: {account: KEEP, subject: "aegis.told.>"}}
       {service: {account: KEEP, subject: "aegis.dead.>"}}
       {stream: {account: KEEP, subject: "_INBOX.>"}}
     ]

@@ -4,15 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 // Progress is a report of a command's handler.
@@ -125,90 +122,6 @@ func (e *attemptTimeoutError) Error() string {
 
 func (e *attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// commandOutcome is how a command has ended.
-type commandOutcome struct {
-	header  nats.Header
-	payload []byte
-	values  [4]string // of the headers that each has, in one piece of memory
-}
-
-// set sets one of these headers.
-func (o *commandOutcome) set(n int, key, value string) {
-	o.values[n] = value
-	o.header[key] = o.values[n : n+1 : n+1]
-}
-
-// outcomeOf makes an outcome of an error.
-func outcomeOf(state string, err *Error, attempt int) *commandOutcome {
-	o := &commandOutcome{}
-	o.header, o.payload = encodeError(err, false, nil)
-	o.mark(state, attempt)
-	return o
-}
-
-// succeeded makes an outcome of a response.
-func succeeded(res proto.Message, metadata Header, attempt int) (*commandOutcome, *Error) {
-	o := &commandOutcome{header: make(nats.Header, 6)}
-	var err error
-	if o.payload, err = proto.Marshal(res); err != nil {
-		return nil, Errorf(CodeInternal, "the result cannot be marshalled: %w", err)
-	}
-	if err := metadata.encodeTo(o.header); err != nil {
-		return nil, Errorf(CodeInternal, "result %s", err.message)
-	}
-	o.mark(wire.StateSucceeded, attempt)
-	return o, nil
-}
-
-func (o *commandOutcome) mark(state string, attempt int) {
-	o.set(0, wire.HeaderState, state)
-	if attempt > 0 {
-		o.set(1, wire.HeaderAttempt, strconv.Itoa(attempt))
-	}
-	// There is one result of a command, whoever is the second to have one.
-	o.set(2, wire.HeaderExpectedLast, "0")
-}
-
-// of says which of the commands with its id has ended so.
-func (o *commandOutcome) of(command nats.Header) {
-	if send := command.Get(wire.HeaderSend); send != "" {
-		o.header[wire.HeaderSend] = []string{send}
-	}
-}
-
-// store stores the outcome, unless there is one, and returns the state of the
-// one that is stored. That another one was there before is only believed when it
-// is read: what JetStream refuses it may have refused because of an earlier copy
-// of this very outcome, which is on its way and may yet be lost.
-func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id, ttl string, deadline time.Time) (string, *Error) {
-	conn := results.conn
-	subject := conn.subjects.Result(service, id, wire.ResultResult)
-	o.set(3, wire.HeaderTTL, ttl)
-	slot := conn.mux.acquire()
-	defer conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], o.payload...)
-	for attempt := 1; ; attempt++ {
-		_, err := results.store(ctx, slot, &storing{subject: &subject, header: o.header, deadline: deadline, again: true})
-		if err == nil {
-			return o.header.Get(wire.HeaderState), nil
-		}
-		if !jserror.WrongLastSequence(err) {
-			return "", err
-		}
-		reading, cancel := context.WithDeadline(ctx, deadline)
-		msg, failure := conn.lastStored(reading, results.config.Name, subject)
-		cancel()
-		switch {
-		case failure != nil:
-			return "", failure
-		case msg != nil:
-			return msg.Header.Get(wire.HeaderState), nil
-		case !pauseUntil(ctx, notDelivered(attempt), deadline):
-			return "", err
-		}
-	}
-}
-
 // commandRun is one attempt that runs.
 type commandRun struct {
 	worker  *commandWorker
@@ -218,8 +131,9 @@ type commandRun struct {
 	cancel  context.CancelCauseFunc
 
 	mu    sync.Mutex
-	timer *time.Timer // ends the attempt
-	mark  *time.Timer // says that it runs
+	timer *time.Timer // ends the attempt, and says before that it runs
+	ends  time.Time   // when the attempt does
+	said  bool        // that it runs
 	over  bool
 }
 
@@ -231,15 +145,33 @@ func (r *commandRun) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	timeout := r.worker.spec().AttemptTimeout
-	r.timer = time.AfterFunc(timeout, func() { r.cancel(&attemptTimeoutError{timeout}) })
-	r.mark = time.AfterFunc(markAfter, r.markRunning)
+	r.ends = time.Now().Add(timeout)
+	r.timer = time.AfterFunc(min(markAfter, timeout), r.rings)
+}
+
+// rings says that the attempt runs, or ends it, whatever it is time for.
+func (r *commandRun) rings() {
+	r.mu.Lock()
+	left, said, over := time.Until(r.ends), r.said, r.over
+	r.said = true
+	if !over && left > 0 {
+		r.timer.Reset(left)
+	}
+	r.mu.Unlock()
+	switch {
+	case over:
+	case left <= 0:
+		r.cancel(&attemptTimeoutError{r.worker.spec().AttemptTimeout})
+	case !said:
+		r.sayRunning()
+	}
 }
 
 // markAfter is how long an attempt runs before it is stored that it does: short
 // ones need not pay for it.
 const markAfter = time.Second
 
-func (r *commandRun) markRunning() {
+func (r *commandRun) sayRunning() {
 	ctx, cancel := context.WithTimeout(context.Background(), defaultStoreTimeout)
 	defer cancel()
 	if err := r.store(ctx, progressJSON{Send: r.send, Attempt: r.attempt}); err != nil && err != errRunOver {
@@ -253,8 +185,10 @@ func (r *commandRun) report(ctx context.Context, p progressJSON) *Error {
 		r.mu.Unlock()
 		return errRunOver
 	}
-	r.timer.Reset(r.worker.spec().AttemptTimeout)
-	r.mark.Stop() // a report says it as well
+	timeout := r.worker.spec().AttemptTimeout
+	r.ends = time.Now().Add(timeout)
+	r.timer.Reset(timeout)
+	r.said = true // by the report
 	r.mu.Unlock()
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
@@ -279,8 +213,11 @@ func (r *commandRun) store(ctx context.Context, p progressJSON) *Error {
 	defer w.server.conn.mux.release(slot)
 	slot.payload = append(slot.payload[:0], data...)
 	_, failure := w.results.store(ctx, slot, &storing{
-		subject: &subject, header: nats.Header{wire.HeaderTTL: {w.spec().ResultTTL.String()}}, deadline: deadline, again: true,
+		subject: &subject, header: nats.Header{wire.HeaderTTL: {w.resultTTL}}, deadline: deadline, again: true,
 	})
+	if failure == nil {
+		w.server.conn.tell(w.service.spec.Name, r.id, wire.ResultProgress, nil, data)
+	}
 	return failure
 }
 
@@ -290,5 +227,4 @@ func (r *commandRun) end() {
 	defer r.mu.Unlock()
 	r.over = true
 	r.timer.Stop()
-	r.mark.Stop()
 }

@@ -3,6 +3,7 @@ package aegis
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -22,7 +23,7 @@ type outbox struct {
 	size int
 }
 
-// send sends a reply, or keeps a copy of it. The payload stays the caller's.
+// send sends a reply, or keeps a copy of it. Header and payload stay the caller's.
 func (o *outbox) send(subject string, header nats.Header, payload []byte) error {
 	var err error
 	if header == nil {
@@ -41,7 +42,7 @@ func (o *outbox) send(subject string, header nats.Header, payload []byte) error 
 
 // keep reports whether there was room.
 func (o *outbox) keep(subject string, header nats.Header, payload []byte) bool {
-	msg := &nats.Msg{Subject: subject, Header: header, Data: payload}
+	msg := &nats.Msg{Subject: subject, Header: maps.Clone(header), Data: payload}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.size+msg.Size() > maxOutbox {

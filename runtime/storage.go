@@ -256,8 +256,7 @@ func (c *Conn) commandStream(service *spec.Service, s *Storage) stores.Want {
 }
 
 // resultStream keeps the last progress, the result and the cancel of each
-// command, for as long as each message says. What is stored is published again
-// where those who wait for it listen: so they never hear what is not.
+// command, for as long as each message says.
 func (c *Conn) resultStream(service *spec.Service, s *Storage) stores.Want {
 	kept := s.over(service.CommandStorage)
 	want := s.wanted(&jetstream.StreamConfig{
@@ -269,9 +268,6 @@ func (c *Conn) resultStream(service *spec.Service, s *Storage) stores.Want {
 		MaxMsgsPerSubject: 1,
 		AllowMsgTTL:       true,
 		AllowDirect:       true,
-		RePublish: &jetstream.RePublish{
-			Source: c.subjects.ResultsAll(service.Name), Destination: c.subjects.ToldAll(service.Name),
-		},
 	}, &kept, s.ResultsMaxBytes)
 	want.SpareBytes = spareSize(&kept)
 	want.SizeOption = "set ResultsMaxBytes of aegis.WithStorage for clients and services"

@@ -95,13 +95,10 @@ func (s Subjects) Result(service, id, what string) string {
 	return join(s.ns, KindResult, service, id, what)
 }
 
-// Told is where NATS publishes what is stored about a command, once it is stored.
+// Told is where it is published again by whoever has stored it, once it is.
 func (s Subjects) Told(service, id, what string) string {
 	return join(s.ns, KindTold, service, id, what)
 }
-
-// ToldAll covers all that is told about the commands of a service.
-func (s Subjects) ToldAll(service string) string { return join(s.ns, KindTold, service, ">") }
 
 // ResultsAll covers all that is published about the commands of a service.
 func (s Subjects) ResultsAll(service string) string { return join(s.ns, KindResult, service, ">") }

@@ -16,7 +16,7 @@ const (
 	KindCommand   = "cmd"   // commands
 	KindCommandAt = "cmdat" // commands that are not due yet
 	KindResult    = "res"   // progress, results and cancels of commands
-	KindTold      = "told"  // the same, told when it is stored
+	KindTold      = "told"  // the same, told by whoever has stored it
 	KindDead      = "dead"  // dead letters
 	KindTry       = "try"   // attempts of durable events
 )
@@ -25,8 +25,8 @@ const (
 const (
 	HeaderMessageID = "Nats-Msg-Id"
 	HeaderTTL       = "Nats-TTL"
-	// HeaderSequence is on what NATS tells of a stored message: its sequence.
-	HeaderSequence = "Nats-Sequence"
+	// HeaderSequence is on what is told of a cancel: its sequence in the stream.
+	HeaderSequence = "Aegis-Sequence"
 	// HeaderOnly names the one consumer that handles a dead letter which was put
 	// back; all others acknowledge it at once.
 	HeaderOnly = "Aegis-Only"

@@ -74,7 +74,6 @@ func TestSubjectsOfEventsAndCommands(t *testing.T) {
 		s.CommandsOf("p.S", "M", LevelHigh):         "ns.cmd.p.S.M.h.*.*",
 		s.Result("p.S", "a.1", ResultProgress):      "ns.res.p.S.a.1.progress",
 		s.Told("p.S", "a.*", "*"):                   "ns.told.p.S.a.*.*",
-		s.ToldAll("p.S"):                            "ns.told.p.S.>",
 		s.CommandAnywhere("p.S", "M", "k.X"):        "ns.*.p.S.M.*.k.X",
 		s.Stops("p.S"):                              "ns.res.p.S.*.*.stop",
 		s.Dead("p.S", "M", "7"):                     "ns.dead.p.S.M.7",

@@ -2,7 +2,6 @@ package stores
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,7 +46,6 @@ func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want,
 
 // raise is Raise where it is allowed, of the stream and of those along with it.
 func (s *Stores) raise(ctx context.Context, stream jetstream.Stream, want *Want, p Policy) jetstream.Stream {
-	stream = s.republish(ctx, stream, want, p)
 	if !p.Create && !p.Update {
 		return stream
 	}
@@ -65,27 +63,6 @@ func (s *Stores) raise(ctx context.Context, stream jetstream.Stream, want *Want,
 		s.Raise(ctx, other, &more, p.Warn)
 	}
 	return raised
-}
-
-// republish has a stream tell what it stores, if that is wanted. Without it all
-// works, and what is stored is seen later.
-func (s *Stores) republish(ctx context.Context, stream jetstream.Stream, want *Want, p Policy) jetstream.Stream {
-	have := stream.CachedInfo().Config
-	if want.RePublish == nil || have.RePublish != nil {
-		return stream
-	}
-	err := errors.New("it may not be changed here")
-	if p.Create || p.Update {
-		have.RePublish = want.RePublish
-		var updated jetstream.Stream
-		if updated, err = s.update(ctx, have); err == nil {
-			return updated
-		}
-	}
-	p.Warn(fmt.Sprintf("the stream %s does not tell what it stores, which is seen some seconds later then: %v; "+
-		"use nats stream edit %s --republish-source %s --republish-destination %s",
-		want.Name, err, want.Name, want.RePublish.Source, want.RePublish.Destination))
-	return stream
 }
 
 // errLacks is wrapped if a stream does not allow what has to be, and could.
