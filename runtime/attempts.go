@@ -260,8 +260,11 @@ func (a *attemptRecords) impossible(err *Error) bool {
 }
 
 func (a *attemptRecords) lasts(err *Error) bool {
-	if slices.Contains([]Code{CodePermissionDenied, CodeFailedPrecondition, CodeResourceExhausted, CodeInternal}, err.code) {
+	if slices.Contains([]Code{CodePermissionDenied, CodeFailedPrecondition, CodeInternal}, err.code) {
 		return true
+	}
+	if err.code == CodeResourceExhausted {
+		return !a.stream.ready.Load() // a limit of streams, for one; where it is there, there will be room again
 	}
 	// What a user may not ask JetStream is not answered.
 	subject, denied := deniedPublish(a.stream.conn.nc.LastError())

@@ -297,6 +297,29 @@ func TestDeliveriesCountWhereAttemptsCannotBeRecorded(t *testing.T) {
 	require.Equal(t, 1, log.count("attempts cannot be recorded"), log.String())
 }
 
+// Where there is no room for records, what may not begin without one waits for room.
+func TestSuspectEventWaitsForTheRoomThatItsRecordNeeds(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	full := madeBefore(attemptStream, "aegis.try.aegistest.v1.EventService.>")
+	full.MaxMsgsPerSubject, full.MaxBytes = 1, 64
+	_, err := jetStream(t, conn).CreateStream(t.Context(), full)
+	require.NoError(t, err)
+	var d diary
+	h := handlers{Stored: d.stored}
+	subscriber(t, conn, h, nil).end(t)
+	mustStore(t, newPublisher(t, conn), "suspect")
+	takeAndLose(t, conn, eventStream, storedConsumer, 1)
+	var log logs
+	subscribe(t, connectTo(t, conn.NATS().ConnectedUrl(), log.option()), h, nil)
+	eventually(t, "it says why", func() bool { return log.count("it cannot be stored that an attempt begins") > 0 })
+	require.Empty(t, d.all())
+	full.MaxBytes = -1
+	_, err = jetStream(t, conn).UpdateStream(t.Context(), full)
+	require.NoError(t, err)
+	d.becomes(t, "suspect")
+}
+
 // A failure counts although the worker that knows of it is gone.
 func TestFailuresOfSeveralWorkersCount(t *testing.T) {
 	t.Parallel()

@@ -314,7 +314,7 @@ func slowDown(ctx context.Context, d *durableRun) error {
 }
 
 // deposeConsumers has all consumers get another leader, so that workers look for
-// them again.
+// them again, and waits until they have. That takes seconds where none is at hand.
 func (d *durableRun) deposeConsumers(ctx context.Context) error {
 	stream, err := d.js.Stream(ctx, d.mainStream())
 	if err != nil {
@@ -322,10 +322,14 @@ func (d *durableRun) deposeConsumers(ctx context.Context) error {
 	}
 	o := check.Outage{From: history.Now()}
 	defer func() { o.To = history.Now(); d.deposed = append(d.deposed, o) }()
-	return eachConsumer(ctx, stream, func(c *jetstream.ConsumerInfo) error {
+	err = eachConsumer(ctx, stream, func(c *jetstream.ConsumerInfo) error {
 		asking, cancel := context.WithTimeout(ctx, progressWithin)
 		defer cancel()
 		_, err := d.monitor.RequestWithContext(asking, "$JS.API.CONSUMER.LEADER.STEPDOWN."+c.Stream+"."+c.Name, nil)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return poll(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil })
 }
