@@ -139,7 +139,7 @@ func (a *asyncEvents) look(now time.Time) bool {
 		case now.After(f.deadline):
 			late = append(late, f)
 			delete(a.pending, id)
-		case up && (f.refused || now.Sub(f.sent) > resendAfter && f.mayRepeat(now)):
+		case up && f.due(now):
 			if again == nil {
 				again = make(map[*asyncPublisher][]uint64)
 			}
@@ -158,12 +158,19 @@ func (a *asyncEvents) look(now time.Time) bool {
 	return watching
 }
 
+// due reports whether an event is to be sent again. a.mu is held.
+func (f *PubFuture) due(now time.Time) bool {
+	return f.refused || now.Sub(f.sent) > resendAfter && f.mayRepeat(now)
+}
+
+// resend sends those events again that are still due: who has chosen them may have
+// done so before the last copy was sent.
 func (a *asyncEvents) resend(ids []uint64) {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, id := range ids {
-		if f := a.pending[id]; f != nil {
+		if f := a.pending[id]; f != nil && f.due(now) {
 			f.open = f.open || !f.refused
 			f.sent, f.refused = now, false
 			_ = a.send(id, f) // again later, or the deadline ends it

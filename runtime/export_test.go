@@ -1,5 +1,10 @@
 package aegis
 
+import (
+	"maps"
+	"slices"
+)
+
 // What black-box tests look at inside.
 
 // CancelsNoted returns how many cancels wait for their requests.
@@ -61,4 +66,13 @@ func (c *Conn) LooksAfterEvents() bool {
 	c.async.mu.Lock()
 	defer c.async.mu.Unlock()
 	return c.async.watching
+}
+
+// SendEventsAgain is what was chosen to be sent again a while ago: all that is not
+// acknowledged.
+func (c *Conn) SendEventsAgain() {
+	c.async.mu.Lock()
+	ids := slices.Collect(maps.Keys(c.async.pending))
+	c.async.mu.Unlock()
+	c.async.resend(ids)
 }

@@ -119,7 +119,7 @@ func TestRefusedCopyOfAnAsynchronousEventDecidesNothing(t *testing.T) {
 			config.NoAck = true
 			_, err = js.UpdateStream(t.Context(), config)
 			require.NoError(t, err)
-			spy := standInFor(t, conn, "aegis.log.>", func(n int, msg *nats.Msg) {
+			spy := standInFor(t, conn, "aegis.log.aegistest.>", func(n int, msg *nats.Msg) {
 				if answer := answers[min(n, len(answers))-1]; answer != nil {
 					_ = msg.Respond(answer)
 				}
@@ -134,4 +134,26 @@ func TestRefusedCopyOfAnAsynchronousEventDecidesNothing(t *testing.T) {
 			require.Equal(t, len(answers), spy.count())
 		})
 	}
+}
+
+// A copy that was chosen when the one before it had just been sent is one too many.
+func TestAsynchronousEventIsNotSentAgainBeforeItIsDue(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	mustStore(t, newPublisher(t, conn), "first") // makes the stream
+	stream, err := jetStream(t, conn).Stream(t.Context(), eventStream)
+	require.NoError(t, err)
+	config := stream.CachedInfo().Config
+	config.NoAck = true
+	_, err = jetStream(t, conn).UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	spy := standInFor(t, conn, "aegis.log.aegistest.>", func(int, *nats.Msg) {})
+	publisherConn := another(t, conn)
+	_, err = newPublisher(t, publisherConn).StoredAsync(t.Context(), stored("x"), aegis.MessageID("x"))
+	require.NoError(t, err)
+	publisherConn.SendEventsAgain()
+	require.NoError(t, publisherConn.NATS().Flush())
+	eventually(t, "it is sent", func() bool { return spy.count() > 0 })
+	require.NoError(t, publisherConn.NATS().Flush())
+	require.Equal(t, 1, spy.count())
 }
