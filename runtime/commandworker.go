@@ -90,10 +90,9 @@ type commandWorker struct {
 
 	mu      sync.Mutex
 	stopped bool
-	created time.Time // the queue
-	levels  []*level  // those that are pulled from, the highest first
-	old     []*level  // of earlier terms, while something is held
-	busy    int       // handlers
+	levels  []*level // those that are pulled from, the highest first
+	old     []*level // of earlier terms, while something is held
+	busy    int      // handlers
 	pace    pull.Pace
 	ahead   int
 	part    part
@@ -126,14 +125,6 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 	w.dead.init(conn, service.spec.Name, storage, service.spec.CommandStorage, policy)
 	w.letters = newDeadStream(s, &w.dead, w.logger)
 	return w
-}
-
-// queueCreated is when the queue was made: with a sequence it identifies a
-// command, as another queue counts anew.
-func (w *commandWorker) queueCreated() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.created
 }
 
 func (w *commandWorker) spec() *spec.CommandSpec { return w.method.method.Command }
@@ -201,9 +192,6 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 	if err != nil {
 		return pull.Source{}, err
 	}
-	w.mu.Lock()
-	w.created = queue.CachedInfo().Created
-	w.mu.Unlock()
 	if _, err := stores.Stream(ctx, w.results.config.AtLeast(&queue.CachedInfo().Config), w.results.policy); err != nil {
 		return pull.Source{}, err
 	}
@@ -594,7 +582,7 @@ func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 func (c *commandMessage) bury(attempts int, reason *Error) {
 	w, m := c.worker, c.message
 	letter := &deadLetter{
-		method: w.method.spec.Method, id: c.id, subject: m.Subject, created: w.queueCreated(), sequence: m.Sequence,
+		method: w.method.spec.Method, id: c.id, subject: m.Subject, sequence: m.Sequence, stored: m.Time,
 		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
 	}
 	var stored uint64

@@ -28,8 +28,8 @@ type deadLetter struct {
 	method, id string
 	consumer   string // whose it was; "" for a command
 	subject    string
-	created    time.Time // the stream that it comes from
-	sequence   uint64
+	sequence   uint64    // in the stream that it comes from
+	stored     time.Time // when it was stored there
 	reason     string
 	attempts   int
 	header     nats.Header
@@ -103,9 +103,9 @@ func (l *deadLetter) headerOf(size int) nats.Header {
 	if size == letterWithoutData {
 		h[wire.HeaderDeadOmitted] = []string{strconv.Itoa(len(l.data))}
 	}
-	// A stream that is made anew counts anew: without its creation the letters of
+	// A stream that is made anew counts anew: by their sequence alone the letters of
 	// the new one would be taken for those of the old one.
-	h[wire.HeaderMessageID] = []string{l.method + "." + l.id + "." + l.consumer + "." + itoa64(l.created.UnixNano()) + "." + uitoa(l.sequence)}
+	h[wire.HeaderMessageID] = []string{l.method + "." + l.id + "." + l.consumer + "." + itoa64(l.stored.UnixNano()) + "." + uitoa(l.sequence)}
 	return h
 }
 

@@ -219,6 +219,29 @@ func TestDeadLettersOfAStreamThatWasMadeAnewAreKept(t *testing.T) {
 	eventually(t, "it is handled", func() bool { return f.runs.Load() == 6 })
 }
 
+// An event whose handler runs while the stream is made anew is another one than that
+// which has its sequence now.
+func TestDeadLetterOfAStreamThatIsGoneIsNoOther(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	begun, end := make(chan struct{}), make(chan struct{})
+	subscribe(t, conn, handlers{Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
+		if ev.GetText() == "held" {
+			close(begun)
+			<-end
+		}
+		return aegis.Permanent(errWrong)
+	}}, nil, aegis.Compete("g"), aegis.WithConcurrency(2))
+	pub := newPublisher(t, conn)
+	mustStore(t, pub, "held")
+	receive(t, "it runs", begun)
+	require.NoError(t, jetStream(t, conn).DeleteStream(t.Context(), eventStream))
+	mustStore(t, pub, "another")
+	eventually(t, "that one is dead", func() bool { return len(deadLetters(t, conn, eventService)) == 1 })
+	close(end)
+	eventually(t, "both are", func() bool { return len(deadLetters(t, conn, eventService)) == 2 })
+}
+
 // A letter says more than its message did, and so may exceed max_payload.
 func TestDeadLetterThatIsTooLargeIsCut(t *testing.T) {
 	t.Parallel()

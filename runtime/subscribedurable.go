@@ -306,6 +306,7 @@ func (r *durableRunner) followFloors(ctx context.Context) {
 		}
 		r.sweep()
 		r.mu.Lock()
+		of := r.created
 		taken := make([]int, 0, len(r.partitions))
 		for p := range r.partitions {
 			taken = append(taken, p)
@@ -317,7 +318,9 @@ func (r *durableRunner) followFloors(ctx context.Context) {
 				break // another time
 			}
 			r.mu.Lock()
-			r.floors[p] = max(r.floors[p], floor)
+			if r.created.Equal(of) { // else it may be that of a consumer which went with its stream
+				r.floors[p] = max(r.floors[p], floor)
+			}
 			r.mu.Unlock()
 		}
 	}
@@ -407,11 +410,8 @@ func (r *durableRunner) bury(m *pull.Message, try attempts.Try, attempts int, re
 		r.forgetAttempts(m)
 		return
 	}
-	r.mu.Lock()
-	created := r.created
-	r.mu.Unlock()
 	letter := &deadLetter{
-		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, created: created, sequence: m.Sequence,
+		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, sequence: m.Sequence, stored: m.Time,
 		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
 	}
 	_, err := r.dead.add(r.server.base, letter)
