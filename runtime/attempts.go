@@ -267,6 +267,6 @@ func (a *attemptRecords) lasts(err *Error) bool {
 		return !a.stream.ready.Load() // a limit of streams, for one; where it is there, there will be room again
 	}
 	// What a user may not ask JetStream is not answered.
-	subject, denied := deniedPublish(a.stream.conn.nc.LastError())
+	subject, denied := deniedPublish(a.stream.conn.lastError())
 	return denied && errors.Is(err, context.DeadlineExceeded) && strings.HasSuffix(subject, "."+a.stream.config.Name)
 }

@@ -145,3 +145,34 @@ func TestCallsEndAtTheirDeadlineWhileABlackHoleIsDialed(t *testing.T) {
 	})
 	require.Less(t, time.Since(begun), clusterPatience)
 }
+
+// The same of what was sent before, and is not answered.
+func TestWhatIsUnansweredEndsAtItsDeadlineWhileABlackHoleIsDialed(t *testing.T) {
+	t.Parallel()
+	direct := connect(t)
+	mustStore(t, newPublisher(t, direct), "makes the stream")
+	standInFor(t, direct, doSubject, unanswered)
+	hole := startHole(t, direct.NATS().ConnectedUrl())
+	conn := connectTo(t, hole.URL(), aegis.WithNATSOptions(nats.IgnoreDiscoveredServers(),
+		nats.Timeout(clusterPatience), nats.PingInterval(50*time.Millisecond), nats.MaxPingsOutstanding(1)))
+	t.Cleanup(hole.Close) // before the connection, whose end would wait for the dial
+	client, pub := newClient(t, conn), newPublisher(t, conn)
+	mustStore(t, pub, "finds the stream")
+	worker(t, direct, jobs{work: func(ctx context.Context, _ *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}})
+	cmd := send(t, newJobClient(t, conn), "")
+	hole.Swallow()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	called := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest("")) })
+	awaited := async(func() (*testv1.WorkResponse, error) { return cmd.Result(ctx) })
+	future, err := pub.StoredAsync(ctx, stored("x"))
+	require.NoError(t, err)
+	res := receive(t, "the call", called)
+	require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(res.err), "%v", res.err)
+	receive(t, "the event", future.Done())
+	end := receive(t, "the result", awaited)
+	require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(end.err), "%v", end.err)
+}

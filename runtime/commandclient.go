@@ -252,7 +252,8 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 // missed reports whether there may be something that was not heard because the
 // connection was down.
 func (h *commandHandle) missed() bool {
-	return h.client.conn.nc.Stats().Reconnects != h.reconnects.Load()
+	conn := h.client.conn // nats.go may hold its lock while the connection is down, as it dials
+	return conn.link.up.Load() && conn.nc.Stats().Reconnects != h.reconnects.Load()
 }
 
 // read looks at what is stored beside the command; what fails is tried again

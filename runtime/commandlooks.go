@@ -54,8 +54,14 @@ func (l *commandLooks) round(ctx context.Context) *Error {
 	return nil
 }
 
+var errNotConnected = NewError(CodeUnavailable, "not connected to NATS")
+
 func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 	h := l.handle
+	if !h.client.conn.link.up.Load() { // nor can nats.go be asked: it may hold its lock, as it dials
+		l.failed, l.next = errNotConnected, now.Add(2*lookInterval)
+		return nil
+	}
 	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
 	reconnects := h.client.conn.nc.Stats().Reconnects

@@ -167,7 +167,7 @@ func (f *PubFuture) unacknowledged() *Error {
 	if f.refused && !f.open {
 		return refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
 	}
-	if last := f.of.publisher.conn.nc.LastError(); last != nil {
+	if last := f.of.publisher.conn.lastError(); last != nil {
 		if subject, ok := deniedPublish(last); ok && subject == f.subject {
 			return permissionError(subject, last)
 		}

@@ -96,6 +96,15 @@ func (c *Conn) linkUp() bool {
 	return false
 }
 
+// lastError is the last error that NATS has reported; nil while the connection is
+// down: nats.go may hold its lock then, as it dials.
+func (c *Conn) lastError() error {
+	if !c.link.up.Load() {
+		return nil
+	}
+	return c.nc.LastError()
+}
+
 func (c *Conn) publishRequest(r *request, reply string) error {
 	if r.message == nil {
 		return c.nc.PublishRequest(*r.subject, reply, r.payload)
@@ -202,7 +211,7 @@ func (c *Conn) unanswered(slot *replySlot, r *request, err error) *Error {
 	}
 	// On a connection that Connect did not make, this is where a missing
 	// permission shows, unless another one came after it.
-	last := c.nc.LastError()
+	last := c.lastError()
 	switch subject, denied := deniedPublish(last); {
 	case !denied:
 	case subject == *r.subject:
