@@ -46,10 +46,10 @@ func (p *part) fails(err error) {
 	}
 	fresh := p.fresh(err.Error(), now)
 	p.mu.Unlock()
-	p.of.set(p.name, err)
 	if fresh {
 		p.logger().Error("aegis: "+p.name+" cannot work", "err", err)
 	}
+	p.of.set(p.name, err) // who sees it finds it in the log
 }
 
 // fresh reports whether a problem is to be told. p.mu is held.
@@ -74,8 +74,8 @@ func (p *part) works() {
 	if since.IsZero() {
 		return
 	}
-	p.of.set(p.name, nil)
 	p.logger().Info("aegis: "+p.name+" can work again", "after", time.Since(since).Round(time.Millisecond))
+	p.of.set(p.name, nil)
 }
 
 // named returns the part of this name, the same one to all who ask for it.
