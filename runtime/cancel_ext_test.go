@@ -126,3 +126,47 @@ func TestHandlersLearnThatTheirCallerIsGone(t *testing.T) {
 	}
 	require.Len(t, callers, 2, "the plain caller is not asked")
 }
+
+// A server asks only callers that promise an answer whether they are there.
+func TestPlainCallersAreNotTakenForGone(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	started, ended, release := make(chan string, 10), make(chan string, 10), make(chan struct{})
+	serve(t, conn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		started <- req.GetText()
+		select {
+		case <-ctx.Done():
+			ended <- req.GetText()
+			return nil, ctx.Err()
+		case <-release:
+			return &testv1.DoResponse{}, nil
+		}
+	}})
+	nc := plain(t, conn)
+	replies := []string{"app.replies.Billing", "app.replies.Sales", "app.replies.eu-west", "_INBOX.wA8kYHmTsWvPQ2GnbYLRzX.S3mt9bz1"}
+	subs := make([]*nats.Subscription, len(replies))
+	for i, reply := range replies {
+		var err error
+		subs[i], err = nc.SubscribeSync(reply)
+		require.NoError(t, err)
+		require.NoError(t, nc.PublishRequest(doSubject, reply, nil))
+		receive(t, "it runs", started)
+	}
+	for range 2 { // so that all were asked who are
+		goes := another(t, conn)
+		client := newClient(t, goes)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		defer cancel()
+		gone := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest("goes")) })
+		receive(t, "it runs", started)
+		goes.NATS().Close()
+		require.Error(t, receive(t, "its call ends", gone).err)
+		require.Equal(t, "goes", receive(t, "a handler ends", ended))
+	}
+	close(release)
+	for i, sub := range subs {
+		msg, err := sub.NextMsg(patience)
+		require.NoError(t, err)
+		require.Empty(t, msg.Header.Get("Nats-Service-Error"), replies[i])
+	}
+}

@@ -426,7 +426,7 @@ func TestWhatServersMayNotDo(t *testing.T) {
 			conn := connect(t)
 			heard := rawServer(t, conn, func(nc *nats.Conn, open *nats.Msg) {
 				for _, f := range c.frames {
-					_ = nc.PublishRequest(open.Reply, "by.hand.S1", f.encode())
+					_ = nc.PublishRequest(open.Reply, "by.hand.S~1", f.encode())
 				}
 			})
 			canceled := func() { // the server is told in any case

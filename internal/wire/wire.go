@@ -220,20 +220,21 @@ func IsAlphanumeric(c byte) bool {
 }
 
 // Reply subjects. The last token of a reply subject is the slot of the call and
-// the generation of the slot, in base 36, with a dash between them:
-// _INBOX.<nuid>.7-1f. The dash tells such callers from plain NATS clients,
-// which are never asked whether they are still there.
+// the generation of the slot, in base 36, with a tilde between them:
+// _INBOX.<nuid>.7~1f. The tilde, which those of streams and of many replies have as
+// well, tells such callers from plain NATS clients, which are never asked whether
+// they are still there.
 
 // AppendReplyToken appends the last token of a reply subject.
 func AppendReplyToken(b []byte, slot, generation uint64) []byte {
 	b = strconv.AppendUint(b, slot, 36)
-	b = append(b, '-')
+	b = append(b, '~')
 	return strconv.AppendUint(b, generation, 36)
 }
 
 // ParseReplyToken reads what AppendReplyToken wrote.
 func ParseReplyToken(token string) (slot, generation uint64, ok bool) {
-	before, after, ok := strings.Cut(token, "-")
+	before, after, ok := strings.Cut(token, "~")
 	if !ok {
 		return 0, 0, false
 	}
@@ -290,7 +291,7 @@ const CallerAliveToken = "live"
 
 // AppendStreamToken appends the last token of the subject of a stream.
 func AppendStreamToken(b []byte, id uint64) []byte {
-	return strconv.AppendUint(append(b, 'S'), id, 36)
+	return strconv.AppendUint(append(b, "S~"...), id, 36)
 }
 
 // ParseStreamToken reads what AppendStreamToken wrote.
@@ -299,15 +300,15 @@ func ParseStreamToken(token string) (id uint64, ok bool) {
 }
 
 func parseNumbered(letter byte, token string) (id uint64, ok bool) {
-	if token == "" || token[0] != letter {
+	if len(token) < 2 || token[0] != letter || token[1] != '~' {
 		return 0, false
 	}
-	return parseBase36(token[1:])
+	return parseBase36(token[2:])
 }
 
 // CollectToken is the last token of a reply subject on which many replies may
-// come: B and a number in base 36.
-func CollectToken(id uint64) string { return "B" + strconv.FormatUint(id, 36) }
+// come: B, a tilde and a number in base 36.
+func CollectToken(id uint64) string { return "B~" + strconv.FormatUint(id, 36) }
 
 // FormatWindow is the value of HeaderWindow.
 func FormatWindow(messages, bytes uint64) string {

@@ -55,10 +55,10 @@ func TestNames(t *testing.T) {
 func TestReplyTokens(t *testing.T) {
 	t.Parallel()
 	for token, want := range map[string]struct{ slot, generation uint64 }{
-		"0-1":                       {0, 1},
-		"7-1f":                      {7, 51},
-		"zz-0":                      {1295, 0},
-		"zzzzzzzzzzzz-zzzzzzzzzzzz": {4738381338321616895, 4738381338321616895},
+		"0~1":                       {0, 1},
+		"7~1f":                      {7, 51},
+		"zz~0":                      {1295, 0},
+		"zzzzzzzzzzzz~zzzzzzzzzzzz": {4738381338321616895, 4738381338321616895},
 	} {
 		slot, generation, ok := wire.ParseReplyToken(token)
 		require.True(t, ok, token)
@@ -66,8 +66,8 @@ func TestReplyTokens(t *testing.T) {
 		require.Equal(t, token, string(wire.AppendReplyToken(nil, slot, generation)))
 	}
 	for _, token := range []string{
-		"", "-", "1", "1-", "-1", "1--1", "1-1-1", "A-1", "1-A", "1-1 ", " 1-1", "+1-1", "1_1", "live", "ö-1",
-		"1000000000000-1", "1-1000000000000", strings.Repeat("1", 1e6) + "-1",
+		"", "~", "1", "1~", "~1", "1~~1", "1~1~1", "A~1", "1~A", "1~1 ", " 1~1", "+1~1", "1_1", "1-1", "live", "ö~1",
+		"1000000000000~1", "1~1000000000000", strings.Repeat("1", 1e6) + "~1",
 	} {
 		_, _, ok := wire.ParseReplyToken(token)
 		require.False(t, ok, "%.70q", token)
@@ -77,17 +77,23 @@ func TestReplyTokens(t *testing.T) {
 func TestCallerAlive(t *testing.T) {
 	t.Parallel()
 	for reply, want := range map[string]string{
-		"_INBOX.abc.7-1f":                        "_INBOX.abc.live",
-		"my.in.box.x.0-1":                        "my.in.box.x.live",
-		"x.0-1":                                  "x.live",
+		"_INBOX.abc.7~1f":                        "_INBOX.abc.live",
+		"my.in.box.x.0~1":                        "my.in.box.x.live",
+		"x.0~1":                                  "x.live",
+		"x.S~1":                                  "x.live",
+		"x.B~1":                                  "x.live",
 		"":                                       "",
-		"0-1":                                    "",
-		".0-1":                                   "",
+		"0~1":                                    "",
+		".0~1":                                   "",
 		"_INBOX.abc":                             "",
 		"_INBOX.abc.live":                        "",
+		"app.replies.Billing":                    "",
+		"app.replies.Sales":                      "",
+		"app.replies.eu-west":                    "",
 		"_INBOX.wA8kYHmTsWvPQ2GnbYLRzX.Xq3mT9bz": "", // nats.go
+		"_INBOX.wA8kYHmTsWvPQ2GnbYLRzX.S3mt9bz1": "", // one of its in three thousand
 		"_INBOX.550e8400-e29b-41d4-a716-446655440000": "", // a UUID
-		"_INBOX.abc.0-1.": "",
+		"_INBOX.abc.0~1.": "",
 	} {
 		require.Equal(t, want, wire.CallerAlive(reply), reply)
 	}
@@ -137,7 +143,7 @@ func TestTimeoutsAreRoundedUpAndBounded(t *testing.T) {
 }
 
 func FuzzParseReplyToken(f *testing.F) {
-	for _, seed := range []string{"0-1", "zzzzzzzzzzzz-zzzzzzzzzzzz", "", "-", "1-1-1", "00-01", "live"} {
+	for _, seed := range []string{"0~1", "zzzzzzzzzzzz~zzzzzzzzzzzz", "", "~", "1~1~1", "00~01", "live"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
@@ -172,7 +178,7 @@ func FuzzParseTimeout(f *testing.F) {
 }
 
 func FuzzCallerAlive(f *testing.F) {
-	for _, seed := range []string{"_INBOX.abc.7-1f", "_INBOX.abc.Xq3mT9bz", "", ".", "0-1", ".0-1", "a..0-1"} {
+	for _, seed := range []string{"_INBOX.abc.7~1f", "_INBOX.abc.Xq3mT9bz", "", ".", "0~1", ".0~1", "a..0~1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, reply string) {
