@@ -83,12 +83,7 @@ func TestOnlyTheLeaderWorksSingleActiveCommandsInOrder(t *testing.T) {
 		}
 		return nil
 	}}
-	servers := []running{startArranger(t, conn, "a", log), startArranger(t, conn, "b", log)}
-	eventually(t, "one leads", func() bool { return leads(servers[0].Server) || leads(servers[1].Server) })
-	leader, other := servers[0], servers[1]
-	if leads(other.Server) {
-		leader, other = other, leader
-	}
+	leader, other := startArranger(t, conn, "a", log), startArranger(t, conn, "b", log)
 	client, err := aegistestv1aegis.NewLeaderJobServiceClient(conn)
 	require.NoError(t, err)
 	tidy, err := client.Tidy(t.Context(), &testv1.TidyRequest{})
@@ -110,7 +105,14 @@ func TestOnlyTheLeaderWorksSingleActiveCommandsInOrder(t *testing.T) {
 		require.Equal(t, int64(i+1), res.GetNumber())
 		require.NotZero(t, res.GetTerm())
 	}
-	// The other one goes on with a greater token.
+	// The other one goes on with a greater token. Who leads now may be another one than
+	// at first, on a busy machine.
+	eventually(t, "one leads", func() bool {
+		if leads(other.Server) {
+			leader, other = other, leader
+		}
+		return leads(leader.Server)
+	})
 	go sendUpTo(40)
 	leader.end(t)
 	eventually(t, "the rest is worked", func() bool {
@@ -125,9 +127,8 @@ func TestOnlyTheLeaderWorksSingleActiveCommandsInOrder(t *testing.T) {
 		require.Equal(t, int64(i+1), log.numbers[i+1])
 		require.GreaterOrEqual(t, log.terms[i+1], log.terms[i])
 	}
-	require.Equal(t, leader.Instance(), log.by[1])
 	require.Equal(t, other.Instance(), log.by[40])
-	require.Greater(t, log.terms[40], log.terms[1])
+	require.Greater(t, log.terms[40], log.terms[20])
 }
 
 func TestStopOfALeaderFinishesItsCommand(t *testing.T) {
