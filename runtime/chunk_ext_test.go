@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -96,6 +97,62 @@ func TestLargeUnaryMessages(t *testing.T) {
 	require.NoError(t, err, "a small request and a large response")
 	require.True(t, bytes.Equal(randomBytes(3_000_000), res.GetData()))
 	nothingKept(t, srv, clientConn)
+}
+
+// A reply that is too large for a message is not refused: its handler has run, and
+// a refusal would have the call sent again.
+func TestLargeReplyIsNotRefused(t *testing.T) {
+	t.Parallel()
+	t.Run("by a server with too many streams", func(t *testing.T) {
+		t.Parallel()
+		conn := connect(t)
+		var runs atomic.Int64
+		serveLarge(t, conn, large{bounce: func(_ context.Context, req *testv1.LargeRequest) (*testv1.LargeResponse, error) {
+			runs.Add(1)
+			return bounce(req), nil
+		}}, aegis.WithMaxStreams(1))
+		client := newLargeClient(t, another(t, conn))
+		flow, err := client.Flow(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, flow.Send(&testv1.LargeRequest{}))
+		_, err = flow.Recv()
+		require.NoError(t, err, "one is open")
+		res, err := client.Bounce(t.Context(), &testv1.LargeRequest{Bytes: 3_000_000})
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(randomBytes(3_000_000), res.GetData()))
+		require.EqualValues(t, 1, runs.Load())
+	})
+	t.Run("by a server that stops", func(t *testing.T) {
+		t.Parallel()
+		conn := connect(t)
+		var runs atomic.Int64
+		begun, end := make(chan struct{}, 10), make(chan struct{})
+		l := large{bounce: func(_ context.Context, req *testv1.LargeRequest) (*testv1.LargeResponse, error) {
+			runs.Add(1)
+			begun <- struct{}{}
+			<-end
+			return bounce(req), nil
+		}}
+		register := func(srv *aegis.Server) error { return aegistestv1aegis.RegisterLargeServiceServer(srv, l) }
+		srv, err := aegis.NewServer(conn)
+		require.NoError(t, err)
+		require.NoError(t, register(srv))
+		stopping := runServer(t, srv)
+		client := newLargeClient(t, another(t, conn))
+		called := async(func() (*testv1.LargeResponse, error) {
+			return client.Bounce(t.Context(), &testv1.LargeRequest{Bytes: 3_000_000})
+		})
+		receive(t, "it runs", begun)
+		stopping.stop()
+		eventually(t, "it stops", func() bool { return srv.Ready(t.Context()) != nil })
+		serveLarge(t, another(t, conn), l)
+		close(end)
+		res := receive(t, "its reply", called)
+		require.NoError(t, res.err)
+		require.True(t, bytes.Equal(randomBytes(3_000_000), res.res.GetData()))
+		require.NoError(t, receive(t, "it has stopped", stopping.done))
+		require.EqualValues(t, 1, runs.Load())
+	})
 }
 
 func TestLargeMessagesOfStreams(t *testing.T) {

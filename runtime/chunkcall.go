@@ -154,9 +154,7 @@ func (s *Server) respondInParts(o *outcome) *Error {
 		}
 		return st.transmitMessage(payload)
 	}
-	if err := s.admit(st); err != nil {
-		return err
-	}
+	s.admitReply(st) // the handler has run: its reply is not refused
 	if s.startStream(st, max(time.Until(o.context.deadline), time.Nanosecond)) {
 		go st.run()
 	}

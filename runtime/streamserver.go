@@ -30,6 +30,7 @@ type serverStreams struct {
 	handlers map[*serverStream]struct{}
 	ofTerms  int // handlers of single active methods
 	stopping bool
+	replied  bool          // no unary call runs any more whose reply may become a stream
 	led      chan struct{} // closed when the server stops and no handler of a term runs
 	idle     chan struct{} // the same of all handlers
 }
@@ -185,11 +186,24 @@ func (s *Server) admit(st *serverStream) *Error {
 		service.running.Add(-1)
 		return service.overload
 	}
-	s.streams.handlers[st] = struct{}{}
-	if st.term != nil {
-		s.streams.ofTerms++
-	}
+	s.streams.count(st)
 	return nil
+}
+
+// admitReply counts a stream that is the reply of a call. There is room for it in
+// any case, and a stopping server waits for it.
+func (s *Server) admitReply(st *serverStream) {
+	s.streams.mu.Lock()
+	defer s.streams.mu.Unlock()
+	s.streams.count(st)
+}
+
+// count is called with s.mu held.
+func (s *serverStreams) count(st *serverStream) {
+	s.handlers[st] = struct{}{}
+	if st.term != nil {
+		s.ofTerms++
+	}
 }
 
 // leave is the end of what admit began.
@@ -216,7 +230,7 @@ func (s *serverStreams) look() {
 	if s.ofTerms == 0 {
 		closeOnce(s.led)
 	}
-	if len(s.handlers) == 0 {
+	if len(s.handlers) == 0 && s.replied {
 		closeOnce(s.idle)
 	}
 }
@@ -431,8 +445,12 @@ func (s *Server) endLeadersStreams() {
 }
 
 // stopStreams lets the other streams end by themselves for a while, then ends
-// them.
+// them. No unary call runs any more, or the grace period is over.
 func (s *Server) stopStreams(grace context.Context) {
+	s.streams.mu.Lock()
+	s.streams.replied = true
+	s.streams.look()
+	s.streams.mu.Unlock()
 	timer := time.NewTimer(s.cfg.streamGrace)
 	defer timer.Stop()
 	select {
