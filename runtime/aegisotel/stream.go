@@ -24,7 +24,7 @@ func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.Client
 			return nil, err
 		}
 		traced := &clientStream{Stream: s, op: op}
-		traced.unwatch = context.AfterFunc(ctx, func() { traced.end(ctx.Err()) })
+		traced.watch(ctx)
 		return traced, nil
 	}
 }
@@ -45,9 +45,18 @@ func (i *Interceptor) WrapServerStream(next aegis.ServerStreamFunc) aegis.Server
 type clientStream struct {
 	aegis.Stream
 
-	op      *operation
-	once    sync.Once
-	unwatch func() bool
+	op   *operation
+	once sync.Once
+
+	mu      sync.Mutex
+	unwatch func() bool // nil before it is watched
+}
+
+// watch ends the span when ctx ends, which it may have done already.
+func (s *clientStream) watch(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unwatch = context.AfterFunc(ctx, func() { s.end(ctx.Err()) })
 }
 
 func (s *clientStream) Send(m proto.Message) error {
@@ -71,7 +80,10 @@ func (s *clientStream) Recv(m proto.Message) error {
 
 func (s *clientStream) end(err error) {
 	s.once.Do(func() {
-		s.unwatch()
+		s.mu.Lock()
+		unwatch := s.unwatch
+		s.mu.Unlock()
+		unwatch()
 		s.op.end(err)
 	})
 }

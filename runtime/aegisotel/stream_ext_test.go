@@ -76,3 +76,23 @@ func TestSpansOfStreams(t *testing.T) {
 	_, err = stub.Chat(t.Context())
 	require.NoError(t, err, "the server takes it, and its handler answers UNIMPLEMENTED")
 }
+
+// A context may end while a stream opens.
+func TestContextThatEndsWhileAStreamOpensEndsItsSpan(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewInMemoryExporter()
+	client, err := aegisotel.Client(
+		aegisotel.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))),
+		aegisotel.WithMeterProvider(sdkmetric.NewMeterProvider()),
+	)
+	require.NoError(t, err)
+	open := client.WrapClientStream(func(context.Context) (aegis.Stream, error) { return struct{ aegis.Stream }{}, nil })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	const streams = 5000 // of which a few meet the moment
+	for range streams {
+		_, err := open(ctx)
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return len(spans.GetSpans()) == streams }, patience, 1e6)
+}
