@@ -1,9 +1,13 @@
 package aegis_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -314,4 +318,80 @@ func requireInvalid(t *testing.T, err error, want string) {
 	if want != "a NATS option of nil is no option, but this one is wrong" {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// publishRaw publishes a message with a header block that nats.go would not write.
+func publishRaw(t testing.TB, conn *aegis.Conn, subject, reply, header string, data []byte) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(conn.NATS().ConnectedUrl(), "nats://"))
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	_, err = fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB %s %s %d %d\r\n%s%s\r\nPING\r\n",
+		subject, reply, len(header), len(header)+len(data), header, data)
+	require.NoError(t, err)
+	for lines := bufio.NewScanner(c); lines.Scan() && lines.Text() != "PONG"; {
+		require.NotContains(t, lines.Text(), "-ERR")
+	}
+}
+
+// brokenHeader is that of an error whose text has a line break, as servers in other
+// languages may write it.
+const brokenHeader = "NATS/1.0\r\nNats-Service-Error: it\nfailed\r\nNats-Service-Error-Code: 13\r\n\r\n"
+
+func TestReplyWhoseHeaderCannotBeReadIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	standInFor(t, conn, doSubject, func(_ int, msg *natsMsg) { publishRaw(t, conn, msg.Reply, "", brokenHeader, nil) })
+	clientConn := connectTo(t, conn.NATS().ConnectedUrl(), silent())
+	_, err := newClient(t, clientConn).Do(t.Context(), doRequest(""))
+	require.Equal(t, aegis.CodeInternal, aegis.CodeOf(err), "%v", err)
+	require.ErrorContains(t, err, "the header of the reply cannot be read")
+}
+
+func TestRequestWhoseHeaderCannotBeReadIsRefused(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	serve(t, connectTo(t, conn.NATS().ConnectedUrl(), silent()), probe{do: func(context.Context, *testv1.DoRequest) (*testv1.DoResponse, error) {
+		t.Error("it must not run")
+		return &testv1.DoResponse{}, nil
+	}})
+	nc := plain(t, conn)
+	inbox := nc.NewInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	publishRaw(t, conn, doSubject, inbox, brokenHeader, nil)
+	msg, err := sub.NextMsg(patience)
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(int(aegis.CodeInvalidArgument)), msg.Header.Get(wire.HeaderServiceErrorCode))
+	require.Equal(t, "the header of the message cannot be read", msg.Header.Get(wire.HeaderServiceError))
+}
+
+// What is stored with such a header is dead: it would run without its metadata.
+func TestStoredMessageWhoseHeaderCannotBeReadIsDead(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	own := connectTo(t, conn.NATS().ConnectedUrl(), silent())
+	var d diary
+	subscribe(t, own, handlers{
+		Stored: d.stored,
+		Core:   func(_ context.Context, ev *testv1.CoreRequest) error { d.notef("core %s", ev.GetText()); return nil },
+	}, nil, aegis.Compete("g"))
+	worker(t, own, jobs{work: func(context.Context, *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		d.notef("work")
+		return &testv1.WorkResponse{}, nil
+	}})
+	publishRaw(t, conn, "aegis.log.aegistest.v1.EventService.Stored.0", "", brokenHeader, nil)
+	publishRaw(t, conn, "aegis.evt.aegistest.v1.EventService.Core", "", brokenHeader, nil)
+	publishRaw(t, conn, "aegis.cmd.aegistest.v1.JobService.Work.n.hand.1", "", brokenHeader, nil)
+	require.Contains(t, deadOf(t, conn, eventService).Reason, "the header of the message cannot be read")
+	require.Contains(t, deadOf(t, conn, jobService).Reason, "the header of the message cannot be read")
+	eventually(t, "its result", func() bool {
+		_, err := outcome(t.Context(), aegistestv1aegis.WorkCommand(conn, "hand.1"))
+		return aegis.CodeOf(err) == aegis.CodeInvalidArgument
+	})
+	mustStore(t, newPublisher(t, conn), "read")
+	require.NoError(t, newPublisher(t, conn).Core(t.Context(), &testv1.CoreRequest{Text: "read"}))
+	eventually(t, "what can be read is handled", func() bool { return d.count("read") == 1 && d.count("core read") == 1 })
+	require.Len(t, d.all(), 2)
 }

@@ -475,6 +475,8 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 		if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
 			return decodeError(msg)
 		}
+	} else if headerUnreadable(msg) {
+		return errReplyHeader
 	}
 	if a.stream != nil {
 		return a.stream.accepted(msg, *a.subject)

@@ -130,3 +130,15 @@ func decodeHeader(in nats.Header) (Header, *Error) {
 	}
 	return h, nil
 }
+
+// headerUnreadable reports whether a message had headers that nats.go cannot read,
+// such as an error's text with a line break in it from a server in another language.
+// nats.go passes such a message on without any.
+func headerUnreadable(msg *nats.Msg) bool {
+	return msg.Header == nil && msg.Size() > len(msg.Subject)+len(msg.Reply)+len(msg.Data)
+}
+
+var (
+	errReplyHeader   = NewError(CodeInternal, "the header of the reply cannot be read")
+	errRequestHeader = NewError(CodeInvalidArgument, "the header of the message cannot be read")
+)

@@ -121,6 +121,9 @@ type incoming struct {
 func (r *incoming) readHeader() *Error {
 	h := r.msg.Header
 	if h == nil {
+		if headerUnreadable(r.msg) {
+			return errRequestHeader
+		}
 		return nil
 	}
 	user, size := 0, 0

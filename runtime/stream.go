@@ -203,6 +203,9 @@ func (s *stream) takeHalfClose(f frame.Frame) error {
 }
 
 func (s *stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
+	if headerUnreadable(msg) {
+		return errReplyHeader
+	}
 	header, _ := decodeHeader(msg.Header) // what is no metadata is left out
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,9 +232,12 @@ func (s *stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 		}
 	}
 	var status *Error
-	if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
+	switch {
+	case headerUnreadable(msg):
+		status = errReplyHeader
+	case msg.Header.Get(wire.HeaderServiceErrorCode) != "":
 		status = decodeError(&nats.Msg{Header: msg.Header, Data: f.Body})
-	} else if f.Seq == 0 {
+	case f.Seq == 0:
 		return errOutOfPlace
 	}
 	trailer, _ := decodeHeader(msg.Header) // what is no metadata is left out

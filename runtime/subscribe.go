@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -319,10 +320,15 @@ func (s *subscription) call(ctx *eventContext, ev proto.Message, ended func(erro
 }
 
 // read decodes an event. One that cannot be read counts as failed.
-func (s *subscription) read(data []byte) (proto.Message, error) {
+func (s *subscription) read(msg *nats.Msg) (proto.Message, error) {
 	ev := s.handler.message()
-	if err := proto.Unmarshal(data, ev); err != nil {
-		unreadable := Errorf(CodeInvalidArgument, "it is no valid %s: %w", ev.ProtoReflect().Descriptor().FullName(), err)
+	var unreadable *Error
+	if headerUnreadable(msg) {
+		unreadable = errRequestHeader
+	} else if err := proto.Unmarshal(msg.Data, ev); err != nil {
+		unreadable = Errorf(CodeInvalidArgument, "it is no valid %s: %w", ev.ProtoReflect().Descriptor().FullName(), err)
+	}
+	if unreadable != nil {
 		s.stats.refused(time.Now(), unreadable)
 		return nil, unreadable
 	}

@@ -59,7 +59,7 @@ func (r *coreRunner) received(msg *nats.Msg) {
 }
 
 func (r *coreRunner) handleMessage(msg *nats.Msg) {
-	ev, err := r.read(msg.Data)
+	ev, err := r.read(msg)
 	if err != nil {
 		r.logger().Error("aegis: an event that cannot be read is dropped", "err", err)
 		return

@@ -343,7 +343,7 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		r.bury(m, try, try.Counted(), exhaustedBy(try, errLost))
 		return
 	}
-	ev, err := r.read(m.Data)
+	ev, err := r.read(m.Msg)
 	if err != nil {
 		r.bury(m, try, try.Counted()+1, err)
 		return
