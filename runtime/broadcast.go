@@ -274,6 +274,11 @@ func (b *broadcast) Recv(res proto.Message) error {
 			b.from = name
 			return Errorf(CodeUnavailable, "%s is gone, and has not answered %s", name, b.method.spec.name())
 		}
+		if b.method.client.conn.closed() && b.awaits() {
+			b.from = ""
+			b.close()
+			return connClosed()
+		}
 		if b.complete() {
 			b.close()
 			if b.unheard() {
@@ -356,6 +361,11 @@ func (b *broadcast) complete() bool {
 	}
 }
 
+// awaits reports whether somebody may answer yet.
+func (b *broadcast) awaits() bool {
+	return b.cfg.untilSilence > 0 && !b.enough() || !b.complete()
+}
+
 // enough reports whether as many have answered as were asked for.
 func (b *broadcast) enough() bool {
 	return b.cfg.untilReplies > 0 && len(b.answered) >= b.cfg.untilReplies
@@ -377,6 +387,7 @@ func (b *broadcast) wait() error {
 	case <-b.news:
 	case <-timer.C:
 		b.askMembers()
+	case <-b.method.client.conn.ctx.Done():
 	case <-b.ctx.Done():
 		return b.ended()
 	}

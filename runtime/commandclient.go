@@ -3,6 +3,7 @@ package aegis
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"iter"
 	"maps"
 	"strconv"
@@ -154,7 +155,7 @@ func (c *commandClient) expect(h *commandHandle) *Error {
 	if c.sub == nil {
 		sub, err := c.conn.nc.Subscribe(c.conn.subjects.Told(c.service.Name, c.owner+".*", "*"), c.heard)
 		if err != nil {
-			return Errorf(CodeInternal, "cannot subscribe to results: %w", err)
+			return storeError(fmt.Errorf("cannot subscribe to results: %w", err))
 		}
 		if !c.conn.start(func() { <-c.conn.ctx.Done(); _ = sub.Unsubscribe() }) {
 			_ = sub.Unsubscribe() // the connection is closed
@@ -219,10 +220,12 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 		h.reconnects.Store(conn.nc.Stats().Reconnects)
 		sub, err := conn.nc.Subscribe(conn.subjects.Told(h.client.service.Name, h.id, "*"), h.watch.heard)
 		if err != nil {
-			return Errorf(CodeInternal, "cannot subscribe to results: %w", err)
+			return storeError(fmt.Errorf("cannot subscribe to results: %w", err))
 		}
 		defer func() { _ = sub.Unsubscribe() }() // fails only if it is gone already
-		if err := conn.flush(ctx); err != nil {
+		if err := conn.flush(ctx); conn.closed() {
+			return connClosed()
+		} else if err != nil {
 			return asError(err)
 		}
 	}

@@ -130,6 +130,9 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 
 // storeError is an error of stores as callers see it.
 func storeError(err error) *Error {
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return Errorf(CodeCanceled, "%w: %w", ErrConnClosed, err)
+	}
 	code := CodeInternal
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -138,7 +141,7 @@ func storeError(err error) *Error {
 		code = CodePermissionDenied
 	case errors.Is(err, stores.ErrMissing), errors.Is(err, stores.ErrDifferent), errors.Is(err, stores.ErrOld), errors.Is(err, stores.ErrConfig):
 		code = CodeFailedPrecondition
-	case errors.Is(err, stores.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
+	case errors.Is(err, stores.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		code = CodeUnavailable
 	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {

@@ -198,6 +198,8 @@ func (s *Server) Run(ctx context.Context) error {
 		err = s.serveUntil(ctx)
 	case ctx.Err() != nil:
 		err = nil // stopped before it served is stopped
+	case s.conn.closed():
+		err = fmt.Errorf("%w: %w", ErrConnClosed, err)
 	}
 	s.setState(StateStopping)
 	err = errors.Join(err, s.drain())
