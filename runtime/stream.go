@@ -30,6 +30,9 @@ type stream struct {
 	maxMessage int
 	// dropped: nobody reads what has come, or comes.
 	dropped atomic.Bool
+	// unwanted: the reading was closed. It is set before dropped, which waits for the
+	// reader.
+	unwanted atomic.Bool
 
 	mu       sync.Mutex
 	readable sync.Cond
@@ -52,7 +55,8 @@ type stream struct {
 	sync       synchronizer
 	held       int64 // bytes that count against the hub's assembly
 
-	// The reader's own.
+	// reading is held by the reader, also while it waits, and guards what is its own.
+	reading  sync.Mutex
 	batch    []arrival
 	at       int
 	consumed flow.Limit

@@ -23,7 +23,8 @@ type Receiver[T any] interface {
 	// the stream has ended well and everything has been read, and an *Error else:
 	// what the handler returned; CodeDataLoss if the stream is not whole;
 	// CodeUnavailable if the other process is gone or, with ReasonStopping, shuts
-	// down.
+	// down; in a handler CodeCanceled after Close, and when the handler has returned
+	// before the client has sent all.
 	Recv() (*T, error)
 	// All returns the messages that follow. A clean end ends the loop; an error
 	// is its last element.
@@ -36,8 +37,8 @@ type Receiver[T any] interface {
 	Trailer() Header
 	// Close ends the reading. At a client it ends the whole stream, and the
 	// context of the handler, unless it has ended; in a handler it throws away
-	// what still comes. It never waits, its error is always nil, and further calls
-	// do nothing.
+	// what still comes. A Recv that waits in another goroutine returns. Its error is
+	// always nil, and further calls do nothing.
 	Close() error
 }
 

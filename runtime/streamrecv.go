@@ -37,9 +37,14 @@ func (s *stream) take(f frame.Frame) error {
 
 // recv reads one message. io.EOF is the end.
 func (s *stream) recv(m proto.Message) error {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	for {
-		if s.failed != nil {
+		switch {
+		case s.failed != nil:
 			return s.failed
+		case s.unwanted.Load():
+			return s.closedByReader()
 		}
 		for s.at == len(s.batch) || s.dropped.Load() {
 			err := s.fetch()
@@ -118,24 +123,40 @@ func (s *stream) fetch() error {
 		runtime.Gosched()
 		s.mu.Lock()
 	}
-	for len(s.queue) == 0 && !s.ended && !s.halfClosed && !s.dropped.Load() {
+	for len(s.queue) == 0 && !s.ended && !s.halfClosed && !s.dropped.Load() && !s.unwanted.Load() {
 		s.idle = true
 		s.readable.Wait()
 		s.idle = false
 	}
 	switch {
+	case s.unwanted.Load():
+		return s.closedByReader()
 	case len(s.queue) > 0:
 		s.batch, s.queue = s.queue, s.batch
 		return nil
 	case s.ended && s.status != nil:
 		return s.status
+	case s.hub.server && s.ended && !s.halfClosed:
+		// That the client has sent all is not known: it may have been about to send more.
+		return Errorf(CodeCanceled, "the handler of %s has returned, and the stream has ended before its client has sent all", s.name)
 	default:
 		return io.EOF
 	}
 }
 
-// discard ends the reading: what still comes is thrown away.
+func (s *stream) closedByReader() *Error {
+	return Errorf(CodeCanceled, "the receiver of %s was closed", s.name)
+}
+
+// discard ends the reading: a reader that waits returns, and what still comes is
+// thrown away.
 func (s *stream) discard() {
+	s.mu.Lock()
+	s.unwanted.Store(true)
+	s.readable.Broadcast()
+	s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	s.mu.Lock()
 	unread := slices.Concat(s.batch[s.at:], s.queue)
 	s.batch, s.at, s.queue = nil, 0, nil

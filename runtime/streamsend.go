@@ -84,7 +84,7 @@ func (s *stream) closeSend() error {
 			ended, err := s.ended && !s.sendClosed, s.sendError()
 			s.mu.Unlock()
 			s.sending.Unlock()
-			if ended {
+			if ended && err != io.EOF { //nolint:errorlint // after which the reader learns why, and there is nothing to close
 				return err
 			}
 			return nil
