@@ -25,7 +25,7 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	if a.cfg.maxAttempts > 0 {
 		most = a.cfg.maxAttempts
 	}
-	if a.opensStream() { // a server that refuses a stream has not run its handler
+	if a.opensStream() && a.cfg.maxAttempts == 0 { // a server that refuses a stream has not run its handler
 		most = max(most, openAttempts)
 	}
 	again := a.number < most

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
@@ -74,4 +79,91 @@ func TestReaderThatOutlivesItsHandlerIsCanceled(t *testing.T) {
 	close(read)
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "the reader returns", ended)))
 	require.NoError(t, chat.CloseSend(), "there is nothing to close any more")
+}
+
+// gate dials connections unless it is shut.
+type gate struct {
+	shut atomic.Bool
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (g *gate) Dial(network, address string) (net.Conn, error) {
+	if g.shut.Load() {
+		return nil, io.ErrClosedPipe
+	}
+	c, err := net.Dial(network, address)
+	if err == nil {
+		g.mu.Lock()
+		g.conns = append(g.conns, c)
+		g.mu.Unlock()
+	}
+	return c, err
+}
+
+// close cuts all connections, and lets no new one through.
+func (g *gate) close() {
+	g.shut.Store(true)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.conns {
+		_ = c.Close()
+	}
+}
+
+// What a stream's handler sends first, or that it returns, waits for a connection
+// that is away for a moment, with metadata as without.
+func TestMetadataOfAStreamWaitsForTheConnection(t *testing.T) {
+	t.Parallel()
+	for name, finish := range map[string]func(chatOut) error{
+		"with a message": func(out chatOut) error { return out.Send(&testv1.ChatResponse{}) },
+		"alone":          func(chatOut) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := connect(t)
+			var g gate
+			serverConn := connectTo(t, conn.NATS().ConnectedUrl(), silent(), aegis.WithNATSOptions(nats.SetCustomDialer(&g)))
+			begun, away := make(chan struct{}), make(chan struct{})
+			serveStreams(t, serverConn, streams{chat: func(ctx context.Context, _ chatIn, out chatOut) error {
+				close(begun)
+				<-away
+				call, _ := aegis.CallFromContext(ctx)
+				call.ResponseHeader().Set("region", "eu")
+				time.AfterFunc(100*time.Millisecond, func() { g.shut.Store(false) })
+				return finish(out)
+			}})
+			chat, err := newStreamClient(t, conn).Chat(t.Context())
+			require.NoError(t, err)
+			receive(t, "it runs", begun)
+			g.close()
+			eventually(t, "the connection is away", func() bool { return !serverConn.NATS().IsConnected() })
+			close(away)
+			_, err = chat.Recv()
+			if name == "alone" {
+				require.ErrorIs(t, err, io.EOF)
+			} else {
+				require.NoError(t, err)
+			}
+			require.Equal(t, "eu", chat.Header().Get("region"))
+			require.NoError(t, chat.Close())
+		})
+	}
+}
+
+// One attempt is one, of the open of a stream as well.
+func TestMaxAttemptsBoundsTheOpenOfAStream(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	opens := standInFor(t, conn, "aegis.call.aegistest.v1.StreamService.Chat", func(_ int, msg *natsMsg) {
+		refuseWith(msg, aegis.CodeUnavailable, aegis.ReasonStopping)
+	})
+	client := newStreamClient(t, another(t, conn))
+	for attempts, options := range map[int][]aegis.CallOption{1: {aegis.MaxAttempts(1)}, 2: {aegis.MaxAttempts(2)}, 3: nil} {
+		before := opens.count()
+		_, err := client.Chat(t.Context(), options...)
+		require.Equal(t, aegis.ReasonStopping, asError(t, err).Reason())
+		require.Equal(t, attempts, opens.count()-before)
+	}
 }

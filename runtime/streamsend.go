@@ -40,13 +40,21 @@ func (s *stream) marshal(b []byte, m proto.Message) ([]byte, error) {
 
 // transmit sends a message whose body is b[frame.MaxOverhead:], as soon as there
 // is credit.
-func (s *stream) transmit(kind frame.Kind, b []byte) error {
+func (s *stream) transmit(kind frame.Kind, b []byte) error { return s.transmitWith(nil, kind, b) }
+
+// transmitHeader sends the metadata that comes before all messages.
+func (s *stream) transmitHeader(h nats.Header) error {
+	return s.transmitWith(h, frame.Header, make([]byte, frame.MaxOverhead))
+}
+
+// transmitWith waits for credit, and for the connection.
+func (s *stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) error {
 	for {
 		seq, err := s.lockToSend(len(b) - frame.MaxOverhead)
 		if err != nil {
 			return err
 		}
-		err = s.publish(&nats.Msg{Subject: s.to}, kind, seq, b)
+		err = s.publish(&nats.Msg{Subject: s.to, Header: h}, kind, seq, b)
 		s.sending.Unlock()
 		switch {
 		case err == nil:
@@ -59,19 +67,6 @@ func (s *stream) transmit(kind frame.Kind, b []byte) error {
 			return s.hub.publishError(err)
 		}
 	}
-}
-
-// transmitHeader sends the metadata that comes before all messages.
-func (s *stream) transmitHeader(h nats.Header) error {
-	seq, err := s.lockToSend(0)
-	if err != nil {
-		return err
-	}
-	defer s.sending.Unlock()
-	if err := s.publish(&nats.Msg{Subject: s.to, Header: h}, frame.Header, seq, make([]byte, frame.MaxOverhead)); err != nil {
-		return s.hub.publishError(err)
-	}
-	return nil
 }
 
 // closeSend says that no more messages follow. If it cannot be sent now, it is
