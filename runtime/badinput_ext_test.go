@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -14,11 +16,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
 func TestServerRefusesWhatItCannotRun(t *testing.T) {
@@ -394,4 +398,43 @@ func TestStoredMessageWhoseHeaderCannotBeReadIsDead(t *testing.T) {
 	require.NoError(t, newPublisher(t, conn).Core(t.Context(), &testv1.CoreRequest{Text: "read"}))
 	eventually(t, "what can be read is handled", func() bool { return d.count("read") == 1 && d.count("core read") == 1 })
 	require.Len(t, d.all(), 2)
+}
+
+// An error arrives whatever its metadata, details and text take.
+func TestErrorThatIsTooLargeArrivesWithoutAllItHas(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte("max_payload: 4096\n"), 0o600))
+	conn := aegistest.StartNATSWithConfig(t, path).Connect(t, silent())
+	var log logs
+	fail := func(ctx context.Context, text, keys int) error {
+		call, _ := aegis.CallFromContext(ctx)
+		for i := range keys {
+			call.ResponseHeader().Set("h"+strconv.Itoa(i), "x")
+			call.ResponseTrailer().Set("t"+strconv.Itoa(i), "x")
+		}
+		return aegis.NewError(aegis.CodeFailedPrecondition, strings.Repeat("w", text))
+	}
+	serve(t, conn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		return nil, fail(ctx, len(req.GetText()), int(req.GetWait().AsDuration()))
+	}}, log.option())
+	serveStreams(t, conn, streams{count: func(ctx context.Context, req *testv1.CountRequest, _ countOut) error {
+		return fail(ctx, int(req.GetNumbers()), len(req.GetData()))
+	}}, log.option())
+	client, stream := newClient(t, conn), newStreamClient(t, conn)
+	for _, c := range []struct{ text, keys int }{{10, 10}, {10, 600}, {3500, 0}, {3500, 100}, {100_000, 600}} {
+		req := doRequest(strings.Repeat("t", min(c.text, 3500)))
+		req.Wait = durationpb.New(time.Duration(c.keys))
+		_, err := client.Do(t.Context(), req)
+		require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err), "%v: %v", c, err)
+		require.True(t, aegis.IsWireError(err))
+		in, err := stream.Count(t.Context(), &testv1.CountRequest{Numbers: uint64(c.text), Data: make([]byte, c.keys)})
+		require.NoError(t, err)
+		_, err = in.Recv()
+		if c.keys < 600 { // else the header, which comes first, is too large
+			require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err), "%v: %v", c, err)
+		}
+		require.True(t, aegis.IsWireError(err), "%v: %v", c, err)
+	}
+	require.Positive(t, log.count("an error was too large for a message of NATS"))
 }

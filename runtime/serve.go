@@ -324,11 +324,38 @@ func (s *Server) prepareOverload(service *service) {
 }
 
 func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
-	h, body := encodeError(err, json, metadata)
-	h[wire.HeaderInstance] = []string{s.cfg.instance}
-	if s.send(msg.Reply, h, body) != nil { // too large: code, reason and the beginning of the text fit always
-		_ = s.send(msg.Reply, h, nil)
+	reply := &nats.Msg{Subject: msg.Reply}
+	left := fitError(reply, s.conn.nc.MaxPayload(), func(metadata Header) {
+		reply.Header, reply.Data = encodeError(err, json, metadata)
+		reply.Header[wire.HeaderInstance] = []string{s.cfg.instance}
+	}, metadata)
+	if left != "" {
+		s.logger.Warn("aegis: an error was too large for a message of NATS, and was sent without all it has", "subject", msg.Subject, "without", left, "err", err)
 	}
+	_ = s.send(msg.Reply, reply.Header, reply.Data)
+}
+
+// fitError makes the reply with an error small enough for NATS: it leaves out the
+// metadata, then the details, and in the end most of the text, never code and
+// reason. It returns what it left out.
+func fitError(reply *nats.Msg, most int64, encode func(metadata Header), metadata Header) (left string) {
+	fits := func() bool { return int64(reply.Size()-len(reply.Subject)-len(reply.Reply)) <= most }
+	encode(metadata)
+	if fits() {
+		return ""
+	}
+	if len(metadata) > 0 {
+		if encode(nil); fits() {
+			return "metadata"
+		}
+	}
+	reply.Data = reply.Data[:0]
+	if fits() {
+		return "metadata and details"
+	}
+	text := reply.Header.Get(wire.HeaderServiceError)
+	reply.Header[wire.HeaderServiceError] = []string{text[:min(len(text), shortReason)]}
+	return "metadata, details and most of its text"
 }
 
 // encodeError returns an error as it travels.

@@ -340,27 +340,22 @@ func (s *stream) sayEnd(status *Error, trailer Header) {
 	s.mu.Lock()
 	seq := s.out.Next(0)
 	s.mu.Unlock()
-	msg := endMessage(s.to, s.own, seq, status, s.json, trailer)
-	if int64(len(msg.Data)+maxHeaderBytes) > s.hub.nc.MaxPayload() {
-		msg.Data = frame.Append(nil, frame.End, seq) // code, reason and the beginning of the text are in the headers
-	}
-	s.hub.farewell(s, msg)
+	s.hub.farewell(s, endMessage(s.to, s.own, seq, status, s.json, trailer, s.hub.nc.MaxPayload()))
 }
 
-// maxHeaderBytes is what the headers of an End take at most: metadata, the text
-// of an error, and the keys.
-const maxHeaderBytes = wire.MaxMetadataBytes + 2<<10
-
 // endMessage is an End frame: the status in the body and, as in other replies,
-// in the NATS headers.
-func endMessage(to, own string, seq uint64, status *Error, json bool, trailer Header) *nats.Msg {
-	msg := &nats.Msg{Subject: to, Reply: own, Data: frame.Append(nil, frame.End, seq)}
+// in the NATS headers. What is more than a message of NATS takes is left out.
+func endMessage(to, own string, seq uint64, status *Error, json bool, trailer Header, most int64) *nats.Msg {
+	msg := &nats.Msg{Subject: to, Reply: own}
+	frame := frame.Append(nil, frame.End, seq)
 	if status == nil {
 		msg.Header, _ = responseHeader(trailer, false) // was checked
-		return msg
+		if msg.Data = frame; int64(msg.Size()-len(to)-len(own)) <= most {
+			return msg
+		}
+		status, trailer = tooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most), nil
 	}
-	var body []byte
-	msg.Header, body = encodeError(status, json, trailer)
-	msg.Data = append(msg.Data, body...)
+	fitError(msg, most-int64(len(frame)), func(metadata Header) { msg.Header, msg.Data = encodeError(status, json, metadata) }, trailer)
+	msg.Data = append(frame, msg.Data...)
 	return msg
 }

@@ -229,7 +229,7 @@ func (h *streamHub) leave(to string) {
 func (h *streamHub) disown(to string) {
 	if to != "" {
 		err := NewError(CodeUnavailable, "the server has no such stream, or has it no longer")
-		_ = h.nc.PublishMsg(endMessage(to, "", 0, err, false, nil)) // as above
+		_ = h.nc.PublishMsg(endMessage(to, "", 0, err, false, nil, h.nc.MaxPayload())) // as above
 	}
 }
 
