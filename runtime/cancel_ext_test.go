@@ -69,6 +69,21 @@ func TestCallThatIsCanceledBeforeItArrivesDoesNotRun(t *testing.T) {
 	require.Zero(t, n, "nobody waits for a reply")
 }
 
+// holding is a handler that says when it begins, and runs until it is released or
+// its context ends, which it says as well.
+func holding(started, ended chan<- string, release <-chan struct{}) doFunc {
+	return func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
+		started <- req.GetText()
+		select {
+		case <-ctx.Done():
+			ended <- req.GetText()
+			return nil, ctx.Err()
+		case <-release:
+			return &testv1.DoResponse{}, nil
+		}
+	}
+}
+
 // A server asks the callers of long calls whether they are still there. Plain
 // NATS clients do not promise to answer, and are never asked.
 func TestHandlersLearnThatTheirCallerIsGone(t *testing.T) {
@@ -78,16 +93,7 @@ func TestHandlersLearnThatTheirCallerIsGone(t *testing.T) {
 	started, ended := make(chan string, 4), make(chan string, 4)
 	release := make(chan struct{})
 	server := another(t, conn)
-	serve(t, server, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
-		started <- req.GetText()
-		select {
-		case <-ctx.Done():
-			ended <- req.GetText()
-			return nil, ctx.Err()
-		case <-release:
-			return &testv1.DoResponse{}, nil
-		}
-	}})
+	serve(t, server, probe{do: holding(started, ended, release)})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	call := func(conn *aegis.Conn, text string) <-chan result[*testv1.DoResponse] {
@@ -132,16 +138,7 @@ func TestPlainCallersAreNotTakenForGone(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	started, ended, release := make(chan string, 10), make(chan string, 10), make(chan struct{})
-	serve(t, conn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
-		started <- req.GetText()
-		select {
-		case <-ctx.Done():
-			ended <- req.GetText()
-			return nil, ctx.Err()
-		case <-release:
-			return &testv1.DoResponse{}, nil
-		}
-	}})
+	serve(t, conn, probe{do: holding(started, ended, release)})
 	nc := plain(t, conn)
 	replies := []string{"app.replies.Billing", "app.replies.Sales", "app.replies.eu-west", "_INBOX.wA8kYHmTsWvPQ2GnbYLRzX.S3mt9bz1"}
 	subs := make([]*nats.Subscription, len(replies))

@@ -426,13 +426,7 @@ func (c *commandMessage) expired(now time.Time) bool {
 func (c *commandMessage) run() {
 	w, m := c.worker, c.message
 	req := w.method.request()
-	var unreadable *Error
-	if headerUnreadable(m.Msg) {
-		unreadable = errRequestHeader
-	} else if err := proto.Unmarshal(m.Data, req); err != nil {
-		unreadable = Errorf(CodeInvalidArgument, "it is no valid %s: %w", req.ProtoReflect().Descriptor().FullName(), err)
-	}
-	if unreadable != nil {
+	if unreadable := readMessage(m.Msg, req); unreadable != nil {
 		w.method.stats.refused(time.Now(), unreadable)
 		c.bury(c.try.Counted()+1, unreadable)
 		return

@@ -327,16 +327,28 @@ func TestCommandEndsThoughThereCanBeNoDeadLetter(t *testing.T) {
 	require.Contains(t, log.String(), "the dead letters cannot take it")
 }
 
+// refuseLetters makes the dead letters of events refuse all, until there is room.
+func refuseLetters(t testing.TB, conn *aegis.Conn) (room func()) {
+	t.Helper()
+	full := madeBefore(deadEventStream, "aegis.dead.aegistest.v1.EventService.>")
+	full.MaxMsgSize = 1
+	_, err := jetStream(t, conn).CreateStream(t.Context(), full)
+	require.NoError(t, err)
+	return func() {
+		t.Helper()
+		full.MaxMsgSize = -1
+		_, err := jetStream(t, conn).UpdateStream(t.Context(), full)
+		require.NoError(t, err)
+	}
+}
+
 // While the dead letters refuse it an event stays with its instance. Its handler
 // does not run again, others of its subscription are handled, and the server says
 // what is wrong.
 func TestEventThatTheDeadLettersRefuseStaysUntilTheyTakeIt(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	full := madeBefore(deadEventStream, "aegis.dead.aegistest.v1.EventService.>")
-	full.MaxMsgSize = 1
-	_, err := jetStream(t, conn).CreateStream(t.Context(), full)
-	require.NoError(t, err)
+	room := refuseLetters(t, conn)
 	var d diary
 	srv := subscribe(t, another(t, conn), handlers{
 		Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
@@ -368,9 +380,7 @@ func TestEventThatTheDeadLettersRefuseStaysUntilTheyTakeIt(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "the dead letters of "+eventService)
 	})
 	require.Zero(t, d.count("key 2"), "the order of a key is kept")
-	full.MaxMsgSize = -1
-	_, err = jetStream(t, conn).UpdateStream(t.Context(), full)
-	require.NoError(t, err)
+	room()
 	eventually(t, "all are among the dead letters", func() bool { return len(deadLetters(t, conn, eventService)) == 4 })
 	eventually(t, "the key goes on", func() bool { return d.count("key 2") == 1 })
 	eventually(t, "the server is ready", func() bool { return srv.Ready(t.Context()) == nil })
@@ -383,10 +393,7 @@ func TestEventThatTheDeadLettersRefuseStaysUntilTheyTakeIt(t *testing.T) {
 func TestEventThatTheDeadLettersRefuseIsBuriedByAnotherInstance(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	full := madeBefore(deadEventStream, "aegis.dead.aegistest.v1.EventService.>")
-	full.MaxMsgSize = 1
-	_, err := jetStream(t, conn).CreateStream(t.Context(), full)
-	require.NoError(t, err)
+	room := refuseLetters(t, conn)
 	var f fallible
 	first := subscriber(t, another(t, conn), handlers{Stored: f.stored}, nil, aegis.Compete("g"))
 	eventually(t, "the group is there", func() bool {
@@ -400,9 +407,7 @@ func TestEventThatTheDeadLettersRefuseIsBuriedByAnotherInstance(t *testing.T) {
 		return err == nil && stream.CachedInfo().State.Msgs == 1
 	})
 	first.end(t)
-	full.MaxMsgSize = -1
-	_, err = jetStream(t, conn).UpdateStream(t.Context(), full)
-	require.NoError(t, err)
+	room()
 	subscribe(t, conn, handlers{Stored: f.stored}, nil, aegis.Compete("g"))
 	require.Contains(t, deadOf(t, conn, eventService).Reason, errWrong.Error())
 	require.EqualValues(t, 1, f.runs.Load())

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 )
@@ -136,6 +137,17 @@ func decodeHeader(in nats.Header) (Header, *Error) {
 // nats.go passes such a message on without any.
 func headerUnreadable(msg *nats.Msg) bool {
 	return msg.Header == nil && msg.Size() > len(msg.Subject)+len(msg.Reply)+len(msg.Data)
+}
+
+// readMessage reads an event, or the request of a command.
+func readMessage(msg *nats.Msg, into proto.Message) *Error {
+	if headerUnreadable(msg) {
+		return errRequestHeader
+	}
+	if err := proto.Unmarshal(msg.Data, into); err != nil {
+		return Errorf(CodeInvalidArgument, "it is no valid %s: %w", into.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
 }
 
 var (

@@ -322,13 +322,7 @@ func (s *subscription) call(ctx *eventContext, ev proto.Message, ended func(erro
 // read decodes an event. One that cannot be read counts as failed.
 func (s *subscription) read(msg *nats.Msg) (proto.Message, error) {
 	ev := s.handler.message()
-	var unreadable *Error
-	if headerUnreadable(msg) {
-		unreadable = errRequestHeader
-	} else if err := proto.Unmarshal(msg.Data, ev); err != nil {
-		unreadable = Errorf(CodeInvalidArgument, "it is no valid %s: %w", ev.ProtoReflect().Descriptor().FullName(), err)
-	}
-	if unreadable != nil {
+	if unreadable := readMessage(msg, ev); unreadable != nil {
 		s.stats.refused(time.Now(), unreadable)
 		return nil, unreadable
 	}
