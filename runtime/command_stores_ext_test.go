@@ -391,3 +391,47 @@ func TestCommandIsNotWorkedAgainWhileResultsCannotBeRead(t *testing.T) {
 	require.Equal(t, int64(1), runs.Load())
 	require.Equal(t, "once", mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())))
 }
+
+// Another worker, which NATS has given the command to as well, ends it while this
+// one looks how many attempts there were.
+func TestResultThatIsStoredDuringOtherLooksIsFound(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	nc := plain(t, conn)
+	looks, look := make(chan struct{}, 1), make(chan struct{})
+	_, err := nc.Subscribe("HELD.>", func(msg *nats.Msg) {
+		pass := func() {
+			_ = nc.PublishMsg(&nats.Msg{Subject: "$JS.API" + strings.TrimPrefix(msg.Subject, "HELD"), Reply: msg.Reply, Header: msg.Header, Data: msg.Data})
+		}
+		if !strings.Contains(string(msg.Data), ".attempts") {
+			pass()
+			return
+		}
+		select {
+		case looks <- struct{}{}:
+		default: // it is asked once more
+		}
+		go func() {
+			<-look
+			pass()
+		}()
+	})
+	require.NoError(t, err)
+	var runs atomic.Int64
+	worker(t, another(t, conn, aegis.WithJetStreamAPIPrefix("HELD")), jobs{work: func(context.Context, *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		if runs.Add(1) == 1 {
+			return nil, errWrong
+		}
+		return &testv1.WorkResponse{Text: "twice"}, nil
+	}})
+	cmd := send(t, newJobClient(t, conn), "")
+	receive(t, "the worker looks", looks)
+	_, err = jetStream(t, conn).PublishMsg(t.Context(), &nats.Msg{
+		Subject: "aegis.res.aegistest.v1.JobService." + cmd.ID() + ".result", Header: nats.Header{"Aegis-State": {"SUCCEEDED"}, "Nats-TTL": {"1h"}},
+	})
+	require.NoError(t, err)
+	close(look)
+	eventually(t, "it is gone", func() bool { return queued(t.Context(), nc, cmd.ID()) == 0 })
+	require.EqualValues(t, 1, runs.Load())
+	require.Empty(t, mustResult(t, cmd))
+}

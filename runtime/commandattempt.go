@@ -18,12 +18,7 @@ const leaderPause = 100 * time.Millisecond
 
 // attempt works one command that has not ended, if it may have another attempt.
 func (c *commandMessage) attempt() {
-	w, m := c.worker, c.message
-	var err *Error
-	switch c.try, err = w.records.look(w.server.base, m); {
-	case err != nil:
-		w.logger().Warn("aegis: it cannot be seen how many attempts a command has had; it is looked at again", "command", c.id, "err", err)
-		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
+	switch {
 	case c.try.Exhausted():
 		c.bury(c.try.Counted(), c.exhausted())
 	case c.try.Number() == 1 && c.expired(time.Now()):

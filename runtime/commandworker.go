@@ -360,10 +360,18 @@ func (c *commandMessage) work() {
 		w.records.giveBackTaken(m, leaderPause) // to whoever leads
 		return
 	}
+	// The result is looked for last: each look may take long, and another worker may
+	// have the command as well.
+	var err *Error
+	if c.try, err = w.records.look(w.server.base, m); err != nil {
+		w.logger().Warn("aegis: it cannot be seen how many attempts a command has had; it is looked at again", "command", c.id, "err", err)
+		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
+		return
+	}
 	switch ended, err := c.hasEnded(); {
 	case err != nil:
 		w.logger().Warn("aegis: it cannot be seen whether a command has a result; it is looked at again", "command", c.id, "err", err)
-		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // else it comes when its time is over
+		_ = m.Nak(backoffAfter(w.spec().Retry, 1)) // as above
 	case ended:
 		_ = m.Ack() // if it is lost it has still ended
 	case c.canceled():

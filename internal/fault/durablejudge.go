@@ -22,6 +22,9 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 		return err
 	}
 	h := &check.Durable{Workers: all.Processes, Sent: all.Calls, Killed: d.dead, Outages: d.outages, Deposed: d.deposed, Left: d.left}
+	if d.of.proxied {
+		h.Reading = slowBy
+	}
 	if h.Attempts, h.AckWait, err = d.of.limits(d.size.ackWait); err != nil {
 		return err
 	}

@@ -24,6 +24,9 @@ type Durable struct {
 	// Deposed are the times in which consumers got another leader, which may not know
 	// of the last acknowledgements.
 	Deposed []Outage
+	// Reading is how long workers may read about a message that they were given
+	// before its handler begins; 0 where that takes no time.
+	Reading time.Duration
 	// Results are all that were stored for commands, also those that are there no
 	// more; nil for events.
 	Results []Result
@@ -256,7 +259,7 @@ func state(a *attempt, at int64) string {
 
 // mayFollow tells whether there is a reason for another attempt.
 func (j *durableJudge) mayFollow(before, next *attempt) bool {
-	if j.away(before, next) || j.stalled(before, next) || j.deposed(before) {
+	if j.away(before, next) || j.stalled(before, next) || j.deposed(before) || j.readAtOnce(before, next) {
 		return true
 	}
 	if next.Term <= before.Term {
@@ -298,6 +301,18 @@ func (j *durableJudge) away(before, next *attempt) bool {
 func (j *durableJudge) deposed(before *attempt) bool {
 	for _, o := range j.h.Deposed {
 		if before.ended() && before.End >= o.From-soon && before.End <= o.To+soon {
+			return true
+		}
+	}
+	return false
+}
+
+// readAtOnce tells whether two workers were given a message when its consumer got
+// another leader, read about it, and began it at about the same time. A result that
+// one of them had stored before would have been found by the other.
+func (j *durableJudge) readAtOnce(before, next *attempt) bool {
+	for _, o := range j.h.Deposed {
+		if j.h.Reading > 0 && before.Begin >= o.From && next.Begin <= o.To+soon+2*int64(j.h.Reading) && next.Begin-before.Begin <= acknowledging {
 			return true
 		}
 	}

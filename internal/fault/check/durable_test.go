@@ -143,6 +143,10 @@ func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 			h.Deposed = []Outage{{at(30_000), at(30_100)}}
 			again(6, 2, 2, 33_000)(h)
 		},
+		"read at once by two, as the consumer got another leader": func(h *Durable) {
+			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 30_003, 30_005, history.Accepted))
+		},
 		"refused and not stored": func(h *Durable) {
 			h.Sent = append(h.Sent, history.Record{Kind: history.Called, Outcome: history.Refused, ID: 7})
 		},
@@ -210,6 +214,10 @@ func TestBadEventsAreFound(t *testing.T) {
 			h.Workers["c"] = join(signs(29_000, 40_000), try(7, 0, 1, 29_500, 35_000, history.Accepted))
 			h.Sent = append(h.Sent, called(7, 0))
 			again(7, 0, 2, 31_500)(h)
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"begun long after it was done, though it was given to two", func(h *Durable) {
+			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+			again(6, 2, 2, 31_500)(h)
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"two dead letters", func(h *Durable) {
 			h.Dead = append(h.Dead, h.Dead[0])
