@@ -4,7 +4,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/aegisrpc/aegis/internal/fault/check"
@@ -44,9 +47,22 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 			return err
 		}
 	}
+	if err := d.writeFaults(h); err != nil {
+		return err
+	}
 	res.DurableVerdict = check.JudgeDurable(h)
 	res.refusals(h)
 	return nil
+}
+
+// writeFaults writes when NATS and the workers had faults, beside the histories and
+// by their clock: findings cannot be explained without.
+func (d *durableRun) writeFaults(h *check.Durable) error {
+	data, err := json.MarshalIndent(map[string]any{"killed": h.Killed, "outages": h.Outages, "deposed": h.Deposed}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(d.dir, "faults.json"), data, 0o600)
 }
 
 // refusals counts them by code.

@@ -307,12 +307,19 @@ func (j *durableJudge) deposed(before *attempt) bool {
 	return false
 }
 
-// readAtOnce tells whether two workers were given a message when its consumer got
-// another leader, read about it, and began it at about the same time. A result that
-// one of them had stored before would have been found by the other.
+// readAtOnce tells whether two workers had a message in hand when its consumer had
+// got another leader, and read about it before they began. Of a command both read the
+// result last, so that it began at about the same time.
 func (j *durableJudge) readAtOnce(before, next *attempt) bool {
+	reading := int64(j.h.Reading)
+	if j.h.Results != nil {
+		if next.Begin-before.Begin > acknowledging {
+			return false
+		}
+		reading *= 2
+	}
 	for _, o := range j.h.Deposed {
-		if j.h.Reading > 0 && before.Begin >= o.From && next.Begin <= o.To+soon+2*int64(j.h.Reading) && next.Begin-before.Begin <= acknowledging {
+		if reading > 0 && before.Begin >= o.From && next.Begin <= o.To+soon+reading {
 			return true
 		}
 	}

@@ -145,7 +145,7 @@ func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 		},
 		"read at once by two, as the consumer got another leader": func(h *Durable) {
 			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
-			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 30_003, 30_005, history.Accepted))
+			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 31_003, 31_005, history.Accepted))
 		},
 		"refused and not stored": func(h *Durable) {
 			h.Sent = append(h.Sent, history.Record{Kind: history.Called, Outcome: history.Refused, ID: 7})
@@ -321,6 +321,10 @@ func TestBadCommandsAreFound(t *testing.T) {
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"again although there was a result", func(h *Durable) {
 			h.Workers["b"] = append(h.Workers["b"], try(1, 0, 2, 11_000, 11_001, history.Accepted)...)
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"again although a result could be read, as the consumer got another leader", func(h *Durable) {
+			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 30_500, 30_501, history.Accepted))
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"success that nobody had", func(h *Durable) { h.Results[3].OK = true }, func(v *DurableVerdict) int { return v.Contradicted }},
 		{"failure without a dead letter", func(h *Durable) { h.Results[5].OK = false }, func(v *DurableVerdict) int { return v.Contradicted }},
