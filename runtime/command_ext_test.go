@@ -452,23 +452,26 @@ func TestCommandThatRunsForLongIsNotDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	var d diary
-	cmdConn := another(t, conn)
-	worker(t, conn, jobs{once: func(context.Context, *testv1.OnceRequest) (*testv1.OnceResponse, error) {
+	seen := make(chan struct{})
+	long := jobs{once: func(context.Context, *testv1.OnceRequest) (*testv1.OnceResponse, error) {
 		d.notef("once")
 		<-time.After(1600 * time.Millisecond) // more than one and a half ack waits
+		<-seen
 		return &testv1.OnceResponse{}, nil
-	}})
-	worker(t, another(t, conn), jobs{})
-	cmd, err := newJobClient(t, cmdConn).Once(t.Context(), &testv1.OnceRequest{})
+	}}
+	worker(t, conn, long)
+	worker(t, another(t, conn), long)
+	cmd, err := newJobClient(t, another(t, conn)).Once(t.Context(), &testv1.OnceRequest{})
 	require.NoError(t, err)
 	eventually(t, "it is said to run", func() bool {
 		status, err := cmd.Status(t.Context())
 		require.NoError(t, err)
 		return status.State == aegis.CommandRunning && status.Attempt == 1 && status.Progress == nil
 	})
+	close(seen)
 	_, err = cmd.Result(t.Context())
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(d.all()), 1)
+	require.Len(t, d.all(), 1)
 }
 
 func TestCommandsCarryMetadataThroughInterceptorsOfBothSides(t *testing.T) {
