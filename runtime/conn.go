@@ -158,6 +158,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		stores:    js,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	js.Background(func(f func(context.Context)) bool { return c.start(func() { f(c.ctx) }) })
 	if c.mux, err = newReplyMux(nc, &c.streams); err != nil {
 		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
 	}

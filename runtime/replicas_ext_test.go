@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -123,6 +125,34 @@ func TestBucketsGetTheReplicasThatAreAskedFor(t *testing.T) {
 	c.eventually("one leads, and both are ready", func() bool {
 		return leadsNow(first) != leadsNow(second) && first.Ready(t.Context()) == nil && second.Ready(t.Context()) == nil
 	})
+}
+
+// JetStream is too busy to answer at first.
+func TestReplicasThatCannotBeMadeNowAreMadeLater(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	conn, js := c.ready(t)
+	const bucket = "KV_aegis-leaders"
+	nc := plain(t, conn)
+	var unanswered atomic.Bool
+	_, err := nc.Subscribe("HELD.>", func(msg *nats.Msg) {
+		if strings.HasSuffix(msg.Subject, ".STREAM.UPDATE."+bucket) && unanswered.CompareAndSwap(false, true) {
+			return
+		}
+		_ = nc.PublishMsg(&nats.Msg{Subject: "$JS.API" + strings.TrimPrefix(msg.Subject, "HELD"), Reply: msg.Reply, Header: msg.Header, Data: msg.Data})
+	})
+	require.NoError(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: bucket, Subjects: []string{"$KV.aegis-leaders.>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DenyDelete: true, AllowRollup: true,
+	})
+	require.NoError(t, err)
+	var log logs
+	aegistest.Serve(t, connectTo(t, c.urls(), aegis.WithJetStreamAPIPrefix("HELD"), log.option()), func(srv *aegis.Server) error {
+		return orderv1aegis.RegisterOrderServiceServer(srv, &desk{name: "a"}, fast)
+	}, aegis.WithLeaderBucket(aegis.BucketConfig{Replicas: 3}))
+	c.becomeThreefold(t, js, bucket)
+	require.True(t, unanswered.Load())
+	require.Equal(t, 1, log.count("the stream "+bucket+" stays at 1 replicas, where 3 are asked for"))
 }
 
 // Where there are not so many servers it stays as it is, and says so once.

@@ -45,7 +45,14 @@ type Stores struct {
 	// pending is how many messages a consumer may have under way that was made here.
 	pending sync.Map
 	raised  sync.Map // when replicas were asked for, by the name of the stream
+	raising sync.Map // the names of streams that get replicas later
+	start   func(func(context.Context)) bool
 }
+
+// Background sets what starts a goroutine that lives as long as the connection, and
+// reports whether it did. Without it nothing is tried again in the background. It
+// comes before all use.
+func (s *Stores) Background(start func(func(context.Context)) bool) { s.start = start }
 
 // New returns the JetStream of a domain, or behind a prefix of its API; of the
 // account itself if both are "".

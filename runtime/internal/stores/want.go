@@ -77,40 +77,6 @@ func (s *Stores) Make(ctx context.Context, want Want) (jetstream.Stream, error) 
 	return stream, nil
 }
 
-// raiseAgain is after which time it is tried again to give a stream the replicas
-// that it is to have.
-const raiseAgain = time.Minute
-
-// Raise gives a stream the replicas that somebody has asked for, and never takes
-// any away: who comes first must not decide how safe it is. What fails is told to
-// warn, and the stream stays as it is.
-func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want, warn func(string)) jetstream.Stream {
-	have := stream.CachedInfo().Config
-	switch {
-	case !want.ReplicasAsked || have.Replicas == want.Replicas:
-		return stream
-	case have.Replicas > want.Replicas:
-		if _, again := s.raised.LoadOrStore(want.Name+" stays", time.Now()); again {
-			return stream
-		}
-		warn(fmt.Sprintf("the stream %s has %d replicas, which stay, where %d are asked for: "+
-			"replicas are never taken away here, use nats stream edit %s --replicas %d",
-			want.Name, have.Replicas, want.Replicas, want.Name, want.Replicas))
-		return stream
-	}
-	if at, tried := s.raised.Load(want.Name); tried && time.Since(at.(time.Time)) < raiseAgain { //nolint:forcetypeassert // see below
-		return stream
-	}
-	s.raised.Store(want.Name, time.Now())
-	have.Replicas = want.Replicas
-	raised, err := s.update(ctx, have)
-	if err != nil {
-		warn(fmt.Sprintf("the stream %s stays at %d replicas, where %d are asked for: %v", want.Name, stream.CachedInfo().Config.Replicas, want.Replicas, err))
-		return stream
-	}
-	return raised
-}
-
 // updatePoll is how often a change looks whether NATS has refused it.
 const updatePoll = 20 * time.Millisecond
 

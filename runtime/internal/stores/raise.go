@@ -1,0 +1,108 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+)
+
+// raiseAgain is after which time it is tried again to give a stream the replicas
+// that it is to have. The first time is soon.
+const (
+	raiseAgain = time.Minute
+	raiseSoon  = 2 * time.Second
+)
+
+// Raise gives a stream the replicas that somebody has asked for, and never takes
+// any away: who comes first must not decide how safe it is. What fails is told to
+// warn, and the stream stays as it is, until it can be raised if that may be later.
+func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want, warn func(string)) jetstream.Stream {
+	have := stream.CachedInfo().Config
+	switch {
+	case !want.ReplicasAsked || have.Replicas == want.Replicas:
+		return stream
+	case have.Replicas > want.Replicas:
+		if _, again := s.raised.LoadOrStore(want.Name+" stays", time.Now()); again {
+			return stream
+		}
+		warn(fmt.Sprintf("the stream %s has %d replicas, which stay, where %d are asked for: "+
+			"replicas are never taken away here, use nats stream edit %s --replicas %d",
+			want.Name, have.Replicas, want.Replicas, want.Name, want.Replicas))
+		return stream
+	}
+	if at, tried := s.raised.Load(want.Name); tried && time.Since(at.(time.Time)) < raiseAgain { //nolint:forcetypeassert // see below
+		return stream
+	}
+	s.raised.Store(want.Name, time.Now())
+	have.Replicas = want.Replicas
+	raised, err := s.update(ctx, have)
+	if err != nil {
+		warn(fmt.Sprintf("the stream %s stays at %d replicas, where %d are asked for: %v", want.Name, stream.CachedInfo().Config.Replicas, want.Replicas, err))
+		if passes(err) {
+			s.raiseLater(want)
+		}
+		return stream
+	}
+	return raised
+}
+
+// passes reports whether a stream may get its replicas later, though it does not
+// now: JetStream was busy, or has too few servers yet.
+func passes(err error) bool {
+	return !errors.Is(err, ErrPermission) && jserror.Code(err) != jserror.NotClustered
+}
+
+// raiseLater tries again in the background until the stream has its replicas, is
+// gone, or can never have them.
+func (s *Stores) raiseLater(want *Want) {
+	name, replicas := want.Name, want.Replicas
+	if _, tried := s.raising.LoadOrStore(name, true); tried {
+		return
+	}
+	if s.start == nil || !s.start(func(ctx context.Context) {
+		defer s.raising.Delete(name)
+		for pause := raiseSoon; s.pause(ctx, pause); pause = min(2*pause, raiseAgain) {
+			if err := s.raiseNow(ctx, name, replicas); err == nil || !passes(err) {
+				return
+			}
+		}
+	}) {
+		s.raising.Delete(name)
+	}
+}
+
+func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // whoever makes it anew asks for what it is to have
+	}
+	if err != nil {
+		return err
+	}
+	cfg := stream.CachedInfo().Config
+	if cfg.Replicas >= replicas {
+		return nil
+	}
+	cfg.Replicas = replicas
+	_, err = s.update(ctx, cfg)
+	return err
+}
+
+// pause returns false if ctx ends before.
+func (s *Stores) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
