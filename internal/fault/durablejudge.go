@@ -58,7 +58,10 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 // writeFaults writes when NATS and the workers had faults, beside the histories and
 // by their clock: findings cannot be explained without.
 func (d *durableRun) writeFaults(h *check.Durable) error {
-	data, err := json.MarshalIndent(map[string]any{"killed": h.Killed, "outages": h.Outages, "deposed": h.Deposed}, "", "  ")
+	data, err := json.MarshalIndent(struct {
+		Killed           map[string]int64
+		Outages, Deposed []check.Outage
+	}{h.Killed, h.Outages, h.Deposed}, "", "  ")
 	if err != nil {
 		return err
 	}
