@@ -59,8 +59,9 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 // by their clock: findings cannot be explained without.
 func (d *durableRun) writeFaults(h *check.Durable) error {
 	data, err := json.MarshalIndent(struct {
-		Killed           map[string]int64
-		Outages, Deposed []check.Outage
+		Killed  map[string]int64 `json:"killed"`
+		Outages []check.Outage   `json:"outages"`
+		Deposed []check.Outage   `json:"deposed"`
 	}{h.Killed, h.Outages, h.Deposed}, "", "  ")
 	if err != nil {
 		return err

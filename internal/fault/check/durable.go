@@ -44,7 +44,10 @@ type Durable struct {
 }
 
 // Outage is a restart of NATS.
-type Outage struct{ From, To int64 }
+type Outage struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
 
 // Result is one result that was stored.
 type Result struct {
