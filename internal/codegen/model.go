@@ -51,7 +51,7 @@ type method struct {
 
 // newModel checks the files to generate and returns those that have services.
 func newModel(plugin *protogen.Plugin) ([]*file, error) {
-	found := &mistakes{}
+	found := checkGoPackages(plugin.Request)
 	packages := newPackages(plugin, found)
 	var files []*file
 	for _, f := range plugin.Files {

@@ -68,6 +68,103 @@ func TestParameterMistakes(t *testing.T) {
 	}
 }
 
+const managedHelp = `with buf's managed mode, write "disable: [{path: aegis}]" below "managed:" in buf.gen.yaml ` +
+	`(the path in the import, which proto/aegis is not)`
+
+// buf's managed mode gives each file another Go package, and takes the positions of
+// what it changes away.
+func TestAnotherGoPackageOfAegisItselfIsRefused(t *testing.T) {
+	t.Parallel()
+	const other = "example.com/hello/gen/aegis/v1"
+	const prefix = `the Go package of Aegis's own file is to be "example.com/hello/gen/aegis/v1", but the runtime has it as ` +
+		`"github.com/aegisrpc/aegis/proto/aegis/v1", and the generated code would not compile or panic when it starts; `
+	change := func(f *descriptorpb.FileDescriptorProto) { f.Options.GoPackage = proto.String(other + ";aegisv1") }
+	for _, test := range []struct {
+		name, parameter, want string
+		change                func(*descriptorpb.FileDescriptorProto)
+	}{
+		{"managed mode", "", "aegis/v1/options.proto: " + prefix + managedHelp, change},
+		{
+			"a parameter", "Maegis/v1/options.proto=" + other,
+			"aegis/v1/options.proto: parameter Maegis/v1/options.proto: " + prefix + "leave out the parameter Maegis/v1/options.proto", nil,
+		},
+		{
+			"the file itself", "", "aegis/v1/options.proto:7:3: " + prefix + `write go_package = "github.com/aegisrpc/aegis/proto/aegis/v1"`,
+			func(f *descriptorpb.FileDescriptorProto) {
+				change(f)
+				f.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
+					{Path: []int32{8, 11}, Span: []int32{6, 2, 40}},
+				}}
+			},
+		},
+		{
+			"in another folder", "", "third_party/aegis/v1/options.proto: " + prefix + managedHelp,
+			func(f *descriptorpb.FileDescriptorProto) {
+				change(f)
+				f.Name = proto.String("third_party/aegis/v1/options.proto")
+			},
+		},
+		{
+			"with a package name of its own", "", "",
+			func(f *descriptorpb.FileDescriptorProto) {
+				f.Options.GoPackage = proto.String("github.com/aegisrpc/aegis/proto/aegis/v1;other")
+			},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			req := requestFor(readImage(t, goldenDir), test.parameter, "unary/")
+			for _, f := range req.GetProtoFile() {
+				if f.GetName() == "aegis/v1/options.proto" && test.change != nil {
+					test.change(f)
+				}
+				for i, name := range f.GetDependency() {
+					if name == "aegis/v1/options.proto" && test.name == "in another folder" {
+						f.Dependency[i] = "third_party/aegis/v1/options.proto"
+					}
+				}
+			}
+			resp := codegen.New(codegen.Version).Respond(req)
+			if resp.GetError() != test.want {
+				t.Errorf("got  %s\nwant %s", resp.GetError(), test.want)
+			}
+			if (len(resp.GetFile()) > 0) != (test.want == "") {
+				t.Errorf("%d files are generated", len(resp.GetFile()))
+			}
+		})
+	}
+}
+
+// protogen refuses these as well, but says neither where nor what to write.
+func TestGoPackageThatIsMissingOrNoPathHasItsPosition(t *testing.T) {
+	t.Parallel()
+	const write = "write the import path of the package that will hold the messages: the module's path in go.mod and the folder in it, such as "
+	for _, test := range []struct{ value, parameter, want string }{
+		{"", "", `gopackage/slash.proto:3:1: go_package is missing; ` + write + `option go_package = "example.com/hello/gen/hello/v1;hellov1"`},
+		{"pb", "", `gopackage/slash.proto:5:1: go_package: "pb" is no import path, as it is a single name; ` + write + `"example.com/hello/pb"`},
+		{";pb", "", `gopackage/slash.proto:5:1: go_package is missing; ` + write + `option go_package = "example.com/hello/gen/hello/v1;hellov1"`},
+		{
+			"example.com/hello", "Mgopackage/slash.proto=./pb;pb",
+			`gopackage/slash.proto: parameter Mgopackage/slash.proto: go_package: "./pb" is no import path, as it is relative; ` + write + `"example.com/hello/pb"`,
+		},
+		{"pb", "Mgopackage/slash.proto=example.com/hello/pb", ""},
+	} {
+		t.Run(test.value+" "+test.parameter, func(t *testing.T) {
+			t.Parallel()
+			req := requestFor(readImage(t, mistakesDir), test.parameter, "gopackage/slash.proto")
+			for _, f := range req.GetProtoFile() {
+				if f.GetName() == "gopackage/slash.proto" {
+					f.Options.GoPackage = proto.String(test.value)
+				}
+			}
+			resp := codegen.New(codegen.Version).Respond(req)
+			if resp.GetError() != test.want {
+				t.Errorf("got  %s\nwant %s", resp.GetError(), test.want)
+			}
+		})
+	}
+}
+
 // Some compilers leave positions out, and descriptors without comments exist.
 func TestMistakesWithoutPositionsNameTheDescriptor(t *testing.T) {
 	t.Parallel()

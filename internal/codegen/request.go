@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,11 @@ func newPlugin(req *pluginpb.CodeGeneratorRequest) (plugin *protogen.Plugin, aga
 		against = value
 		return nil
 	}}.New(req)
+	if err != nil {
+		// protogen refuses some Go packages itself, and says neither where nor what
+		// to write.
+		err = cmp.Or(checkGoPackages(req).err(), err)
+	}
 	return plugin, against, err
 }
 
