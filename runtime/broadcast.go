@@ -264,7 +264,7 @@ func (b *broadcast) Recv(res proto.Message) error {
 	}
 	for {
 		if msg := b.next(); msg != nil && !b.enough() {
-			if b.from = msg.Header.Get(wire.HeaderInstance); b.from == "" || b.answered[b.from] {
+			if b.from = transportHeader(msg.Header, wire.HeaderInstance); b.from == "" || b.answered[b.from] {
 				b.from = ""
 				continue // it is nobody's, or was sent twice
 			}
@@ -310,7 +310,7 @@ func (b *broadcast) read(msg *nats.Msg, res proto.Message) error {
 	b.heard = time.Now()
 	b.answered[b.from] = true
 	b.forget(b.from)
-	if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
+	if transportHeader(msg.Header, wire.HeaderServiceErrorCode) != "" {
 		return decodeError(msg)
 	}
 	if err := proto.Unmarshal(msg.Data, res); err != nil {

@@ -102,7 +102,7 @@ func (m *serverMethod) inParts(msg *nats.Msg) bool {
 	if m.method.MaxMessageBytes == 0 || m.stream != nil {
 		return false
 	}
-	size := msg.Header.Get(wire.HeaderChunked)
+	size := transportHeader(msg.Header, wire.HeaderChunked)
 	return size != "" && size != "0"
 }
 

@@ -472,7 +472,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 				a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: t}
 			}
 		}
-		if msg.Header.Get(wire.HeaderServiceErrorCode) != "" {
+		if transportHeader(msg.Header, wire.HeaderServiceErrorCode) != "" {
 			return decodeError(msg)
 		}
 	} else if headerUnreadable(msg) {

@@ -180,11 +180,11 @@ func asError(err error) *Error {
 func decodeError(msg *nats.Msg) *Error {
 	e := &Error{
 		code:    CodeUnknown,
-		message: msg.Header.Get(wire.HeaderServiceError),
-		reason:  msg.Header.Get(wire.HeaderReason),
+		message: transportHeader(msg.Header, wire.HeaderServiceError),
+		reason:  transportHeader(msg.Header, wire.HeaderReason),
 		wire:    true,
 	}
-	if n, err := strconv.ParseUint(msg.Header.Get(wire.HeaderServiceErrorCode), 10, 32); err == nil {
+	if n, err := strconv.ParseUint(transportHeader(msg.Header, wire.HeaderServiceErrorCode), 10, 32); err == nil {
 		if c := Code(n); c >= minCode && c <= maxCode {
 			e.code = c
 		}

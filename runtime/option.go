@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 )
@@ -169,12 +170,12 @@ func WithStateHook(f func(State)) ServerOption {
 
 // WithMaxConcurrency sets how many unary handlers of the service run at once in
 // this instance; further calls are refused at once with CodeResourceExhausted
-// and ReasonOverloaded, and clients try them elsewhere. 1 to 100,000. It wins
-// over the proto's max_concurrency. Default 256.
+// and ReasonOverloaded, and clients try them elsewhere. 1 to 1,000,000, as in the
+// proto. It wins over the proto's max_concurrency. Default 256.
 func WithMaxConcurrency(n int) ServiceOption {
 	return serviceOption(func(c *serviceConfig) error {
-		if n < 1 || n > maxMaxConcurrency {
-			return invalidOption("max concurrency %d: use 1 to %d", n, maxMaxConcurrency)
+		if n < 1 || n > spec.MaxMaxConcurrency {
+			return invalidOption("max concurrency %d: use 1 to %d", n, spec.MaxMaxConcurrency)
 		}
 		c.maxConcurrency, c.callsAtOnce = n, true
 		return nil
@@ -191,8 +192,6 @@ func WithElection(cfg election.Config) ServiceOption {
 		return nil
 	})
 }
-
-const maxMaxConcurrency = 100_000
 
 // WithRetryBudget bounds what a client sends again, so that its retries cannot
 // multiply an overload: within any 10 s at most ratio times its calls, and at

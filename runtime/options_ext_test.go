@@ -317,3 +317,21 @@ func TestGroupOfASingleActiveCommand(t *testing.T) {
 		return led["night"] && led["default"]
 	})
 }
+
+// What the proto may say, the program may say as well.
+func TestMaxConcurrencyHasOneLimit(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	register := func(n uint32, opts ...aegis.ServiceOption) error {
+		srv, err := aegis.NewServer(conn)
+		require.NoError(t, err)
+		return aegis.RegisterService(srv, probeWith(t, &aegisv1.ServiceOptions{MaxConcurrency: proto.Uint32(n)}, nil), probe{}, []aegis.Handler[probe]{
+			aegis.UnaryHandler("Do", probe.Do), aegis.UnaryHandler("Get", probe.Get), aegis.UnaryHandler("Quick", probe.Quick),
+		}, opts...)
+	}
+	const most = 1_000_000
+	require.NoError(t, register(most))
+	require.NoError(t, register(1, aegis.WithMaxConcurrency(most)))
+	require.ErrorContains(t, register(most+1), "max_concurrency: 1000001 is out of range; write 1 to 1000000")
+	requireInvalid(t, register(1, aegis.WithMaxConcurrency(most+1)), "max concurrency 1000001: use 1 to 1000000")
+}

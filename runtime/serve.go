@@ -126,9 +126,10 @@ func (r *incoming) readHeader() *Error {
 		}
 		return nil
 	}
-	user, size := 0, 0
+	user, size, odd := 0, 0, false
 	for key, values := range h {
 		if reservedKey(key) {
+			odd = odd || !isRequestHeader(key)
 			continue
 		}
 		user++
@@ -136,15 +137,16 @@ func (r *incoming) readHeader() *Error {
 			size += len(key) + len(v)
 		}
 	}
+	if odd {
+		renameRequestHeaders(h)
+	}
 	if err := checkMetadataSize(size); err != nil {
 		return err
 	}
-	switch t := h.Get(wire.HeaderContentType); t {
-	case "", wire.ContentTypeProtobuf:
-	case wire.ContentTypeJSON:
-		r.json = true
-	default:
-		return Errorf(CodeInvalidArgument, "Content-Type %s is not supported; use %s or %s", quote(t), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
+	var ok bool
+	if r.json, ok = readContentType(h.Get(wire.HeaderContentType)); !ok {
+		return Errorf(CodeInvalidArgument, "Content-Type %s is not supported; use %s, or %s in UTF-8",
+			quote(h.Get(wire.HeaderContentType)), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
 	}
 	if t := h.Get(wire.HeaderTimeout); t != "" {
 		timeout, ok := wire.ParseTimeout(t)
@@ -153,8 +155,10 @@ func (r *incoming) readHeader() *Error {
 		}
 		r.timeout = timeout
 	}
-	if n, err := strconv.Atoi(h.Get(wire.HeaderAttempt)); err == nil && n > 1 {
-		r.attempt = n
+	if a := h.Get(wire.HeaderAttempt); a != "" { // the error for "" would be an allocation
+		if n, err := strconv.Atoi(a); err == nil && n > 1 {
+			r.attempt = n
+		}
 	}
 	if user > 0 {
 		var err *Error
@@ -169,7 +173,7 @@ func (r *incoming) unmarshal(req proto.Message) error {
 		if len(r.msg.Data) == 0 {
 			return nil
 		}
-		return protojson.Unmarshal(r.msg.Data, req)
+		return unmarshalJSON.Unmarshal(r.msg.Data, req)
 	}
 	return proto.Unmarshal(r.msg.Data, req)
 }
@@ -223,7 +227,12 @@ func handlerError(err error) *Error {
 	return &c
 }
 
-var marshalJSON = protojson.MarshalOptions{UseProtoNames: false}
+var (
+	marshalJSON = protojson.MarshalOptions{UseProtoNames: false}
+	// Fields that this server does not know are those of a newer client, as in
+	// protobuf.
+	unmarshalJSON = protojson.UnmarshalOptions{DiscardUnknown: true}
+)
 
 // respond sends a response; what cannot be sent is returned as the error to
 // send in its place.
@@ -303,13 +312,13 @@ func (s *Server) refuse(msg *nats.Msg, err *Error) {
 		s.dropped(msg)
 		return
 	}
-	s.respondError(msg, err, msg.Header.Get(wire.HeaderContentType) == wire.ContentTypeJSON, nil)
+	s.respondError(msg, err, wantsJSON(msg.Header), nil)
 }
 
 // refuseOverload refuses with a reply that is made once: in a flood, refusing is
 // most of what there is to do.
 func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
-	if msg.Header.Get(wire.HeaderContentType) == wire.ContentTypeJSON {
+	if wantsJSON(msg.Header) {
 		s.respondError(msg, service.overload, true, nil)
 		return
 	}

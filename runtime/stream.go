@@ -239,7 +239,7 @@ func (s *stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 	switch {
 	case headerUnreadable(msg):
 		status = errReplyHeader
-	case msg.Header.Get(wire.HeaderServiceErrorCode) != "":
+	case transportHeader(msg.Header, wire.HeaderServiceErrorCode) != "":
 		status = decodeError(&nats.Msg{Header: msg.Header, Data: f.Body})
 	case f.Seq == 0:
 		return errOutOfPlace

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
@@ -91,7 +90,7 @@ func (s *stream) unmarshal(b []byte, m proto.Message) error {
 		proto.Reset(m)
 		return nil
 	}
-	return protojson.Unmarshal(b, m)
+	return unmarshalJSON.Unmarshal(b, m)
 }
 
 // refuse ends the stream because of what was read.

@@ -21,8 +21,8 @@ const (
 // the name of its service of names that NATS keeps as file names.
 const MaxNameLength = 200
 
-// maxMaxConcurrency is more than a process can use, and keeps sums in range.
-const maxMaxConcurrency = 1_000_000
+// MaxMaxConcurrency is more than a process can use, and keeps sums in range.
+const MaxMaxConcurrency = 1_000_000
 
 // semver is the pattern that https://semver.org recommends.
 var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
@@ -104,7 +104,7 @@ func (c *checker) maxConcurrency(at Place, opts *aegisv1.ServiceOptions) int {
 	if opts.MaxConcurrency == nil {
 		return DefaultMaxConcurrency
 	}
-	return int(c.integer(at, uint64(opts.GetMaxConcurrency()), maxMaxConcurrency))
+	return int(c.integer(at, uint64(opts.GetMaxConcurrency()), MaxMaxConcurrency))
 }
 
 // integer checks a number, which is at least 1.
