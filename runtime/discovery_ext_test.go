@@ -457,7 +457,7 @@ func TestLeastPermissionsOfTheRegistry(t *testing.T) {
 	shows(t, client, probeName, "a RUNNING")
 	c := watchInstances(t, client, probeName)
 	c.tells("a joined")
-	require.Empty(t, log.String())
+	require.Empty(t, log.complaints())
 
 	// Without JetStream it takes a heartbeat's time, and works.
 	var poor logs

@@ -256,6 +256,16 @@ func (l *logs) String() string {
 
 func (l *logs) count(text string) int { return strings.Count(l.String(), text) }
 
+// complaints are the lines at levels above INFO.
+func (l *logs) complaints() (lines []string) {
+	for line := range strings.Lines(l.String()) {
+		if !strings.Contains(line, " level=INFO ") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 func (l *logs) option() aegis.LoggerOption {
 	return aegis.WithLogger(slog.New(slog.NewTextHandler(l, nil)))
 }

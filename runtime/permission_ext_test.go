@@ -71,7 +71,7 @@ func TestDocumentedPermissionsAreEnough(t *testing.T) {
 		_, err = client.Get(t.Context(), getRequest(""))
 		require.NoError(t, err)
 	}
-	require.Empty(t, serverLog.String())
+	require.Empty(t, serverLog.complaints())
 	require.Empty(t, clientLog.String())
 }
 

@@ -196,6 +196,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.setState(StateRunning)
 		chores.Go(func() { s.monitor.run(observed) })
 		err = s.serveUntil(ctx)
+		s.announce()
 	case ctx.Err() != nil:
 		err = nil // stopped before it served is stopped
 	case s.conn.closed():

@@ -29,7 +29,7 @@ const natsURL = "nats://localhost:4222"
 
 // The quick start is followed word for word, but for three things: each mod file
 // gets a replace directive to this checkout, the NATS server listens on a free
-// port, and Aegis's module path is asked of nobody.
+// port and stores in the folder, and Aegis's module path is asked of nobody.
 func TestReadmeQuickStart(t *testing.T) {
 	u := newUser(t)
 	for _, block := range quickStart(t) {
@@ -44,6 +44,7 @@ func TestReadmeQuickStart(t *testing.T) {
 	}
 	assert.Equal(t, "Hello, NATS!\n", u.output, "what the client printed, and the README says")
 	assert.Contains(t, readme(t), "It prints `Hello, NATS!`.")
+	assert.Contains(t, readme(t), `which prints "`+serving+`"`)
 
 	for _, dep := range u.required("go.mod") {
 		assert.Contains(t, repo.LinkedModules(), dep, "required by the user's module after go mod tidy")
@@ -52,6 +53,56 @@ func TestReadmeQuickStart(t *testing.T) {
 	u.run("go", "mod", "tidy")
 	u.run("go", "vet", "./...")
 	assert.Equal(t, before, u.read("go.mod")+u.read("go.sum"), "a second go mod tidy changes nothing")
+}
+
+// serving is what the service prints when it serves.
+const serving = "aegis: serving"
+
+// Managed mode is switched on as the comment in buf.gen.yaml says. The event is
+// linted by the buf.yaml that the README gives.
+func TestReadmeWithManagedModeAndAnEvent(t *testing.T) {
+	u := newUser(t)
+	for _, block := range quickStart(t) {
+		switch name, ok := block.file(); {
+		case name == "buf.gen.yaml":
+			managed := strings.Replace(block.text, "\n# managed: ", "\nmanaged: ", 1)
+			require.NotEqual(t, block.text, managed, "buf.gen.yaml shows managed mode in a comment")
+			u.write(name, managed)
+		case strings.HasSuffix(name, "hello.proto"):
+			u.write(name, withEvent(t, regexp.MustCompile("\noption go_package = .*\n").ReplaceAllString(block.text, "")))
+		case ok:
+			u.write(name, block.text)
+		case strings.HasPrefix(block.text, "go mod tidy\n"):
+			u.run("go", "mod", "tidy")
+		default:
+			u.shell(block.text)
+		}
+	}
+	u.run("go", "vet", "./...")
+	u.write("linked/main.go", "package main\n\nimport _ \"example.com/hello/gen/hello/v1/hellov1aegis\"\n\nfunc main() {}\n")
+	u.run("go", "run", "./linked") // it would panic if anything was registered twice
+
+	const aegisAlone = "disable: [{path: aegis}]"
+	generate := []string{"go", "tool", "-modfile=tools.mod", "buf", "generate"}
+	managed := u.read("buf.gen.yaml")
+	for _, wrong := range []string{"disable: [{path: proto/aegis}]", "disable: []"} {
+		u.write("buf.gen.yaml", strings.Replace(managed, aegisAlone, wrong, 1))
+		assert.Contains(t, u.fails(generate...), `write "`+aegisAlone+`" below "managed:" in buf.gen.yaml`, wrong)
+	}
+}
+
+// withEvent adds an event to the service.
+func withEvent(t *testing.T, protoFile string) string {
+	t.Helper()
+	for _, change := range []struct{ before, with string }{
+		{`import "aegis/v1/options.proto";` + "\n", `import "google/protobuf/empty.proto";` + "\n"},
+		{"service HelloService {\n", "  rpc Greeted(GreetedRequest) returns (google.protobuf.Empty) {\n    option (aegis.v1.method) = {event: {}};\n  }\n"},
+		{"message HelloRequest { string name = 1; }\n", "message GreetedRequest { string name = 1; }\n"},
+	} {
+		require.Contains(t, protoFile, change.before)
+		protoFile = strings.Replace(protoFile, change.before, change.before+change.with, 1)
+	}
+	return protoFile
 }
 
 // block is a fenced block of the README.
@@ -184,13 +235,22 @@ func (u *user) run(args ...string) {
 	}
 }
 
+// fails runs a command that has to fail, and returns what it printed.
+func (u *user) fails(args ...string) string {
+	u.t.Helper()
+	cmd, stderr := u.command(u.t.Context(), args)
+	out, err := cmd.Output()
+	require.Error(u.t, err, "%s", cmd)
+	return string(out) + stderr.String()
+}
+
 // start runs a command until the test ends: then it gets an interrupt, as from
 // Ctrl-C, and has to end well.
 func (u *user) start(args []string) {
 	u.t.Helper()
 	isNATS := strings.Contains(strings.Join(args, " "), "/nats-server/")
 	if isNATS {
-		args = append(slices.Clone(args), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", u.dir)
+		args = append(slices.Clone(args), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", u.dir, "-sd", u.dir)
 	}
 	cmd, stderr := u.command(context.Background(), args)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run and what it runs
@@ -205,6 +265,10 @@ func (u *user) start(args []string) {
 		case <-time.After(20 * time.Second):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			u.t.Errorf("%s did not end when interrupted: %v\n%s", cmd, <-ended, stderr)
+		}
+		if args[len(args)-1] == "./server" {
+			assert.Contains(u.t, stderr.String(), "INFO "+serving+" instance=")
+			assert.NotContains(u.t, stderr.String(), "WARN", "the first minute is quiet")
 		}
 		if u.t.Failed() {
 			u.t.Logf("%s\n%s", cmd, stderr)
