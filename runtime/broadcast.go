@@ -31,26 +31,28 @@ type Reply[T any] struct {
 
 // UntilReplies ends a broadcast when n instances have answered, 1 to 1,000,000,
 // and at the deadline. It asks no registry who should answer, so that nobody is
-// named who has not.
+// named who has not. As an option of a client it holds for its broadcasts; given to
+// another call, or to a client of a service without any, it is an error.
 func UntilReplies(n int) CallOption {
 	return callOption(func(c *callConfig) error {
 		if n < 1 || n > maxReplies {
 			return invalidOption("until %d replies: use 1 to %d", n, maxReplies)
 		}
-		c.untilReplies = n
+		c.untilReplies, c.given.stop = n, "UntilReplies"
 		return nil
 	})
 }
 
 // UntilSilence ends a broadcast when nobody has answered for so long, and at the
 // deadline; with UntilReplies whatever comes first. It asks no registry who
-// should answer, so that nobody is named who has not.
+// should answer, so that nobody is named who has not. It is an error where
+// UntilReplies is one.
 func UntilSilence(d time.Duration) CallOption {
 	return callOption(func(c *callConfig) error {
 		if d <= 0 {
 			return invalidOption("until silence of %v: must be positive", d)
 		}
-		c.untilSilence = d
+		c.untilSilence, c.given.stop = d, "UntilSilence"
 		return nil
 	})
 }
@@ -181,6 +183,10 @@ func (b *broadcast) Send(req proto.Message) error {
 	if err != nil {
 		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
 	}
+	header := make(nats.Header, len(b.call.request)+1)
+	if err := b.call.request.encodeTo(header); err != nil {
+		return err
+	}
 	conn := m.client.conn
 	conn.void.use(wire.KindAll)
 	if b.cfg.untilReplies == 0 && b.cfg.untilSilence == 0 {
@@ -191,7 +197,7 @@ func (b *broadcast) Send(req proto.Message) error {
 	b.reply, b.stop = conn.mux.collect(b.take)
 	for {
 		b.heard = time.Now()
-		switch err := b.publish(payload); {
+		switch err := b.publish(header, payload); {
 		case err == nil:
 			return nil
 		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
@@ -205,11 +211,7 @@ func (b *broadcast) Send(req proto.Message) error {
 	}
 }
 
-func (b *broadcast) publish(payload []byte) error {
-	h := make(nats.Header, len(b.call.request)+1)
-	if err := b.call.request.encodeTo(h); err != nil {
-		return err
-	}
+func (b *broadcast) publish(h nats.Header, payload []byte) error {
 	deadline, _ := b.ctx.Deadline()
 	h[wire.HeaderTimeout] = []string{wire.FormatTimeout(time.Until(deadline))}
 	return b.method.client.conn.nc.PublishMsg(&nats.Msg{Subject: b.method.subject, Reply: b.reply, Header: h, Data: payload})

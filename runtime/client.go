@@ -40,11 +40,11 @@ type callConfig struct {
 	instance     string
 	strategy     strategy
 	key          string // for strategies that go by one; "": the proto's field
-	selected     bool   // the last options applied chose a strategy
 	maxAttempts  int    // 0: the method's own
 	window       flow.Window
 	untilReplies int           // of a broadcast; 0: no such rule
 	untilSilence time.Duration // as above
+	given        givenOptions  // of the list that was applied last
 }
 
 // NewClient is called by generated code.
@@ -58,10 +58,16 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	}
 	c := &Client{conn: conn, service: desc, cfg: clientConfig{budgetRatio: 0.2, budgetMin: 10}}
 	c.cfg.call.window = defaultWindow()
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, nilOption(i)
+		}
 		if err := o.applyClient(&c.cfg); err != nil {
 			return nil, err
 		}
+	}
+	if err := checkClientOptions(desc, &c.cfg); err != nil {
+		return nil, err
 	}
 	c.budget = newRetryBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
 	conn.void.use(wire.KindCall)
@@ -252,15 +258,17 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 		return &m.client.cfg.call, nil
 	}
 	cfg := m.client.cfg.call
-	cfg.selected = false
-	for _, o := range opts {
+	cfg.given = givenOptions{}
+	for i, o := range opts {
+		if o == nil {
+			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
+		}
 		if err := o.applyCall(&cfg); err != nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", err)
 		}
 	}
-	if cfg.selected && m.leader != nil {
-		return nil, Errorf(CodeInvalidArgument, "%s is single active: its calls go to the leader; leave out the option that selects an instance",
-			m.spec.name())
+	if err := cfg.given.check(m.method); err != nil {
+		return nil, Errorf(CodeInvalidArgument, "%w", err)
 	}
 	return &cfg, nil
 }

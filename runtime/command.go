@@ -160,7 +160,10 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*pu
 			"are of different versions; run buf generate", m.spec.name())
 	}
 	send := &sendConfig{}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
+		}
 		if err := o.applySend(send); err != nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", err)
 		}

@@ -66,7 +66,10 @@ type connConfig struct {
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
 	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: defaultAssembly}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, nilOption(i)
+		}
 		if err := o.applyConn(c); err != nil {
 			return nil, err
 		}

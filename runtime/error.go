@@ -55,7 +55,8 @@ var ErrNotActive = &Error{code: CodeUnavailable, reason: ReasonNotActive, messag
 
 // Error is the error of a call: a code, a message for people, details for
 // programs. Every error that a client returns is an *Error or wraps one, so
-// errors.As finds it. An Error is immutable and safe for concurrent use.
+// errors.As finds it. An Error is immutable and safe for concurrent use. A nil *Error
+// that was returned as an error, by mistake, says so with CodeInternal.
 type Error struct {
 	code    Code
 	message string
@@ -63,6 +64,18 @@ type Error struct {
 	details []*anypb.Any
 	wire    bool
 	cause   error
+}
+
+// errUnset is what a nil *Error says: a variable that was never set was returned as
+// an error.
+var errUnset = &Error{code: CodeInternal, message: "a nil *aegis.Error was returned as an error"}
+
+// orUnset is e, or errUnset for nil, so that no method of an error panics.
+func (e *Error) orUnset() *Error {
+	if e == nil {
+		return errUnset
+	}
+	return e
 }
 
 // NewError returns an error for a handler to return. A code that is not one of
@@ -89,8 +102,8 @@ func Errorf(code Code, format string, args ...any) *Error {
 // WithDetails returns a copy of e with further typed details, which the caller
 // reads with Details. It returns an error if a detail cannot be marshalled.
 func (e *Error) WithDetails(details ...proto.Message) (*Error, error) {
-	c := *e
-	c.details = append([]*anypb.Any(nil), e.details...)
+	c := *e.orUnset()
+	c.details = append([]*anypb.Any(nil), c.details...)
 	for _, d := range details {
 		packed, err := anypb.New(d)
 		if err != nil {
@@ -103,6 +116,7 @@ func (e *Error) WithDetails(details ...proto.Message) (*Error, error) {
 
 // Error returns the code, the reason if there is one, and the message.
 func (e *Error) Error() string {
+	e = e.orUnset()
 	if e.reason != "" {
 		return e.code.String() + " (" + e.reason + "): " + e.message
 	}
@@ -110,27 +124,27 @@ func (e *Error) Error() string {
 }
 
 // Code returns the canonical code.
-func (e *Error) Code() Code { return e.code }
+func (e *Error) Code() Code { return e.orUnset().code }
 
 // Message returns what went wrong, for a person.
-func (e *Error) Message() string { return e.message }
+func (e *Error) Message() string { return e.orUnset().message }
 
 // Reason returns one of the Reason constants if the runtime of either side
 // produced the error, and "" if a handler did.
-func (e *Error) Reason() string { return e.reason }
+func (e *Error) Reason() string { return e.orUnset().reason }
 
 // Details returns the typed details; unpack them with their UnmarshalNew or
 // UnmarshalTo methods. The caller must not change them.
-func (e *Error) Details() []*anypb.Any { return e.details }
+func (e *Error) Details() []*anypb.Any { return e.orUnset().details }
 
 // Unwrap returns the error that e wraps on this side of the wire, such as
 // context.DeadlineExceeded, or nil.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error { return e.orUnset().cause }
 
 // Is reports whether target is the sentinel of e's reason.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && (t == ErrNoResponders || t == ErrNotActive) && e.reason == t.reason
+	return ok && (t == ErrNoResponders || t == ErrNotActive) && e.orUnset().reason == t.reason
 }
 
 // CodeOf returns the code of the first *Error in err's chain. For other errors
@@ -147,7 +161,7 @@ func CodeOf(err error) Code {
 // it by itself (no answer in time, nobody there, a bad request).
 func IsWireError(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.wire
+	return errors.As(err, &e) && e != nil && e.wire
 }
 
 // asError is the seam through which every error leaves the runtime.
@@ -155,7 +169,7 @@ func asError(err error) *Error {
 	var e *Error
 	switch {
 	case errors.As(err, &e) && e == nil: // a variable of type *Error that was never set
-		return NewError(CodeInternal, "a nil *aegis.Error was returned as an error")
+		return errUnset
 	case e != nil:
 		if e == err { //nolint:errorlint // an *Error that is not wrapped stays as it is
 			return e

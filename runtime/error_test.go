@@ -42,6 +42,29 @@ func TestCodeOf(t *testing.T) {
 	require.False(t, IsWireError(NewError(CodeNotFound, "")))
 }
 
+// A variable of type *Error that was never set, and was returned as an error.
+func TestNilErrorPanicsNowhere(t *testing.T) {
+	t.Parallel()
+	const text = "a nil *aegis.Error was returned as an error"
+	var unset *Error
+	for _, err := range []error{unset, fmt.Errorf("x: %w", unset)} {
+		require.False(t, IsWireError(err))
+		require.Equal(t, CodeInternal, CodeOf(err))
+		require.NotErrorIs(t, err, ErrNoResponders)
+		require.NotErrorIs(t, err, context.Canceled)
+	}
+	require.EqualError(t, unset, "INTERNAL: "+text)
+	require.Equal(t, CodeInternal, unset.Code())
+	require.Equal(t, text, unset.Message())
+	require.Empty(t, unset.Reason())
+	require.Empty(t, unset.Details())
+	detailed, err := unset.WithDetails(&aegisv1.Status{})
+	require.NoError(t, err)
+	require.Equal(t, text, detailed.Message())
+	require.Len(t, detailed.Details(), 1)
+	require.Empty(t, unset.Details())
+}
+
 func TestErrorfWrapsEachOfItsErrors(t *testing.T) {
 	t.Parallel()
 	one, two := errors.New("one"), errors.New("two")

@@ -55,6 +55,11 @@ func invalidOption(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidOption, fmt.Sprintf(format, args...))
 }
 
+// nilOption is the error for option number i of a list.
+func nilOption(i int) error {
+	return invalidOption("option %d is nil; leave it out", i+1)
+}
+
 // WithNamespace sets the first token of every subject, so that several
 // environments can share one NATS account: 1 to 32 characters of A-Z a-z 0-9 _.
 // Clients and servers find each other only within one namespace. Default
@@ -211,10 +216,11 @@ func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
 
 // WaitForReady makes a call for which nobody listens go on trying until its
 // deadline. Default: it ends as ErrNoResponders after two more attempts, 10 and
-// 40 ms later.
+// 40 ms later. Given to a broadcast, which is sent once, it is an error with
+// CodeInvalidArgument.
 func WaitForReady() CallOption {
 	return callOption(func(c *callConfig) error {
-		c.waitForReady = true
+		c.waitForReady, c.given.retry = true, "WaitForReady"
 		return nil
 	})
 }
@@ -223,11 +229,15 @@ func WaitForReady() CallOption {
 // is not there, the call ends as ErrNoResponders. If it is found to be gone
 // before it replies, the call ends at once, with CodeUnavailable and
 // ReasonInstanceLost; for that the connection watches the service, as for
-// RoundRobin, but no call waits for it.
+// RoundRobin, but no call waits for it. It cannot be combined with an option for a
+// strategy, see QueueGroup.
 func ToInstance(name string) CallOption {
 	return callOption(func(c *callConfig) error {
 		if !wire.ValidInstance(name) {
 			return invalidOption("instance %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", name)
+		}
+		if err := c.given.selects(toInstance); err != nil {
+			return err
 		}
 		c.instance = name
 		return nil
@@ -236,13 +246,14 @@ func ToInstance(name string) CallOption {
 
 // MaxAttempts sets how often a call is tried in all, the first time included: 1
 // to 100. It wins over the proto's retry option. Default 3. An instance that was
-// picked, and turned out not to listen or to be stopping, does not count.
+// picked, and turned out not to listen or to be stopping, does not count. Given to a
+// broadcast, which is sent once, it is an error with CodeInvalidArgument.
 func MaxAttempts(n int) CallOption {
 	return callOption(func(c *callConfig) error {
 		if n < 1 || n > 100 {
 			return invalidOption("max attempts %d: use 1 to 100", n)
 		}
-		c.maxAttempts = n
+		c.maxAttempts, c.given.retry = n, "MaxAttempts"
 		return nil
 	})
 }

@@ -40,7 +40,7 @@ func (o publishOption) applyPublish(c *publishConfig) error       { return o(c) 
 type publisherConfig struct {
 	storage      Storage
 	interceptors []Interceptor
-	maxInFlight  int
+	maxInFlight  int // 0: the default
 }
 
 type publishConfig struct{ id string }
@@ -109,8 +109,11 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{conn: conn, service: desc, cfg: publisherConfig{maxInFlight: 1024}}
-	for _, o := range opts {
+	p := &Publisher{conn: conn, service: desc}
+	for i, o := range opts {
+		if o == nil {
+			return nil, nilOption(i)
+		}
 		if err := o.applyPublisher(&p.cfg); err != nil {
 			return nil, err
 		}
@@ -120,8 +123,8 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 		p.stream.config = conn.eventStream(desc, &p.cfg.storage)
 		p.stream.policy = p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) })
 		conn.void.use(wire.KindLog)
-	} else if p.cfg.storage != (Storage{}) {
-		return nil, invalidOption("WithStorage: %s has no durable event", desc.Name)
+	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {
+		return nil, err
 	}
 	p.async.init(p)
 	conn.patterns.use(desc)
@@ -338,7 +341,10 @@ func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*p
 			"are of different versions; run buf generate", e.spec.name())
 	}
 	p := newPublication(ctx, e.spec, e.publisher.timeout())
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
+		}
 		if err := o.applyPublish(&p.cfg); err != nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", err)
 		}

@@ -1,6 +1,7 @@
 package aegis
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -50,6 +51,9 @@ func (f *PubFuture) Ack(ctx context.Context) (*PubAck, error) {
 	}
 }
 
+// defaultMaxInFlight is the default of WithMaxInFlight.
+const defaultMaxInFlight = 1024
+
 // asyncPublisher is what a publisher has of its own to publish asynchronously; its
 // events in flight are among the connection's.
 type asyncPublisher struct {
@@ -60,7 +64,7 @@ type asyncPublisher struct {
 
 func (a *asyncPublisher) init(p *Publisher) {
 	a.publisher = p
-	a.room = make(chan struct{}, p.cfg.maxInFlight)
+	a.room = make(chan struct{}, cmp.Or(p.cfg.maxInFlight, defaultMaxInFlight))
 }
 
 func (e *eventMethod) publishAsync(p *publication, msg proto.Message, header nats.Header) *Error {

@@ -102,7 +102,10 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 		},
 	}
 	s.monitor = newMonitor(s)
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, nilOption(i)
+		}
 		if err := o.applyServer(&s.cfg); err != nil {
 			return nil, err
 		}
@@ -193,10 +196,10 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.start(ctx)
 	switch {
 	case err == nil:
+		s.announce()
 		s.setState(StateRunning)
 		chores.Go(func() { s.monitor.run(observed) })
 		err = s.serveUntil(ctx)
-		s.announce()
 	case ctx.Err() != nil:
 		err = nil // stopped before it served is stopped
 	case s.conn.closed():

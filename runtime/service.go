@@ -169,7 +169,10 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		maxConcurrency: desc.MaxConcurrency,
 		interceptors:   append([]Interceptor(nil), srv.cfg.interceptors...),
 	}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, nilOption(i)
+		}
 		if err := o.applyService(&cfg); err != nil {
 			return nil, err
 		}

@@ -22,8 +22,7 @@ func WithJetStreamDomain(domain string) ConnOption {
 		if !wire.ValidInstance(domain) {
 			return invalidOption("JetStream domain %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", domain)
 		}
-		c.jetStream = jetStreamConfig{domain: domain}
-		return nil
+		return c.useJetStream(jetStreamConfig{domain: domain})
 	})
 }
 
@@ -31,15 +30,24 @@ func WithJetStreamDomain(domain string) ConnOption {
 // account under a prefix, such as "JS.orders", for all that
 // [WithJetStreamDomain] names. The subjects of what is kept must be imported as
 // well, those of buckets under the prefix ("JS.orders.$KV.>"); docs/protocol.md
-// has the list. Default "$JS.API".
+// has the list. It and WithJetStreamDomain exclude each other. Default "$JS.API".
 func WithJetStreamAPIPrefix(prefix string) ConnOption {
 	return connOption(func(c *connConfig) error {
 		if !wire.ValidSubject(prefix) {
 			return invalidOption("JetStream API prefix %q: it is no subject without wildcards", prefix)
 		}
-		c.jetStream = jetStreamConfig{prefix: prefix}
-		return nil
+		return c.useJetStream(jetStreamConfig{prefix: prefix})
 	})
+}
+
+// useJetStream sets which JetStream is used. A second one would make the first do
+// nothing.
+func (c *connConfig) useJetStream(js jetStreamConfig) error {
+	if c.jetStream != (jetStreamConfig{}) {
+		return invalidOption("WithJetStreamDomain and WithJetStreamAPIPrefix: give one of them, once")
+	}
+	c.jetStream = js
+	return nil
 }
 
 // Storage says how the streams of a service are kept. What is zero is as the

@@ -27,6 +27,11 @@ type strategy struct {
 	own  *ownStrategy
 }
 
+// String returns the name of the option for a kind.
+func (k strategyKind) String() string {
+	return [strategyKinds]string{"", "QueueGroup", "RoundRobin", "Random", "LeastLoaded", "StickyKey", "SelectBy"}[k]
+}
+
 // builtin is the strategy of a kind for which there is one.
 func (k strategyKind) builtin() selection.Strategy {
 	switch k {
@@ -56,11 +61,16 @@ func (o *ownStrategy) picker(m *methodSelector) *selection.Picker {
 	return p.(*selection.Picker) //nolint:forcetypeassert // nothing else is stored
 }
 
-// selectBy is the option for a strategy. Of this and ToInstance the last one
-// given counts.
+// selectBy is the option for a strategy.
 func selectBy(s strategy) CallOption {
 	return callOption(func(c *callConfig) error {
-		c.strategy, c.instance, c.selected = s, "", true
+		if err := c.given.selects(s.kind.String()); err != nil {
+			return err
+		}
+		if s.kind != byKey || c.given.selection == s.kind.String() { // else the key is for a SelectBy
+			c.strategy = s
+		}
+		c.instance = ""
 		return nil
 	})
 }
@@ -71,8 +81,9 @@ func selectBy(s strategy) CallOption {
 //
 // This and the other strategies are for load balanced methods: the calls of
 // single active methods go to the leader. As options of a client they do not
-// affect those; given to one such call they are an error with
-// CodeInvalidArgument.
+// affect those, nor broadcasts; given to one such call they are an error with
+// CodeInvalidArgument. So are two of these options, or one and ToInstance, in one
+// call or for one client; those of a call win over those of the client.
 func QueueGroup() CallOption { return selectBy(strategy{kind: byQueueGroup}) }
 
 // RoundRobin sends calls to the running instances in turn: of the calls of one
@@ -116,8 +127,8 @@ func StickyKey(key string) CallOption {
 
 // SelectBy sends calls where a strategy of your own says; see RoundRobin. Make
 // the option once and use it for many calls: it keeps what the strategy
-// prepares. The key that the strategy is given is that of an earlier StickyKey,
-// else the value of the proto's sticky_field.
+// prepares. The key that the strategy is given is that of a StickyKey beside it or
+// of the client, else the value of the proto's sticky_field.
 //
 // If the strategy picks nobody, the call ends with CodeUnavailable; if it
 // panics or picks what is not there, with CodeInternal. It must not block.

@@ -218,11 +218,13 @@ func TestAUsersOwnStrategy(t *testing.T) {
 	for _, opts := range [][]aegis.CallOption{
 		{aegis.SelectBy(own)},
 		{aegis.StickyKey("k"), aegis.SelectBy(own)},
+		{aegis.SelectBy(own), aegis.StickyKey("k")},
 	} {
 		_, err := client.Do(t.Context(), doRequest(""), opts...)
 		require.NoError(t, err)
 	}
 	require.Empty(t, <-own.keys)
+	require.Equal(t, "k", <-own.keys)
 	require.Equal(t, "k", <-own.keys)
 	serveAccounts(t, conn, "a")
 	touch(t, newAccounts(t, caller), "of the field", aegis.SelectBy(own))
@@ -264,7 +266,7 @@ func TestAStrategyThatFailsIsAClearError(t *testing.T) {
 	require.NoError(t, err, "the client goes on")
 }
 
-func TestTheLastOfTheOptionsThatSelectCounts(t *testing.T) {
+func TestWhatACallSelectsWinsOverItsClient(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	names := startMany(t, conn, conn, 3)
@@ -273,7 +275,7 @@ func TestTheLastOfTheOptionsThatSelectCounts(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{names[1]: 9}, to())
 	require.Len(t, to(aegis.RoundRobin()), 3)
-	require.Equal(t, map[string]int{names[2]: 9}, to(aegis.RoundRobin(), aegis.ToInstance(names[2])))
+	require.Equal(t, map[string]int{names[2]: 9}, to(aegis.ToInstance(names[2])))
 }
 
 // A single active method has but one instance that may handle it.

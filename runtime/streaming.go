@@ -105,7 +105,8 @@ type WindowOption struct{ window flow.Window }
 // WithStreamWindow sets how many messages of a stream, and how many bytes of
 // them, may be under way or unread before its sender has to wait: at a client
 // for what servers send, at a server for what clients send. One message may
-// exceed the bytes. 1 to 2^30 each. Default 16,384 messages and 2 MiB.
+// exceed the bytes. 1 to 2^30 each. Default 16,384 messages and 2 MiB. Given to a call
+// that can have no stream it is an error with CodeInvalidArgument.
 func WithStreamWindow(messages, bytes int) WindowOption {
 	return WindowOption{flow.Window{Messages: uint64(messages), Bytes: uint64(bytes)}}
 }
@@ -120,8 +121,12 @@ func (o WindowOption) apply(to *flow.Window) error {
 }
 
 func (o WindowOption) applyServer(c *serverConfig) error { return o.apply(&c.window) }
-func (o WindowOption) applyClient(c *clientConfig) error { return o.apply(&c.call.window) }
-func (o WindowOption) applyCall(c *callConfig) error     { return o.apply(&c.window) }
+func (o WindowOption) applyClient(c *clientConfig) error { return o.applyCall(&c.call) }
+
+func (o WindowOption) applyCall(c *callConfig) error {
+	c.given.window = "WithStreamWindow"
+	return o.apply(&c.window)
+}
 
 func defaultWindow() flow.Window {
 	return flow.Window{Messages: wire.DefaultWindowMessages, Bytes: wire.DefaultWindowBytes}

@@ -47,17 +47,27 @@ type subscribeConfig struct {
 	interceptors  []Interceptor
 }
 
+// choose sets the mode. A second one would make the first do nothing.
+func (c *subscribeConfig) choose(m mode) error {
+	if c.mode != modeOfProto {
+		return invalidOption("Compete and EachInstance: give one of them, once")
+	}
+	c.mode = m
+	return nil
+}
+
 // Compete makes the subscriber a member of a group: each event goes to one of
 // its members. 1 to 64 characters of A-Z a-z 0-9 _ -; "" is the group that the
 // proto names, and where it names none, the one service that is registered on
-// the server. Default: what the proto says for the event.
+// the server. Default: what the proto says for the event. It and EachInstance exclude
+// each other.
 func Compete(group string) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		if group != "" && !wire.ValidInstance(group) {
 			return invalidOption("group %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", group)
 		}
-		c.mode, c.group = modeCompete, group
-		return nil
+		c.group = group
+		return c.choose(modeCompete)
 	})
 }
 
@@ -67,8 +77,7 @@ func Compete(group string) SubscribeOption {
 // forgotten 5 min after it is gone. Default: what the proto says for the event.
 func EachInstance() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
-		c.mode, c.group = modeEachInstance, ""
-		return nil
+		return c.choose(modeEachInstance)
 	})
 }
 
@@ -178,7 +187,10 @@ func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers 
 		return err
 	}
 	cfg := subscribeConfig{interceptors: append([]Interceptor(nil), srv.cfg.interceptors...)}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nilOption(i)
+		}
 		if err := o.applySubscribe(&cfg); err != nil {
 			return err
 		}

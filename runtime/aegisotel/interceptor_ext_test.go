@@ -231,7 +231,7 @@ func TestTooMuchBaggage(t *testing.T) {
 }
 
 func TestNilOptions(t *testing.T) {
-	for _, o := range []aegisotel.Option{aegisotel.WithTracerProvider(nil), aegisotel.WithMeterProvider(nil), aegisotel.WithPropagator(nil)} {
+	for _, o := range []aegisotel.Option{nil, aegisotel.WithTracerProvider(nil), aegisotel.WithMeterProvider(nil), aegisotel.WithPropagator(nil)} {
 		_, err := aegisotel.Client(o)
 		require.EqualError(t, err, "aegisotel: an option is nil")
 		_, err = aegisotel.Server(o)

@@ -28,6 +28,9 @@ func newConfig(opts []Option) (*config, error) {
 		propagator: propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}),
 	}
 	for _, o := range opts {
+		if o == nil {
+			return nil, errNil
+		}
 		if err := o.apply(c); err != nil {
 			return nil, err
 		}
