@@ -204,6 +204,24 @@ func TestWhatIsEmbeddedAndNilIsRefused(t *testing.T) {
 	require.ErrorContains(t, aegistestv1aegis.RegisterJobServiceServer(srv, hiddenOnce{}), "nil pointer or interface")
 }
 
+// noLeading has all methods of a venue, but its OnLeading is nobody's.
+type noLeading struct {
+	singleactivev1aegis.UnimplementedVenueServiceServer
+	leadingPart
+}
+
+type leadingPart interface {
+	OnLeading(ctx context.Context, t aegis.Term) error
+}
+
+func TestOnLeadingOfNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	srv, err := aegis.NewServer(connect(t))
+	require.NoError(t, err)
+	err = singleactivev1aegis.RegisterVenueServiceServer(srv, noLeading{})
+	require.ErrorContains(t, err, "that OnLeading would be called on")
+}
+
 // hiddenOnce has a Work of its own and no Once.
 type hiddenOnce struct {
 	aegistestv1aegis.JobServiceServer

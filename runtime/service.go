@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,10 @@ type Handler[S any] struct {
 
 // LeadingHandler is called by generated code.
 func LeadingHandler[S any](onLeading func(S, context.Context, Term) error) Handler[S] {
-	return Handler[S]{leading: onLeading}
+	return Handler[S]{
+		name: "OnLeading", leading: onLeading,
+		find: func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnLeading") },
+	}
 }
 
 // UnaryHandler is called by generated code.
@@ -82,6 +86,9 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 	}
 	for _, h := range handlers {
 		if h.leading != nil {
+			if _, err := h.implements(impl); err != nil {
+				return fmt.Errorf("aegis: register %s: %w", service.Name, err)
+			}
 			s.onLeading = func(ctx context.Context, t Term) error { return h.leading(impl, ctx, t) }
 			continue
 		}

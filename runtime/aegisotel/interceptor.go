@@ -65,7 +65,9 @@ func (c *cached) get(call *aegis.Call, server bool) *method {
 		return m
 	}
 	m := newMethod(call.Spec(), server)
-	c.Store(m)
+	if call.Spec().Method != "" { // else it is told with a later call
+		c.Store(m)
+	}
 	return m
 }
 

@@ -46,6 +46,7 @@ type fixture struct {
 	spans  *tracetest.InMemoryExporter
 	traces *sdktrace.TracerProvider
 	reader *sdkmetric.ManualReader
+	conn   *aegis.Conn
 	client aegistestv1aegis.ProbeServiceClient
 }
 
@@ -60,6 +61,7 @@ func newFixture(t *testing.T, handle handler) *fixture {
 	client, err := aegisotel.Client(opts...)
 	require.NoError(t, err)
 	conn := aegistest.Connect(t)
+	f.conn = conn
 	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 		return aegistestv1aegis.RegisterProbeServiceServer(srv, probe{handle: handle})
 	}, aegis.WithInstance("a"), aegis.WithInterceptors(server))

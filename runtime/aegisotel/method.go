@@ -41,12 +41,15 @@ func newMethod(s aegis.Spec, server bool) *method {
 	if sending := sendingOf(s); sending != "" {
 		return messageMethod(s.Service+"."+s.Method, sending, server)
 	}
-	name := s.Service + "/" + s.Method
-	m := &method{name: name, kind: trace.SpanKindClient}
+	m := &method{name: System, kind: trace.SpanKindClient}
 	if server {
 		m.kind = trace.SpanKindServer
 	}
-	m.attributes = []attribute.KeyValue{semconv.RPCSystemNameKey.String(System), semconv.RPCMethod(name)}
+	m.attributes = []attribute.KeyValue{semconv.RPCSystemNameKey.String(System)}
+	if s.Method != "" { // else nobody says which it is
+		m.name = s.Service + "/" + s.Method
+		m.attributes = append(m.attributes, semconv.RPCMethod(m.name))
+	}
 	return m
 }
 

@@ -1,6 +1,7 @@
 package aegisotel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -23,7 +24,7 @@ func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.Client
 			op.end(err)
 			return nil, err
 		}
-		traced := &clientStream{Stream: s, op: op}
+		traced := &clientStream{Stream: s, op: op, single: sendsOne(ctx)}
 		traced.watch(ctx)
 		return traced, nil
 	}
@@ -41,27 +42,49 @@ func (i *Interceptor) WrapServerStream(next aegis.ServerStreamFunc) aegis.Server
 	}
 }
 
+// sendsOne reports whether the method of a call has one request.
+func sendsOne(ctx context.Context) bool {
+	call, ok := aegis.CallFromContext(ctx)
+	return ok && call.Spec().Descriptor != nil && !call.Spec().Descriptor.IsStreamingClient()
+}
+
 // clientStream notices how a stream ends.
 type clientStream struct {
 	aegis.Stream
 
-	op   *operation
-	once sync.Once
+	op     *operation
+	single bool // its one Send opens the stream
+	once   sync.Once
 
 	mu      sync.Mutex
 	unwatch func() bool // nil before it is watched
+	unsent  error       // what the last Send has returned
 }
 
-// watch ends the span when ctx ends, which it may have done already.
+// watch ends the span when ctx ends, which it may have done already. The reason is
+// the message that could not be sent, if the user gives up then.
 func (s *clientStream) watch(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unwatch = context.AfterFunc(ctx, func() { s.end(ctx.Err()) })
+	s.unwatch = context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		err := cmp.Or(s.unsent, ctx.Err())
+		s.mu.Unlock()
+		s.end(err)
+	})
 }
 
+// Send does not end the span: a stream goes on after a message that was too large,
+// and otherwise Recv says why it has ended.
 func (s *clientStream) Send(m proto.Message) error {
 	err := s.Stream.Send(m)
-	if err != nil && !errors.Is(err, io.EOF) { // after which Recv says why
+	s.mu.Lock()
+	s.unsent = err
+	if errors.Is(err, io.EOF) {
+		s.unsent = nil
+	}
+	s.mu.Unlock()
+	if err != nil && s.single {
 		s.end(err)
 	}
 	return err
