@@ -342,6 +342,7 @@ type attempt struct {
 	stream   *clientStream // that is to be opened; nil for a unary call
 	endless  bool          // the stream has no deadline, its open has
 	news     uint64        // of who leads, when this attempt began
+	fresh    int           // the first attempt with these news
 }
 
 func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
@@ -413,13 +414,11 @@ func (a *attempt) send(res proto.Message) *Error {
 
 // findLeader sets the subject to that of the leader's term, once that is known.
 func (a *attempt) findLeader() *Error {
-	a.news = a.leader.news.Load() // before the term: what comes later wakes this attempt
-	a.term = a.leader.term.Load()
+	a.readNews()
 	if a.term == 0 {
 		a.waited = true
 		a.leader.await(a.ctx, 0, a.deadline)
-		a.news = a.leader.news.Load()
-		if a.term = a.leader.term.Load(); a.term == 0 {
+		if a.readNews(); a.term == 0 {
 			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
 				return asError(err)
 			}
@@ -433,6 +432,15 @@ func (a *attempt) findLeader() *Error {
 	}
 	a.subject = &led.subject
 	return nil
+}
+
+// readNews reads who leads. The news come before the term: what comes later wakes
+// this attempt.
+func (a *attempt) readNews() {
+	if news := a.leader.news.Load(); news != a.news {
+		a.news, a.fresh = news, a.number
+	}
+	a.term = a.leader.term.Load()
 }
 
 // message returns the request with the headers that this attempt needs, or nil

@@ -214,6 +214,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.directory.Close()
 		c.watchers.Wait()
 		c.mux.close()
+		c.leaders.close()
 		c.async.close()
 		if c.owned {
 			if c.nc.IsConnected() {

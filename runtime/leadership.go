@@ -196,6 +196,7 @@ func (l *leadership) Lost(_ *election.Lease, cause error) {
 	t.cancel()
 	t.wake()
 	l.leave(t)
+	l.candidate.Retract()
 	change := LeadershipChange{Term: t.info}
 	if errors.Is(cause, election.ErrResigned) {
 		l.server.logger.Info("aegis: resigned", l.attrs(t)...)

@@ -12,13 +12,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-const (
-	// askLeaderInterval is how often it is asked who leads until that is known.
-	askLeaderInterval = 100 * time.Millisecond
-	// supersededAfter is how long after the announcement of a new term the calls
-	// of an older one are given for a reply that is under way.
-	supersededAfter = 25 * time.Millisecond
-)
+// supersededAfter is how long after the announcement of a new term the calls of
+// an older one are given for a reply that is under way.
+const supersededAfter = 25 * time.Millisecond
 
 // leaderView is what a connection knows of who leads a group. It asks once and
 // then follows the announcements; it asks again when what it knows proves wrong.
@@ -31,15 +27,20 @@ type leaderView struct {
 	// announcement that it is served. Candidates tell of a term before that.
 	news atomic.Uint64
 
+	hurry chan struct{} // of one: the pace has begun anew
+
 	mu      sync.Mutex
 	changed chan struct{} // closed when there are news
 	asking  bool
+	pace    askPace
 }
 
 // leaders are the views of a connection, by service and group.
 type leaders struct {
-	mu    sync.Mutex
-	views map[string]*leaderView
+	mu     sync.Mutex
+	views  map[string]*leaderView
+	subs   []*nats.Subscription // of the views, to the announcements
+	closed bool
 }
 
 // leader returns the view of a group, and begins it if it is the first client
@@ -47,14 +48,19 @@ type leaders struct {
 func (c *Conn) leader(service, group string) (*leaderView, error) {
 	c.leaders.mu.Lock()
 	defer c.leaders.mu.Unlock()
+	if c.leaders.closed {
+		return nil, ErrConnClosed
+	}
 	id := service + "." + group
 	if v := c.leaders.views[id]; v != nil {
 		return v, nil
 	}
-	v := &leaderView{conn: c, service: service, group: group, changed: make(chan struct{})}
-	if _, err := c.nc.Subscribe(c.subjects.Led(service, group), v.announced); err != nil {
+	v := &leaderView{conn: c, service: service, group: group, changed: make(chan struct{}), hurry: make(chan struct{}, 1)}
+	sub, err := c.nc.Subscribe(c.subjects.Led(service, group), v.announced)
+	if err != nil {
 		return nil, err
 	}
+	c.leaders.subs = append(c.leaders.subs, sub)
 	if c.leaders.views == nil {
 		c.leaders.views = make(map[string]*leaderView)
 	}
@@ -68,8 +74,19 @@ func (l *leaders) reconnected() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, v := range l.views {
-		v.doubt()
+		v.doubtAtOnce()
 	}
+}
+
+// close ends the subscriptions: the NATS connection may live on.
+func (l *leaders) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, sub := range l.subs {
+		_ = sub.Unsubscribe() // fails only if it is gone already
+	}
+	l.subs = nil
 }
 
 // leaderBody is what candidates answer and leaders announce.
@@ -97,6 +114,7 @@ func (v *leaderView) learn(term uint64, served bool) {
 	v.news.Add(1)
 	close(v.changed)
 	v.changed = make(chan struct{})
+	v.pace = askPace{}
 	if old != 0 && term > old {
 		time.AfterFunc(supersededAfter, func() { v.endOlder(term) })
 	}
@@ -133,11 +151,25 @@ func (v *leaderView) doubt() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.asking {
-		v.asking = v.conn.start(v.ask)
+		changed := v.changed
+		v.asking = v.conn.start(func() { v.ask(changed) })
 	}
 }
 
-func (v *leaderView) ask() {
+// doubtAtOnce is doubt without the rest of a pause.
+func (v *leaderView) doubtAtOnce() {
+	v.mu.Lock()
+	v.pace = askPace{}
+	v.mu.Unlock()
+	select {
+	case v.hurry <- struct{}{}:
+	default: // it hurries already
+	}
+	v.doubt()
+}
+
+// ask asks until somebody names a leader, or there are news without that.
+func (v *leaderView) ask(changed <-chan struct{}) {
 	known := make(chan struct{}, 1)
 	reply, stop := v.conn.mux.collect(func(msg *nats.Msg) {
 		var body leaderBody
@@ -155,18 +187,35 @@ func (v *leaderView) ask() {
 		v.asking = false
 		v.mu.Unlock()
 	}()
-	ticker := time.NewTicker(askLeaderInterval)
-	defer ticker.Stop()
+	timer := time.NewTimer(v.untilQuestion())
+	defer timer.Stop()
 	for {
-		_ = v.conn.nc.PublishRequest(v.conn.subjects.Who(v.service, v.group), reply, nil) // asked again soon
 		select {
+		case <-timer.C:
+			v.question(reply)
+		case <-v.hurry:
 		case <-known:
+			return
+		case <-changed:
 			return
 		case <-v.conn.ctx.Done():
 			return
-		case <-ticker.C:
 		}
+		timer.Reset(v.untilQuestion())
 	}
+}
+
+func (v *leaderView) untilQuestion() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.pace.wait(time.Now())
+}
+
+func (v *leaderView) question(reply string) {
+	v.mu.Lock()
+	v.pace.ask(time.Now())
+	v.mu.Unlock()
+	_ = v.conn.nc.PublishRequest(v.conn.subjects.Who(v.service, v.group), reply, nil) // asked again later
 }
 
 // await returns as soon as there are other news than the given ones, or when ctx

@@ -32,7 +32,7 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	switch {
 	case a.leader != nil && a.cfg.instance == "" && (err.reason == ReasonNoResponders || err.reason == ReasonNotActive):
 		a.leader.doubt()
-		return min(notDelivered(a.number), askLeaderInterval), a.term != 0
+		return notDelivered(a.number - max(a.fresh, 1) + 1), a.term != 0
 	case err.reason == ReasonLeadershipLost, err.reason == ReasonInstanceLost && a.pick != nil:
 		return jitter(notDeliveredPause), a.method.Idempotent && again && a.client.budget.withdraw(time.Now())
 	case err.reason == ReasonNoResponders && a.cfg.waitForReady:

@@ -476,8 +476,10 @@ func (s *Server) release() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
-	for _, l := range s.leaderships {
-		l.release(ctx)
+	if s.elector.Started() {
+		for _, l := range s.leaderships {
+			l.release(ctx)
+		}
 	}
 	s.elector.Stop()
 }

@@ -48,6 +48,8 @@ type Elector struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	whos   []*nats.Subscription
+
+	started bool // the loop runs; set before Start returns
 }
 
 // Group is one candidate.
@@ -58,7 +60,8 @@ type Group struct {
 	id        string // service.group
 	candidate *election.Candidate
 	standing  *standing
-	announced Leader // the last term of this process that served
+	announced Leader             // the last term of this process that served
+	asked     *nats.Subscription // to all questions who leads; nil unless it is this one
 }
 
 // New makes an elector without groups.
@@ -103,7 +106,8 @@ func (e *Elector) Start() error {
 		return fmt.Errorf("cannot subscribe to %s>", e.link.prefix)
 	}
 	for _, g := range e.groups {
-		sub, err := e.nc.ChanSubscribe(e.subjects.Who(g.service, g.group), e.inbox)
+		// One candidate gets each question, and the leader all of them, see Announce.
+		sub, err := e.nc.ChanQueueSubscribe(e.subjects.Who(g.service, g.group), wire.Queue, e.inbox)
 		if err != nil {
 			return err
 		}
@@ -114,9 +118,14 @@ func (e *Elector) Start() error {
 			g.candidate.Stand(now)
 		}
 	})
+	e.started = true
 	e.tasks.Go(e.loop)
 	return nil
 }
+
+// Started reports whether Start has succeeded. Candidates of an elector that was
+// not started have never stood: there is nothing to resign.
+func (e *Elector) Started() bool { return e.started }
 
 // Stop ends the loop. Candidates that lead must have resigned before.
 func (e *Elector) Stop() {
@@ -126,6 +135,9 @@ func (e *Elector) Stop() {
 	}
 	e.watch.close()
 	e.tasks.Wait()
+	for _, g := range e.groups {
+		g.Retract()
+	}
 	e.link.close()
 }
 
@@ -197,7 +209,22 @@ func (g *Group) leader() Leader {
 // called from within Observer.Serving.
 func (g *Group) Announce(l Leader) {
 	g.announced = l
-	_ = g.elector.nc.Publish(g.elector.subjects.Led(g.service, g.group), marshal(l))
+	e := g.elector
+	if g.asked == nil {
+		// From now on the leader itself hears every question, as another candidate
+		// may hang, or not know of it yet. If it cannot, one of all of them answers.
+		g.asked, _ = e.nc.ChanSubscribe(e.subjects.Who(g.service, g.group), e.inbox)
+	}
+	_ = e.nc.Publish(e.subjects.Led(g.service, g.group), marshal(l))
+}
+
+// Retract follows Announce when the term is over. It is called from within
+// Observer.Lost.
+func (g *Group) Retract() {
+	if g.asked != nil {
+		_ = g.asked.Unsubscribe() // fails only if it is gone already
+		g.asked = nil
+	}
 }
 
 // reported is called by the watcher.
