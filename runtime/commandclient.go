@@ -138,9 +138,9 @@ type commandHandle struct {
 	watch  *commandWatch
 	live   bool   // what is published about it comes by itself
 	broken *Error // why there is no such command
-	// reconnects is how often the connection had been made anew when all that was
-	// stored about it had been heard or read.
-	reconnects atomic.Uint64
+	// returns is how often the connection had come back when all that was stored
+	// about it had been heard or read.
+	returns atomic.Uint64
 }
 
 func (c *commandClient) handle(m *spec.Method, id string) *commandHandle {
@@ -163,7 +163,7 @@ func (c *commandClient) expect(h *commandHandle) *Error {
 		}
 		c.sub = sub
 	}
-	h.reconnects.Store(c.conn.nc.Stats().Reconnects)
+	h.returns.Store(c.conn.link.Returns())
 	c.watches[h.id] = weak.Make(h.watch)
 	if len(c.watches) >= c.sweepAt {
 		c.sweep()
@@ -217,7 +217,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 	}
 	conn := h.client.conn
 	if !h.live {
-		h.reconnects.Store(conn.nc.Stats().Reconnects)
+		h.returns.Store(conn.link.Returns())
 		sub, err := conn.nc.Subscribe(conn.subjects.Told(h.client.service.Name, h.id, "*"), h.watch.heard)
 		if err != nil {
 			return storeError(fmt.Errorf("cannot subscribe to results: %w", err))
@@ -234,6 +234,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 	ticker.Reset(lookInterval)
 	defer func() { ticker.Stop(); lookTickers.Put(ticker) }()
 	for {
+		link := conn.link.State()
 		if err := looks.round(ctx); err != nil {
 			return err
 		}
@@ -243,6 +244,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 		}
 		select {
 		case <-changed:
+		case <-link.Changed():
 		case <-ctx.Done():
 			return looks.unended(ctx)
 		case <-conn.ctx.Done():
@@ -255,8 +257,8 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 // missed reports whether there may be something that was not heard because the
 // connection was down.
 func (h *commandHandle) missed() bool {
-	conn := h.client.conn // nats.go may hold its lock while the connection is down, as it dials
-	return conn.link.up.Load() && conn.nc.Stats().Reconnects != h.reconnects.Load()
+	link := h.client.conn.link.State()
+	return link.Up && link.Returns != h.returns.Load()
 }
 
 // read looks at what is stored beside the command; what fails is tried again
@@ -264,7 +266,7 @@ func (h *commandHandle) missed() bool {
 func (h *commandHandle) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
-	reconnects := h.client.conn.nc.Stats().Reconnects
+	returns := h.client.conn.link.Returns()
 	for _, what := range []string{wire.ResultProgress, wire.ResultResult} {
 		msg, err := h.stored(ctx, what)
 		if err != nil {
@@ -274,7 +276,7 @@ func (h *commandHandle) read(ctx context.Context) {
 			h.watch.heard(&msg.Msg)
 		}
 	}
-	h.reconnects.Store(reconnects)
+	h.returns.Store(returns)
 }
 
 // stored returns what is stored beside the command; nil if nothing is.

@@ -58,13 +58,13 @@ var errNotConnected = NewError(CodeUnavailable, "not connected to NATS")
 
 func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 	h := l.handle
-	if !h.client.conn.link.up.Load() { // nor can nats.go be asked: it may hold its lock, as it dials
+	if !h.client.conn.link.Up() { // nor can nats.go be asked: it may hold its lock, as it dials
 		l.failed, l.next = errNotConnected, now.Add(2*lookInterval)
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
-	reconnects := h.client.conn.nc.Stats().Reconnects
+	returns := h.client.conn.link.Returns()
 	view, err := h.view(limited)
 	switch {
 	case err != nil:
@@ -79,7 +79,7 @@ func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 	case view.State == CommandUnknown: // once more: a leader that was deposed may not know it yet
 		l.gone, l.next = true, now.Add(2*lookInterval)
 	default:
-		h.reconnects.Store(reconnects)
+		h.returns.Store(returns)
 		l.known, l.gone, l.next = true, false, now.Add(l.pause)
 		l.pause = min(2*l.pause, longestLook)
 	}

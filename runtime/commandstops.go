@@ -43,7 +43,6 @@ type runningCommand struct {
 }
 
 const (
-	stopsInterval = 250 * time.Millisecond
 	// stopsReadInterval is how often all stored cancels are read, should one not
 	// have been heard.
 	stopsReadInterval = time.Minute
@@ -63,40 +62,44 @@ func (s *commandStops) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", subject, err)
 	}
-	reconnects := conn.nc.Stats().Reconnects
+	returns := conn.link.Returns()
 	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout) // the rest is read later
 	defer cancel()
 	known := s.read(limited) == nil
 	life, halt := context.WithCancel(context.Background())
 	s.halt = halt
-	s.watch.Go(func() { s.follow(life, reconnects, known) })
+	s.watch.Go(func() { s.follow(life, returns, known) })
 	return nil
 }
 
 // follow reads what is stored again when something may have been missed.
-func (s *commandStops) follow(ctx context.Context, reconnects uint64, known bool) {
-	ticker := time.NewTicker(stopsInterval)
-	defer ticker.Stop()
-	read := time.Now()
+func (s *commandStops) follow(ctx context.Context, returns uint64, known bool) {
+	conn := s.server.conn
+	timer := time.NewTimer(stopsPause(known))
+	defer timer.Stop()
 	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-		interval := stopsReadInterval
-		if !known {
-			interval = stopsRetryInterval
-		}
-		now := s.server.conn.nc.Stats().Reconnects
-		if now == reconnects && time.Since(read) < interval {
-			continue
+		link := conn.link.State()
+		if link.Returns == returns {
+			select {
+			case <-link.Changed():
+				continue
+			case <-timer.C:
+			case <-ctx.Done():
+				return
+			}
 		}
 		limited, cancel := context.WithTimeout(ctx, stopsReadTimeout)
-		reconnects, known = now, s.read(limited) == nil
-		read = time.Now()
+		returns, known = link.Returns, s.read(limited) == nil
 		cancel()
+		timer.Reset(stopsPause(known))
 	}
+}
+
+func stopsPause(known bool) time.Duration {
+	if known {
+		return stopsReadInterval
+	}
+	return stopsRetryInterval
 }
 
 // read looks for stored cancels. Without a stream there is none.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -34,7 +35,8 @@ type Conn struct {
 	mux       *replyMux
 	streams   streamHub // of the clients
 	assembly  assembly
-	link      link
+	link      *link.Link
+	outages   outages
 	deafness  deafness
 	outbox    outbox
 	void      voidProbe
@@ -151,23 +153,24 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		return nil, fmt.Errorf("aegis: %w", err)
 	}
 	c := &Conn{
-		nc:        nc,
-		owned:     cfg.owned,
-		errors:    cfg.errors,
-		ns:        cfg.namespace,
-		subjects:  wire.NewSubjects(cfg.namespace),
-		logger:    cfg.logger,
-		directory: directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: cfg.namespace, Logger: cfg.logger}),
-		stores:    js,
+		nc:       nc,
+		owned:    cfg.owned,
+		errors:   cfg.errors,
+		ns:       cfg.namespace,
+		subjects: wire.NewSubjects(cfg.namespace),
+		logger:   cfg.logger,
+		stores:   js,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	js.Background(func(f func(context.Context)) bool { return c.start(func() { f(c.ctx) }) })
 	if c.mux, err = newReplyMux(nc, &c.streams); err != nil {
 		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
 	}
+	c.link = link.New(nc)
+	c.outages.init(c)
+	c.directory = directory.New(directory.Options{NATS: nc, Link: c.link, JetStream: js, Namespace: cfg.namespace, Logger: cfg.logger})
 	c.assembly.limit = cfg.assembly
 	c.streams.init(c, c.mux.prefix, false)
-	c.link.init(nc)
 	c.outbox.nc = nc
 	c.void.init(c)
 	c.async.init(c)
@@ -175,26 +178,6 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.watchers.Go(c.watchLink)
 	c.watchers.Go(func() { c.void.run(c.ctx) })
 	return c, nil
-}
-
-// watchLink follows the NATS connection until it is closed, by Close or in another
-// way, of which nobody hears who has no server on it.
-func (c *Conn) watchLink() {
-	c.link.watch(c.ctx, c.nc, c.cameUp)
-	if c.ctx.Err() == nil {
-		c.logger.Error("aegis: the connection to NATS is closed for good, and nothing works over it any more; "+
-			"connect anew, or end the process", "err", c.nc.LastError())
-	}
-	c.cancel()
-	c.failWaiting()
-}
-
-func (c *Conn) cameUp() {
-	if c.errors != nil {
-		c.errors.accepted()
-	}
-	c.outbox.flush()
-	c.leaders.reconnected()
 }
 
 // NATS returns the NATS connection.
@@ -213,6 +196,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.mu.Unlock()
 		c.directory.Close()
 		c.watchers.Wait()
+		c.outages.stop()
 		c.mux.close()
 		c.leaders.close()
 		c.async.close()

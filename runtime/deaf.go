@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
 
 // deafness tells whether NATS has refused a subscription for want of room: an
@@ -14,17 +16,19 @@ import (
 // a subscription, and nothing ever comes. What has become of it shows after the
 // next reconnect, when all are asked for again.
 type deafness struct {
-	// refused is one more than the number of reconnects when it was seen last; 0: never.
+	// refused is one more than how often the connection had come back when it was
+	// seen last; 0: never.
 	refused atomic.Uint64
 }
 
 // hear takes an asynchronous error of the connection. It reports whether that is
 // about a subscription which was refused, and about the first one to be told.
-func (d *deafness) hear(nc *nats.Conn, err error) (refused, first bool) {
+func (d *deafness) hear(l *link.Link, err error) (refused, first bool) {
 	if !errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
 		return false, false
 	}
-	now := nc.Stats().Reconnects + 1
+	l.Look() // the error may be there before the link has heard of the new connection
+	now := l.Returns() + 1
 	return true, d.refused.Swap(now) != now
 }
 
@@ -36,8 +40,8 @@ var errDeaf = fmt.Errorf("NATS refuses subscriptions of this connection, and wha
 // at the last error as well, as a connection that the program has made tells
 // nothing else.
 func (c *Conn) deaf() error {
-	c.deafness.hear(c.nc, c.nc.LastError())
-	if c.deafness.refused.Load() == c.nc.Stats().Reconnects+1 {
+	c.deafness.hear(c.link, c.nc.LastError())
+	if c.deafness.refused.Load() == c.link.Returns()+1 {
 		return errDeaf
 	}
 	return nil
@@ -46,7 +50,7 @@ func (c *Conn) deaf() error {
 // subscriptionRefused tells once that subscriptions are refused. It reports
 // whether the error is about that.
 func (c *Conn) subscriptionRefused(err error) bool {
-	refused, first := c.deafness.hear(c.nc, err)
+	refused, first := c.deafness.hear(c.link, err)
 	if first {
 		c.logger.Error("aegis: NATS error", "err", errDeaf)
 	}

@@ -25,7 +25,7 @@ func (s *Server) Suspect(suspect bool) {
 
 // PretendUp makes c believe that its connection is up, as it does for a moment
 // after it went down.
-func (c *Conn) PretendUp() { c.link.up.Store(true) }
+func (c *Conn) PretendUp() { c.link.Pretend(true) }
 
 // RepliesKept is how many replies wait for NATS to come back.
 func (c *Conn) RepliesKept() int {

@@ -1,10 +1,12 @@
 package aegis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +32,8 @@ type leadership struct {
 	current  atomic.Pointer[term] // from Leading to Lost
 	resigned chan struct{}        // closed when nothing is left to release
 
-	part part // it fails while the candidate cannot stand
+	part part          // it fails while the candidate cannot stand
+	gaps interruptions // of its contact with NATS, while it leads
 
 	mu       sync.Mutex
 	stopping bool
@@ -160,18 +163,37 @@ func (l *leadership) leave(t *term) {
 	t.routes = nil
 }
 
+// longGap is how long a leader has no contact before that is told while it lasts.
+const longGap = time.Second
+
+// tellGaps prepares what is told when contact is lost: the election calls it
+// suspended.
+func (l *leadership) tellGaps() {
+	attrs := append(l.groupAttrs(), "act_window", cmp.Or(l.service.election.Window, election.Balanced.Config().Window))
+	l.gaps.least = longGap
+	l.gaps.lasts = func(since time.Duration) {
+		l.server.logger.Warn("aegis: this leader does not act: what it sends to itself through NATS does not come back; "+
+			"calls are refused and tried again, and others lead once its lease has ended", slices.Concat(attrs, []any{"for", since.Round(time.Millisecond)})...)
+	}
+	l.gaps.over = func(t interruptionTimes) {
+		l.server.logger.Warn("aegis: this leader did not act for a moment: what it sends to itself through NATS did not come back within the act window; "+
+			"calls were refused and tried again. If this comes often, give this process and NATS more CPU time, or raise act_window",
+			slices.Concat(attrs, t.attrs())...)
+	}
+}
+
 // Suspended and Resumed: contact is lost and back.
 func (l *leadership) Suspended(*election.Lease) {
-	if t := l.current.Load(); t != nil {
-		l.server.logger.Warn("aegis: suspended: no contact with NATS within the act window", l.attrs(t)...)
+	if l.current.Load() != nil {
+		l.gaps.begin(time.Now())
 	}
 }
 
 // Resumed lets the replies that wait look again, and wakes the calls that were
 // refused meanwhile.
 func (l *leadership) Resumed(*election.Lease) {
+	l.gaps.end(time.Now())
 	if t := l.current.Load(); t != nil {
-		l.server.logger.Info("aegis: resumed", l.attrs(t)...)
 		t.wake()
 		if t.served.Load() {
 			l.announce(t)
@@ -192,6 +214,7 @@ func (l *leadership) Lost(_ *election.Lease, cause error) {
 	if t == nil {
 		return
 	}
+	l.gaps.end(time.Now())
 	t.end()
 	t.cancel()
 	t.wake()
@@ -224,7 +247,11 @@ func (l *leadership) Problem(err error) {
 func (l *leadership) Standing() { l.part.works() }
 
 func (l *leadership) attrs(t *term) []any {
-	return []any{"service", l.service.spec.Name, "group", l.group, "term", t.info.Token}
+	return append(l.groupAttrs(), "term", t.info.Token)
+}
+
+func (l *leadership) groupAttrs() []any {
+	return []any{"service", l.service.spec.Name, "group", l.group}
 }
 
 // resign starts to give the leadership up: no handler starts any more. It
@@ -246,6 +273,7 @@ func (l *leadership) resign() []*nats.Subscription {
 
 // release gives the leadership up when nothing of the term runs any more.
 func (l *leadership) release(ctx context.Context) {
+	defer l.gaps.stop()
 	if t := l.current.Load(); t != nil {
 		select {
 		case <-t.loaded:
@@ -257,8 +285,7 @@ func (l *leadership) release(ctx context.Context) {
 	select {
 	case <-l.resigned:
 	case <-ctx.Done():
-		l.server.logger.Warn("aegis: leadership could not be released; the others wait out the lease",
-			"service", l.service.spec.Name, "group", l.group)
+		l.server.logger.Warn("aegis: leadership could not be released; the others wait out the lease", l.groupAttrs()...)
 	}
 }
 

@@ -452,7 +452,7 @@ func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
 		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 			return publishFailed(conn, &r, err)
 		}
-		conn.link.doubt() // the connection went down after the look at it
+		conn.link.Doubt() // the connection went down after the look at it
 	}
 }
 
@@ -463,7 +463,7 @@ var payloads = sync.Pool{New: func() any { return new([]byte) }}
 // that is up, which is most of them. False means that it was not published.
 func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool {
 	conn := e.publisher.conn
-	if !conn.link.up.Load() || ctx.Err() != nil {
+	if !conn.link.Up() || ctx.Err() != nil {
 		return false
 	}
 	buffer, _ := payloads.Get().(*[]byte)

@@ -127,7 +127,7 @@ func (a *asyncPublisher) publish(ctx context.Context, f *PubFuture, deadline tim
 		if failure := publishFailed(conn, &r, err); failure.code != CodeInternal || conn.nc.IsConnected() {
 			return failure
 		}
-		conn.link.doubt() // the connection went down after the look at it
+		conn.link.Doubt() // the connection went down after the look at it
 	}
 }
 

@@ -56,7 +56,7 @@ func (c *causes) tell(latest string) {
 // pulling are the options of a puller whose problems are causes.
 func (c *causes) pulling(conn *Conn, stream, consumer string) pull.Options {
 	return pull.Options{
-		NATS: conn.nc,
+		NATS: conn.nc, Link: conn.link,
 		Send: func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
 		Backlog: func(ctx context.Context) (pull.Backlog, error) {
 			b, err := conn.stores.Backlog(ctx, stream, consumer)

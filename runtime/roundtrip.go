@@ -79,27 +79,27 @@ func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nat
 	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return nil, c.publishError(r, err)
 	}
-	c.link.doubt() // the connection went down after the look at it
+	c.link.Doubt() // the connection went down after the look at it
 	return nil, errLinkWasDown
 }
 
 // linkUp asks nats.go as well: the link hears of an outage a moment later, in
 // which nats.go would keep requests and send them after the reconnect.
 func (c *Conn) linkUp() bool {
-	if !c.link.up.Load() {
+	if !c.link.Up() {
 		return false
 	}
 	if c.nc.IsConnected() {
 		return true
 	}
-	c.link.doubt()
+	c.link.Doubt()
 	return false
 }
 
 // lastError is the last error that NATS has reported; nil while the connection is
 // down: nats.go may hold its lock then, as it dials.
 func (c *Conn) lastError() error {
-	if !c.link.up.Load() {
+	if !c.link.Up() {
 		return nil
 	}
 	return c.nc.LastError()
@@ -144,9 +144,9 @@ func tooLarge(what string, size int, most int64) *Error {
 
 // awaitLink waits until the connection is up.
 func (c *Conn) awaitLink(ctx context.Context, r *request) *Error {
-	for !c.link.wait(ctx, r.deadline) {
+	for !c.link.Wait(ctx, r.deadline) {
 		switch {
-		case c.link.isClosed(): // nats.go would be asked in vain while it dials
+		case c.link.Closed(): // nats.go would be asked in vain while it dials
 			return connClosed()
 		case ctx.Err() != nil:
 			return asError(ctx.Err())

@@ -137,6 +137,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 			logger: func() *slog.Logger { return s.logger },
 		},
 	}
+	l.tellGaps()
 	var err error
 	if l.candidate, err = s.elector.Add(service.spec.Name, group, service.election, l); err != nil {
 		return err

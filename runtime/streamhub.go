@@ -12,6 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
 
 const (
@@ -39,6 +40,7 @@ const (
 // it has.
 type streamHub struct {
 	nc     *nats.Conn
+	link   *link.Link
 	prefix string // of the subjects on which frames come
 	server bool   // the streams are a server's
 	epoch  time.Time
@@ -61,8 +63,8 @@ type streamHub struct {
 	recent   *stream       // these two belong to who delivers
 	recentAt uint64
 
-	reconnects uint64    // these two are the ticker's own
-	scan       []*stream // scratch
+	returns uint64    // these two are the ticker's own
+	scan    []*stream // scratch
 }
 
 // streamPeer is another process that has streams with this one.
@@ -82,7 +84,7 @@ type farewell struct {
 }
 
 func (h *streamHub) init(c *Conn, prefix string, server bool) {
-	h.nc, h.start, h.done, h.assembly = c.nc, c.start, c.ctx.Done(), &c.assembly
+	h.nc, h.link, h.start, h.done, h.assembly = c.nc, c.link, c.start, c.ctx.Done(), &c.assembly
 	h.prefix, h.server, h.epoch = prefix, server, time.Now()
 	h.streams = make(map[uint64]*stream)
 	h.opens = make(map[string]*stream)
@@ -340,7 +342,7 @@ func (h *streamHub) tickWhileNeeded() {
 		return
 	}
 	h.clock.Store(h.now())
-	h.reconnects = h.nc.Stats().Reconnects
+	h.returns = h.link.Returns()
 	h.ticking = h.start(h.tickUntilIdle)
 }
 
@@ -373,10 +375,10 @@ func (h *streamHub) tick(n int) {
 	paused := now-h.clock.Swap(now) > int64(hubInterval+hubLateness)
 	h.tickPeers(now, paused)
 	h.tickFarewells()
-	reconnects := h.nc.Stats().Reconnects
-	cameUp := h.nc.IsConnected() && reconnects != h.reconnects
+	state := h.link.State()
+	cameUp := state.Up && state.Returns != h.returns
 	if cameUp {
-		h.reconnects = reconnects
+		h.returns = state.Returns
 	}
 	if n%syncTicks == 0 || cameUp {
 		h.tickStreams(cameUp)

@@ -89,7 +89,7 @@ func (v *voidProbe) probe(ctx context.Context, kind string) {
 	defer v.conn.mux.release(slot)
 	err := v.conn.exchangeThrough(ctx, slot, subject, time.Now().Add(voidTimeout))
 	switch {
-	case ctx.Err() != nil || !v.conn.link.up.Load():
+	case ctx.Err() != nil || !v.conn.link.Up():
 		return // it says nothing
 	case err != nil && err.code == CodePermissionDenied:
 		v.conn.logger.Debug("aegis: not allowed to probe for hidden no-responders", "subject", subject)

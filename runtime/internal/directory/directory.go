@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -34,6 +35,7 @@ var ErrNotReady = errors.New("the instances are not known")
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn
+	Link      *link.Link // of that connection
 	JetStream *stores.Stores
 	Namespace string
 	Logger    *slog.Logger

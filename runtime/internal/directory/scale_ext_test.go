@@ -24,6 +24,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/leaktest"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -71,7 +72,7 @@ func measure(url string) error {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	d := directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.Default()})
+	d := directory.New(directory.Options{NATS: nc, Link: link.New(nc), JetStream: js, Namespace: "aegis", Logger: slog.Default()})
 	defer d.Close()
 	var c costs
 	start := time.Now()
@@ -205,7 +206,7 @@ func BenchmarkViewReady(b *testing.B) {
 	for name, service := range map[string]string{"one of 100 services": serviceName(7), "all 10,000 instances": ""} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				d := directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+				d := directory.New(directory.Options{NATS: nc, Link: link.New(nc), JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 				_, err := d.View(b.Context(), service)
 				require.NoError(b, err)
 				d.Close()

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -45,16 +46,16 @@ type View struct {
 	complaints map[string]struct{} // keys with values that are no records
 
 	// How the bucket is listed. A session is one watch of the bucket.
-	bucket     int64 // the latest that was heard of or listed
-	session    uint64
-	stop       context.CancelFunc // ends the session
-	sessions   sync.WaitGroup
-	listing    bool          // the session runs
-	problem    error         // of the last session
-	pause      time.Duration // before the next
-	listAt     time.Duration // of the clock: when to begin the next, if none runs
-	connected  bool
-	reconnects uint64
+	bucket    int64 // the latest that was heard of or listed
+	session   uint64
+	stop      context.CancelFunc // ends the session
+	sessions  sync.WaitGroup
+	listing   bool          // the session runs
+	problem   error         // of the last session
+	pause     time.Duration // before the next
+	listAt    time.Duration // of the clock: when to begin the next, if none runs
+	connected bool
+	returns   uint64 // of the link
 }
 
 // open begins a view; Directory.mu is held.
@@ -63,7 +64,7 @@ func (d *Directory) open(service string) (*View, error) {
 		directory: d, service: service,
 		ready: make(chan struct{}), look: make(chan struct{}, 1),
 		watchers: make(map[*Watcher]struct{}), complaints: make(map[string]struct{}),
-		connected: true, reconnects: d.nc.Stats().Reconnects, pause: listAgain,
+		connected: true, returns: d.o.Link.Returns(), pause: listAgain,
 	}
 	v.state = registry.NewView(d.now(), v.changed)
 	v.ctx, v.cancel = context.WithCancel(d.ctx)
@@ -104,7 +105,7 @@ func (v *View) why() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
-	case !v.connected || !v.directory.nc.IsConnected():
+	case !v.connected || !v.directory.o.Link.Up():
 		return nats.ErrDisconnected
 	case v.problem != nil:
 		return v.problem
@@ -114,16 +115,17 @@ func (v *View) why() error {
 
 // run turns the loop until the view is closed.
 func (v *View) run() {
-	nc := v.directory.nc
-	status := nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
-	defer nc.RemoveStatusListener(status)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for !nc.IsClosed() && v.ctx.Err() == nil {
-		timer.Reset(v.turn())
+	for v.ctx.Err() == nil {
+		state := v.directory.o.Link.State()
+		if state.Closed {
+			break
+		}
+		timer.Reset(v.turn(state))
 		select {
 		case <-v.ctx.Done():
-		case <-status:
+		case <-state.Changed():
 		case <-v.look:
 		case <-timer.C:
 		}
@@ -143,11 +145,11 @@ func (v *View) close() {
 }
 
 // turn looks at the clock and the connection, and returns when to look again.
-func (v *View) turn() time.Duration {
+func (v *View) turn(state *link.State) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := v.directory.now()
-	v.followLink(now)
+	v.followLink(now, state)
 	v.state.Tick(now)
 	if !v.isReady && v.state.Listened() >= listenTime {
 		v.becomeReady()
@@ -167,18 +169,15 @@ func (v *View) turn() time.Duration {
 
 // followLink notices that the connection is down, or has been. What has changed
 // meanwhile is found out by listing the bucket anew.
-func (v *View) followLink(now time.Duration) {
-	nc := v.directory.nc
-	reconnects := nc.Stats().Reconnects
-	connected := nc.IsConnected()
-	if connected == v.connected && reconnects == v.reconnects {
+func (v *View) followLink(now time.Duration, state *link.State) {
+	if state.Up == v.connected && state.Returns == v.returns {
 		return
 	}
 	v.state.Connection(now, false)
-	if connected {
+	if state.Up {
 		v.state.Connection(now, true)
 	}
-	v.connected, v.reconnects = connected, reconnects
+	v.connected, v.returns = state.Up, state.Returns
 	v.listAnew(now)
 }
 

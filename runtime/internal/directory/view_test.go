@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -21,7 +22,7 @@ func TestViewsAreSharedAndEndWhenNobodyUsesThem(t *testing.T) {
 	t.Cleanup(nc.Close)
 	js, err := stores.New(nc, "", "")
 	require.NoError(t, err)
-	d := New(Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+	d := New(Options{NATS: nc, Link: link.New(nc), JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	view := func() *View {
 		v, err := d.View(t.Context(), "a.B")

@@ -57,7 +57,9 @@ type answerBody struct {
 }
 
 // Identity reads the count first and again last: if it changed, everything in
-// between may be of two connections.
+// between may be of two connections. It asks nats.go, and not the count that others
+// use, which is a moment behind: a lease must not be taken for one of another
+// connection.
 func (l *link) Identity() election.ConnID {
 	for range 3 {
 		before := l.nc.Stats().Reconnects

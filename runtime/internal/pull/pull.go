@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
 
 const (
@@ -43,6 +45,7 @@ type Source struct {
 // Options are those of New.
 type Options struct {
 	NATS *nats.Conn
+	Link *link.Link // of that connection
 	// Send sends an acknowledgement, now or when the connection is back.
 	Send func(subject string, data []byte) error
 	// Open finds the consumer, or makes it. It is called again when there is
@@ -84,7 +87,6 @@ type Puller struct {
 	refusals    refusals
 	seen        time.Time // when something came
 	doubtAt     time.Time // when to look again in any case; zero: not
-	reconnects  uint64
 	watch       watch
 	head, tail  *Message // what is held, the oldest first
 	held        int
@@ -109,12 +111,12 @@ func Start(o Options) (*Puller, error) {
 		_ = p.sub.Unsubscribe() // fails only if it is gone already
 		return nil, err
 	}
-	p.reconnects = o.NATS.Stats().Reconnects
+	returns := o.Link.Returns()
 	p.mu.Lock()
 	p.watch.progress(time.Now())
 	p.look(0)
 	p.mu.Unlock()
-	go p.run()
+	go p.run(returns)
 	return p, nil
 }
 
@@ -166,32 +168,38 @@ func (p *Puller) Close() {
 }
 
 // run gives signs of life for what is held. It never waits for an answer.
-func (p *Puller) run() {
+func (p *Puller) run(returns uint64) {
 	defer close(p.ended)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	interval := tick
 	for {
-		select {
-		case <-p.ctx.Done():
-			return
-		case now := <-ticker.C:
-			if next := p.tick(now); next != interval {
-				interval = next
-				ticker.Reset(interval)
+		state := p.o.Link.State()
+		now := time.Now()
+		if state.Returns == returns {
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-state.Changed():
+				continue
+			case now = <-ticker.C:
 			}
+		}
+		anew := state.Returns != returns
+		returns = state.Returns
+		if next := p.tick(now, anew); next != interval {
+			interval = next
+			ticker.Reset(interval)
 		}
 	}
 }
 
 // tick renews what has been held for long, looks whether what was asked for is
-// still on its way, and returns when to do so again.
-func (p *Puller) tick(now time.Time) time.Duration {
-	reconnects := p.o.NATS.Stats().Reconnects
+// still on its way, and returns when to do so again. The connection may have come
+// back anew.
+func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	anew := reconnects != p.reconnects
-	p.reconnects = reconnects
 	interval := renewal(p.source.AckWait)
 	p.renew(now, interval, anew)
 	switch {
@@ -206,7 +214,7 @@ func (p *Puller) tick(now time.Time) time.Duration {
 		// NATS has forgotten who asked.
 		p.outstanding, p.seen = 0, now
 		p.ask()
-	case p.outstanding > 0 && now.Sub(p.seen) > silence && p.o.NATS.IsConnected():
+	case p.outstanding > 0 && now.Sub(p.seen) > silence && p.o.Link.Up():
 		p.seen = now
 		p.unheard()
 	default:

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -37,6 +38,7 @@ var ErrNameTaken = errors.New("the name of the instance is taken")
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn
+	Link      *link.Link // of that connection
 	JetStream *stores.Stores
 	Namespace string
 	Process   string // new at each start

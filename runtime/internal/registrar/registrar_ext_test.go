@@ -21,6 +21,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/leaktest"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -61,6 +62,17 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// linkOf follows a connection until the test ends.
+func linkOf(t *testing.T, nc *nats.Conn) *link.Link {
+	t.Helper()
+	l := link.New(nc)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { l.Watch(ctx, func(link.State) {}) })
+	t.Cleanup(func() { cancel(); watching.Wait() })
+	return l
+}
+
 // instance is a registrar, with what a server has besides.
 type instance struct {
 	*registrar.Registrar
@@ -92,7 +104,7 @@ func newInstance(t *testing.T, nc *nats.Conn, name, process string, live bool) *
 	js, err := stores.New(nc, "", "")
 	require.NoError(t, err)
 	i.Registrar = registrar.New(registrar.Options{
-		NATS: nc, JetStream: js, Namespace: "aegis", Process: process, Instance: name, Logger: slog.New(slog.NewTextHandler(i.log, nil)),
+		NATS: nc, Link: linkOf(t, nc), JetStream: js, Namespace: "aegis", Process: process, Instance: name, Logger: slog.New(slog.NewTextHandler(i.log, nil)),
 		Heartbeat: beat, Rewrite: 100 * time.Millisecond,
 		Metrics: func(string) json.RawMessage { return json.RawMessage(`{"of":"` + process + `"}`) },
 		Taken:   func(err error) { i.taken <- err },
@@ -138,7 +150,7 @@ func watch(t *testing.T, nc *nats.Conn) (next func() string, view *directory.Vie
 	t.Helper()
 	js, err := stores.New(nc, "", "")
 	require.NoError(t, err)
-	d := directory.New(directory.Options{NATS: nc, JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
+	d := directory.New(directory.Options{NATS: nc, Link: linkOf(t, nc), JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	view, err = d.View(t.Context(), service)
 	require.NoError(t, err)

@@ -17,28 +17,26 @@ import (
 // writeLoop keeps the records in the bucket: when they change, every so often,
 // and after a reconnect, as the NATS server may have lost them.
 func (r *Registrar) writeLoop() {
-	status := r.nc.StatusChanged(nats.CONNECTED)
-	defer r.nc.RemoveStatusListener(status)
-	reconnects := r.nc.Stats().Reconnects
+	returns := r.o.Link.Returns()
 	retry := firstRetry
 	timer := time.NewTimer(0) // at once: what Claim did may be old by now, or have failed
 	defer timer.Stop()
 	for {
-		all := true
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-r.dirty:
-			all = false
-		case <-timer.C:
-		case <-status:
-			now := r.nc.Stats().Reconnects
-			if now == reconnects {
-				continue
-			}
-			reconnects = now
+		all, link := true, r.o.Link.State()
+		if link.Returns != returns {
+			returns = link.Returns
 			r.bucket.Forget()
 			r.beat() // nobody has heard anything for a while
+		} else {
+			select {
+			case <-r.ctx.Done():
+				return
+			case <-link.Changed():
+				continue
+			case <-r.dirty:
+				all = false
+			case <-timer.C:
+			}
 		}
 		next := r.interval()
 		if ok := r.writeAll(all); ok {
