@@ -13,9 +13,10 @@ import (
 // max_message_bytes allows it.
 
 const (
-	// partSize is how much of a message one part carries at most: several fit
-	// into a window, so that they flow.
-	partSize = 512 << 10
+	// partSize is how much of a message one part carries at most: on a slow link each
+	// part that comes is a sign of life, and several fit into a window, so that they
+	// flow.
+	partSize = 64 << 10
 	// chunkWindow is the window of bytes for methods whose messages may be large.
 	chunkWindow     = 8 << 20
 	checksumSize    = 4

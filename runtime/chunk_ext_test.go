@@ -293,7 +293,7 @@ func TestPartsByHand(t *testing.T) {
 		s.sub, err = s.nc.SubscribeSync(s.inbox)
 		require.NoError(t, err)
 		require.NoError(t, s.nc.PublishRequest("aegis.call.aegistest.v1.LargeService.Flow", s.inbox, nil))
-		s.to = s.next().Reply
+		s.accepted(s.next())
 		return s
 	}
 	t.Run("good", func(t *testing.T) {
@@ -331,7 +331,7 @@ func TestPartsByHand(t *testing.T) {
 	t.Run("parts beyond max_message_bytes", func(t *testing.T) {
 		t.Parallel()
 		s := open(t)
-		part, seq, limit := make([]byte, 1_000_000), uint64(0), uint64(8<<20)
+		part, seq, limit := make([]byte, 1_000_000), uint64(0), s.limit[1]
 		for {
 			for seq*1_000_000 < limit {
 				seq++

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
 )
 
@@ -144,9 +143,13 @@ func (s *Server) respondInParts(o *outcome) *Error {
 	if size := len(o.worker.payload); size > most {
 		return tooLargeFor(o.context.call.spec.name(), size, most)
 	}
+	window, err := clientWindow(o.msg.Header, true)
+	if err != nil {
+		return err
+	}
 	st := &serverStream{server: s, method: o.method, term: o.term, named: o.named, arrived: o.context.arrived, call: o.context.call, counted: true}
 	st.name, st.to, st.json, st.maxMessage = o.context.call.spec.name(), o.msg.Reply, o.json, most
-	st.init(&s.streams.hub, s.cfg.window, flow.Limit{Seq: wire.DefaultWindowMessages, Bytes: chunkWindow})
+	st.init(&s.streams.hub, s.cfg.window, window)
 	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.payload)), o.worker.payload...)
 	st.handler = func(context.Context, Stream) error {
 		if err := st.head(); err != nil {

@@ -35,6 +35,7 @@ type Conn struct {
 	mux       *replyMux
 	streams   streamHub // of the clients
 	assembly  assembly
+	transit   transit
 	link      *link.Link
 	outages   outages
 	deafness  deafness
@@ -170,6 +171,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.outages.init(c)
 	c.directory = directory.New(directory.Options{NATS: nc, Link: c.link, JetStream: js, Namespace: cfg.namespace, Logger: cfg.logger})
 	c.assembly.limit = cfg.assembly
+	c.transit.init(c)
 	c.streams.init(c, c.mux.prefix, false)
 	c.outbox.nc = nc
 	c.void.init(c)

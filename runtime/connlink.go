@@ -32,6 +32,7 @@ func (c *Conn) cameUp() {
 	if c.errors != nil {
 		c.errors.accepted()
 	}
+	c.transit.reconnected()
 	c.outbox.flush()
 	c.leaders.reconnected()
 }

@@ -140,6 +140,7 @@ func (m *replyMux) deliver(msg *nats.Msg) {
 func (m *replyMux) answerAlive(msg *nats.Msg) {
 	if msg.Reply != "" && msg.Subject[len(m.prefix):] == wire.CallerAliveToken {
 		_ = m.nc.Publish(msg.Reply, nil)
+		m.streams.askedBy(msg.Reply)
 	}
 }
 

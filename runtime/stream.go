@@ -28,6 +28,7 @@ type stream struct {
 	stop  context.CancelFunc        // ends the context of the call
 	// maxMessage is how large a message may be that travels in parts; 0: none does.
 	maxMessage int
+	window     flow.Window // the largest that the other end is given
 	// dropped: nobody reads what has come, or comes.
 	dropped atomic.Bool
 	// unwanted: the reading was closed. It is set before dropped, which waits for the
@@ -54,6 +55,7 @@ type stream struct {
 	unwatch    func() bool // stops looking at the context of the call
 	sync       synchronizer
 	held       int64 // bytes that count against the hub's assembly
+	inUse      bool  // something came lately, or it is new
 
 	// reading is held by the reader, also while it waits, and guards what is its own.
 	reading  sync.Mutex
@@ -61,6 +63,7 @@ type stream struct {
 	at       int
 	consumed flow.Limit
 	due      flow.Limit // at which the other end is given credit
+	counted  uint64     // bytes that the transit knows of
 	parts    [][]byte   // of a message that is not whole
 	partial  int        // their bytes
 	failed   *Error     // what could not be read, and ended the stream
@@ -78,12 +81,15 @@ type arrival struct {
 	body []byte
 }
 
-// init prepares a stream; in says how much may come before anybody reads.
-func (s *stream) init(hub *streamHub, in flow.Window, out flow.Limit) {
-	s.hub = hub
+// init prepares a stream; in says how much may come before anybody reads, if the
+// connection carries that. It returns how much may come at first.
+func (s *stream) init(hub *streamHub, in flow.Window, out flow.Limit) flow.Window {
+	s.hub, s.window = hub, in
 	s.readable.L, s.writable.L = &s.mu, &s.mu
-	s.in, s.out = flow.NewIn(in), flow.NewOut(out)
+	first := hub.transit.window(in, 1)
+	s.in, s.out = flow.NewIn(first), flow.NewOut(out)
 	s.due = s.in.Due()
+	return first
 }
 
 // deliver takes what comes on the stream's own subject.

@@ -94,8 +94,7 @@ func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
 
 func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Call) *clientStream {
 	s := &clientStream{method: m, ctx: ctx, cfg: cfg, call: call}
-	s.window = windowFor(cfg.window, m.method.MaxMessageBytes)
-	s.init(&m.client.conn.streams, s.window, flow.Limit{})
+	s.first = s.init(&m.client.conn.streams, windowFor(cfg.window, m.method.MaxMessageBytes), flow.Limit{})
 	s.name, s.maxMessage = m.spec.name(), m.method.MaxMessageBytes
 	s.requests = m.spec.Descriptor.IsStreamingClient()
 	return s
@@ -105,7 +104,7 @@ func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Cal
 type clientStream struct {
 	stream
 	method *clientMethod
-	window flow.Window
+	first  flow.Window // that the server begins with
 	// requests: the requests of the method are a stream.
 	requests bool
 	ctx      context.Context //nolint:containedctx // the stream's
@@ -179,7 +178,7 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	s.dialed = true
 	conn := s.method.client.conn
 	conn.void.use(wire.KindIn)
-	s.hub.add(&s.stream)
+	s.hub.add(&s.stream, s.result == nil) // most replies of unary calls are small
 	slot := conn.mux.acquire()
 	defer conn.mux.release(slot)
 	slot.stream = &s.stream
@@ -213,14 +212,14 @@ func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) e
 	if err := a.direct(req); err != nil {
 		return err
 	}
-	if a.headers == nil && (s.window != defaultWindow() || s.chunked != "") {
+	if a.headers == nil && (s.first != defaultWindow() || s.chunked != "") {
 		a.headers = make(nats.Header, 2)
 	}
 	if s.chunked != "" {
 		a.headers[wire.HeaderChunked] = []string{s.chunked}
 	}
-	if s.window != defaultWindow() && (s.chunked == "" || s.window.Bytes != chunkWindow) {
-		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.window.Messages, s.window.Bytes)}
+	if s.first != defaultWindow() && (s.chunked == "" || s.first.Bytes != chunkWindow) {
+		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.first.Messages, s.first.Bytes)}
 	}
 	if err := a.run(nil); err != nil {
 		if code := asError(err).code; code == CodeDeadlineExceeded || code == CodeDataLoss { // the server may have it

@@ -48,7 +48,8 @@ type streamHub struct {
 	done   <-chan struct{}   // closed with the connection
 	clock  atomic.Int64      // ns since epoch, at the last tick
 
-	assembly *assembly // of the connection
+	assembly *assembly // these two are the connection's
+	transit  *transit
 
 	mu        sync.RWMutex
 	lastID    uint64
@@ -63,7 +64,8 @@ type streamHub struct {
 	recent   *stream       // these two belong to who delivers
 	recentAt uint64
 
-	returns uint64    // these two are the ticker's own
+	returns uint64    // these are the ticker's own
+	came    uint64    // bytes, over the connection
 	scan    []*stream // scratch
 }
 
@@ -84,7 +86,7 @@ type farewell struct {
 }
 
 func (h *streamHub) init(c *Conn, prefix string, server bool) {
-	h.nc, h.link, h.start, h.done, h.assembly = c.nc, c.link, c.start, c.ctx.Done(), &c.assembly
+	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.nc, c.link, c.start, c.ctx.Done(), &c.assembly, &c.transit
 	h.prefix, h.server, h.epoch = prefix, server, time.Now()
 	h.streams = make(map[uint64]*stream)
 	h.opens = make(map[string]*stream)
@@ -95,9 +97,9 @@ func (h *streamHub) init(c *Conn, prefix string, server bool) {
 
 func (h *streamHub) now() int64 { return int64(time.Since(h.epoch)) }
 
-// add gives a stream its number and subject. At a server it reports false if the
-// stream of the same open is there already.
-func (h *streamHub) add(s *stream) bool {
+// add gives a stream its number and subject; fills says that much may come on it
+// soon. At a server it reports false if the stream of the same open is there already.
+func (h *streamHub) add(s *stream, fills bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.server {
@@ -110,6 +112,9 @@ func (h *streamHub) add(s *stream) bool {
 	s.id = h.lastID
 	s.own = string(wire.AppendStreamToken([]byte(h.prefix), s.id))
 	h.streams[s.id] = s
+	s.mu.Lock()
+	s.use(fills)
+	s.mu.Unlock()
 	h.tickWhileNeeded()
 	return true
 }
@@ -145,6 +150,9 @@ func (h *streamHub) remove(s *stream) {
 	}
 	delete(h.streams, s.id)
 	h.changes.Add(1)
+	s.mu.Lock()
+	s.use(false)
+	s.mu.Unlock()
 	if h.server {
 		delete(h.opens, s.to)
 	}
@@ -373,7 +381,10 @@ func (h *streamHub) tickUntilIdle() {
 func (h *streamHub) tick(n int) {
 	now := h.now()
 	paused := now-h.clock.Swap(now) > int64(hubInterval+hubLateness)
-	h.tickPeers(now, paused)
+	came := h.nc.Stats().InBytes
+	comes := came != h.came
+	h.came = came
+	h.tickPeers(now, paused, comes)
 	h.tickFarewells()
 	state := h.link.State()
 	cameUp := state.Up && state.Returns != h.returns
@@ -386,25 +397,33 @@ func (h *streamHub) tick(n int) {
 }
 
 // tickPeers asks those that have been silent, and gives up those that do not
-// answer.
-func (h *streamHub) tickPeers(now int64, paused bool) {
+// answer. While NATS answers late although something comes, the silence is that of
+// the link, whose queue the answers are in; the others are asked all the same, as
+// they hear by that that this process is there.
+func (h *streamHub) tickPeers(now int64, paused, comes bool) {
 	var ask, dead []*streamPeer
+	lags := h.transit.lags()
 	h.mu.RLock()
 	for _, p := range h.peers {
 		if paused {
-			p.heard.Store(now)
 			p.asked = 0
+		}
+		if paused || lags && comes {
+			p.heard.Store(now)
 		}
 		silent := now - p.heard.Load()
 		switch {
 		case silent >= int64(peerSilence):
 			dead = append(dead, p)
-		case silent >= int64(askPeerAfter) && now-p.asked >= int64(askPeerEvery), paused:
+		case (lags || silent >= int64(askPeerAfter)) && now-p.asked >= int64(askPeerEvery), paused:
 			p.asked = now
 			ask = append(ask, p)
 		}
 	}
 	h.mu.RUnlock()
+	if len(ask) > 0 {
+		h.transit.ask() // whether it is the link
+	}
 	for _, p := range ask {
 		h.askPeer(p)
 	}
@@ -421,6 +440,21 @@ func (h *streamHub) askPeer(p *streamPeer) {
 		return
 	}
 	_ = h.nc.PublishRequest(p.ask, h.prefix+peerToken(p.id), nil) // it is asked again
+}
+
+// askedBy takes it for a sign of life that another process asks, which is answered
+// on reply.
+func (h *streamHub) askedBy(reply string) {
+	i := strings.LastIndexByte(reply, '.')
+	if i < 0 {
+		return
+	}
+	h.mu.RLock()
+	p := h.peers[reply[:i+1]+wire.CallerAliveToken]
+	h.mu.RUnlock()
+	if p != nil {
+		p.hear(h.clock.Load())
+	}
 }
 
 func (p *streamPeer) hear(now int64) {
@@ -479,6 +513,7 @@ func (h *streamHub) tickStreams(cameUp bool) {
 // synchronizer is what the hub remembers of a stream from one look to the next.
 type synchronizer struct {
 	sent        uint64
+	received    uint64
 	pause, left int // looks until the next Ping
 }
 
@@ -497,6 +532,8 @@ func (s *stream) synchronize(cameUp bool) {
 		s.queue, s.batch, s.at = nil, nil, 0
 	}
 	y := &s.sync
+	s.use(!s.ended && s.in.Received() != y.received)
+	y.received = s.in.Received()
 	sent := s.out.Sent()
 	wanted := false
 	switch {

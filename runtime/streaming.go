@@ -103,10 +103,12 @@ type Stream interface {
 type WindowOption struct{ window flow.Window }
 
 // WithStreamWindow sets how many messages of a stream, and how many bytes of
-// them, may be under way or unread before its sender has to wait: at a client
-// for what servers send, at a server for what clients send. One message may
-// exceed the bytes. 1 to 2^30 each. Default 16,384 messages and 2 MiB. Given to a call
-// that can have no stream it is an error with CodeInvalidArgument.
+// them, may be under way or unread, at most, before its sender has to wait: at a
+// client for what servers send, at a server for what clients send. One message may
+// exceed the bytes. All streams of a connection together have no more bytes under
+// way than its link to NATS carries (16 MiB at most), so a stream may get fewer. 1 to
+// 2^30 each. Default 16,384 messages and 2 MiB. Given to a call that can have no stream
+// it is an error with CodeInvalidArgument.
 func WithStreamWindow(messages, bytes int) WindowOption {
 	return WindowOption{flow.Window{Messages: uint64(messages), Bytes: uint64(bytes)}}
 }

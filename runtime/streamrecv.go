@@ -23,6 +23,9 @@ func (s *stream) take(f frame.Frame) error {
 		s.mu.Unlock()
 		return err
 	}
+	if !s.inUse {
+		s.use(true)
+	}
 	if s.dropped.Load() {
 		s.mu.Unlock()
 		s.consume(len(f.Body)) // there is no reader any more
@@ -163,8 +166,7 @@ func (s *stream) discard() {
 		s.consumed.Seq++
 		s.consumed.Bytes += uint64(len(a.body))
 	}
-	s.in.Grant(s.consumed)
-	s.due = s.in.Due()
+	s.allow()
 	position := s.position()
 	s.dropped.Store(true) // from here on take counts
 	s.mu.Unlock()
@@ -180,11 +182,19 @@ func (s *stream) consume(size int) {
 	}
 }
 
+// allow has the other end send a window beyond what was read; s.mu is held.
+func (s *stream) allow() {
+	s.hub.transit.took(s.consumed.Bytes - s.counted)
+	s.counted = s.consumed.Bytes
+	s.in.Resize(s.hub.transit.window(s.window, 0).Bytes)
+	s.in.Grant(s.consumed)
+	s.due = s.in.Due()
+}
+
 // grant gives credit for all that was read.
 func (s *stream) grant() {
 	s.mu.Lock()
-	s.in.Grant(s.consumed)
-	s.due = s.in.Due()
+	s.allow()
 	useless := s.ended || s.in.Closed()
 	position := s.position()
 	s.mu.Unlock()

@@ -105,18 +105,25 @@ func (s *stream) closeSend() error {
 }
 
 // lockToSend returns with s.sending locked, and with the number of a message of
-// this size, when that may be sent.
+// this size, when that may be sent: the other end has room for it, and so has the
+// way to NATS.
 func (s *stream) lockToSend(size int) (seq uint64, err error) {
 	for {
 		s.sending.Lock()
 		s.mu.Lock()
-		if s.out.Ready() && !s.ended && !s.sendClosed {
+		if s.out.Ready() && !s.hub.transit.full() && !s.ended && !s.sendClosed {
 			seq = s.out.Next(size)
 			s.mu.Unlock()
 			return seq, nil
 		}
 		s.sending.Unlock()
-		for !s.out.Ready() && !s.ended && !s.sendClosed {
+		for !s.ended && !s.sendClosed {
+			full := s.hub.transit.full()
+			if full {
+				s.hub.transit.await(s)
+			} else if s.out.Ready() {
+				break
+			}
 			s.writable.Wait()
 		}
 		over, err := s.ended || s.sendClosed, s.sendError()
@@ -159,6 +166,7 @@ func (s *stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) e
 		return err
 	}
 	s.published.Store(seq)
+	s.hub.transit.wrote(len(b))
 	return nil
 }
 

@@ -91,6 +91,7 @@ func (s *Server) streamFrame(msg *nats.Msg) {
 		s.streams.hub.deliver(token, msg)
 	} else if msg.Reply != "" {
 		_ = s.conn.nc.Publish(msg.Reply, nil) // a client asks whether the server is there; it asks again
+		s.streams.hub.askedBy(msg.Reply)
 	}
 }
 
@@ -113,16 +114,9 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	if err := r.readHeader(); err != nil {
 		return nil, err
 	}
-	window := defaultWindow()
-	if m.stream == nil {
-		window.Bytes = chunkWindow
-	}
-	if w := msg.Header.Get(wire.HeaderWindow); w != "" {
-		var ok bool
-		if window.Messages, window.Bytes, ok = wire.ParseWindow(w); !ok {
-			return nil, Errorf(CodeInvalidArgument, "%s %s is not a number of messages and one of bytes with a comma between them, 1 to %d each",
-				wire.HeaderWindow, quote(w), wire.MaxWindow)
-		}
+	window, err := clientWindow(msg.Header, m.stream == nil)
+	if err != nil {
+		return nil, err
 	}
 	if !m.spec.Idempotent && s.pause.stale(now) {
 		return nil, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
@@ -138,7 +132,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
 	}
 	st.name, st.to, st.json, st.maxMessage = m.spec.name(), msg.Reply, r.json, m.method.MaxMessageBytes
-	st.init(&s.streams.hub, windowFor(s.cfg.window, st.maxMessage), flow.Limit{Seq: window.Messages, Bytes: window.Bytes})
+	st.init(&s.streams.hub, windowFor(s.cfg.window, st.maxMessage), window)
 	switch {
 	case m.stream == nil:
 		if err := m.checkSize(msg); err != nil {
@@ -159,10 +153,27 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	return st, nil
 }
 
+// clientWindow is what a client lets come at first.
+func clientWindow(h nats.Header, inParts bool) (flow.Limit, *Error) {
+	w := h.Get(wire.HeaderWindow)
+	switch {
+	case w == "" && inParts:
+		return flow.Limit{Seq: wire.DefaultWindowMessages, Bytes: chunkWindow}, nil
+	case w == "":
+		return flow.Limit{Seq: wire.DefaultWindowMessages, Bytes: wire.DefaultWindowBytes}, nil
+	}
+	messages, bytes, ok := wire.ParseWindow(w)
+	if !ok {
+		return flow.Limit{}, Errorf(CodeInvalidArgument, "%s %s is not a number of messages and one of bytes with a comma between them, 1 to %d each",
+			wire.HeaderWindow, quote(w), wire.MaxWindow)
+	}
+	return flow.Limit{Seq: messages, Bytes: bytes}, nil
+}
+
 // startStream lets a stream begin, unless nobody wants it.
 func (s *Server) startStream(st *serverStream, timeout time.Duration) bool {
 	st.begin(timeout)
-	if !s.streams.hub.add(&st.stream) || s.cancels.take(st.to) {
+	if !s.streams.hub.add(&st.stream, st.requests) || s.cancels.take(st.to) {
 		st.leave() // NATS has delivered it twice; or nobody wants it any more
 		return false
 	}

@@ -85,12 +85,13 @@ func (v *voidProbe) run(ctx context.Context) {
 
 func (v *voidProbe) probe(ctx context.Context, kind string) {
 	subject := v.conn.subjects.Void(kind, rand.Text())
+	v.conn.transit.ask()
 	slot := v.conn.mux.acquire()
 	defer v.conn.mux.release(slot)
 	err := v.conn.exchangeThrough(ctx, slot, subject, time.Now().Add(voidTimeout))
 	switch {
-	case ctx.Err() != nil || !v.conn.link.Up():
-		return // it says nothing
+	case ctx.Err() != nil || !v.conn.link.Up(), err != nil && err.code == CodeDeadlineExceeded && v.conn.transit.lags():
+		return // it says nothing: the answer may be behind something else
 	case err != nil && err.code == CodePermissionDenied:
 		v.conn.logger.Debug("aegis: not allowed to probe for hidden no-responders", "subject", subject)
 		v.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,6 +49,7 @@ type Link struct {
 	delay    time.Duration
 	running  sync.WaitGroup
 
+	rate      atomic.Int64  // bytes a second in each direction; 0: as many as come
 	swallowed chan struct{} // closed when nothing passes any more
 	swallow   sync.Once
 	ended     chan struct{} // closed by Close
@@ -80,6 +82,51 @@ func (l *Link) URL() string { return "nats://" + l.listener.Addr().String() }
 // direction, what is sent piles up, and nobody is told. Whoever connects from now
 // on hears nothing.
 func (l *Link) Swallow() { l.swallow.Do(func() { close(l.swallowed) }) }
+
+// Throttle makes a slow link of the proxy, for those who connect from now on: so many
+// bytes a second pass in each direction.
+func (l *Link) Throttle(rate int) { l.rate.Store(int64(rate)) }
+
+// slowBuffer is what the sockets of a slow link keep.
+const slowBuffer = 16 << 10
+
+// slowLateness is how much is made good of what a sleep has lasted too long.
+const slowLateness = 50 * time.Millisecond
+
+// slow is a writer with a rate.
+type slow struct {
+	net.Conn
+	rate int64
+	next time.Time // when more may be written
+}
+
+func (s *slow) Write(b []byte) (n int, err error) {
+	const chunk = 4 << 10
+	for len(b) > 0 && err == nil {
+		time.Sleep(time.Until(s.next))
+		var written int
+		written, err = s.Conn.Write(b[:min(len(b), chunk)])
+		n, b = n+written, b[written:]
+		if idle := time.Now().Add(-slowLateness); s.next.Before(idle) {
+			s.next = idle
+		}
+		s.next = s.next.Add(time.Duration(int64(written) * int64(time.Second) / s.rate))
+	}
+	return n, err
+}
+
+// throttled is the connection, as slow as the link is.
+func (l *Link) throttled(c net.Conn) net.Conn {
+	rate := l.rate.Load()
+	if rate == 0 {
+		return c
+	}
+	if tcp, ok := c.(*net.TCPConn); ok { // else the sender's bytes would wait here, and it would not know
+		_ = tcp.SetReadBuffer(slowBuffer)
+		_ = tcp.SetWriteBuffer(slowBuffer)
+	}
+	return &slow{Conn: c, rate: rate}
+}
 
 // pass waits for ever, which is until Close, once the proxy is a black hole.
 func (l *Link) pass() {
@@ -130,9 +177,10 @@ func (l *Link) serve(client net.Conn) {
 	if closed {
 		return
 	}
+	toServer, toClient := l.throttled(server), l.throttled(client)
 	var pumps sync.WaitGroup
-	pumps.Go(func() { _, _ = io.Copy(gate{server, l.pass}, client); shut(server) })
-	pumps.Go(func() { l.pump(gate{client, l.pass}, bufio.NewReader(server)); shut(client) })
+	pumps.Go(func() { _, _ = io.Copy(gate{toServer, l.pass}, client); shut(server) })
+	pumps.Go(func() { l.pump(gate{toClient, l.pass}, bufio.NewReader(server)); shut(client) })
 	pumps.Wait()
 	l.mu.Lock()
 	delete(l.conns, client)

@@ -167,9 +167,15 @@ func (in *In) Due() Limit {
 	return Limit{Seq: in.limit.Seq - in.window.Messages + in.window.Messages/4, Bytes: in.limit.Bytes - in.window.Bytes + in.window.Bytes/4}
 }
 
-// Grant allows the sender a whole window beyond what is consumed.
+// Resize sets the bytes of the window for all that the sender is allowed from now
+// on. A Grant has to follow.
+func (in *In) Resize(bytes uint64) { in.window.Bytes = bytes }
+
+// Grant allows the sender a whole window beyond what is consumed. What it has been
+// allowed already stays allowed.
 func (in *In) Grant(consumed Limit) {
-	in.limit = Limit{Seq: consumed.Seq + in.window.Messages, Bytes: consumed.Bytes + in.window.Bytes}
+	in.limit.Seq = max(in.limit.Seq, consumed.Seq+in.window.Messages)
+	in.limit.Bytes = max(in.limit.Bytes, consumed.Bytes+in.window.Bytes)
 }
 
 // Reaches reports whether either part of l has come as far as that of other.
