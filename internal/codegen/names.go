@@ -1,7 +1,10 @@
 package codegen
 
 import (
+	"go/build"
 	"go/token"
+	"io"
+	"path"
 	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
@@ -176,6 +179,10 @@ func newPackages(plugin *protogen.Plugin, found *mistakes) *packages {
 // check refuses Go packages that the generated code cannot live beside.
 func (p *packages) check(f *protogen.File, found *mistakes) {
 	at := spec.At(f.Services[0].Desc)
+	if name := path.Base(outputName(f)); !builtEverywhere(name) {
+		found.add(at.Problem("Go does not build %s and the file with the messages: it takes a name that ends in an operating system or a processor, as _js or _arm, "+
+			"for one of that system alone, and passes over one that begins with _ or a dot; give the .proto file another name", name))
+	}
 	if f.GoPackageName == "main" {
 		found.add(at.Problem("the messages are in a Go package main, which nothing can import; write another package in go_package, such as %q",
 			string(f.GoImportPath)+";echov1"))
@@ -184,6 +191,16 @@ func (p *packages) check(f *protogen.File, found *mistakes) {
 		found.add(at.Problem("the code of this service belongs in the Go package %q, which holds the messages of another file; write another go_package there",
 			string(outputPath(f))))
 	}
+}
+
+// builtEverywhere reports whether Go builds a file of this name on every system.
+func builtEverywhere(name string) bool {
+	nowhere := build.Context{
+		GOOS: "none", GOARCH: "none", Compiler: "gc",
+		OpenFile: func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("package p\n")), nil },
+	}
+	built, err := nowhere.MatchFile("", name)
+	return built && err == nil
 }
 
 // scope returns the scope of the package that is generated for a file.
