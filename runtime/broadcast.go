@@ -70,8 +70,9 @@ func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *Broadc
 	return m
 }
 
-// Call returns the replies of all instances, as they come. Each iteration sends
-// the request once; it ends as soon as everybody has answered who is registered,
+// Call returns the replies of all instances, as they come. Nothing is sent until the
+// result is ranged over, see CollectReplies. Each iteration sends the request once; it
+// ends as soon as everybody has answered who is registered,
 // and at the deadline (the context's, else the method's timeout) names those who
 // have not. Leaving it early ends the contexts of the handlers that still run.
 func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...CallOption) iter.Seq[Reply[Res]] {

@@ -20,7 +20,7 @@ func emitClientInterface(g *jen.Group, s *service) {
 	s.doc(s.names.Client+" calls the service "+s.fullName+". Its methods may be called by several goroutines at once.", s.comment).write(g)
 	g.Type().Id(s.names.Client).InterfaceFunc(func(g *jen.Group) {
 		for _, m := range s.methods {
-			m.doc(m.names.Method + " " + m.rpc.verb() + " " + m.fullName + ".").write(g)
+			m.doc(m.names.Method+" "+m.rpc.verb()+" "+m.fullName+".", m.rpc.trap).write(g)
 			g.Add(m.clientSignature())
 		}
 	})

@@ -29,6 +29,8 @@ type rpc struct {
 	// unimplemented is what the method of the type to embed returns before the
 	// error.
 	unimplemented []jen.Code
+	// trap is what callers have to know that the client's signature does not tell.
+	trap string
 }
 
 // open is the method of the runtime's types for streams that calls.
@@ -82,6 +84,8 @@ func broadcast() *rpc {
 	r.result = func(m *method) *jen.Statement {
 		return jen.Qual(iterPackage, "Seq").Types(aegis("Reply").Types(ident(m.output)))
 	}
+	r.trap = "Nothing is sent until the result is ranged over, and each range sends the request anew; " +
+		"aegis.CollectReplies ranges over it at once and returns all replies."
 	return r
 }
 

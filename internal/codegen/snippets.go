@@ -58,11 +58,15 @@ func (s *service) doc(own string, proto comment) comment {
 	return paragraphs(wrap(own), proto).deprecated(s.deprecated, s.fullName+" is marked as deprecated.")
 }
 
-// doc is the doc comment of a method: that of the .proto, or the fallback.
-func (m *method) doc(fallback string) comment {
+// doc is the doc comment of a method: that of the .proto, or the fallback, and what
+// there is to know besides.
+func (m *method) doc(fallback string, besides ...string) comment {
 	text := m.comment
 	if len(text) == 0 {
 		text = wrap(fallback)
+	}
+	for _, paragraph := range besides {
+		text = paragraphs(text, wrap(paragraph))
 	}
 	return text.deprecated(m.deprecated, m.fullName+" is marked as deprecated.")
 }

@@ -40,6 +40,10 @@ type StreamServiceClient interface {
 	// Ticks has no message of its own.
 	Ticks(ctx context.Context, req *emptypb.Empty, opts ...aegis.CallOption) (aegis.Receiver[emptypb.Empty], error)
 	// Tell is for every instance.
+	//
+	// Nothing is sent until the result is ranged over, and each range sends the
+	// request anew; aegis.CollectReplies ranges over it at once and returns all
+	// replies.
 	Tell(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[streamsv1.WatchResponse]]
 	// Ask is unary.
 	Ask(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) (*streamsv1.WatchResponse, error)

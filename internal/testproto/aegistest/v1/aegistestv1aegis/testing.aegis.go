@@ -320,6 +320,10 @@ const BroadcastServiceName = "aegistest.v1.BroadcastService"
 // BroadcastService is called in all instances at once.
 type BroadcastServiceClient interface {
 	// Tell reaches all instances.
+	//
+	// Nothing is sent until the result is ranged over, and each range sends the
+	// request anew; aegis.CollectReplies ranges over it at once and returns all
+	// replies.
 	Tell(ctx context.Context, req *aegistestv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[aegistestv1.TellResponse]]
 }
 

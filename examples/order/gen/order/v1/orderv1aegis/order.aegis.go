@@ -45,6 +45,10 @@ type OrderServiceClient interface {
 	// the last order that came, and nothing is missed.
 	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error)
 	// ReloadLimits makes every instance read its limits again.
+	//
+	// Nothing is sent until the result is ranged over, and each range sends the
+	// request anew; aegis.CollectReplies ranges over it at once and returns all
+	// replies.
 	ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[orderv1.ReloadLimitsResponse]]
 	// ReconcileBook reads the whole book again and adds it up. Any instance does
 	// that; if it is lost, another begins anew. A book that does not add up is

@@ -512,6 +512,10 @@ const AllServiceName = "bench.v1.AllService"
 // AllService is called in all instances at once.
 type AllServiceClient interface {
 	// Tell answers when the instance's time has passed.
+	//
+	// Nothing is sent until the result is ranged over, and each range sends the
+	// request anew; aegis.CollectReplies ranges over it at once and returns all
+	// replies.
 	Tell(ctx context.Context, req *benchv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[benchv1.TellResponse]]
 }
 
