@@ -10,7 +10,8 @@ type Code uint32
 const (
 	// CodeCanceled: the caller does not want the answer any more.
 	CodeCanceled Code = 1
-	// CodeUnknown: an error that carries no code, such as a plain Go error.
+	// CodeUnknown: an error that carries no code, such as a plain Go error. Its text
+	// travels as it is, see Error.
 	CodeUnknown Code = 2
 	// CodeInvalidArgument: the request is wrong, whatever the state of the system.
 	CodeInvalidArgument Code = 3

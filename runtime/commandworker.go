@@ -525,7 +525,7 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 		c.bury(c.try.Counted()+1, handlerError(err))
 	default:
 		pause := backoffAfter(retry, c.try.Counted()+1)
-		w.logger().Warn("aegis: the handler of a command failed", "command", c.id, "attempt", c.try.Number(), "again_in", pause, "err", err)
+		w.logger().Warn("aegis: the handler of a command failed", "command", c.id, "attempt", c.try.Number(), "again_in", pause, "err", original(err))
 		w.records.failed(w.server.base, m, c.try)
 		_ = m.Nak(pause) // else it comes when its time is over
 	}
@@ -599,15 +599,16 @@ func (c *commandMessage) bury(attempts int, reason *Error) {
 		}
 		var err *Error
 		if stored, err = w.dead.add(w.server.base, letter); err == nil {
-			w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", reason)
+			w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", original(reason))
 			break
 		}
 		if err.code == CodePermissionDenied || err.code == CodeFailedPrecondition { // what does not go away by itself
 			w.logger().Error("aegis: a command has failed, and the dead letters cannot take it; its request is lost",
-				"command", c.id, "attempts", attempts, "reason", reason, "err", err)
+				"command", c.id, "attempts", attempts, "reason", original(reason), "err", err)
 			break
 		}
-		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again", "command", c.id, "err", err, "reason", reason)
+		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again",
+			"command", c.id, "err", err, "reason", original(reason))
 		if !pauseUntil(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
 			m.Leave() // it comes again
 			return

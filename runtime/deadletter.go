@@ -31,6 +31,7 @@ type deadLetter struct {
 	sequence   uint64    // in the stream that it comes from
 	stored     time.Time // when it was stored there
 	reason     string
+	why        error // the same for the log, which has what the redactor keeps back
 	attempts   int
 	header     nats.Header
 	data       []byte

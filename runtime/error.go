@@ -60,6 +60,10 @@ var ErrNotActive = &Error{code: CodeUnavailable, reason: ReasonNotActive, messag
 type Error struct {
 	code    Code
 	message string
+//
+// A handler may return any error. Its whole text goes to the caller: that of an *Error
+// with whatever wraps it, and that of a plain Go error as well, with CodeUnknown. Use
+// WithErrorRedactor where callers must not read what a database or a file system says.
 	reason  string
 	details []*anypb.Any
 	wire    bool

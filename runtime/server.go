@@ -72,6 +72,7 @@ type serverConfig struct {
 	logger       *slog.Logger
 	interceptors []Interceptor
 	hooks        []func(State)
+	redact       redactor
 
 	window      flow.Window // of what clients send in streams
 	maxStreams  int

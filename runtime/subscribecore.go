@@ -66,7 +66,7 @@ func (r *coreRunner) handleMessage(msg *nats.Msg) {
 	}
 	r.call(r.context(msg, Delivery{}), ev, func(err error) {
 		if err != nil {
-			r.logger().Error("aegis: the handler of a core event failed, and such events are not delivered again", "err", err)
+			r.logger().Error("aegis: the handler of a core event failed, and such events are not delivered again", "err", original(err))
 		}
 	})
 }

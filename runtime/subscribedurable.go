@@ -389,7 +389,7 @@ func (r *durableRunner) ended(m *pull.Message, try attempts.Try, err error) {
 		r.bury(m, try, try.Counted()+1, err)
 	default:
 		pause := backoffAfter(r.retry, try.Counted()+1)
-		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", try.Number(), "again_in", pause, "err", err)
+		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", try.Number(), "again_in", pause, "err", original(err))
 		r.records.failed(r.server.base, m, try)
 		_ = m.Nak(pause) // else it comes when its time is over
 	}
@@ -405,21 +405,22 @@ func (r *durableRunner) forgetAttempts(m *pull.Message) {
 // bury puts an event into the dead letters, and acknowledges it when it is there.
 func (r *durableRunner) bury(m *pull.Message, try attempts.Try, attempts int, reason error) {
 	if r.cfg.noDeadLetters {
-		r.logger().Error("aegis: an event is dropped", "sequence", m.Sequence, "attempts", attempts, "reason", reason)
+		r.logger().Error("aegis: an event is dropped", "sequence", m.Sequence, "attempts", attempts, "reason", original(reason))
 		_ = m.Ack() // if it is lost it is dropped again
 		r.forgetAttempts(m)
 		return
 	}
 	letter := &deadLetter{
 		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, sequence: m.Sequence, stored: m.Time,
-		reason: reason.Error(), attempts: attempts, header: m.Header, data: m.Data,
+		reason: reason.Error(), why: original(reason), attempts: attempts, header: m.Header, data: m.Data,
 	}
 	_, err := r.dead.add(r.server.base, letter)
 	if err == nil {
 		r.buried(m, letter)
 		return
 	}
-	r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it is tried again", "sequence", m.Sequence, "err", err, "reason", reason)
+	r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it is tried again",
+		"sequence", m.Sequence, "err", err, "reason", letter.why)
 	r.letters.part.fails(err)
 	r.records.dead(r.server.base, m, try, letter.reason) // should this instance be lost
 	m.Park()
@@ -428,7 +429,7 @@ func (r *durableRunner) bury(m *pull.Message, try attempts.Try, attempts int, re
 
 func (r *durableRunner) buried(m *pull.Message, letter *deadLetter) {
 	r.letters.part.works()
-	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", letter.attempts, "reason", letter.reason)
+	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", letter.attempts, "reason", letter.why)
 	_ = m.Ack() // if it is lost, the dead letter's id tells the second one
 	r.forgetAttempts(m)
 }
