@@ -127,6 +127,10 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 // and never closes it: Close leaves it open. Make it with nats.MaxReconnects(-1)
 // and nats.IgnoreAuthErrorAbort(), as services are expected to come back by
 // themselves, and with short pings, see Connect; what is missing is a warning in
+//
+// Do not drain or close nc under a server: nats.go then refuses the replies of
+// handlers that still run, and their callers wait for their deadlines. End the context
+// of the server's Run, wait until Run has returned, and then do so.
 // the log. Use nats.ReconnectBufSize(-1) as well, or a request of the very moment
 // in which NATS goes away may be sent after the reconnect and run when its caller
 // has gone.

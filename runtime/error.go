@@ -22,7 +22,9 @@ const (
 	ReasonNoResponders = "NO_RESPONDERS"
 	// ReasonOverloaded: the instance runs as many handlers as it may. Nothing ran.
 	ReasonOverloaded = wire.ReasonOverloaded
-	// ReasonStopping: the instance shuts down. Nothing ran.
+	// ReasonStopping: the instance shuts down. Nothing of a call ran, nor of a stream
+	// that was not opened. A stream that was open, and lasts longer than WithStreamGrace
+	// leaves it, ends with this reason as well: its handler has run so far.
 	ReasonStopping = wire.ReasonStopping
 	// ReasonStale: the request waited in a process that was paused, for an
 	// unknown time. Nothing ran.
@@ -33,7 +35,8 @@ const (
 	// ReasonInstanceLost: the instance that was called was found to be gone before
 	// it replied. Whether the handler ran is unknown. The client concludes it.
 	ReasonInstanceLost = "INSTANCE_LOST"
-	// ReasonTooLarge: a message exceeds the max_payload of the NATS server.
+	// ReasonTooLarge: a message exceeds the max_payload of the NATS server, or the
+	// method's max_message_bytes.
 	ReasonTooLarge = wire.ReasonTooLarge
 	// ReasonNotActive: the instance does not lead the group of the method, or
 	// nobody does. Nothing ran.
@@ -57,13 +60,13 @@ var ErrNotActive = &Error{code: CodeUnavailable, reason: ReasonNotActive, messag
 // programs. Every error that a client returns is an *Error or wraps one, so
 // errors.As finds it. An Error is immutable and safe for concurrent use. A nil *Error
 // that was returned as an error, by mistake, says so with CodeInternal.
-type Error struct {
-	code    Code
-	message string
 //
 // A handler may return any error. Its whole text goes to the caller: that of an *Error
 // with whatever wraps it, and that of a plain Go error as well, with CodeUnknown. Use
 // WithErrorRedactor where callers must not read what a database or a file system says.
+type Error struct {
+	code    Code
+	message string
 	reason  string
 	details []*anypb.Any
 	wire    bool

@@ -109,11 +109,20 @@ func (o LoggerOption) applyServer(c *serverConfig) error {
 }
 
 // InterceptorsOption is what WithInterceptors returns: an option of servers,
-// services and clients.
+// services, subscribers, clients and publishers.
 type InterceptorsOption struct{ interceptors []Interceptor }
 
 // WithInterceptors adds interceptors, the first the outermost. Given more than
-// once, later ones come further inside.
+// once, later ones come further inside. It is an option of
+//
+//   - NewServer: around the handlers of all its services, commands and events,
+//   - the generated Register functions: around those of one service, its commands
+//     included, inside those of the server,
+//   - the generated Subscribe functions: around the handlers of these events, inside
+//     those of the server,
+//   - the generated New...Client functions: around calls, streams, broadcasts and the
+//     sending of commands,
+//   - the generated New...Publisher functions: around publishing.
 func WithInterceptors(interceptors ...Interceptor) InterceptorsOption {
 	return InterceptorsOption{interceptors}
 }

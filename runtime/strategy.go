@@ -86,9 +86,11 @@ func selectBy(s strategy) CallOption {
 // call or for one client; those of a call win over those of the client.
 func QueueGroup() CallOption { return selectBy(strategy{kind: byQueueGroup}) }
 
-// RoundRobin sends calls to the running instances in turn: of the calls of one
-// method over one connection, no instance gets two more than another, by
-// whatever clients and goroutines they are made.
+// RoundRobin sends calls to the running and healthy instances that have the method in
+// turn. As long as these stay the same, no instance gets two more of the calls of one
+// method over one connection than another, by whatever clients and goroutines they are
+// made. One that joins takes its turn from then on, and makes up for nothing; what is
+// tried again goes to the next instance that was not tried, out of turn.
 //
 // As all strategies but QueueGroup it has the connection watch the service from
 // the first call on, until it is closed. That call waits until the instances

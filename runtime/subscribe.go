@@ -81,13 +81,17 @@ func EachInstance() SubscribeOption {
 	})
 }
 
-// ConcurrencyOption is what WithConcurrency returns: an option of subscribers.
+// ConcurrencyOption is what WithConcurrency returns: an option of subscribers and of
+// services.
 type ConcurrencyOption struct{ n int }
 
-// WithConcurrency sets how many handlers of one event run at once in this
-// instance: 1 to 10,000. Default for events: 1, one after the other in the order
-// of the stream; as many as there are partitions for events with a key, whose
-// order is kept however many handlers run.
+// WithConcurrency sets how many handlers of one event, or of the commands of one
+// method, run at once in this instance: 1 to 10,000. It is an option of the generated
+// Subscribe functions, for events, and of the Register functions, for commands; calls
+// have WithMaxConcurrency. Default for events: 1, one after the other in the order of
+// the stream; as many as there are partitions for events with a key, whose order is
+// kept however many handlers run. Default for commands: 16. A leader's commands are
+// worked one after the other whatever it says.
 func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
 
 const maxConcurrency = 10_000
