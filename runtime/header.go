@@ -145,7 +145,7 @@ func readMessage(msg *nats.Msg, into proto.Message) *Error {
 		return errRequestHeader
 	}
 	if err := proto.Unmarshal(msg.Data, into); err != nil {
-		return Errorf(CodeInvalidArgument, "it is no valid %s: %w", into.ProtoReflect().Descriptor().FullName(), err)
+		return unreadableStored(into, msg.Data, err)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 	}
 	req := m.request()
 	if err := r.unmarshal(req); err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", m.spec.name(), req.ProtoReflect().Descriptor().FullName(), err)
+		return unreadableRequest("the request of "+m.spec.name(), req, msg.Data, r.json, err)
 	}
 	if to.lead != nil {
 		// As late as can be: from here on nothing but a pause of the process lies

@@ -79,7 +79,7 @@ func (s *stream) recv(m proto.Message) error {
 			continue
 		}
 		if err := s.unmarshal(body, m); err != nil {
-			return s.unreadable(m, err)
+			return s.unreadable(m, body, err)
 		}
 		return nil
 	}
@@ -104,13 +104,11 @@ func (s *stream) refuse(err *Error) error {
 	return err
 }
 
-func (s *stream) unreadable(m proto.Message, err error) error {
-	code := CodeInternal
+func (s *stream) unreadable(m proto.Message, body []byte, err error) error {
 	if s.hub.server {
-		code = CodeInvalidArgument
+		return s.refuse(unreadableRequest("a message of "+s.name, m, body, s.json, err))
 	}
-	e := Errorf(code, "a message of %s is no valid %s: %w", s.name, m.ProtoReflect().Descriptor().FullName(), err)
-	return s.refuse(e)
+	return s.refuse(Errorf(CodeInternal, "a message of %s is no valid %s: %w", s.name, m.ProtoReflect().Descriptor().FullName(), err))
 }
 
 // fetch takes over all that has come, or returns how the stream has ended.

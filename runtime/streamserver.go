@@ -417,10 +417,10 @@ func (st *serverStream) Recv(m proto.Message) error {
 		return io.EOF
 	}
 	st.asked = true
-	err := st.unmarshal(st.request, m)
+	request := st.request
 	st.request = nil
-	if err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s is no valid %s: %w", st.name, m.ProtoReflect().Descriptor().FullName(), err)
+	if err := st.unmarshal(request, m); err != nil {
+		return unreadableRequest("the request of "+st.name, m, request, st.json, err)
 	}
 	return nil
 }
