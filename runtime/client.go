@@ -313,6 +313,9 @@ func (a *attempt) run(res proto.Message) error {
 				return asError(a.ctx.Err())
 			}
 			a.client.conn.patterns.doubt(a.client.service, e)
+			if e.reason == ReasonNoResponders && a.leader != nil && a.cfg.instance == "" {
+				return a.leader.unserved()
+			}
 			return e
 		}
 		a.number++

@@ -75,11 +75,34 @@ func (l *leadership) Leading(lease *election.Lease) {
 	}
 	l.mu.Unlock()
 	l.server.logger.Info("aegis: elected, loading", l.attrs(t)...)
+	slow := time.AfterFunc(slowLoading, func() { l.loadsSlowly(t) })
 	go func() {
 		err := l.load(t)
 		close(t.loaded)
+		slow.Stop()
 		l.candidate.Led(lease.Term(), err)
 	}()
+}
+
+// slowLoading is how long OnLeading may take until the log says that nobody is
+// served meanwhile.
+const slowLoading = 5 * time.Second
+
+// loadsSlowly says so, and again every minute.
+func (l *leadership) loadsSlowly(t *term) {
+	ticker := time.NewTicker(sameProblem)
+	defer ticker.Stop()
+	for {
+		l.server.logger.Warn("aegis: OnLeading has not returned, and until it does nobody serves what the leader does; it should only load the state",
+			append(l.attrs(t), "after", time.Since(t.info.Since).Round(time.Second))...)
+		select {
+		case <-t.loaded:
+			return
+		case <-t.base.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // load runs the user's OnLeading.

@@ -21,7 +21,8 @@ const supersededAfter = 25 * time.Millisecond
 type leaderView struct {
 	conn           *Conn
 	service, group string
-	term           atomic.Uint64 // 0: not known
+	term           atomic.Uint64          // 0: not known
+	instance       atomic.Pointer[string] // which leads in that term, as somebody said
 
 	// news counts what makes waiting calls try again: a new term, and the
 	// announcement that it is served. Candidates tell of a term before that.
@@ -98,18 +99,19 @@ type leaderBody struct {
 func (v *leaderView) announced(msg *nats.Msg) {
 	var body leaderBody
 	if json.Unmarshal(msg.Data, &body) == nil {
-		v.learn(body.Term, true)
+		v.learn(&body, true)
 	}
 }
 
 // learn takes a term that is newer than the one known, or that is served now.
-func (v *leaderView) learn(term uint64, served bool) {
+func (v *leaderView) learn(body *leaderBody, served bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	old := v.term.Load()
+	term, old := body.Term, v.term.Load()
 	if term < old || term == old && !served {
 		return
 	}
+	v.instance.Store(&body.Instance)
 	v.term.Store(term)
 	v.news.Add(1)
 	close(v.changed)
@@ -146,6 +148,17 @@ func leadershipLost(service, group string) *Error {
 		"the leader of %s, group %s, lost its leadership before it replied; whether the handler ran is unknown", service, group)
 }
 
+// unserved is the error of a call that found nobody on the subject of the term that
+// is known: its leader has been elected and does not listen yet, or no more.
+func (v *leaderView) unserved() *Error {
+	leader := "its leader"
+	if name := v.instance.Load(); name != nil && *name != "" {
+		leader = *name
+	}
+	return refusal(CodeUnavailable, ReasonNotActive, "nobody serves %s, group %s: %s was elected, and does not listen: "+
+		"its OnLeading has not returned, or it is gone and nobody has taken its place yet", v.service, v.group, leader)
+}
+
 // doubt asks who leads until somebody knows.
 func (v *leaderView) doubt() {
 	v.mu.Lock()
@@ -174,7 +187,7 @@ func (v *leaderView) ask(changed <-chan struct{}) {
 	reply, stop := v.conn.mux.collect(func(msg *nats.Msg) {
 		var body leaderBody
 		if json.Unmarshal(msg.Data, &body) == nil && body.Term > 0 {
-			v.learn(body.Term, false)
+			v.learn(&body, false)
 			select {
 			case known <- struct{}{}:
 			default:
