@@ -571,7 +571,7 @@ func TestCommandOutlivesTheGracePeriod(t *testing.T) {
 	cmd := send(t, newJobClient(t, conn), "second")
 	receive(t, "it runs", started)
 	first.stop()
-	require.ErrorContains(t, receive(t, "it stops", first.done), "JobService.Work:1")
+	require.ErrorContains(t, receive(t, "it stops", first.done), "JobService.Work (1)")
 	worker(t, conn, jobs{})
 	require.Equal(t, "second", mustResult(t, cmd))
 }

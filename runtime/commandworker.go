@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -90,9 +91,10 @@ type commandWorker struct {
 
 	mu      sync.Mutex
 	stopped bool
-	levels  []*level // those that are pulled from, the highest first
-	old     []*level // of earlier terms, while something is held
-	busy    int      // handlers
+	levels  []*level     // those that are pulled from, the highest first
+	old     []*level     // of earlier terms, while something is held
+	busy    int          // handlers
+	flying  atomic.Int64 // handlers, and results that are not stored yet
 	pace    pull.Pace
 	ahead   int
 	part    part
@@ -280,6 +282,7 @@ func (w *commandWorker) dispatch() {
 				m := l.waiting[0]
 				l.waiting = l.waiting[1:]
 				w.busy++
+				w.flying.Add(1)
 				w.flight.Add(1)
 				c := &commandMessage{worker: w, message: m, term: l.term}
 				go c.one()
@@ -292,6 +295,7 @@ func (w *commandWorker) dispatch() {
 func (c *commandMessage) one() {
 	w, m := c.worker, c.message
 	defer w.flight.Done()
+	defer w.flying.Add(-1)
 	defer c.free() // also if the handler ends its goroutine
 	if w.server.expired.Load() {
 		w.records.giveBackTaken(m, 0) // somebody else has time for it
@@ -721,6 +725,9 @@ func (w *commandWorker) running(names map[string]int) {
 	defer w.mu.Unlock()
 	if w.busy > 0 {
 		names[w.method.spec.name()] += w.busy
+	}
+	if storing := int(w.flying.Load()) - w.busy; storing > 0 {
+		names["the storing of results of "+w.method.spec.name()] += storing
 	}
 }
 

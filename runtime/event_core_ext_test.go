@@ -247,6 +247,6 @@ func TestHandlersOfEventsEndWithTheGracePeriod(t *testing.T) {
 	require.NoError(t, newPublisher(t, conn).Core(t.Context(), coreEvent("")))
 	receive(t, "the handler runs", started)
 	s.stop()
-	require.ErrorContains(t, receive(t, "the server stops", s.done), "EventService.Core:1")
+	require.ErrorContains(t, receive(t, "the server stops", s.done), "EventService.Core (1)")
 	require.ErrorIs(t, receive(t, "its context ends", ended), context.Canceled)
 }

@@ -3,6 +3,7 @@ package aegis
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // What black-box tests look at inside.
@@ -75,4 +76,19 @@ func (c *Conn) SendEventsAgain() {
 	ids := slices.Collect(maps.Keys(c.async.pending))
 	c.async.mu.Unlock()
 	c.async.resend(ids)
+}
+
+// ResultsUnderWay is how many commands have run whose results are not stored yet.
+func (s *Server) ResultsUnderWay() int {
+	names := make(map[string]int)
+	for _, w := range s.work {
+		w.running(names)
+	}
+	n := 0
+	for name, count := range names {
+		if strings.HasPrefix(name, "the storing of results of ") {
+			n += count
+		}
+	}
+	return n
 }

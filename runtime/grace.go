@@ -1,15 +1,19 @@
 package aegis
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
 // abandonTime is how long handlers get to return once their contexts have ended.
 const abandonTime = time.Second
 
-// abandon waits for that.
-func abandon(done ...<-chan struct{}) {
+// abandon waits for that, and reports whether they have.
+func abandon(done ...<-chan struct{}) bool {
 	timer := time.NewTimer(abandonTime)
 	defer timer.Stop()
 	for _, d := range done {
@@ -18,11 +22,25 @@ func abandon(done ...<-chan struct{}) {
 			continue
 		case <-timer.C:
 		}
-		return
+		return false
 	}
+	return true
 }
 
-// expire ends the handlers that the grace period was too short for.
+// finish waits for what runs, until the grace period ends.
+func (s *Server) finish(grace context.Context, done ...<-chan struct{}) error {
+	for i, d := range done {
+		select {
+		case <-d:
+		case <-grace.Done():
+			return s.expire(done[i:])
+		}
+	}
+	return nil
+}
+
+// expire ends the handlers that the grace period was too short for. With a grace
+// period of nothing it comes to servers too in which nothing runs, which is no error.
 func (s *Server) expire(done []<-chan struct{}) error {
 	s.expired.Store(true) // what is still queued is refused
 	names := make(map[string]int)
@@ -37,8 +55,24 @@ func (s *Server) expire(done []<-chan struct{}) error {
 		w.running(names)
 	}
 	s.cancelBase()
-	abandon(done...)
-	s.logger.Error("aegis: the grace period was too short for handlers that still ran; their contexts were ended",
-		"grace", s.cfg.grace, "handlers", fmt.Sprint(names))
-	return fmt.Errorf("aegis: after the grace period of %v handlers still ran: %v", s.cfg.grace, names)
+	ended := abandon(done...)
+	switch {
+	case len(names) > 0:
+		s.logger.Error("aegis: the grace period was too short for handlers that still ran; their contexts were ended",
+			"grace", s.cfg.grace, "handlers", counted(names))
+		return fmt.Errorf("aegis: after the grace period of %v handlers still ran: %s", s.cfg.grace, counted(names))
+	case !ended:
+		s.logger.Error("aegis: the grace period was too short for what handlers have left to send or to store", "grace", s.cfg.grace)
+		return fmt.Errorf("aegis: after the grace period of %v no handler ran any more, but not all of their replies and results were sent or stored", s.cfg.grace)
+	}
+	return nil
+}
+
+// counted writes how many handlers run of each method, in order of their names.
+func counted(names map[string]int) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		list = append(list, fmt.Sprintf("%s (%d)", name, names[name]))
+	}
+	return strings.Join(list, ", ")
 }

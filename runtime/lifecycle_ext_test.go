@@ -158,7 +158,7 @@ func TestContextsEndWithTheGracePeriod(t *testing.T) {
 
 	srv.stop()
 	require.EqualError(t, receive(t, "Run returns", srv.done),
-		"aegis: after the grace period of 30ms handlers still ran: map[aegistest.v1.ProbeService.Do:2]")
+		"aegis: after the grace period of 30ms handlers still ran: aegistest.v1.ProbeService.Do (2)")
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "a reply", one).err), "its reply is sent all the same")
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "a reply", two).err))
 	require.Equal(t, 1, log.count("the grace period was too short"))
@@ -177,7 +177,7 @@ func TestHandlersThatIgnoreTheirContextDoNotHoldUpTheStop(t *testing.T) {
 	call := async(func() (*testv1.DoResponse, error) { return client.Do(t.Context(), doRequest("")) })
 	receive(t, "the handler runs", started)
 	srv.stop()
-	require.ErrorContains(t, receive(t, "Run returns", srv.done), "aegistest.v1.ProbeService.Do:1")
+	require.ErrorContains(t, receive(t, "Run returns", srv.done), "aegistest.v1.ProbeService.Do (1)")
 	close(release)
 	require.NoError(t, receive(t, "the reply is sent when the handler returns", call).err)
 }

@@ -421,18 +421,6 @@ func (s *Server) drain() error {
 	return err
 }
 
-// finish waits for what runs, until the grace period ends.
-func (s *Server) finish(grace context.Context, done ...<-chan struct{}) error {
-	for i, d := range done {
-		select {
-		case <-d:
-		case <-grace.Done():
-			return s.expire(done[i:])
-		}
-	}
-	return nil
-}
-
 // unsubscribe returns when nothing can be queued any more. nats.go lets in what
 // NATS has sent before it knew.
 func (s *Server) unsubscribe(grace context.Context) {

@@ -205,7 +205,7 @@ func TestHandlersThatIgnoreTheStopAreNamed(t *testing.T) {
 	s.stop()
 	_, err = in.Recv()
 	require.Equal(t, aegis.ReasonStopping, asError(t, err).Reason())
-	require.ErrorContains(t, receive(t, "Run returns", s.done), "aegistest.v1.StreamService.Count:1")
+	require.ErrorContains(t, receive(t, "Run returns", s.done), "aegistest.v1.StreamService.Count (1)")
 }
 
 // A client that vanishes is found out at once, for all its streams together.
