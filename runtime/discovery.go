@@ -98,7 +98,10 @@ type InstanceChange struct {
 
 // Instances returns the instances of a service, by name; of all services, by
 // service and name and with those who subscribe to their events, for AllServices;
-// those alone for what Subscribers returns. There may be none.
+// those alone for what Subscribers returns. There may be none: a service that nobody
+// has heard of is no error, so take the name from the generated constant, such as
+// orderv1aegis.OrderServiceName. Nobody behind a name that this program has no
+// generated code of is a warning in the log, once, as it may be misspelled.
 //
 // The first call for a service begins to watch it and waits until all is known,
 // for up to 5 s; further ones answer from memory, for as long as somebody asks
@@ -111,6 +114,7 @@ func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error
 	}
 	defer v.Release()
 	known := v.Instances()
+	c.doubtName(service, len(known))
 	list := make([]Instance, len(known))
 	for i, one := range known {
 		list[i] = publicInstance(one.Record)
@@ -157,6 +161,7 @@ func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[Ins
 			return
 		}
 		defer v.Release()
+		c.doubtName(service, len(v.Instances()))
 		w := v.Watch()
 		defer w.Close()
 		for {
@@ -174,12 +179,19 @@ func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[Ins
 	}
 }
 
+// checkService returns an error for what cannot be the name of a service.
+func checkService(name string) *Error {
+	if !registry.ValidService(name) {
+		return Errorf(CodeInvalidArgument, "%s is no full name of a service, such as echo.v1.EchoService", quote(name))
+	}
+	return nil
+}
+
 func (c *Conn) directoryView(ctx context.Context, service string) (*directory.View, error) {
-	switch {
-	case service == AllServices:
+	if service == AllServices {
 		service = ""
-	case !registry.ValidService(service):
-		return nil, Errorf(CodeInvalidArgument, "%s is no full name of a service, such as echo.v1.EchoService", quote(service))
+	} else if err := checkService(service); err != nil {
+		return nil, err
 	}
 	v, err := c.directory.View(ctx, service)
 	switch {
@@ -187,10 +199,20 @@ func (c *Conn) directoryView(ctx context.Context, service string) (*directory.Vi
 		return v, nil
 	case c.closed() || errors.Is(err, nats.ErrConnectionClosed):
 		return nil, connClosed()
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, asError(ctx.Err())
+	case ctx.Err() != nil:
+		return nil, Errorf(CodeDeadlineExceeded, "%w", err) // which says what is missing
 	}
 	return nil, Errorf(CodeUnavailable, "%w", err)
+}
+
+// doubtName warns of a name behind which nobody is, if it may be misspelled.
+func (c *Conn) doubtName(service string, instances int) {
+	name, _ := wire.ParseSubscribers(service)
+	if instances == 0 && service != AllServices && c.specs.misspelled(name) {
+		c.logger.Warn("aegis: the service has no instance, and this program has no generated code of it; is its name misspelled?", "service", name)
+	}
 }
 
 func publicInstance(r *registry.Record) Instance {

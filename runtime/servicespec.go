@@ -2,8 +2,10 @@ package aegis
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 )
@@ -13,6 +15,9 @@ import (
 // several goroutines at once.
 type serviceSpecs struct {
 	read sync.Map // of *spec.Service, by descriptor
+
+	foreign  sync.Map // names of services that this program has no code of, and that were asked for
+	foreigns atomic.Int32
 }
 
 // of returns the options of a service, which nobody must change.
@@ -26,4 +31,21 @@ func (s *serviceSpecs) of(service protoreflect.ServiceDescriptor) (*spec.Service
 	}
 	known, _ := s.read.LoadOrStore(service, parsed)
 	return known.(*spec.Service), nil //nolint:forcetypeassert // see above
+}
+
+// maxForeign bounds the log lines about services that may be misspelled.
+const maxForeign = 64
+
+// misspelled reports whether a name may be: no code that this program links has a
+// service of that name. It does so once for each.
+func (s *serviceSpecs) misspelled(service string) bool {
+	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service)) // nil with an error
+	if _, ok := found.(protoreflect.ServiceDescriptor); ok {
+		return false
+	}
+	if _, told := s.foreign.Load(service); told || s.foreigns.Add(1) > maxForeign {
+		return false
+	}
+	_, told := s.foreign.LoadOrStore(service, true)
+	return !told
 }

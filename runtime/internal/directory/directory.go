@@ -60,7 +60,7 @@ type Directory struct {
 
 // New makes a directory without views. It does nothing until it is asked.
 func New(o Options) *Directory {
-	bucket := regstore.New(regstore.Options{NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Bucket: stores.Bucket{NoCreate: true}})
+	bucket := regstore.New(regstore.Options{NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Bucket: stores.Bucket{NoCreate: true}, Reader: true})
 	d := &Directory{
 		o: o, nc: o.NATS, subjects: wire.NewSubjects(o.Namespace), bucket: bucket,
 		epoch: time.Now(), views: make(map[string]*View),
@@ -166,13 +166,19 @@ func (d *Directory) drop(v *View) {
 	}
 }
 
-// listed notes whether the bucket can be read, and logs when that changes.
+// listed notes whether the bucket can be read, and logs when that changes. While NATS
+// is away nothing can be, heartbeats included.
 func (d *Directory) listed(err error) {
+	if err != nil && !d.nc.IsConnected() {
+		return
+	}
 	d.mu.Lock()
 	was := d.degraded
 	d.degraded = err != nil
 	d.mu.Unlock()
 	switch {
+	case errors.Is(err, regstore.ErrNotYet) && !was:
+		d.o.Logger.Info("aegis: there is no registry yet; the first server that starts makes it, and until then instances are known by their heartbeats alone")
 	case err != nil && !was:
 		d.o.Logger.Warn("aegis: the registry cannot be read; instances are known by their heartbeats alone until it can", "err", err)
 	case err == nil && was:

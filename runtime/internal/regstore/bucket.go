@@ -35,6 +35,8 @@ var (
 	ErrRefused = errors.New("wrong last revision")
 	// ErrGone is what a write gets that no bucket takes.
 	ErrGone = errors.New("nobody takes the record")
+	// ErrNotYet is what those get who only read the bucket, before a server has made it.
+	ErrNotYet = errors.New("there is no registry yet: the first server that starts makes it")
 	// errNoBucket is what those get who may not make the bucket.
 	errNoBucket = errors.New("the KV bucket does not exist")
 )
@@ -45,6 +47,7 @@ type Options struct {
 	JetStream *stores.Stores
 	Namespace string
 	Bucket    stores.Bucket
+	Reader    bool         // it never makes the bucket, which is for servers to do
 	Warn      func(string) // about a bucket that cannot have the replicas that are asked for
 }
 
@@ -109,6 +112,9 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	}
 	want := b.wanted()
 	stream, err := b.api.FindOrMake(ctx, &want, !b.o.Bucket.NoCreate, b.warn)
+	if b.o.Reader && errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, 0, fmt.Errorf("%w (the KV bucket %s)", ErrNotYet, b.name)
+	}
 	if b.o.Bucket.NoCreate && errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, 0, fmt.Errorf("%w: %s, and it may not be made here; make it with history 1 and a TTL of 5 minutes", errNoBucket, b.name)
 	}
