@@ -207,7 +207,7 @@ func (b *broadcast) Send(req proto.Message) error {
 				return err
 			}
 		default:
-			return conn.publishError(&request{subject: &m.subject, payload: payload}, err)
+			return conn.publishError(&request{subject: &m.subject, payload: payload, call: true}, err)
 		}
 	}
 }
@@ -224,8 +224,7 @@ func (b *broadcast) findMembers() error {
 	conn := m.client.conn
 	view, err := conn.directoryView(b.ctx, m.spec.Service)
 	if err != nil {
-		e := asError(err)
-		return Errorf(e.code, "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w", m.spec.name(), err)
+		return m.unknownMembers(asError(err))
 	}
 	defer view.Release()
 	for _, i := range view.Instances() {
@@ -239,6 +238,19 @@ func (b *broadcast) findMembers() error {
 		b.cfg = &cfg
 	}
 	return nil
+}
+
+// unknownMembers is the error of a broadcast that was not sent, as nobody knows who
+// should answer.
+func (m *streamMethod) unknownMembers(err *Error) *Error {
+	switch err.code {
+	case CodeCanceled: // by the caller, or with the connection
+		return err
+	case CodeDeadlineExceeded: // to wait for fewer would not help
+		return &Error{code: err.code, cause: err, message: m.spec.name() + " was not sent: " + err.message}
+	default:
+		return Errorf(err.code, "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w", m.spec.name(), err)
+	}
 }
 
 // take takes what comes for the broadcast, in the one goroutine of the replies.

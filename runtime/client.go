@@ -401,7 +401,7 @@ func (a *attempt) try(res proto.Message) *Error {
 func (a *attempt) send(res proto.Message) *Error {
 	r := request{
 		subject: a.subject, message: a.message(), payload: a.slot.payload,
-		deadline: a.deadline, timed: a.timed, cancel: a.cancel, target: a.target, call: true,
+		deadline: a.deadline, timed: a.timed, cancel: a.cancel, target: a.target, call: true, divisible: a.stream == nil,
 	}
 	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
 	for err == errLinkWasDown {

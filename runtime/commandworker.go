@@ -539,7 +539,7 @@ func (c *commandMessage) succeed(ctx *commandContext, res proto.Message) {
 	o, failure := succeeded(res, ctx.call.response, c.try.Number())
 	if failure == nil {
 		if most := c.worker.server.conn.nc.MaxPayload(); int64(len(o.payload)) > most {
-			failure = tooLarge("the result", len(o.payload), most)
+			failure = tooLarge("the result", len(o.payload), most, sendLess)
 		}
 	}
 	if failure != nil {

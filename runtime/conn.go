@@ -108,10 +108,7 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 	}
 	nc, err := dial(ctx, natsOpts)
 	if err != nil {
-		if _, ok := errors.AsType[*neturl.Error](err); ok { // it quotes the URL, or parts of a password in it
-			err = errors.New("not a valid URL")
-		}
-		return nil, fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
+		return nil, connectError(url, err)
 	}
 	cfg.owned, cfg.errors = true, errs
 	conn, err := newConn(nc, cfg)
@@ -127,13 +124,13 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 // and never closes it: Close leaves it open. Make it with nats.MaxReconnects(-1)
 // and nats.IgnoreAuthErrorAbort(), as services are expected to come back by
 // themselves, and with short pings, see Connect; what is missing is a warning in
+// the log. Use nats.ReconnectBufSize(-1) as well, or a request of the very moment
+// in which NATS goes away may be sent after the reconnect and run when its caller
+// has gone.
 //
 // Do not drain or close nc under a server: nats.go then refuses the replies of
 // handlers that still run, and their callers wait for their deadlines. End the context
 // of the server's Run, wait until Run has returned, and then do so.
-// the log. Use nats.ReconnectBufSize(-1) as well, or a request of the very moment
-// in which NATS goes away may be sent after the reconnect and run when its caller
-// has gone.
 func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	cfg, err := newConnConfig(opts)
 	if err != nil {
@@ -142,7 +139,9 @@ func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	switch {
 	case len(cfg.nats) > 0:
 		return nil, invalidOption("WithNATSOptions has no effect on a connection that exists; use Connect")
-	case nc == nil || nc.IsClosed():
+	case nc == nil:
+		return nil, errors.New("aegis: the NATS connection is nil; pass the one that nats.Connect returned, or use aegis.Connect")
+	case nc.IsClosed():
 		return nil, ErrConnClosed
 	}
 	warnOfOptions(cfg.logger, &nc.Opts)
@@ -296,6 +295,18 @@ func deniedPublish(err error) (subject string, ok bool) {
 		return "", false
 	}
 	return m[1], true
+}
+
+// connectError says why there is no connection.
+func connectError(url string, err error) error {
+	_, badURL := errors.AsType[*neturl.Error](err)
+	switch {
+	case badURL: // it quotes the URL, or parts of a password in it
+		err = errors.New("not a valid URL")
+	case errors.Is(err, nats.ErrNoServers):
+		err = fmt.Errorf("no NATS server listens there (connection refused); start one, or give the URL of one: %w", err)
+	}
+	return fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
 }
 
 func dial(ctx context.Context, o *nats.Options) (*nats.Conn, error) {

@@ -59,6 +59,9 @@ func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
 
 // letterIsThere reports whether the letter is among the dead ones.
 func (c *Conn) letterIsThere(ctx context.Context, d *DeadLetter) (bool, error) {
+	if err := checkService(d.Service); err != nil {
+		return false, err
+	}
 	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, d.Service))
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -188,6 +191,9 @@ func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, s *storing) *Error
 
 // DiscardDeadLetter deletes a dead letter. It is no error if it is gone.
 func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
+	if err := checkService(d.Service); err != nil {
+		return err
+	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, d.Service))

@@ -57,8 +57,10 @@ func (d *DeadLetter) Unmarshal(m proto.Message) error {
 }
 
 // DeadLetters returns the dead letters of a service, by its full name, the oldest
-// first. The loop ends after an error. The user needs to read the stream of the
-// dead letters, see docs/protocol.md.
+// first. The loop ends after an error; its code is CodeInvalidArgument for what can
+// be no service's name. A service that nobody knows has none: take the name from the
+// generated constant, such as orderv1aegis.OrderServiceName. The user needs to read
+// the stream of the dead letters, see docs/protocol.md.
 func (c *Conn) DeadLetters(ctx context.Context, service string) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
 		for next := uint64(1); ; {
@@ -90,6 +92,9 @@ func (c *Conn) DeadLetter(ctx context.Context, service string, sequence uint64) 
 var errNoDeadLetter = errors.New("no dead letter")
 
 func (c *Conn) deadLetter(ctx context.Context, service string, sequence uint64, opts ...jetstream.GetMsgOpt) (*DeadLetter, error) {
+	if err := checkService(service); err != nil {
+		return nil, err
+	}
 	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, service))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, errNoDeadLetter // it is made with the first one

@@ -3,6 +3,7 @@ package aegis
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 
@@ -23,6 +24,8 @@ type outbox struct {
 	size int
 }
 
+var errOutboxFull = fmt.Errorf("%s, and the replies that are kept until then take %d bytes, as much as they may", notConnected, maxOutbox)
+
 // send sends a reply, or keeps a copy of it. Header and payload stay the caller's.
 func (o *outbox) send(subject string, header nats.Header, payload []byte) error {
 	var err error
@@ -31,8 +34,11 @@ func (o *outbox) send(subject string, header nats.Header, payload []byte) error 
 	} else {
 		err = o.nc.PublishMsg(&nats.Msg{Subject: subject, Header: header, Data: payload})
 	}
-	if !errors.Is(err, nats.ErrReconnectBufExceeded) || !o.keep(subject, header, payload) {
+	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return err
+	}
+	if !o.keep(subject, header, payload) {
+		return errOutboxFull
 	}
 	if o.nc.IsConnected() { // again, so that nobody may come for it
 		o.flush()

@@ -136,6 +136,10 @@ func storeError(err error) *Error {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return Errorf(CodeCanceled, "%w: %w", ErrConnClosed, err)
 	}
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		text := strings.ReplaceAll(err.Error(), nats.ErrReconnectBufExceeded.Error(), notConnected)
+		return &Error{code: CodeUnavailable, message: text, cause: err}
+	}
 	code := CodeInternal
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -481,7 +485,7 @@ func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool 
 
 func publishFailed(conn *Conn, r *request, err error) *Error {
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return tooLarge("the message", len(r.payload), conn.nc.MaxPayload())
+		return tooLarge("the message", len(r.payload), conn.nc.MaxPayload(), sendLess)
 	}
 	return conn.publishError(r, err)
 }

@@ -3,6 +3,7 @@ package aegis
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -124,8 +125,8 @@ func (a *asyncPublisher) publish(ctx context.Context, f *PubFuture, deadline tim
 		if err == nil {
 			return nil
 		}
-		if failure := publishFailed(conn, &r, err); failure.code != CodeInternal || conn.nc.IsConnected() {
-			return failure
+		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
+			return publishFailed(conn, &r, err)
 		}
 		conn.link.Doubt() // the connection went down after the look at it
 	}

@@ -24,6 +24,8 @@ type request struct {
 	// call: it goes to a client or server of Aegis. If a stream stores it too, what
 	// JetStream says about that is no reply.
 	call bool
+	// divisible: with max_message_bytes it would travel in parts.
+	divisible bool
 }
 
 // exchange sends one empty request of the runtime itself, and returns why no
@@ -119,13 +121,25 @@ func linkBroke(err error) bool {
 	return errors.As(err, &broken)
 }
 
+// notConnected is what is said in place of nats.go's "outbound buffer limit exceeded".
+const notConnected = "not connected to NATS"
+
 // publishError says why nothing was sent.
 func (c *Conn) publishError(r *request, err error) *Error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return tooLarge("the request", len(r.payload), c.nc.MaxPayload())
+		what, advice := "the message", sendLess
+		if r.call {
+			what = "the request"
+		}
+		if r.divisible {
+			advice = sendInParts
+		}
+		return tooLarge(what, len(r.payload), c.nc.MaxPayload(), advice)
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
 		return connClosed()
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return Errorf(CodeUnavailable, "%s; nothing was sent to %s", notConnected, *r.subject)
 	case linkBroke(err):
 		return Errorf(CodeUnavailable, "the connection to NATS broke before all of the request to %s was sent: %w", *r.subject, err)
 	default:
@@ -137,9 +151,17 @@ func connClosed() *Error {
 	return &Error{code: CodeCanceled, message: ErrConnClosed.Error(), cause: ErrConnClosed}
 }
 
-func tooLarge(what string, size int, most int64) *Error {
+// What helps against a message that is too large.
+const (
+	sendInParts  = "set max_message_bytes in the method's options, and it travels in parts"
+	sendLess     = "raise max_payload of the NATS server, or store the data elsewhere and send where they are"
+	takeInParts  = "the client takes no messages in parts, which those of Aegis do for methods with max_message_bytes"
+	lessMetadata = "send less metadata"
+)
+
+func tooLarge(what string, size int, most int64, advice string) *Error {
 	return refusal(CodeResourceExhausted, ReasonTooLarge,
-		"%s takes %d bytes with its headers besides, the NATS server's max_payload is %d", what, size, most)
+		"%s takes %d bytes with its headers besides, the NATS server's max_payload is %d; %s", what, size, most, advice)
 }
 
 // awaitLink waits until the connection is up.
@@ -153,7 +175,7 @@ func (c *Conn) awaitLink(ctx context.Context, r *request) *Error {
 		case !time.Now().Before(r.deadline):
 			return &Error{
 				code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
-				message: "not connected to NATS; nothing was sent to " + *r.subject,
+				message: notConnected + "; nothing was sent to " + *r.subject,
 			}
 		}
 	}

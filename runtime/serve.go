@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 )
 
@@ -254,13 +255,28 @@ func (s *Server) respond(o *outcome) *Error {
 		return failure
 	}
 	failure = s.send(o.msg.Reply, header, o.worker.payload)
-	if failure != nil && o.method.method.MaxMessageBytes > 0 && o.msg.Header.Get(wire.HeaderChunked) != "" {
-		failure = s.respondInParts(o)
+	if failure != nil {
+		failure = s.respondTooLarge(o)
 	}
 	if cap(o.worker.payload) > maxKeptPayload {
 		o.worker.payload = nil
 	}
 	return failure
+}
+
+// respondTooLarge sends a response in parts that is too large for one message of
+// NATS, or returns why that cannot be.
+func (s *Server) respondTooLarge(o *outcome) *Error {
+	advice := sendInParts
+	switch m := o.method.method; {
+	case m.MaxMessageBytes > 0 && o.msg.Header.Get(wire.HeaderChunked) != "":
+		return s.respondInParts(o)
+	case m.MaxMessageBytes > 0:
+		advice = takeInParts
+	case m.Pattern == spec.Broadcast:
+		advice = sendLess
+	}
+	return tooLarge("the response", len(o.worker.payload), s.conn.nc.MaxPayload(), advice)
 }
 
 func (o *outcome) header() (nats.Header, *Error) {
@@ -291,6 +307,8 @@ func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
 	return h, nil
 }
 
+var errReplyTooLarge = NewError(CodeResourceExhausted, "the reply is too large for NATS")
+
 // send returns an error only if the message is too large for NATS; a connection
 // that is gone is nobody's mistake.
 func (s *Server) send(subject string, header nats.Header, payload []byte) *Error {
@@ -299,7 +317,7 @@ func (s *Server) send(subject string, header nats.Header, payload []byte) *Error
 	case err == nil:
 		return nil
 	case errors.Is(err, nats.ErrMaxPayload):
-		return tooLarge("the response", len(payload), s.conn.nc.MaxPayload())
+		return errReplyTooLarge
 	default:
 		s.logger.Warn("aegis: a reply cannot be sent", "err", err)
 		return nil

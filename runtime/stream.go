@@ -359,7 +359,7 @@ func endMessage(to, own string, seq uint64, status *Error, json bool, trailer He
 		if msg.Data = frame; int64(msg.Size()-len(to)-len(own)) <= most {
 			return msg
 		}
-		status, trailer = tooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most), nil
+		status, trailer = tooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most, lessMetadata), nil
 	}
 	fitError(msg, most-int64(len(frame)), func(metadata Header) { msg.Header, msg.Data = encodeError(status, json, metadata) }, trailer)
 	msg.Data = append(frame, msg.Data...)

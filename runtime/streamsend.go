@@ -62,7 +62,11 @@ func (s *stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) error {
 		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
 			s.awaitLink()
 		case errors.Is(err, nats.ErrMaxPayload):
-			return tooLarge("the message", len(b)-frame.MaxOverhead, s.hub.nc.MaxPayload())
+			advice := sendInParts
+			if kind == frame.Header || s.maxMessage > 0 {
+				advice = lessMetadata
+			}
+			return tooLarge("the message", len(b)-frame.MaxOverhead, s.hub.nc.MaxPayload(), advice)
 		default:
 			return s.hub.publishError(err)
 		}

@@ -180,6 +180,8 @@ func (r *Registrar) outcome(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case err != nil && !r.nc.IsConnected():
+		return nil // nobody is served, and there are no heartbeats either: it is told when NATS is back
 	}
 	r.mu.Lock()
 	was := r.degraded

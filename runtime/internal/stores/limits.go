@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
@@ -24,8 +25,15 @@ func (s *Stores) explain(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, Advise(err))
 }
 
-// Advise adds to an error what a person can do about the limit behind it.
+// ErrDisconnected is wrapped if nothing can be sent, as the connection is down.
+var ErrDisconnected = fmt.Errorf("%w: not connected to NATS", ErrUnavailable)
+
+// Advise adds to an error what a person can do about the limit behind it. That the
+// connection is down comes from nats.go as a limit of its buffer, which is none here.
 func Advise(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return ErrDisconnected
+	}
 	if advice := limitAdvice(jserror.Code(err)); advice != "" {
 		return fmt.Errorf("%w; %s", err, advice)
 	}

@@ -173,7 +173,7 @@ func (s *Stores) Permitted(ctx context.Context, stream string) error {
 	before := s.nc.LastError()
 	subject := s.prefix + ".STREAM.INFO." + stream
 	if err := s.nc.Publish(subject, nil); err != nil {
-		return err
+		return Advise(err)
 	}
 	if err := s.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("%w: NATS does not answer: %w", ErrUnavailable, err)
