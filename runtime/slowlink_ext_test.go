@@ -126,7 +126,7 @@ func TestManyStreamsOverASlowLink(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				defer flow.Close() //nolint:errcheck // always nil
+				defer flow.Close()
 				for range messages {
 					if err := flow.Send(&testv1.LargeRequest{Bytes: size}); err != nil {
 						return err

@@ -398,8 +398,8 @@ func (h *streamHub) tick(n int) {
 
 // tickPeers asks those that have been silent, and gives up those that do not
 // answer. While NATS answers late although something comes, the silence is that of
-// the link, whose queue the answers are in; the others are asked all the same, as
-// they hear by that that this process is there.
+// the link, whose queue the answers are in; the others are asked all the same, which
+// tells them that this process is there.
 func (h *streamHub) tickPeers(now int64, paused, comes bool) {
 	var ask, dead []*streamPeer
 	lags := h.transit.lags()

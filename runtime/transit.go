@@ -53,7 +53,8 @@ func (t *transit) init(c *Conn) {
 
 // window is what a stream is given that would like to have w.
 func (t *transit) window(w flow.Window, others int) flow.Window {
-	w.Bytes = flow.Room(t.room.Load()).Share(int(t.inUse.Load())+others, w.Bytes)
+	room := flow.Room(t.room.Load())
+	w.Bytes = room.Share(int(t.inUse.Load())+others, w.Bytes)
 	return w
 }
 

@@ -39,6 +39,6 @@ func (r *Room) Answered(after time.Duration, used bool) {
 
 // Share is the window of bytes of one stream, which would like to have a certain
 // one, among so many that are in use.
-func (r Room) Share(streams int, wanted uint64) uint64 {
-	return min(wanted, max(uint64(r)/uint64(max(streams, 1)), LeastShare))
+func (r *Room) Share(streams int, wanted uint64) uint64 {
+	return min(wanted, max(uint64(*r)/uint64(max(streams, 1)), LeastShare))
 }
