@@ -13,10 +13,11 @@ import (
 // max_message_bytes allows it.
 
 const (
-	// partSize is how much of a message one part carries at most: on a slow link each
-	// part that comes is a sign of life, and several fit into a window, so that they
-	// flow.
-	partSize = 64 << 10
+	// leastPart and mostPart bound how much of a message one part carries: on a slow link
+	// each part that comes is a sign of life, on a quick one large parts cost less, and
+	// several fit into a window, so that they flow.
+	leastPart = 64 << 10
+	mostPart  = 512 << 10
 	// chunkWindow is the window of bytes for methods whose messages may be large.
 	chunkWindow     = 8 << 20
 	checksumSize    = 4
@@ -76,7 +77,7 @@ func (s *stream) transmitMessage(b []byte) error {
 	if size <= part {
 		return s.transmit(frame.Data, b)
 	}
-	return s.transmitParts(b, min(part, partSize))
+	return s.transmitParts(b, min(part, s.hub.transit.part()))
 }
 
 func tooLargeFor(name string, size, most int) *Error {

@@ -58,6 +58,9 @@ func (t *transit) window(w flow.Window, others int) flow.Window {
 	return w
 }
 
+// part is how large the parts of a large message are to be.
+func (t *transit) part() int { return int(min(max(t.room.Load()/4, leastPart), mostPart)) }
+
 // use says whether a stream counts among those that something comes on; s.mu is
 // held.
 func (s *stream) use(is bool) {
