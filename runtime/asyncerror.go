@@ -20,6 +20,8 @@ type asyncErrors struct {
 	users  nats.ErrHandler      // nil if the user has none
 	conn   atomic.Pointer[Conn] // nil until there is one: errors may arrive before
 
+	repeated repeated
+
 	mu      sync.Mutex
 	refused int // how often NATS has refused the user since the connection was up
 	since   time.Time
@@ -30,8 +32,7 @@ type asyncErrors struct {
 func (a *asyncErrors) happened(nc *nats.Conn, sub *nats.Subscription, err error) {
 	told := false
 	if conn := a.conn.Load(); conn != nil {
-		conn.permissionDenied(err)
-		told = conn.subscriptionRefused(err) || conn.patterns.expected(err)
+		told = conn.permissionDenied(err) || conn.subscriptionRefused(err) || conn.patterns.expected(err)
 	}
 	switch {
 	case a.users != nil:
@@ -40,9 +41,13 @@ func (a *asyncErrors) happened(nc *nats.Conn, sub *nats.Subscription, err error)
 	case sub == nil && refusesUser(err):
 		a.refuse(err)
 	case sub != nil:
-		a.logger.Error("aegis: NATS error", "subject", sub.Subject, "err", err)
+		a.repeated.tell(sub.Subject+" "+err.Error(), func(more ...any) {
+			a.logger.Error("aegis: NATS error", append([]any{"subject", sub.Subject, "err", err}, more...)...)
+		})
 	default:
-		a.logger.Error("aegis: NATS error", "err", err)
+		a.repeated.tell(err.Error(), func(more ...any) {
+			a.logger.Error("aegis: NATS error", append([]any{"err", err}, more...)...)
+		})
 	}
 }
 

@@ -178,6 +178,23 @@ func (a *asyncEvents) resend(ids []uint64) {
 	}
 }
 
+// deny ends what NATS does not let this user publish, unless an earlier copy may be
+// stored.
+func (a *asyncEvents) deny(subject string, denied *Error) {
+	var refused []*PubFuture
+	a.mu.Lock()
+	for id, f := range a.pending {
+		if f.subject == subject {
+			refused = append(refused, f)
+			delete(a.pending, id)
+		}
+	}
+	a.mu.Unlock()
+	for _, f := range refused {
+		f.end(nil, undecided(f.open, &storing{subject: &f.subject}, denied))
+	}
+}
+
 // abandon ends what is in flight when the connection is closed. Nothing is added
 // any more: nobody would watch it.
 func (a *asyncEvents) abandon() {

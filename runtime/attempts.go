@@ -233,6 +233,8 @@ func (a *attemptRecords) forget(m *pull.Message) {
 		ctx, cancel := context.WithTimeout(a.life, defaultStoreTimeout)
 		defer cancel()
 		conn := a.stream.conn
+		ctx, why := conn.stores.Allowed(ctx, "STREAM.PURGE."+a.stream.config.Name)
+		defer func() { _ = why(nil) }()
 		_, _ = conn.nc.RequestWithContext(ctx, conn.stores.Purge(a.stream.config.Name), []byte(`{"filter":"`+a.subject(m)+`"}`))
 	})
 }

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
 // Reply is what one instance has answered to a broadcast.
@@ -151,27 +150,15 @@ type broadcast struct {
 	asked    time.Time // members that are silent
 	reply    string
 	stop     func() // ends the taking of replies
+	unwatch  func() // as above, of what NATS refuses
 
-	news   chan struct{} // of one: something has come
-	mu     sync.Mutex
-	queue  []*nats.Msg
-	nobody bool // NATS says that nobody listens
+	news    chan struct{} // of one: something has come
+	mu      sync.Mutex
+	queue   []*nats.Msg
+	nobody  bool   // NATS says that nobody listens
+	refused *Error // NATS does not let this user send the broadcast
+	unasked string // where NATS does not let this user ask whether a member is there
 }
-
-// member is an instance that should answer.
-type member struct {
-	gone    bool // guarded by the broadcast's mutex
-	stop    func()
-	subject string // where it is asked whether it is there
-	reply   string
-}
-
-const (
-	// askMemberAfter is how long a broadcast waits before it asks whether those
-	// who have not answered are there.
-	askMemberAfter = 250 * time.Millisecond
-	askMemberEvery = 500 * time.Millisecond
-)
 
 // Send sends the request.
 func (b *broadcast) Send(req proto.Message) error {
@@ -196,6 +183,7 @@ func (b *broadcast) Send(req proto.Message) error {
 		}
 	}
 	b.reply, b.stop = conn.mux.collect(b.take)
+	b.unwatch = conn.denials.Watch(b.concerns, b.deny)
 	for {
 		b.heard = time.Now()
 		switch err := b.publish(header, payload); {
@@ -216,41 +204,6 @@ func (b *broadcast) publish(h nats.Header, payload []byte) error {
 	deadline, _ := b.ctx.Deadline()
 	h[wire.HeaderTimeout] = []string{wire.FormatTimeout(time.Until(deadline))}
 	return b.method.client.conn.nc.PublishMsg(&nats.Msg{Subject: b.method.subject, Reply: b.reply, Header: h, Data: payload})
-}
-
-// findMembers asks the registry who should answer.
-func (b *broadcast) findMembers() error {
-	m := b.method
-	conn := m.client.conn
-	view, err := conn.directoryView(b.ctx, m.spec.Service)
-	if err != nil {
-		return m.unknownMembers(asError(err))
-	}
-	defer view.Release()
-	for _, i := range view.Instances() {
-		if i.Record.State == registry.Running && i.Record.Serves(m.spec.Method) {
-			b.members[i.Record.Instance] = &member{subject: conn.subjects.Instance(i.Record.Instance, m.spec.Service, wire.NoMethod)}
-		}
-	}
-	if len(b.members) == 0 { // whoever listens all the same answers soon
-		cfg := *b.cfg
-		cfg.untilSilence = askMemberAfter
-		b.cfg = &cfg
-	}
-	return nil
-}
-
-// unknownMembers is the error of a broadcast that was not sent, as nobody knows who
-// should answer.
-func (m *streamMethod) unknownMembers(err *Error) *Error {
-	switch err.code {
-	case CodeCanceled: // by the caller, or with the connection
-		return err
-	case CodeDeadlineExceeded: // to wait for fewer would not help
-		return &Error{code: err.code, cause: err, message: m.spec.name() + " was not sent: " + err.message}
-	default:
-		return Errorf(err.code, "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w", m.spec.name(), err)
-	}
 }
 
 // take takes what comes for the broadcast, in the one goroutine of the replies.
@@ -278,6 +231,11 @@ func (b *broadcast) Recv(res proto.Message) error {
 		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", b.method.spec.name())
 	}
 	for {
+		if err := b.denied(); err != nil {
+			b.from = ""
+			b.close()
+			return err
+		}
 		if msg := b.next(); msg != nil && !b.enough() {
 			if b.from = transportHeader(msg.Header, wire.HeaderInstance); b.from == "" || b.answered[b.from] {
 				b.from = ""
@@ -285,9 +243,9 @@ func (b *broadcast) Recv(res proto.Message) error {
 			}
 			return b.read(msg, res)
 		}
-		if name := b.lost(); name != "" {
+		if name, err := b.lost(); name != "" {
 			b.from = name
-			return Errorf(CodeUnavailable, "%s is gone, and has not answered %s", name, b.method.spec.name())
+			return err
 		}
 		if b.method.client.conn.closed() && b.awaits() {
 			b.from = ""
@@ -332,31 +290,6 @@ func (b *broadcast) read(msg *nats.Msg, res proto.Message) error {
 		return Errorf(CodeInternal, "the reply of %s to %s is no valid %s: %w", b.from, b.method.spec.name(), res.ProtoReflect().Descriptor().FullName(), err)
 	}
 	return nil
-}
-
-func (b *broadcast) forget(name string) {
-	if m := b.members[name]; m != nil && m.stop != nil {
-		m.stop()
-	}
-	delete(b.members, name)
-}
-
-// lost returns a member that is gone, and awaits it no longer.
-func (b *broadcast) lost() string {
-	b.mu.Lock()
-	name := ""
-	for n, m := range b.members {
-		if m.gone || b.nobody {
-			name = n
-			break
-		}
-	}
-	b.mu.Unlock()
-	if name != "" {
-		b.answered[name] = true
-		b.forget(name)
-	}
-	return name
 }
 
 // complete reports whether nobody else is awaited.
@@ -428,36 +361,23 @@ func (b *broadcast) ended() error {
 		b.close()
 		return asError(err)
 	}
+	denied, hint := b.method.client.conn.lastDenial(b.method.subject)
+	if denied != nil && len(b.answered) == 0 {
+		b.from = ""
+		b.close()
+		return denied
+	}
 	for name := range b.members {
 		b.answered[name] = true
 		b.forget(name)
 		b.from = name
-		return &Error{
-			code: CodeDeadlineExceeded, cause: err,
-			message: name + " has not answered " + b.method.spec.name() + " before the deadline; whether its handler ran is unknown",
+		message := name + " has not answered " + b.method.spec.name() + " before the deadline; whether its handler ran is unknown"
+		if subject := b.mayNotAsk(); subject != "" {
+			message += "; NATS does not allow this user to ask whether it is there: add " + subject + " to the user's permissions"
 		}
+		return &Error{code: CodeDeadlineExceeded, cause: err, message: message + hint}
 	}
 	return io.EOF
-}
-
-// askMembers finds out which of those who have not answered are gone. Each
-// answers that it has no such method; where nobody listens, NATS says so.
-func (b *broadcast) askMembers() {
-	b.asked = time.Now()
-	conn := b.method.client.conn
-	for _, m := range b.members {
-		if m.stop == nil {
-			m.reply, m.stop = conn.mux.collect(func(msg *nats.Msg) {
-				if isNoRespondersMsg(msg) {
-					b.mu.Lock()
-					m.gone = true
-					b.mu.Unlock()
-					b.wake()
-				}
-			})
-		}
-		_ = conn.nc.PublishRequest(m.subject, m.reply, nil) // it is asked again
-	}
 }
 
 // CloseSend does nothing: there is one request.
@@ -470,9 +390,10 @@ func (b *broadcast) close() {
 		return
 	}
 	b.stop()
+	b.unwatch()
 	b.stop = nil
 	left := len(b.members) > 0 || b.cfg.untilReplies > 0 || b.cfg.untilSilence > 0
-	if left && !errors.Is(b.ctx.Err(), context.DeadlineExceeded) {
+	if left && b.denied() == nil && !errors.Is(b.ctx.Err(), context.DeadlineExceeded) {
 		_ = b.method.client.conn.nc.Publish(b.method.cancel, []byte(b.reply)) // else the deadline ends them
 	}
 	for name := range b.members {

@@ -420,7 +420,10 @@ func (a *attempt) findLeader() *Error {
 	a.readNews()
 	if a.term == 0 {
 		a.waited = true
-		a.leader.await(a.ctx, 0, a.deadline)
+		a.leader.doubt() // it may have been refused before, and be allowed by now
+		if err := a.leader.await(a.ctx, 0, a.deadline); err != nil {
+			return err
+		}
 		if a.readNews(); a.term == 0 {
 			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
 				return asError(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -40,6 +41,7 @@ type Conn struct {
 	outages   outages
 	deafness  deafness
 	outbox    outbox
+	denials   *denials.Denials
 	void      voidProbe
 	leaders   leaders
 	directory *directory.Directory
@@ -152,7 +154,8 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if nc.IsConnected() && !nc.HeadersSupported() {
 		return nil, fmt.Errorf("aegis: the NATS server %s does not support headers; use nats-server 2.2 or later", nc.ConnectedServerVersion())
 	}
-	js, err := stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix)
+	denied := denials.New(nc, cfg.errors != nil)
+	js, err := stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix, denied)
 	if err != nil {
 		return nil, fmt.Errorf("aegis: %w", err)
 	}
@@ -163,6 +166,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		ns:       cfg.namespace,
 		subjects: wire.NewSubjects(cfg.namespace),
 		logger:   cfg.logger,
+		denials:  denied,
 		stores:   js,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -258,43 +262,6 @@ func withFlushTimeout(ctx context.Context) (context.Context, context.CancelFunc)
 func (c *Conn) failWaiting() {
 	c.mux.fail(func(string) bool { return true }, connClosed())
 	c.streams.fail(func(*stream) bool { return true }, connClosed())
-}
-
-// permissionDenied ends the calls on a subject that this user may not publish
-// to; nats.go reports such a thing only here.
-func (c *Conn) permissionDenied(err error) {
-	subject, ok := deniedPublish(err)
-	if !ok {
-		return
-	}
-	c.mux.fail(func(target string) bool { return target == subject }, permissionError(subject, err))
-	c.streams.fail(func(s *stream) bool { return s.uses(subject) }, permissionError(subject, err))
-}
-
-func permissionError(subject string, err error) *Error {
-	return &Error{
-		code:    CodePermissionDenied,
-		message: "NATS does not allow this user to publish to " + subject + "; add it to the user's permissions",
-		cause:   err,
-	}
-}
-
-var publishViolation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
-
-// deniedSubscribe tells refused subscriptions from refused publishing.
-func deniedSubscribe(err error) bool {
-	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(strings.ToLower(err.Error()), "violation for subscription")
-}
-
-func deniedPublish(err error) (subject string, ok bool) {
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return "", false
-	}
-	m := publishViolation.FindStringSubmatch(err.Error())
-	if m == nil {
-		return "", false
-	}
-	return m[1], true
 }
 
 // connectError says why there is no connection.

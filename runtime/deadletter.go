@@ -115,7 +115,7 @@ func (d *deadLetters) remove(ctx context.Context, sequence uint64) {
 	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
 	if stream, err := d.stream.conn.stores.Find(ctx, d.stream.config.Name); err == nil {
-		_ = stream.DeleteMsg(ctx, sequence)
+		_ = d.stream.conn.deleteStored(ctx, stream, sequence)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // PutBack publishes a dead letter again where it came from, with all attempts
@@ -170,7 +171,8 @@ func (c *Conn) forgetFailure(ctx context.Context, d *DeadLetter, send string) (d
 		err = c.deleteStored(ctx, stream, outcome.sequence) // this one, whatever comes after it
 	}
 	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, wire.ResultProgress)))
+		asking, why := c.stores.Allowed(ctx, "STREAM.PURGE."+results)
+		err = why(stream.Purge(asking, jetstream.WithPurgeSubject(c.subjects.Result(d.Service, d.ID, wire.ResultProgress))))
 	}
 	if err != nil {
 		return false, storeError(fmt.Errorf("the result of command %s of %s cannot be removed: %w", d.ID, d.Service, err))
@@ -212,11 +214,13 @@ func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
 // deleteStored deletes a message of a stream; it is no error if it is gone. What
 // JetStream answers then has no code of its own, so that a look decides.
 func (c *Conn) deleteStored(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
-	err := stream.DeleteMsg(ctx, sequence)
-	if err == nil {
-		return nil
+	name := stream.CachedInfo().Config.Name
+	asking, why := c.stores.Allowed(ctx, "STREAM.MSG.DELETE."+name)
+	err := why(stream.DeleteMsg(asking, sequence))
+	if err == nil || errors.Is(err, stores.ErrPermission) {
+		return err
 	}
-	if msg, failure := c.storedAt(ctx, stream.CachedInfo().Config.Name, sequence); msg == nil && failure == nil {
+	if msg, failure := c.storedAt(ctx, name, sequence); msg == nil && failure == nil {
 		return nil
 	}
 	return err

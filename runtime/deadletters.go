@@ -95,14 +95,17 @@ func (c *Conn) deadLetter(ctx context.Context, service string, sequence uint64, 
 	if err := checkService(service); err != nil {
 		return nil, err
 	}
-	stream, err := c.stores.Find(ctx, wire.DeadStream(c.ns, service))
+	name := wire.DeadStream(c.ns, service)
+	stream, err := c.stores.Find(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, errNoDeadLetter // it is made with the first one
 	}
 	if err != nil {
 		return nil, storeError(fmt.Errorf("the dead letters of %s: %w", service, err))
 	}
-	msg, err := stream.GetMsg(ctx, sequence, opts...)
+	asking, why := c.stores.Allowed(ctx, "DIRECT.GET."+name, "STREAM.MSG.GET."+name)
+	msg, err := stream.GetMsg(asking, sequence, opts...)
+	err = why(err)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, errNoDeadLetter
 	}

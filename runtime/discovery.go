@@ -106,7 +106,8 @@ type InstanceChange struct {
 // The first call for a service begins to watch it and waits until all is known,
 // for up to 5 s; further ones answer from memory, for as long as somebody asks
 // at least every 30 s or watches. The error's code is CodeUnavailable if the
-// instances are not known in time, and that of ctx if it ends before.
+// instances are not known in time, CodePermissionDenied if NATS does not allow this
+// user to hear their heartbeats, and that of ctx if it ends before.
 func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error) {
 	v, err := c.directoryView(ctx, service)
 	if err != nil {
@@ -201,6 +202,8 @@ func (c *Conn) directoryView(ctx context.Context, service string) (*directory.Vi
 		return nil, connClosed()
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, asError(ctx.Err())
+	case errors.Is(err, directory.ErrPermission):
+		return nil, Errorf(CodePermissionDenied, "%w", err)
 	case ctx.Err() != nil:
 		return nil, Errorf(CodeDeadlineExceeded, "%w", err) // which says what is missing
 	}

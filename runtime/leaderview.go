@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
 // supersededAfter is how long after the announcement of a new term the calls of
@@ -31,9 +33,10 @@ type leaderView struct {
 	hurry chan struct{} // of one: the pace has begun anew
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when there are news
+	changed chan struct{} // closed when there are news, or it is refused to ask
 	asking  bool
 	pace    askPace
+	refused *Error // why it could not be asked, the last time
 }
 
 // leaders are the views of a connection, by service and group.
@@ -159,12 +162,13 @@ func (v *leaderView) unserved() *Error {
 		"its OnLeading has not returned, or it is gone and nobody has taken its place yet", v.service, v.group, leader)
 }
 
-// doubt asks who leads until somebody knows.
+// doubt asks who leads until somebody knows, or NATS does not let this user ask.
 func (v *leaderView) doubt() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.asking {
 		changed := v.changed
+		v.refused = nil
 		v.asking = v.conn.start(func() { v.ask(changed) })
 	}
 }
@@ -181,7 +185,19 @@ func (v *leaderView) doubtAtOnce() {
 	v.doubt()
 }
 
-// ask asks until somebody names a leader, or there are news without that.
+// refuse wakes the calls that wait for a leader whom this user may not ask for. The
+// next one asks at once.
+func (v *leaderView) refuse(err *Error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.refused = err
+	v.pace = askPace{}
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// ask asks until somebody names a leader, there are news without that, or NATS does
+// not let this user ask.
 func (v *leaderView) ask(changed <-chan struct{}) {
 	known := make(chan struct{}, 1)
 	reply, stop := v.conn.mux.collect(func(msg *nats.Msg) {
@@ -200,18 +216,25 @@ func (v *leaderView) ask(changed <-chan struct{}) {
 		v.asking = false
 		v.mu.Unlock()
 	}()
+	subject := v.conn.subjects.Who(v.service, v.group)
+	allowed, end := v.conn.denials.Context(v.conn.ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
+	defer func() {
+		if denial := end(); denial != nil {
+			v.refuse(permissionError(subject, denial))
+		}
+	}()
 	timer := time.NewTimer(v.untilQuestion())
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
-			v.question(reply)
+			v.question(subject, reply)
 		case <-v.hurry:
 		case <-known:
 			return
 		case <-changed:
 			return
-		case <-v.conn.ctx.Done():
+		case <-allowed.Done():
 			return
 		}
 		timer.Reset(v.untilQuestion())
@@ -224,31 +247,34 @@ func (v *leaderView) untilQuestion() time.Duration {
 	return v.pace.wait(time.Now())
 }
 
-func (v *leaderView) question(reply string) {
+func (v *leaderView) question(subject, reply string) {
 	v.mu.Lock()
 	v.pace.ask(time.Now())
 	v.mu.Unlock()
-	_ = v.conn.nc.PublishRequest(v.conn.subjects.Who(v.service, v.group), reply, nil) // asked again later
+	_ = v.conn.nc.PublishRequest(subject, reply, nil) // asked again later
 }
 
 // await returns as soon as there are other news than the given ones, or when ctx
-// ends or the time comes.
-func (v *leaderView) await(ctx context.Context, news uint64, until time.Time) {
+// ends or the time comes. The error is that this user may not ask who leads.
+func (v *leaderView) await(ctx context.Context, news uint64, until time.Time) *Error {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	for {
 		v.mu.Lock()
-		changed := v.changed
+		changed, refused := v.changed, v.refused
 		v.mu.Unlock()
 		if v.news.Load() != news {
-			return
+			return nil
+		}
+		if refused != nil {
+			return refused
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			return
+			return nil
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }

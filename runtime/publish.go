@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -179,12 +179,15 @@ type eventMethod struct {
 	spec      Spec
 	subjects  []string // by partition
 	key       keyField
+	// allowed is one more than the connection's denials when a core event was last
+	// known to be allowed; 0: never.
+	allowed *atomic.Uint64
 	// intercepted is the publishing with its interceptors; nil without any.
 	intercepted UnaryFunc
 }
 
 func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
-	e := eventMethod{publisher: p, spec: Spec{Service: p.service.Name, Method: string(name)}}
+	e := eventMethod{publisher: p, spec: Spec{Service: p.service.Name, Method: string(name)}, allowed: new(atomic.Uint64)}
 	for _, m := range p.service.Methods {
 		if m.Name != string(name) || m.Event == nil {
 			continue
@@ -214,7 +217,9 @@ func NewCoreEvent[E any](p *Publisher, name protoreflect.Name) *CoreEvent[E] {
 
 // Publish hands an event to NATS. It waits for the connection until ctx ends, or
 // the service's timeout if ctx has no deadline. Whether anybody receives the
-// event is not known. The error is an *Error.
+// event is not known. The first one waits besides until NATS has read it: the code
+// of the error is CodePermissionDenied if NATS does not let this user publish it.
+// The error is an *Error.
 func (e *CoreEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption) error {
 	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
 	if e.intercepted == nil && e.method != nil && len(opts) == 0 && outgoingCall(ctx) == nil && e.publishPlain(ctx, msg) {
@@ -424,63 +429,6 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 		return &e.subjects[0]
 	}
 	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
-}
-
-func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
-	header, failure := e.header(p)
-	if failure != nil {
-		return failure
-	}
-	conn := e.publisher.conn
-	slot := conn.mux.acquire() // for its buffer
-	defer conn.mux.release(slot)
-	var err error
-	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
-		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
-	}
-	r := request{subject: &e.subjects[0], payload: slot.payload, deadline: p.deadline}
-	for {
-		if !conn.linkUp() {
-			if err := conn.awaitLink(p, &r); err != nil {
-				return err
-			}
-		}
-		if header == nil {
-			err = conn.nc.Publish(*r.subject, slot.payload)
-		} else {
-			err = conn.nc.PublishMsg(&nats.Msg{Subject: *r.subject, Header: header, Data: slot.payload})
-		}
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
-			return publishFailed(conn, &r, err)
-		}
-		conn.link.Doubt() // the connection went down after the look at it
-	}
-}
-
-// payloads are buffers for what is published; NATS copies it.
-var payloads = sync.Pool{New: func() any { return new([]byte) }}
-
-// publishPlain publishes an event without options or metadata over a connection
-// that is up, which is most of them. False means that it was not published.
-func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool {
-	conn := e.publisher.conn
-	if !conn.link.Up() || ctx.Err() != nil {
-		return false
-	}
-	buffer, _ := payloads.Get().(*[]byte)
-	defer payloads.Put(buffer)
-	var err error
-	if *buffer, err = (proto.MarshalOptions{}).MarshalAppend((*buffer)[:0], msg); err != nil {
-		return false
-	}
-	err = conn.nc.Publish(e.subjects[0], *buffer)
-	if cap(*buffer) > maxKeptPayload {
-		*buffer = nil
-	}
-	return err == nil
 }
 
 func publishFailed(conn *Conn, r *request, err error) *Error {

@@ -109,6 +109,8 @@ func (a *attempt) sleepUntilLed(d time.Duration) bool {
 	if until.After(a.deadline) {
 		until = a.deadline
 	}
-	a.leader.await(a.ctx, a.news, until)
+	if err := a.leader.await(a.ctx, a.news, until); err != nil { // a leader may yet announce itself
+		pauseUntil(a.ctx, time.Until(until), a.deadline)
+	}
 	return a.ctx.Err() == nil && time.Now().Before(a.deadline)
 }

@@ -231,16 +231,26 @@ func (c *Conn) unanswered(slot *replySlot, r *request, err error) *Error {
 	if stream := slot.auditor(); stream != "" {
 		e.message += "; only the stream " + stream + " has answered, which stores what is sent there"
 	}
-	// On a connection that Connect did not make, this is where a missing
-	// permission shows, unless another one came after it.
+	denied, hint := c.lastDenial(*r.subject)
+	if denied != nil {
+		return denied
+	}
+	e.message += hint
+	return e
+}
+
+// lastDenial looks at the last error of the connection for the reason why nothing was
+// answered on a subject. On a connection that Connect did not make, that is where a
+// missing permission shows, unless another one came after it: the hint says so then.
+func (c *Conn) lastDenial(subject string) (denied *Error, hint string) {
 	last := c.lastError()
-	switch subject, denied := deniedPublish(last); {
-	case !denied:
-	case subject == *r.subject:
-		return permissionError(subject, last)
+	switch other, ok := deniedPublish(last); {
+	case !ok:
+	case other == subject:
+		return permissionError(subject, last), ""
 	case !c.owned:
-		e.message += "; NATS does not allow this user to publish to " + subject +
+		return nil, "; NATS does not allow this user to publish to " + other +
 			", and maybe not this either: look at what the nats.ErrorHandler of the connection is told, or use aegis.Connect"
 	}
-	return e
+	return nil, ""
 }

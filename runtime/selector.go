@@ -107,7 +107,7 @@ func (s *selector) await(ctx context.Context, deadline time.Time, patient bool) 
 	limited, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := s.view.Await(limited)
-	for patient && limited.Err() == nil && errors.Is(err, directory.ErrNotReady) {
+	for patient && limited.Err() == nil && errors.Is(err, directory.ErrNotReady) && !errors.Is(err, directory.ErrPermission) {
 		err = s.view.Await(limited)
 	}
 	switch {
@@ -120,6 +120,8 @@ func (s *selector) await(ctx context.Context, deadline time.Time, patient bool) 
 		return asError(ctx.Err())
 	case limited.Err() != nil:
 		return Errorf(CodeDeadlineExceeded, "nothing was sent to %s: %w", s.service, err)
+	case errors.Is(err, directory.ErrPermission):
+		return Errorf(CodePermissionDenied, "nothing was sent to %s: %w", s.service, err)
 	}
 	return Errorf(CodeUnavailable, "nothing was sent to %s: %w", s.service, err)
 }

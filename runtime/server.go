@@ -52,6 +52,7 @@ type Server struct {
 	registrar   *registrar.Registrar
 	micro       *micro.Responder // nil: NATS micro tools do not see the server
 	taken       chan error       // another process has the instance's name
+	unheard     unheard          // what NATS refuses while it starts
 	monitor     *monitor
 	parts       parts
 	alone       *alone // of handlers of what is stored
@@ -252,6 +253,7 @@ func (s *Server) prepare() {
 
 // start subscribes to everything, and waits until NATS has said yes.
 func (s *Server) start(ctx context.Context) error {
+	defer s.watchSubscriptions()()
 	before := s.conn.nc.LastError()
 	if err := s.elect(); err != nil {
 		return fmt.Errorf("aegis: election: %w", err)
@@ -300,7 +302,14 @@ func (s *Server) confirm(ctx context.Context, before error) error {
 	if err := s.conn.flush(ctx); err != nil {
 		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
 	}
-	if after := s.conn.nc.LastError(); after != before && deniedSubscribe(after) { //nolint:errorlint // is it another one?
+	limited, cancel := withFlushTimeout(ctx)
+	defer cancel()
+	s.conn.denials.Settle(limited)
+	after := s.conn.nc.LastError()
+	if after == before || !deniedSubscribe(after) { //nolint:errorlint // is it another one?
+		after = s.unheard.err()
+	}
+	if after != nil {
 		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
 	}
 	if err := s.conn.deaf(); err != nil {

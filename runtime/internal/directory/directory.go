@@ -32,6 +32,10 @@ const (
 // ErrNotReady is wrapped by the errors for a view that is not known in time.
 var ErrNotReady = errors.New("the instances are not known")
 
+// ErrPermission is wrapped beside it where the user may not hear heartbeats,
+// without which nobody is known for long.
+var ErrPermission = errors.New("NATS does not allow this user to subscribe to the heartbeats of instances")
+
 // Options are those of New.
 type Options struct {
 	NATS      *nats.Conn

@@ -23,6 +23,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/leaktest"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
@@ -65,7 +66,7 @@ func measure(url string) error {
 		return err
 	}
 	defer nc.Close()
-	js, err := stores.New(nc, "", "")
+	js, err := stores.New(nc, "", "", denials.New(nc, false))
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func simulate(t testing.TB, url string) (beat func(ctx context.Context)) {
 	nc, err := nats.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	api, err := stores.New(nc, "", "")
+	api, err := stores.New(nc, "", "", denials.New(nc, false))
 	require.NoError(t, err)
 	bucket := regstore.New(regstore.Options{NATS: nc, JetStream: api, Namespace: "aegis"})
 	created, err := bucket.Open(t.Context())
@@ -201,7 +202,7 @@ func BenchmarkViewReady(b *testing.B) {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(b, err)
 	defer nc.Close()
-	js, err := stores.New(nc, "", "")
+	js, err := stores.New(nc, "", "", denials.New(nc, false))
 	require.NoError(b, err)
 	for name, service := range map[string]string{"one of 100 services": serviceName(7), "all 10,000 instances": ""} {
 		b.Run(name, func(b *testing.B) {

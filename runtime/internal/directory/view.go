@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -31,6 +32,7 @@ type View struct {
 	ctx       context.Context //nolint:containedctx // the view's life
 	cancel    context.CancelFunc
 	beats     *nats.Subscription
+	allowed   func() // ends the watch for NATS's refusal of these
 
 	users  int         // guarded by Directory.mu
 	linger *time.Timer // guarded by Directory.mu
@@ -41,6 +43,9 @@ type View struct {
 	mu         sync.Mutex
 	state      *registry.View
 	isReady    bool
+	denied     error         // why nobody is heard, until the next reconnect
+	deniedAt   uint64        // which connection that was, by how often it had come back
+	refusals   chan struct{} // closed when that becomes so
 	watchers   map[*Watcher]struct{}
 	followers  []Follower
 	complaints map[string]struct{} // keys with values that are no records
@@ -62,14 +67,17 @@ type View struct {
 func (d *Directory) open(service string) (*View, error) {
 	v := &View{
 		directory: d, service: service,
-		ready: make(chan struct{}), look: make(chan struct{}, 1),
+		ready: make(chan struct{}), look: make(chan struct{}, 1), refusals: make(chan struct{}),
 		watchers: make(map[*Watcher]struct{}), complaints: make(map[string]struct{}),
 		connected: true, returns: d.o.Link.Returns(), pause: listAgain,
 	}
 	v.state = registry.NewView(d.now(), v.changed)
 	v.ctx, v.cancel = context.WithCancel(d.ctx)
-	sub, err := d.nc.Subscribe(d.subjects.Beats(service), v.heard)
+	subject := d.subjects.Beats(service)
+	v.allowed = d.o.JetStream.Denials().Watch(func(n *denials.Denial) bool { return n.Subscribe && n.Subject == subject }, v.deny)
+	sub, err := d.nc.Subscribe(subject, v.heard)
 	if err != nil {
+		v.allowed()
 		v.cancel()
 		return nil, err
 	}
@@ -81,6 +89,10 @@ func (d *Directory) open(service string) (*View, error) {
 // Await waits until the view is true. The error wraps [ErrNotReady], or is
 // [nats.ErrConnectionClosed].
 func (v *View) Await(ctx context.Context) error {
+	refusals, err := v.refusal()
+	if err != nil {
+		return err
+	}
 	select {
 	case <-v.ready:
 		return nil
@@ -91,6 +103,11 @@ func (v *View) Await(ctx context.Context) error {
 	select {
 	case <-v.ready:
 		return nil
+	case <-refusals:
+		if _, err := v.refusal(); err != nil {
+			return err
+		}
+		return v.Await(ctx) // the connection was made anew since
 	case <-v.ctx.Done():
 		return nats.ErrConnectionClosed
 	case <-ctx.Done():
@@ -98,6 +115,27 @@ func (v *View) Await(ctx context.Context) error {
 	case <-timer.C:
 		return fmt.Errorf("%w after %v: %w", ErrNotReady, readyTimeout, v.why())
 	}
+}
+
+// refusal returns why nobody is heard, and what is closed when that becomes so.
+func (v *View) refusal() (<-chan struct{}, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.denied != nil {
+		return nil, fmt.Errorf("%w: %w; see the least permissions in docs/registry.md: %w", ErrNotReady, ErrPermission, v.denied)
+	}
+	return v.refusals, nil
+}
+
+// deny notes that NATS has refused the subscription to heartbeats.
+func (v *View) deny(n *denials.Denial) {
+	v.directory.o.Link.Look() // which connection is it?
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.denied == nil {
+		close(v.refusals)
+	}
+	v.denied, v.deniedAt = n, v.directory.o.Link.Returns()
 }
 
 // why is what keeps the view from being ready.
@@ -135,6 +173,7 @@ func (v *View) run() {
 
 func (v *View) close() {
 	v.cancel()
+	v.allowed()
 	_ = v.beats.Unsubscribe() // fails only if it is gone already
 	v.sessions.Wait()
 	v.mu.Lock()
@@ -176,6 +215,9 @@ func (v *View) followLink(now time.Duration, state *link.State) {
 	v.state.Connection(now, false)
 	if state.Up {
 		v.state.Connection(now, true)
+	}
+	if v.denied != nil && v.deniedAt != state.Returns { // NATS is asked again, and says so again
+		v.denied, v.refusals = nil, make(chan struct{})
 	}
 	v.connected, v.returns = state.Up, state.Returns
 	v.listAnew(now)

@@ -274,7 +274,9 @@ func (r *Registrar) answered(ctx context.Context, subject string) bool {
 	if err != nil {
 		return false
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only if it is gone already
+	defer func() { _ = sub.Unsubscribe() }()          // fails only if it is gone already
+	ctx, why := r.o.JetStream.AllowedTo(ctx, subject) // who may not ask need not wait
+	defer func() { _ = why(nil) }()
 	if r.nc.PublishRequest(subject, inbox, nil) != nil {
 		return false
 	}

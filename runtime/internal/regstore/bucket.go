@@ -107,9 +107,6 @@ func (b *Bucket) open(ctx context.Context) (jetstream.Stream, int64, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := b.api.Permitted(ctx, b.streamName()); err != nil {
-		return nil, 0, err
-	}
 	want := b.wanted()
 	stream, err := b.api.FindOrMake(ctx, &want, !b.o.Bucket.NoCreate, b.warn)
 	if b.o.Reader && errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -159,7 +156,9 @@ func (b *Bucket) Read(ctx context.Context, key string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	ctx, why := b.api.Allowed(ctx, "STREAM.MSG.GET."+b.streamName())
 	msg, err := stream.GetLastMsgForSubject(ctx, b.prefix()+key)
+	err = why(err)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return Entry{Absent: true}, nil
@@ -190,10 +189,12 @@ func (b *Bucket) Delete(ctx context.Context, key string, over uint64) error {
 }
 
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, over uint64) (uint64, error) {
+	ctx, why := b.api.AllowedTo(ctx, msg.Subject)
 	ack, err := b.js.PublishMsg(ctx, msg,
 		jetstream.WithExpectStream(b.streamName()),
 		jetstream.WithExpectLastSequencePerSubject(over),
 		jetstream.WithRetryAttempts(0))
+	err = why(err)
 	if err == nil {
 		return ack.Sequence, nil
 	}

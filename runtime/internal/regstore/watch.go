@@ -61,7 +61,8 @@ func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only if it is gone already
-	consumer, err := stream.CreatePushConsumer(ctx, jetstream.ConsumerConfig{
+	asking, why := b.api.Allowed(ctx, "CONSUMER.CREATE."+b.streamName())
+	consumer, err := stream.CreatePushConsumer(asking, jetstream.ConsumerConfig{
 		DeliverSubject:    inbox,
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 		FilterSubject:     b.prefix() + keys,
@@ -73,7 +74,7 @@ func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
 		MemoryStorage:     true,
 		Replicas:          1,
 	})
-	if err != nil {
+	if err = why(err); err != nil {
 		return b.explain(err)
 	}
 	info := consumer.CachedInfo()

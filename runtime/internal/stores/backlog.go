@@ -13,7 +13,7 @@ type Backlog struct {
 func (s *Stores) Backlog(ctx context.Context, stream, consumer string) (Backlog, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	c, err := s.js.Consumer(ctx, stream, consumer)
+	c, err := s.consumerInfo(ctx, stream, consumer)
 	if err != nil {
 		return Backlog{}, err
 	}

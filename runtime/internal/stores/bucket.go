@@ -24,7 +24,7 @@ func (b Bucket) Wanted(cfg *jetstream.StreamConfig, spare int64, option string) 
 // FindOrMake finds the stream of a bucket, or makes it if it may be made; else it
 // returns jetstream.ErrStreamNotFound.
 func (s *Stores) FindOrMake(ctx context.Context, want *Want, mayMake bool, warn func(string)) (jetstream.Stream, error) {
-	stream, err := s.js.Stream(ctx, want.Name)
+	stream, err := s.info(ctx, want.Name)
 	if !mayMake {
 		return stream, err
 	}

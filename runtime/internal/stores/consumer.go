@@ -35,17 +35,17 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 	if most, known := s.pending.Load(what); known && want.MaxAckPending > 1 {
 		want.MaxAckPending = min(want.MaxAckPending, most.(int)) //nolint:forcetypeassert // see below
 	}
-	c, err := s.js.Consumer(ctx, stream, want.Name)
+	c, err := s.consumerInfo(ctx, stream, want.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if !p.Create {
 			return Consumer{}, fmt.Errorf("%s %w and may not be made here; make it as a pull consumer with explicit acknowledgement, "+
 				"max_deliver -1, ack_wait %v, max_ack_pending %d and the filter %v", what, ErrMissing, want.AckWait, want.MaxAckPending, filters(want))
 		}
 		c, err = within(what, &want, p, func() (jetstream.Consumer, error) {
-			return peered(ctx, func() (jetstream.Consumer, error) { return s.js.CreateConsumer(ctx, stream, want) })
+			return peered(ctx, func() (jetstream.Consumer, error) { return s.createConsumer(ctx, stream, want) })
 		})
 		if errors.Is(err, jetstream.ErrConsumerExists) { // somebody was faster, with another start
-			c, err = s.js.Consumer(ctx, stream, want.Name)
+			c, err = s.consumerInfo(ctx, stream, want.Name)
 		}
 		s.pending.Store(what, want.MaxAckPending)
 	}
@@ -72,8 +72,28 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 
 func (s *Stores) updateConsumer(ctx context.Context, what, stream string, have, want jetstream.ConsumerConfig, p Policy) (ackWait time.Duration, err error) {
 	have.AckWait, have.MaxAckPending = want.AckWait, want.MaxAckPending
-	_, err = within(what, &have, p, func() (jetstream.Consumer, error) { return s.js.UpdateConsumer(ctx, stream, have) })
+	_, err = within(what, &have, p, func() (jetstream.Consumer, error) {
+		ctx, why := s.Allowed(ctx, createConsumer+stream)
+		c, err := s.js.UpdateConsumer(ctx, stream, have)
+		return c, why(err)
+	})
 	return have.AckWait, err
+}
+
+// createConsumer is where a consumer of a stream is made or changed.
+const createConsumer = "CONSUMER.CREATE."
+
+func (s *Stores) createConsumer(ctx context.Context, stream string, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	ctx, why := s.Allowed(ctx, createConsumer+stream)
+	c, err := s.js.CreateConsumer(ctx, stream, want)
+	return c, why(err)
+}
+
+// consumerInfo is the consumer as it is.
+func (s *Stores) consumerInfo(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+	ctx, why := s.Allowed(ctx, "CONSUMER.INFO."+stream+"."+name)
+	c, err := s.js.Consumer(ctx, stream, name)
+	return c, why(err)
 }
 
 // How long a consumer waits for the servers of a stream that was just given more
@@ -198,7 +218,7 @@ func consumerDifferences(have, want jetstream.ConsumerConfig) string {
 func (s *Stores) Floor(ctx context.Context, stream, consumer string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	c, err := s.js.Consumer(ctx, stream, consumer)
+	c, err := s.consumerInfo(ctx, stream, consumer)
 	if err != nil {
 		return 0, err
 	}

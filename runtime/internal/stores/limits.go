@@ -96,6 +96,8 @@ const overlapTimeout = time.Second
 func (s *Stores) overlap(ctx context.Context, want *Want) string {
 	ctx, cancel := context.WithTimeout(ctx, overlapTimeout)
 	defer cancel()
+	ctx, why := s.Allowed(ctx, "STREAM.LIST")
+	defer func() { _ = why(nil) }()
 	var found []string
 	for _, subject := range want.Subjects {
 		list := s.js.ListStreams(ctx, jetstream.WithStreamListSubject(subject))

@@ -79,7 +79,7 @@ func (s *Stores) raiseLater(want *Want) {
 func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	stream, err := s.js.Stream(ctx, name)
+	stream, err := s.info(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil // whoever makes it anew asks for what it is to have
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
 const (
@@ -30,7 +32,7 @@ var ErrDifferent = errors.New("differs in what cannot be changed")
 // is another one.
 var ErrConfig = errors.New("cannot be made as it is configured")
 
-// ErrPermission is wrapped if the user may not use JetStream.
+// ErrPermission is wrapped if the user may not use a part of JetStream.
 var ErrPermission = errors.New("this user may not use JetStream")
 
 // ErrUnavailable is wrapped if there is no JetStream, or it does not answer.
@@ -38,10 +40,11 @@ var ErrUnavailable = errors.New("JetStream is not available")
 
 // Stores is the JetStream of a connection. It is safe for concurrent use.
 type Stores struct {
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	prefix string   // "$JS.API"
-	known  sync.Map // the names of streams that were there
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	denials *denials.Denials
+	prefix  string   // "$JS.API"
+	known   sync.Map // the names of streams that were there
 	// pending is how many messages a consumer may have under way that was made here.
 	pending sync.Map
 	raised  sync.Map // when replicas were asked for, by the name of the stream
@@ -56,8 +59,8 @@ func (s *Stores) Background(start func(func(context.Context)) bool) { s.start = 
 
 // New returns the JetStream of a domain, or behind a prefix of its API; of the
 // account itself if both are "".
-func New(nc *nats.Conn, domain, prefix string) (*Stores, error) {
-	s := &Stores{nc: nc, prefix: defaultPrefix}
+func New(nc *nats.Conn, domain, prefix string, denied *denials.Denials) (*Stores, error) {
+	s := &Stores{nc: nc, denials: denied, prefix: defaultPrefix}
 	var err error
 	switch {
 	case domain != "":
@@ -77,6 +80,9 @@ func New(nc *nats.Conn, domain, prefix string) (*Stores, error) {
 
 // JetStream returns it.
 func (s *Stores) JetStream() jetstream.JetStream { return s.js }
+
+// Denials are those of its connection.
+func (s *Stores) Denials() *denials.Denials { return s.denials }
 
 // KV is where a message for a subject under $KV is sent. NATS keeps these subjects
 // within a domain, and takes them from elsewhere behind the prefix of its API.
@@ -114,30 +120,33 @@ func Once(warn func(text string)) func(text string) {
 func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if err := s.Permitted(ctx, name); err != nil {
-		return nil, err
-	}
-	stream, err := s.js.Stream(ctx, name)
+	stream, err := s.info(ctx, name)
 	if err != nil {
 		return nil, s.explain("the stream "+name, err)
 	}
 	return stream, nil
 }
 
+// info is the stream as it is.
+func (s *Stores) info(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, why := s.Allowed(ctx, "STREAM.INFO."+name)
+	stream, err := s.js.Stream(ctx, name)
+	return stream, why(err)
+}
+
 // Stream finds the stream, or makes it.
 func (s *Stores) Stream(ctx context.Context, want Want, p Policy) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if err := s.Permitted(ctx, want.Name); err != nil {
-		return nil, err
-	}
-	stream, err := s.js.Stream(ctx, want.Name)
+	stream, err := s.info(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if !p.Create {
-			return nil, fmt.Errorf("the stream %s %w and may not be made here; make it with the subjects %s, retention %s, discard %s%s",
-				want.Name, ErrMissing, strings.Join(want.Subjects, " "), want.Retention, want.Discard, flagsText(want.lacks(&jetstream.StreamConfig{})))
+			return nil, fmt.Errorf("the stream %s %w and may not be made here; %s", want.Name, ErrMissing, want.recipe())
 		}
 		stream, err = s.create(ctx, want)
+		if errors.Is(err, ErrPermission) {
+			return nil, fmt.Errorf("the stream %s does not exist and cannot be made: %w. Or %s", want.Name, err, want.recipe())
+		}
 	}
 	if err != nil {
 		return nil, s.explain("the stream "+want.Name, err)
@@ -167,18 +176,10 @@ func (s *Stores) create(ctx context.Context, want Want) (jetstream.Stream, error
 	return s.Make(ctx, want)
 }
 
-// Permitted finds out at once whether NATS lets this user ask; nats.go would
-// wait for an answer that never comes.
-func (s *Stores) Permitted(ctx context.Context, stream string) error {
-	before := s.nc.LastError()
-	subject := s.prefix + ".STREAM.INFO." + stream
-	if err := s.nc.Publish(subject, nil); err != nil {
-		return Advise(err)
-	}
-	if err := s.nc.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("%w: NATS does not answer: %w", ErrUnavailable, err)
-	}
-	return s.denied(before, "STREAM.INFO."+stream)
+// recipe says how to make the stream by hand.
+func (w *Want) recipe() string {
+	return fmt.Sprintf("make it with the subjects %s, retention %s, discard %s%s",
+		strings.Join(w.Subjects, " "), w.Retention, w.Discard, flagsText(w.lacks(&jetstream.StreamConfig{})))
 }
 
 // Advice is what to do if there is no JetStream.

@@ -2,12 +2,7 @@ package stores
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
@@ -63,13 +58,13 @@ func (w *Want) accepting(have *jetstream.StreamConfig) Want {
 // Make makes a stream that does not exist, with a size if the account requires
 // one. If somebody was faster it returns what is there.
 func (s *Stores) Make(ctx context.Context, want Want) (jetstream.Stream, error) {
-	stream, err := s.js.CreateStream(ctx, want.StreamConfig)
+	stream, err := s.createStream(ctx, want.StreamConfig)
 	if jserror.Code(err) == jserror.MaxBytesRequired && want.MaxBytes <= 0 && want.SpareBytes > 0 {
 		want.MaxBytes, want.Discard = want.SpareBytes, jetstream.DiscardNew
-		stream, err = s.js.CreateStream(ctx, want.StreamConfig)
+		stream, err = s.createStream(ctx, want.StreamConfig)
 	}
 	if jserror.Code(err) == jetstream.JSErrCodeStreamNameInUse { // with other settings
-		stream, err = s.js.Stream(ctx, want.Name)
+		stream, err = s.info(ctx, want.Name)
 	}
 	if err != nil {
 		return nil, s.refused(ctx, &want, err)
@@ -77,50 +72,15 @@ func (s *Stores) Make(ctx context.Context, want Want) (jetstream.Stream, error) 
 	return stream, nil
 }
 
-// updatePoll is how often a change looks whether NATS has refused it.
-const updatePoll = 20 * time.Millisecond
+func (s *Stores) createStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, why := s.Allowed(ctx, "STREAM.CREATE."+cfg.Name)
+	stream, err := s.js.CreateStream(ctx, cfg)
+	return stream, why(err)
+}
 
-// update changes a stream. NATS does not answer who may not ask, and nats.go
-// would wait.
+// update changes a stream.
 func (s *Stores) update(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	before := s.nc.LastError()
-	type outcome struct {
-		stream jetstream.Stream
-		err    error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		stream, err := s.js.UpdateStream(ctx, cfg)
-		done <- outcome{stream, err}
-	}()
-	ticker := time.NewTicker(updatePoll)
-	defer ticker.Stop()
-	for {
-		select {
-		case o := <-done:
-			return o.stream, o.err
-		case <-ticker.C:
-			if denied := s.denied(before, "STREAM.UPDATE."+cfg.Name); denied != nil {
-				cancel()
-				<-done
-				return nil, denied
-			}
-		}
-	}
-}
-
-// denied returns the error by which NATS has refused this user a part of the API
-// since another one was the last.
-func (s *Stores) denied(before error, operation string) error {
-	last := s.nc.LastError()
-	if last == before || !isDenied(last, s.prefix+"."+operation) { //nolint:errorlint // is it another one?
-		return nil
-	}
-	return fmt.Errorf("%w; see the least permissions in docs/protocol.md: %w", ErrPermission, last)
-}
-
-func isDenied(err error, subject string) bool {
-	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), subject)
+	ctx, why := s.Allowed(ctx, "STREAM.UPDATE."+cfg.Name)
+	stream, err := s.js.UpdateStream(ctx, cfg)
+	return stream, why(err)
 }

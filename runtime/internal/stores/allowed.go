@@ -1,0 +1,44 @@
+package stores
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
+)
+
+// Allowed returns a context for requests of the API, such as "STREAM.INFO.E" or what
+// is below that, which ends as soon as NATS denies this user one of them: NATS does
+// not answer it, and nats.go would wait. The function is called with the outcome,
+// once, and makes the denial the reason of an error; it wraps [ErrPermission] then.
+func (s *Stores) Allowed(ctx context.Context, operations ...string) (context.Context, func(error) error) {
+	return s.allowed(ctx, func(d *denials.Denial) bool {
+		for _, operation := range operations {
+			if d.Below(s.prefix + "." + operation) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// AllowedTo is Allowed for a message to any other subject.
+func (s *Stores) AllowedTo(ctx context.Context, subject string) (context.Context, func(error) error) {
+	return s.allowed(ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
+}
+
+func (s *Stores) allowed(ctx context.Context, concerns func(*denials.Denial) bool) (context.Context, func(error) error) {
+	ctx, end := s.denials.Context(ctx, concerns)
+	return ctx, func(err error) error {
+		if denial := end(); err != nil && denial != nil {
+			return s.permission(denial)
+		}
+		return err
+	}
+}
+
+// permission is a denial as people read it.
+func (s *Stores) permission(d *denials.Denial) error {
+	return fmt.Errorf("%w's %s; see the least permissions in docs/protocol.md: %w", ErrPermission, strings.TrimPrefix(d.Subject, s.prefix+"."), d)
+}
