@@ -168,10 +168,7 @@ func TestPermissionsOfCommands(t *testing.T) {
 	}
 	_, err := newJobClient(t, as("nojs")).Work(t.Context(), &testv1.WorkRequest{})
 	require.Equal(t, aegis.CodePermissionDenied, aegis.CodeOf(err))
-	srv, err := aegis.NewServer(as("nojs"))
-	require.NoError(t, err)
-	require.NoError(t, registerJobs(jobs{})(srv))
-	require.ErrorContains(t, srv.Run(t.Context()), "this user may not use JetStream")
+	require.ErrorContains(t, worker(t, as("nojs"), jobs{}).Ready(t.Context()), "this user may not use JetStream")
 
 	var workerLog, clientLog logs
 	stuck := make(chan struct{}, 1)

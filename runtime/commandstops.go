@@ -23,6 +23,8 @@ type commandStops struct {
 	sub     *nats.Subscription
 	halt    context.CancelFunc
 	watch   sync.WaitGroup
+	started sync.Once
+	failure error // of the start
 
 	mu      sync.Mutex
 	stopped map[string]commandStop // by the command's id
@@ -52,7 +54,14 @@ const (
 	stopsReadTimeout   = 30 * time.Second
 )
 
+// start is called by those as well that work the commands, as they need the cancels
+// first.
 func (s *commandStops) start(ctx context.Context) error {
+	s.started.Do(func() { s.failure = s.begin(ctx) })
+	return s.failure
+}
+
+func (s *commandStops) begin(ctx context.Context) error {
 	s.stopped = make(map[string]commandStop)
 	s.current = make(map[string]runningCommand)
 	conn := s.server.conn
@@ -114,8 +123,9 @@ func (s *commandStops) read(ctx context.Context) error {
 		return err
 	}
 	last := stream.CachedInfo().State.LastSeq
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(conn.subjects.Stops(s.service)))
-	if err != nil {
+	asking, why := conn.stores.Allowed(ctx, "STREAM.INFO."+name)
+	info, err := stream.Info(asking, jetstream.WithSubjectFilter(conn.subjects.Stops(s.service)))
+	if err = why(err); err != nil {
 		return err
 	}
 	found := make(map[string]commandStop, len(info.State.Subjects))

@@ -148,6 +148,9 @@ func (w *commandWorker) most() int {
 }
 
 func (w *commandWorker) start(ctx context.Context) error {
+	if err := w.stops.start(ctx); err != nil {
+		return err
+	}
 	levels := wire.Levels()
 	if w.turn != nil {
 		levels = []string{wire.LevelNormal}
@@ -169,6 +172,7 @@ func (w *commandWorker) start(ctx context.Context) error {
 	w.leads.Go(func() { w.letters.follow(life) })
 	if w.turn != nil {
 		w.leads.Go(func() { w.follow(life) })
+		w.leads.Go(func() { w.seek(life) })
 		return nil
 	}
 	w.leads.Go(func() { w.tend(life) })
@@ -181,6 +185,28 @@ func (w *commandWorker) start(ctx context.Context) error {
 	}
 	w.widen(time.Now())
 	return nil
+}
+
+// seek tries until a standby could work commands as well, if the start has found that
+// it could not: it pulls none until it leads.
+func (w *commandWorker) seek(life context.Context) {
+	name := w.consumerName(wire.LevelNormal)
+	for pause := firstDeadPause; w.causes.failed(name); pause = min(2*pause, lastDeadPause) {
+		if !pauseUntil(life, pause, time.Now().Add(time.Hour)) {
+			return
+		}
+		w.mu.Lock()
+		pulling := len(w.levels) > 0
+		w.mu.Unlock()
+		if pulling {
+			continue // the puller says so
+		}
+		if _, err := w.open(life, wire.LevelNormal); err == nil {
+			w.causes.works(name)
+		} else if life.Err() == nil {
+			w.causes.fails(name, err)
+		}
+	}
 }
 
 func (w *commandWorker) consumerName(level string) string {

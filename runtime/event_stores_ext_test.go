@@ -264,11 +264,9 @@ func TestPermissionsOfEvents(t *testing.T) {
 	}
 	_, err := newPublisher(t, as("nojs")).Stored(t.Context(), stored(""))
 	require.Equal(t, aegis.CodePermissionDenied, aegis.CodeOf(err))
-	require.ErrorContains(t, err, "this user may not use JetStream; see the least permissions in docs/protocol.md")
-	srv, err := aegis.NewServer(as("nojs"))
-	require.NoError(t, err)
-	require.NoError(t, subscribeTo(srv, handlers{Stored: (&diary{}).stored}))
-	require.ErrorContains(t, srv.Run(t.Context()), "this user may not use JetStream")
+	require.ErrorContains(t, err, "this user may not use JetStream's STREAM.INFO."+eventStream+"; see the least permissions in docs/protocol.md")
+	srv := subscribe(t, as("nojs"), handlers{Stored: (&diary{}).stored}, nil, aegis.Compete("g"))
+	require.ErrorContains(t, srv.Ready(t.Context()), "cannot work: the stream "+eventStream+": this user may not use JetStream")
 	mustStore(t, newPublisher(t, as("all")), "") // makes the stream
 	_, err = newPublisher(t, as("nopublish")).Stored(t.Context(), stored(""))
 	require.Equal(t, aegis.CodePermissionDenied, aegis.CodeOf(err))

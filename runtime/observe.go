@@ -61,8 +61,8 @@ func (s *Server) Live(context.Context) error {
 }
 
 // Ready returns nil if the server serves: it is RUNNING, is connected to NATS, no
-// check says that it is unhealthy, and commands and durable events come. Else the
-// error says what is not so.
+// check says that it is unhealthy, commands and durable events come, and it stands
+// for election. Else the error says what is not so.
 func (s *Server) Ready(context.Context) error {
 	if state := s.State(); state != StateRunning {
 		return fmt.Errorf("aegis: the server is %s", state)
@@ -75,6 +75,11 @@ func (s *Server) Ready(context.Context) error {
 	}
 	return s.parts.err()
 }
+
+// Broken returns what the server cannot do at present beside calls, and why: a part's
+// name, such as "the commands of order.v1.OrderService.Reconcile", in order of the
+// names. All else works meanwhile, and Ready fails. It is empty before Run.
+func (s *Server) Broken() iter.Seq2[string, error] { return s.parts.all() }
 
 // Report returns how a registered service does on this instance, with the figures
 // of each method over the last minute, and whether there is such a service. Before

@@ -1,7 +1,9 @@
 package aegis
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -28,6 +30,7 @@ type part struct {
 	mu    sync.Mutex
 	since time.Time            // when it began to fail; zero: it works
 	told  map[string]time.Time // what was logged since then, and when
+	begun bool                 // it was not known yet whether it works
 }
 
 // sameProblem is how long a problem that lasts is not told again.
@@ -36,6 +39,17 @@ const sameProblem = time.Minute
 // maxProblems is how many problems are told within that time: several consumers of
 // one part fail each in its own words, and some words have numbers in them.
 const maxProblems = 8
+
+// errUnknown is why a part is not ready that has only begun.
+var errUnknown = errors.New("it has not begun yet, as NATS has not answered so far")
+
+// begins says that it is not known yet whether the part works.
+func (p *part) begins() {
+	p.mu.Lock()
+	p.begun = true
+	p.mu.Unlock()
+	p.of.set(p.name, errUnknown)
+}
 
 // fails says that the part does not work.
 func (p *part) fails(err error) {
@@ -68,14 +82,15 @@ func (p *part) fresh(text string, now time.Time) bool {
 // works says that it does.
 func (p *part) works() {
 	p.mu.Lock()
-	since := p.since
-	p.since, p.told = time.Time{}, nil
+	since, begun := p.since, p.begun
+	p.since, p.told, p.begun = time.Time{}, nil, false
 	p.mu.Unlock()
-	if since.IsZero() {
-		return
+	if !since.IsZero() {
+		p.logger().Info("aegis: "+p.name+" can work again", "after", time.Since(since).Round(time.Millisecond))
 	}
-	p.logger().Info("aegis: "+p.name+" can work again", "after", time.Since(since).Round(time.Millisecond))
-	p.of.set(p.name, nil)
+	if begun || !since.IsZero() {
+		p.of.set(p.name, nil)
+	}
 }
 
 // named returns the part of this name, the same one to all who ask for it.
@@ -106,10 +121,22 @@ func (p *parts) set(name string, err error) {
 
 // err returns why a part does not work, the first by its name; nil if all do.
 func (p *parts) err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(p.broken)) {
-		return fmt.Errorf("aegis: %s cannot work: %w", name, p.broken[name])
+	for name, err := range p.all() {
+		return fmt.Errorf("aegis: %s cannot work: %w", name, err)
 	}
 	return nil
+}
+
+// all returns what does not work, by name and in order.
+func (p *parts) all() iter.Seq2[string, error] {
+	p.mu.Lock()
+	broken := maps.Clone(p.broken)
+	p.mu.Unlock()
+	return func(yield func(string, error) bool) {
+		for _, name := range slices.Sorted(maps.Keys(broken)) {
+			if !yield(name, broken[name]) {
+				return
+			}
+		}
+	}
 }

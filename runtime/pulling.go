@@ -43,6 +43,13 @@ func (c *causes) works(consumer string) {
 	c.tell("")
 }
 
+// failed reports whether a consumer has a cause.
+func (c *causes) failed(consumer string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.errs[consumer] != nil
+}
+
 // tell tells the cause that was told before, if there still is one; c.mu is held.
 func (c *causes) tell(latest string) {
 	if c.errs[c.told] == nil {
@@ -56,7 +63,7 @@ func (c *causes) tell(latest string) {
 // pulling are the options of a puller whose problems are causes.
 func (c *causes) pulling(conn *Conn, stream, consumer string) pull.Options {
 	return pull.Options{
-		NATS: conn.nc, Link: conn.link,
+		NATS: conn.nc, Link: conn.link, Denials: conn.denials,
 		Send: func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
 		Backlog: func(ctx context.Context) (pull.Backlog, error) {
 			b, err := conn.stores.Backlog(ctx, stream, consumer)

@@ -142,6 +142,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	if l.candidate, err = s.elector.Add(service.spec.Name, group, service.election, l); err != nil {
 		return err
 	}
+	l.part.begins()
 	s.leaderships = append(s.leaderships, l)
 	return nil
 }

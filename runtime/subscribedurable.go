@@ -136,10 +136,10 @@ func (r *durableRunner) start(ctx context.Context) error {
 // pullAhead is the most that is held ahead of the handlers.
 const pullAhead = 2048
 
-// lasting tells errors that do not go away by themselves.
+// lasting tells errors that do not go away by themselves. Permissions do: they change
+// under a server that runs, and all else that it does works without them.
 func lasting(err error) bool {
-	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrConfig) ||
-		errors.Is(err, stores.ErrPermission)
+	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrConfig)
 }
 
 func (r *durableRunner) consumerName(p int) string {
@@ -222,22 +222,23 @@ func (r *durableRunner) share(all []string) {
 	for _, p := range members.Share(all, r.server.process, r.event.Partitions) {
 		mine[p] = true
 	}
-	var left []int
 	var leaving []*pull.Puller
 	r.mu.Lock()
 	for p, taken := range r.partitions {
 		if !mine[p] {
 			delete(r.partitions, p)
 			r.old = append(r.old, taken)
-			left, leaving = append(left, p), append(leaving, taken.puller)
+			leaving = append(leaving, taken.puller)
 		}
 	}
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
 	stopPulling(ctx, leaving)
-	for _, p := range left {
-		r.causes.works(r.consumerName(p)) // its troubles are those of others now
+	for p := range r.event.Partitions { // also those that were only looked for at the start
+		if name := r.consumerName(p); !mine[p] && r.causes.failed(name) {
+			r.causes.works(name) // its troubles are those of others now
+		}
 	}
 	for p := range mine {
 		if err := r.take(p); err != nil {
@@ -528,6 +529,8 @@ func (r *durableRunner) end() {
 func (r *durableRunner) forget() {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
+	ctx, why := r.server.conn.stores.Allowed(ctx, "CONSUMER.DELETE."+r.stream.config.Name)
+	defer func() { _ = why(nil) }()
 	for p := range r.event.Partitions {
 		// NATS deletes it by itself, later.
 		if err := r.server.conn.stores.JetStream().DeleteConsumer(ctx, r.stream.config.Name, r.consumerName(p)); err != nil {

@@ -8,7 +8,8 @@ import (
 // workload is what a server does without being called: it handles events or
 // commands.
 type workload interface {
-	// start begins, and returns an error only if it never can.
+	// start begins, and returns an error only if it never can. The start of others
+	// runs at the same time.
 	start(ctx context.Context) error
 	// stop takes nothing new.
 	stop(ctx context.Context)
@@ -22,10 +23,17 @@ type workload interface {
 	running(names map[string]int)
 }
 
+// startWork starts all at once: where NATS takes its time, they wait together.
 func (s *Server) startWork(ctx context.Context) error {
-	for _, w := range s.work {
-		if err := w.start(ctx); err != nil {
-			return err
+	errs := make([]error, len(s.work))
+	var starting sync.WaitGroup
+	for i, w := range s.work {
+		starting.Go(func() { errs[i] = w.start(ctx) })
+	}
+	starting.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err // one is enough to act
 		}
 	}
 	return nil

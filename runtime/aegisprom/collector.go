@@ -32,7 +32,7 @@ var bounds = []time.Duration{
 type Collector struct {
 	server *aegis.Server
 
-	requests, refused, inFlight, duration, score, ready, leading *prometheus.Desc
+	requests, refused, inFlight, duration, score, ready, broken, leading *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -54,14 +54,15 @@ func NewCollector(srv *aegis.Server) (*Collector, error) {
 		inFlight: desc("requests_in_flight", "Calls, events and commands whose handlers run.", "service", "method"),
 		duration: desc("request_duration_seconds", "Time from the arrival of a call to its reply, and of the handlers of events and commands.", "service", "method"),
 		score:    desc("health_score", "Health score, 0 to 100.", "service"),
-		ready:    desc("ready", "Whether the server is running, connected and healthy by its checks."),
+		ready:    desc("ready", "Whether the server is running, connected, healthy by its checks, and all its parts work."),
+		broken:   desc("part_broken", "1 for each part of the server that cannot work, such as the commands of a method.", "part"),
 		leading:  desc("leading", "1 for each single active group that the instance leads.", "service", "group"),
 	}, nil
 }
 
 // Describe sends the descriptions of the metrics.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.refused, c.inFlight, c.duration, c.score, c.ready, c.leading} {
+	for _, d := range []*prometheus.Desc{c.requests, c.refused, c.inFlight, c.duration, c.score, c.ready, c.broken, c.leading} {
 		out <- d
 	}
 }
@@ -86,6 +87,9 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		ready = 0
 	}
 	out <- gauge(c.ready, ready)
+	for part := range c.server.Broken() {
+		out <- gauge(c.broken, 1, part)
+	}
 	for term := range c.server.Leading() {
 		out <- gauge(c.leading, 1, term.Service, term.Group)
 	}

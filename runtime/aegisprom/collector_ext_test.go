@@ -3,7 +3,9 @@ package aegisprom_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +73,7 @@ func TestWhatPrometheusGets(t *testing.T) {
 	require.Eventually(t, func() bool { return method.Totals().Requests == 4 }, 15*time.Second, time.Millisecond)
 	method.Refuse(time.Now(), health.RefusedOverloaded)
 	want := `
-# HELP aegis_server_ready Whether the server is running, connected and healthy by its checks.
+# HELP aegis_server_ready Whether the server is running, connected, healthy by its checks, and all its parts work.
 # TYPE aegis_server_ready gauge
 aegis_server_ready{aegis_instance="a"} 1
 # HELP aegis_server_refused_total Calls that were refused before a handler ran, by reason.
@@ -162,6 +164,34 @@ aegis_server_requests_total{aegis_instance="a",code="OK",method="Work",service="
 	}, 15*time.Second, 5*time.Millisecond)
 }
 
+// A part that cannot work has a name.
+func TestPartThatCannotWorkIsShown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`authorization {users: [{user: u, password: pw, permissions: {publish: {deny: ["$JS.API.STREAM.CREATE.aegis-commands-aegistest-v1-JobService"]}}}]}`), 0o600))
+	n := aegistest.StartNATSWithConfig(t, path)
+	conn, err := aegis.Connect(t.Context(), strings.Replace(n.URL(), "://", "://u:pw@", 1), aegis.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+		return aegistestv1aegis.RegisterJobServiceServer(srv, jobs{})
+	}, aegis.WithInstance("a"))
+	c, err := aegisprom.NewCollector(srv)
+	require.NoError(t, err)
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(c))
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP aegis_server_part_broken 1 for each part of the server that cannot work, such as the commands of a method.
+# TYPE aegis_server_part_broken gauge
+aegis_server_part_broken{aegis_instance="a",part="the commands of aegistest.v1.JobService.Once"} 1
+# HELP aegis_server_ready Whether the server is running, connected, healthy by its checks, and all its parts work.
+# TYPE aegis_server_ready gauge
+aegis_server_ready{aegis_instance="a"} 0
+`), "aegis_server_part_broken", "aegis_server_ready"))
+	docs, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	require.Contains(t, string(docs), "| `aegis_server_part_broken` |")
+}
+
 // Two servers of one process, one of them not ready.
 func TestServersSideBySide(t *testing.T) {
 	conn := aegistest.Connect(t)
@@ -172,7 +202,7 @@ func TestServersSideBySide(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, registry.Register(c))
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP aegis_server_ready Whether the server is running, connected and healthy by its checks.
+# HELP aegis_server_ready Whether the server is running, connected, healthy by its checks, and all its parts work.
 # TYPE aegis_server_ready gauge
 aegis_server_ready{aegis_instance="a"} 1
 aegis_server_ready{aegis_instance="b"} 0

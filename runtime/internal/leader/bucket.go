@@ -26,6 +26,8 @@ type bucket struct {
 	o    stores.Bucket
 	warn func(string)
 
+	reads, writes refused
+
 	mu      sync.Mutex
 	stream  jetstream.Stream // nil until it was found
 	created int64            // when that stream was made, in ns
@@ -127,9 +129,18 @@ func (b *bucket) forget() {
 	b.mu.Unlock()
 }
 
-// read returns a group's entry. The creation time is asked for after the record:
-// if it is the one in the key, the record was read from that very bucket.
+// read is look, unless NATS has just refused one.
 func (b *bucket) read(ctx context.Context, service, group string) (election.Entry, error) {
+	if err := b.reads.still(); err != nil {
+		return election.Entry{}, err
+	}
+	entry, err := b.look(ctx, service, group)
+	return entry, b.reads.note(err)
+}
+
+// look returns a group's entry. The creation time is asked for after the record:
+// if it is the one in the key, the record was read from that very bucket.
+func (b *bucket) look(ctx context.Context, service, group string) (election.Entry, error) {
 	for range 3 {
 		stream, created, err := b.open(ctx)
 		if err != nil {
@@ -138,7 +149,7 @@ func (b *bucket) read(ctx context.Context, service, group string) (election.Entr
 		entry, err := b.get(ctx, stream, b.key(service, group, created), created)
 		if err == nil {
 			var info *jetstream.StreamInfo
-			if info, err = stream.Info(ctx); err == nil {
+			if info, err = b.info(ctx, stream); err == nil {
 				if info.Created.UnixNano() == created {
 					return entry, nil
 				}
@@ -154,8 +165,16 @@ func (b *bucket) read(ctx context.Context, service, group string) (election.Entr
 	return election.Entry{}, fmt.Errorf("the KV bucket %s is being deleted and made again and again", b.name)
 }
 
+func (b *bucket) info(ctx context.Context, stream jetstream.Stream) (*jetstream.StreamInfo, error) {
+	ctx, why := b.api.Allowed(ctx, "STREAM.INFO."+b.streamName())
+	info, err := stream.Info(ctx)
+	return info, why(err)
+}
+
 func (b *bucket) get(ctx context.Context, stream jetstream.Stream, subject string, created int64) (election.Entry, error) {
+	ctx, why := b.api.Allowed(ctx, "STREAM.MSG.GET."+b.streamName())
 	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	err = why(err)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return election.Entry{Created: created, Absent: true}, nil
 	}
@@ -178,15 +197,20 @@ func entry(created int64, revision uint64, header nats.Header, data []byte) elec
 
 // write is the compare-and-set. It is never repeated by itself.
 func (b *bucket) write(ctx context.Context, service, group string, w election.Write) (uint64, error) {
+	if err := b.writes.still(); err != nil {
+		return 0, err
+	}
 	data, err := w.Record.Encode()
 	if err != nil {
 		return 0, err
 	}
-	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: b.api.KV(b.key(service, group, w.Created)), Data: data},
+	subject := b.api.KV(b.key(service, group, w.Created))
+	ctx, why := b.api.AllowedTo(ctx, subject)
+	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data},
 		jetstream.WithExpectStream(b.streamName()),
 		jetstream.WithExpectLastSequencePerSubject(w.Over),
 		jetstream.WithRetryAttempts(0))
-	if err != nil {
+	if err = b.writes.note(why(err)); err != nil {
 		if jserror.WrongLastSequence(err) {
 			return 0, fmt.Errorf("%w: %w", election.ErrRefused, err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -42,14 +43,17 @@ type Elector struct {
 	watch    *watcher
 	groups   map[string]*Group // by service.group
 
-	inbox  chan *nats.Msg
-	events chan func(election.Instant)
-	ctx    context.Context //nolint:containedctx // the elector's life
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
-	whos   []*nats.Subscription
-
+	inbox   chan *nats.Msg
+	events  chan func(election.Instant)
+	ctx     context.Context //nolint:containedctx // the elector's life
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
+	whos    []*nats.Subscription
 	started bool // the loop runs; set before Start returns
+
+	// denials are those of the connection; unwatch ends the watch.
+	denials *denials.Denials
+	unwatch func()
 }
 
 // Group is one candidate.
@@ -67,12 +71,13 @@ type Group struct {
 // New makes an elector without groups.
 func New(o Options) (*Elector, error) {
 	e := &Elector{
-		nc: o.NATS, clock: o.Clock, subjects: wire.NewSubjects(o.Namespace),
+		nc: o.NATS, clock: o.Clock, subjects: wire.NewSubjects(o.Namespace), denials: o.JetStream.Denials(), unwatch: func() {},
 		groups: make(map[string]*Group),
 		inbox:  make(chan *nats.Msg, inboxLength),
 		events: make(chan func(election.Instant), inboxLength),
 		bucket: &bucket{
 			api: o.JetStream, js: o.JetStream.JetStream(), name: o.Namespace + "-leaders", o: o.Bucket, warn: o.Warn,
+			reads: refused{nc: o.NATS}, writes: refused{nc: o.NATS},
 		},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -101,6 +106,7 @@ func (e *Elector) Add(service, group string, cfg election.Config, observer Obser
 
 // Start subscribes and begins to stand in all groups.
 func (e *Elector) Start() error {
+	e.unwatch = e.denials.Watch(e.concerns, e.denied)
 	e.link.Resubscribe()
 	if e.link.sub == nil {
 		return fmt.Errorf("cannot subscribe to %s>", e.link.prefix)
@@ -130,6 +136,7 @@ func (e *Elector) Started() bool { return e.started }
 // Stop ends the loop. Candidates that lead must have resigned before.
 func (e *Elector) Stop() {
 	e.cancel()
+	e.unwatch()
 	for _, sub := range e.whos {
 		_ = sub.Unsubscribe() // fails only if it is gone already
 	}
@@ -139,6 +146,29 @@ func (e *Elector) Stop() {
 		g.Retract()
 	}
 	e.link.close()
+}
+
+// concerns reports whether NATS has refused what each candidate needs besides its
+// store: to hear itself, and to be asked who leads.
+func (e *Elector) concerns(d *denials.Denial) bool {
+	if d.Publishing(e.link.prefix + tokenSelf) {
+		return true
+	}
+	for _, g := range e.groups {
+		if d.Subscribe && d.Subject == e.subjects.Who(g.service, g.group) {
+			return true
+		}
+	}
+	return d.Subscribe && d.Subject == e.link.prefix+">"
+}
+
+func (e *Elector) denied(d *denials.Denial) {
+	err := fmt.Errorf("election: NATS does not allow this user what a candidate needs; see the least permissions in docs/protocol.md: %w", d)
+	e.post(func(election.Instant) {
+		for _, g := range e.groups {
+			g.standing.Problem(err)
+		}
+	})
 }
 
 // post hands an event to the loop.

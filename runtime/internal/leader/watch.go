@@ -2,15 +2,21 @@ package leader
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-const watchRetry = 250 * time.Millisecond
+const (
+	watchRetry = 250 * time.Millisecond
+	// deniedRetry is how soon it is tried again where this user may not watch.
+	deniedRetry = 30 * time.Second
+)
 
 // watcher follows the records of all groups of this process with one consumer.
 // What it reports can be late or, after a bucket was deleted, missing: the
@@ -77,10 +83,13 @@ func (w *watcher) close() {
 // run consumes until ctx ends.
 func (w *watcher) run(ctx context.Context, created int64) {
 	for ctx.Err() == nil {
-		consumer, err := w.bucket.js.OrderedConsumer(ctx, w.bucket.streamName(), jetstream.OrderedConsumerConfig{
-			FilterSubjects: w.filter,
-			DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-		})
+		pause := watchRetry
+		consumer, err := w.consumer(ctx)
+		if errors.Is(err, stores.ErrPermission) {
+			pause = deniedRetry
+			w.bucket.warn("this user may not make consumers of the stream " + w.bucket.streamName() +
+				", so that it is noticed late that another instance leads; see the least permissions in docs/protocol.md")
+		}
 		if err == nil {
 			var consuming jetstream.ConsumeContext
 			consuming, err = consumer.Consume(func(msg jetstream.Msg) { w.message(ctx, created, msg) })
@@ -95,9 +104,18 @@ func (w *watcher) run(ctx context.Context, created int64) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(watchRetry):
+		case <-time.After(pause):
 		}
 	}
+}
+
+func (w *watcher) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, why := w.bucket.api.Allowed(ctx, "CONSUMER.CREATE."+w.bucket.streamName())
+	consumer, err := w.bucket.js.OrderedConsumer(ctx, w.bucket.streamName(), jetstream.OrderedConsumerConfig{
+		FilterSubjects: w.filter,
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	})
+	return consumer, why(err)
 }
 
 func (w *watcher) message(ctx context.Context, created int64, msg jetstream.Msg) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
 
@@ -46,6 +47,8 @@ type Source struct {
 type Options struct {
 	NATS *nats.Conn
 	Link *link.Link // of that connection
+	// Denials are those of the connection.
+	Denials *denials.Denials
 	// Send sends an acknowledgement, now or when the connection is back.
 	Send func(subject string, data []byte) error
 	// Open finds the consumer, or makes it. It is called again when there is
@@ -72,6 +75,7 @@ type Puller struct {
 	ended    chan struct{}
 	chores   sync.WaitGroup // those that may have to wait for NATS
 	sub      *nats.Subscription
+	unwatch  func()
 	silent   chan struct{} // closed when nothing is delivered any more
 	wake     chan struct{} // ends a pause
 	troubles troubles
@@ -88,6 +92,7 @@ type Puller struct {
 	seen        time.Time // when something came
 	doubtAt     time.Time // when to look again in any case; zero: not
 	watch       watch
+	unacked     bool     // NATS refuses acknowledgements
 	head, tail  *Message // what is held, the oldest first
 	held        int
 	parked      int // of those: that count for nothing
@@ -112,6 +117,7 @@ func Start(o Options) (*Puller, error) {
 		return nil, err
 	}
 	returns := o.Link.Returns()
+	p.unwatch = o.Denials.Watch(p.concerns, p.denied)
 	p.mu.Lock()
 	p.watch.progress(time.Now())
 	p.look(0)
@@ -163,6 +169,7 @@ func (p *Puller) Close() {
 	p.mu.Unlock()
 	p.cancel()
 	<-p.ended
+	p.unwatch()
 	p.chores.Wait()
 	_ = p.sub.Unsubscribe() // fails only if it is gone already
 }
@@ -200,6 +207,10 @@ func (p *Puller) run(returns uint64) {
 func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if anew && p.unacked { // NATS says it again
+		p.unacked = false
+		p.later(func() { p.report(acking, nil) })
+	}
 	interval := renewal(p.source.AckWait)
 	p.renew(now, interval, anew)
 	switch {

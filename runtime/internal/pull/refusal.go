@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -138,7 +137,7 @@ var (
 	errRefused = errors.New("refuses to deliver")
 	errNobody  = errors.New("that subject is not exported to this account, or not imported where the rest of JetStream's API is; " +
 		"or the consumer has had no leader for a while. See docs/protocol.md, Another JetStream")
-	errDenied = errors.New("NATS does not allow this user to publish to")
+	errDenied = errors.New("NATS does not allow this user to publish")
 	errUnread = errors.New("gives no sign of life, and its requests are not answered")
 )
 
@@ -146,12 +145,8 @@ var (
 func (p *Puller) unheard() {
 	r := &p.refusals
 	r.count++
-	last := p.o.NATS.LastError()
 	var told error
-	switch {
-	case errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), p.source.Subject):
-		told = fmt.Errorf("%s: %w %s; see the least permissions in docs/protocol.md", p.source.Name, errDenied, p.source.Subject)
-	case r.count > 1:
+	if r.count > 1 {
 		told = fmt.Errorf("%s %w: they are lost between here and there, or more requests wait than its max_waiting of %d",
 			p.source.Name, errUnread, p.source.MaxWaiting)
 	}

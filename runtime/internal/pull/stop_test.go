@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
 
@@ -48,7 +49,7 @@ func TestStopWaitsForWhatIsBeingDelivered(t *testing.T) {
 			var delivered atomic.Bool
 			var puller atomic.Pointer[Puller]
 			p, err := Start(Options{
-				NATS: nc, Link: link.New(nc), Send: nc.Publish,
+				NATS: nc, Link: link.New(nc), Denials: denials.New(nc, false), Send: nc.Publish,
 				Open: func(context.Context) (Source, error) { return source, nil },
 				Deliver: func(*Message) {
 					close(begun)

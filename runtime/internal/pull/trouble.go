@@ -9,6 +9,7 @@ const (
 	searching trouble = iota // the consumer cannot be found
 	pulling                  // it does not deliver
 	stalling                 // too much of it is under way
+	acking                   // what was handled cannot be acknowledged
 	kinds
 )
 
