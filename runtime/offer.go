@@ -217,7 +217,7 @@ func (s *Server) offer(m *serverMethod) error {
 		return err
 	}
 	m.sub.Store(s.subs[len(s.subs)-1])
-	if m.withdrawn.Load() { // by a call that came at once
+	if m.withdrawn.Load() && m.method.Pattern != spec.Broadcast { // by a call that came at once
 		m.unsubscribe()
 	}
 	return nil
@@ -262,10 +262,16 @@ func (m *serverMethod) unsubscribe() {
 }
 
 // withdrawCall stops taking the calls of a method, and returns the answer to one:
-// the client may try another instance.
+// the client may try another instance. Of a broadcast each instance is awaited that
+// is known to have it, so that this one goes on answering.
 func (s *Server) withdrawCall(m *serverMethod, err *Error) *Error {
-	if s.withdraw(m) {
-		m.unsubscribe()
+	switch {
+	case m.method.Pattern != spec.Broadcast:
+		if s.withdraw(m) {
+			m.unsubscribe()
+		}
+	case !m.withdrawn.Swap(true):
+		s.logger.Warn("aegis: a broadcast is not implemented by this instance, which answers so", "method", m.spec.name())
 	}
 	e := *err
 	e.reason = ReasonNoMethod

@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
@@ -15,6 +17,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
+	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
 // noJobs is an instance that works no command.
@@ -157,6 +160,83 @@ func TestBroadcastDoesNotAwaitInstancesThatLackIt(t *testing.T) {
 		got = append(got, r.Instance)
 	}
 	require.Equal(t, []string{"has"}, got)
+}
+
+// hiddenTell lacks the method, and nobody can tell it before it is called.
+type hiddenTell struct {
+	aegistestv1aegis.BroadcastServiceServer
+}
+
+func (h hiddenTell) Tell(ctx context.Context, req *testv1.TellRequest) (*testv1.TellResponse, error) {
+	return h.BroadcastServiceServer.Tell(ctx, req)
+}
+
+// The registry goes on saying that the instance has the broadcast, so that it is
+// awaited each time.
+func TestBroadcastThatTurnsOutToBeNotImplementedIsAnsweredEachTime(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	aegistest.Serve(t, another(t, conn), func(srv *aegis.Server) error {
+		return aegistestv1aegis.RegisterBroadcastServiceServer(srv, hiddenTell{noTell{}})
+	}, aegis.WithInstance("lacks"))
+	serveTell(t, another(t, conn), "has", tell)
+	known(t, conn, teller, 2)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*patience)
+		got := receive(t, "all answer", async(func() (map[string]aegis.Reply[testv1.TellResponse], error) {
+			return replies(ctx, t, newTeller(t, conn)), nil
+		})).res
+		cancel()
+		require.NoError(t, got["has"].Err)
+		require.Equal(t, aegis.ReasonNoMethod, asError(t, got["lacks"].Err).Reason())
+	}
+}
+
+// An instance of before has the method, as another pattern.
+func TestBroadcastDoesNotAwaitInstancesWhereItIsNone(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	before := nextVersion(t, testv1.File_aegistest_v1_testing_proto, "BroadcastService", func(s *descriptorpb.ServiceDescriptorProto) {
+		findMethod(t, s, "Tell").Options = nil
+	})
+	srv, err := aegis.NewServer(another(t, conn), aegis.WithInstance("before"))
+	require.NoError(t, err)
+	type server = aegistestv1aegis.BroadcastServiceServer
+	require.NoError(t, aegis.RegisterService[server](srv, before, tellFunc(tell), []aegis.Handler[server]{aegis.UnaryHandler("Tell", server.Tell)}))
+	runServer(t, srv)
+	serveTell(t, another(t, conn), "now", tell)
+	known(t, conn, teller, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*patience)
+	defer cancel()
+	got := receive(t, "it ends", async(func() (map[string]aegis.Reply[testv1.TellResponse], error) {
+		return replies(ctx, t, newTeller(t, conn)), nil
+	})).res
+	require.Len(t, got, 1)
+	require.NoError(t, got["now"].Err)
+}
+
+// Of an instance of which it is not known what it has, it is not said that it is gone
+// where it only does not listen.
+func TestBroadcastToInstancesThatDoNotListenDoesNotSayThatTheyAreGone(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	nc := plain(t, conn)
+	record := registry.Record{
+		Service: teller, Instance: "l1", Process: "p", Incarnation: 1, Change: 1, State: registry.Running, Heartbeat: registry.MaxHeartbeat,
+	}
+	beat, err := (&registry.Beat{Record: &record}).Encode()
+	require.NoError(t, err)
+	standInFor(t, conn, "aegis.inst.l1."+teller+".*", func(_ int, msg *nats.Msg) { refuseWith(msg, aegis.CodeUnimplemented, aegis.ReasonNoMethod) })
+	eventually(t, "it is known", func() bool {
+		require.NoError(t, nc.Publish("aegis.beat."+teller+".l1", beat))
+		instances, err := conn.Instances(t.Context(), teller)
+		require.NoError(t, err)
+		return len(instances) == 1
+	})
+	got := replies(t.Context(), t, newTeller(t, conn))
+	require.Len(t, got, 1)
+	require.ErrorIs(t, got["l1"].Err, aegis.ErrNoResponders)
+	require.ErrorContains(t, got["l1"].Err, "it lacks the method, or is gone")
 }
 
 // venueEast leads one of the two groups.
