@@ -302,9 +302,7 @@ func (s *Server) confirm(ctx context.Context, before error) error {
 	if err := s.conn.flush(ctx); err != nil {
 		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
 	}
-	limited, cancel := withFlushTimeout(ctx)
-	defer cancel()
-	s.conn.denials.Settle(limited)
+	s.conn.denials.Settle(ctx)
 	after := s.conn.nc.LastError()
 	if after == before || !deniedSubscribe(after) { //nolint:errorlint // is it another one?
 		after = s.unheard.err()

@@ -133,10 +133,16 @@ func (d *Denials) take(text string, waited bool) bool {
 	return ok && now.Sub(at) < takenFor
 }
 
+// settleTime bounds the wait for what the connection knows already. What was said
+// before anybody called Heard never comes.
+const settleTime = time.Second
+
 // Settle returns when all was heard that NATS has denied so far, as the connection
 // knows it a moment before it tells: call it after a flush. It returns at once where
-// nobody calls Heard.
+// nobody calls Heard, and after a second in any case.
 func (d *Denials) Settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
 	for !d.silent {
 		last := d.nc.LastError()
 		if Parse(last) == nil {
@@ -168,13 +174,17 @@ func (d *Denials) Count() uint64 { return d.count.Load() }
 // Neither function may wait; tell may be called once more after stop.
 func (d *Denials) Watch(concerns func(*Denial) bool, tell func(*Denial)) (stop func()) {
 	w := &waiter{concerns, tell}
+	var last error
+	if d.silent {
+		last = d.nc.LastError() // which waits while nats.go dials
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.waiting[w] = struct{}{}
 	d.pause = firstLook
 	if d.silent && d.idle == nil {
 		d.idle = make(chan struct{})
-		go d.look(d.idle, d.nc.LastError())
+		go d.look(d.idle, last)
 	}
 	return func() {
 		d.mu.Lock()
