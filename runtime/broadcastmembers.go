@@ -35,7 +35,7 @@ func (b *broadcast) concerns(d *denials.Denial) bool {
 func (b *broadcast) deny(d *denials.Denial) {
 	b.mu.Lock()
 	if d.Subject == b.method.subject {
-		b.refused = permissionError(d.Subject, d)
+		b.refused = permissionError(d.Subject, d.Err)
 	} else {
 		b.unasked = d.Subject
 	}

@@ -51,7 +51,7 @@ type unheard struct {
 
 func (u *unheard) err() error {
 	if d := u.first.Load(); d != nil {
-		return d
+		return d.Err
 	}
 	return nil
 }

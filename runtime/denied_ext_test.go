@@ -50,8 +50,9 @@ func denyingURL(t *testing.T, publish, subscribe []string) func(user string) str
 	return func(user string) string { return strings.Replace(n.URL(), "://", "://"+user+":pw@", 1) }
 }
 
-// soonDenied asserts that what fails is refused long before a deadline of a minute.
-func soonDenied(t *testing.T, what func(ctx context.Context) error) error {
+// soonDenied asserts that what fails is refused long before a deadline of a minute. It
+// returns the error's text.
+func soonDenied(t *testing.T, what func(ctx context.Context) error) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -59,7 +60,7 @@ func soonDenied(t *testing.T, what func(ctx context.Context) error) error {
 	require.Equal(t, aegis.CodePermissionDenied, aegis.CodeOf(err), err)
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	require.NoError(t, ctx.Err())
-	return err
+	return err.Error()
 }
 
 func TestBroadcastThatMayNotBePublishedFailsAtOnce(t *testing.T) {
@@ -76,7 +77,7 @@ func TestBroadcastThatMayNotBePublishedFailsAtOnce(t *testing.T) {
 				known(t, conn, teller, 1)
 			}
 			var got []aegis.Reply[testv1.TellResponse]
-			err := soonDenied(t, func(ctx context.Context) error {
+			text := soonDenied(t, func(ctx context.Context) error {
 				for r := range newTeller(t, conn).Tell(ctx, &testv1.TellRequest{}, opts...) {
 					got = append(got, r)
 				}
@@ -85,7 +86,7 @@ func TestBroadcastThatMayNotBePublishedFailsAtOnce(t *testing.T) {
 				}
 				return got[0].Err
 			})
-			require.ErrorContains(t, err, "publish to aegis.all."+teller+".Tell")
+			require.Contains(t, text, "publish to aegis.all."+teller+".Tell")
 			require.Len(t, got, 1)
 			require.Empty(t, got[0].Instance, "no instance is to blame")
 		})
@@ -149,11 +150,11 @@ func TestSingleActiveCallThatMayNotAskWhoLeadsFailsAtOnce(t *testing.T) {
 	var log logs
 	client := newOrders(t, as("some", log.option()))
 	for range 3 {
-		err := soonDenied(t, func(ctx context.Context) error {
+		text := soonDenied(t, func(ctx context.Context) error {
 			_, err := client.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{Id: "1"})
 			return err
 		})
-		require.ErrorContains(t, err, "publish to aegis.who.order.v1.OrderService.default")
+		require.Contains(t, text, "publish to aegis.who.order.v1.OrderService.default")
 	}
 	require.LessOrEqual(t, log.count("level=ERROR"), 1, log.String())
 }
@@ -172,11 +173,11 @@ func TestInstancesThatMayNotBeHeardAreAnError(t *testing.T) {
 					return aegis.CodeOf(err) == aegis.CodePermissionDenied && strings.Contains(err.Error(), "heartbeats of instances")
 				})
 			}
-			err := soonDenied(t, func(ctx context.Context) error {
+			text := soonDenied(t, func(ctx context.Context) error {
 				_, err := newClient(t, conn, aegis.RoundRobin(), aegis.WaitForReady()).Do(ctx, doRequest(""))
 				return err
 			})
-			require.ErrorContains(t, err, `Subscription to "aegis.beat.`)
+			require.Contains(t, text, `Subscription to "aegis.beat.`)
 		})
 	}
 }
@@ -194,13 +195,13 @@ func TestDeadLettersThatMayNotBeReadFailAtOnce(t *testing.T) {
 	eventually(t, "it is dead", func() bool { return len(deadLetters(t, all, eventService)) == 1 })
 	letter := deadLetters(t, all, eventService)[0]
 	conn := as("some")
-	err := soonDenied(t, func(ctx context.Context) error {
+	text := soonDenied(t, func(ctx context.Context) error {
 		for _, err := range conn.DeadLetters(ctx, eventService) {
 			return err
 		}
 		return nil
 	})
-	require.ErrorContains(t, err, "the dead letters of "+eventService)
+	require.Contains(t, text, "the dead letters of "+eventService)
 	for _, f := range []func(context.Context, *aegis.DeadLetter) error{conn.PutBack, conn.DiscardDeadLetter} {
 		soonDenied(t, func(ctx context.Context) error { return f(ctx, letter) })
 	}
@@ -212,8 +213,8 @@ func TestEventThatMayNotBePublishedFailsAtOnce(t *testing.T) {
 	mustStore(t, newPublisher(t, as("all")), "") // makes the stream
 	pub := newPublisher(t, as("some"))
 	for range 3 {
-		err := soonDenied(t, func(ctx context.Context) error { return pub.Core(ctx, &testv1.CoreRequest{}) })
-		require.ErrorContains(t, err, "publish to aegis.evt."+eventService+".Core")
+		text := soonDenied(t, func(ctx context.Context) error { return pub.Core(ctx, &testv1.CoreRequest{}) })
+		require.Contains(t, text, "publish to aegis.evt."+eventService+".Core")
 	}
 	soonDenied(t, func(ctx context.Context) error {
 		_, err := pub.Stored(ctx, stored(""))
@@ -231,12 +232,12 @@ func TestStreamsThatMayNotBeMadeAreTheReasonAtOnce(t *testing.T) {
 	t.Parallel()
 	as := denying(t, []string{"$JS.API.STREAM.CREATE.>"}, nil)
 	conn := as("some")
-	err := soonDenied(t, func(ctx context.Context) error {
+	text := soonDenied(t, func(ctx context.Context) error {
 		_, err := newPublisher(t, conn).Stored(ctx, stored(""))
 		return err
 	})
-	require.ErrorContains(t, err, `"$JS.API.STREAM.CREATE.`+eventStream+`"`)
-	require.ErrorContains(t, err, "make it with the subjects aegis.log."+eventService+".>")
+	require.Contains(t, text, `"$JS.API.STREAM.CREATE.`+eventStream+`"`)
+	require.Contains(t, text, "make it with the subjects aegis.log."+eventService+".>")
 	soonDenied(t, func(ctx context.Context) error {
 		_, err := newJobClient(t, conn).Work(ctx, &testv1.WorkRequest{})
 		return err

@@ -220,7 +220,7 @@ func (v *leaderView) ask(changed <-chan struct{}) {
 	allowed, end := v.conn.denials.Context(v.conn.ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
 	defer func() {
 		if denial := end(); denial != nil {
-			v.refuse(permissionError(subject, denial))
+			v.refuse(permissionError(subject, denial.Err))
 		}
 	}()
 	timer := time.NewTimer(v.untilQuestion())

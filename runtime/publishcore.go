@@ -47,10 +47,10 @@ func (p *permission) granted(ctx context.Context, deadline time.Time) *Error {
 	}
 	conn.denials.Settle(ctx)
 	if d := p.refused.Load(); d != nil {
-		return permissionError(subject, d)
+		return permissionError(subject, d.Err)
 	}
-	if d := denials.Parse(conn.lastError()); d != nil && d.Publishing(subject) {
-		return permissionError(subject, d)
+	if denied, _ := conn.lastDenial(subject); denied != nil {
+		return denied
 	}
 	p.event.allowed.Store(p.before + 1)
 	return nil

@@ -87,7 +87,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		ready = 0
 	}
 	out <- gauge(c.ready, ready)
-	for part := range c.server.Broken() {
+	for part := range c.server.Broken() { //nolint:errcheck // the log has the reasons
 		out <- gauge(c.broken, 1, part)
 	}
 	for term := range c.server.Leading() {

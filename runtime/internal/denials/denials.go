@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Denial is one thing that NATS does not allow the user. It is an error.
+// Denial is one thing that NATS does not allow the user.
 type Denial struct {
 	// Subject is where the user may not publish, or not subscribe.
 	Subject   string
@@ -24,11 +24,6 @@ type Denial struct {
 	// Err is what NATS has said; it wraps nats.ErrPermissionViolation.
 	Err error
 }
-
-func (d *Denial) Error() string { return d.Err.Error() }
-
-// Unwrap returns what NATS has said.
-func (d *Denial) Unwrap() error { return d.Err }
 
 // Publishing reports whether it is about publishing to a subject.
 func (d *Denial) Publishing(subject string) bool { return !d.Subscribe && d.Subject == subject }
@@ -221,12 +216,15 @@ func (d *Denials) look(idle <-chan struct{}, last error) {
 // Context returns a context that ends when NATS denies what concerns the caller. The
 // function stops that. It returns the denial if there was one, and is called once.
 func (d *Denials) Context(ctx context.Context, concerns func(*Denial) bool) (context.Context, func() *Denial) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := d.Watch(concerns, func(denial *Denial) { cancel(denial) })
+	ctx, cancel := context.WithCancel(ctx)
+	var denial atomic.Pointer[Denial]
+	stop := d.Watch(concerns, func(n *Denial) {
+		denial.Store(n)
+		cancel()
+	})
 	return ctx, func() *Denial {
 		stop()
-		cancel(nil)
-		denial, _ := errors.AsType[*Denial](context.Cause(ctx))
-		return denial
+		cancel()
+		return denial.Load()
 	}
 }

@@ -27,7 +27,7 @@ func TestParse(t *testing.T) {
 		}
 		want.Err = err
 		require.Equal(t, want, got, text)
-		require.ErrorIs(t, got, nats.ErrPermissionViolation)
+		require.ErrorIs(t, got.Err, nats.ErrPermissionViolation)
 	}
 	require.Nil(t, Parse(nil))
 	require.Nil(t, Parse(errors.New(`Permissions Violation for Publish to "a.b"`)), "of somebody else")

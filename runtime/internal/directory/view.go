@@ -135,7 +135,7 @@ func (v *View) deny(n *denials.Denial) {
 	if v.denied == nil {
 		close(v.refusals)
 	}
-	v.denied, v.deniedAt = n, v.directory.o.Link.Returns()
+	v.denied, v.deniedAt = n.Err, v.directory.o.Link.Returns()
 }
 
 // why is what keeps the view from being ready.

@@ -163,10 +163,11 @@ func (e *Elector) concerns(d *denials.Denial) bool {
 }
 
 func (e *Elector) denied(d *denials.Denial) {
-	err := fmt.Errorf("election: NATS does not allow this user what a candidate needs; see the least permissions in docs/protocol.md: %w", d)
+	err := fmt.Errorf("election: NATS does not allow this user what a candidate needs; see the least permissions in docs/protocol.md: %w", d.Err)
+	reconnects := e.nc.Stats().Reconnects
 	e.post(func(election.Instant) {
 		for _, g := range e.groups {
-			g.standing.Problem(err)
+			g.standing.deny(reconnects, err)
 		}
 	})
 }
@@ -284,7 +285,9 @@ func (g *Group) Lease() *election.Lease { return g.candidate.Lease() }
 func (g *Group) Read(operation uint64) {
 	g.task(func(ctx context.Context) {
 		entry, err := g.elector.bucket.read(ctx, g.service, g.group)
+		reconnects := g.elector.nc.Stats().Reconnects
 		g.elector.post(func(now election.Instant) {
+			g.standing.connected(reconnects)
 			g.standing.looked(entry, err, func() { g.candidate.OnRead(now, operation, entry, err) })
 		})
 	})

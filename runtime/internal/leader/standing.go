@@ -23,6 +23,26 @@ type standing struct {
 	// it; that the candidate, or any other one, has written does.
 	unwritten bool
 	revision  uint64 // the last one that was seen since then, 0 for none
+	// denied: NATS does not let the process hear itself, or be asked who leads. No read
+	// and no write ends that, but another connection may, by the number of reconnects.
+	denied   bool
+	deniedAt uint64
+}
+
+// deny takes note of what NATS has denied to a connection, and passes it on.
+func (s *standing) deny(reconnects uint64, err error) {
+	s.denied, s.deniedAt = true, reconnects
+	s.Observer.Problem(err)
+}
+
+// connected says which connection there is: where NATS still denies it, it has said so
+// again.
+func (s *standing) connected(reconnects uint64) { s.denied = s.denied && s.deniedAt == reconnects }
+
+func (s *standing) stands() {
+	if !s.denied {
+		s.Standing()
+	}
 }
 
 // Problem takes note, and passes it on.
@@ -48,7 +68,7 @@ func (s *standing) looked(entry election.Entry, err error, look func()) {
 	}
 	s.revision = entry.Revision
 	if !s.unwritten {
-		s.Standing()
+		s.stands()
 	}
 }
 
@@ -57,6 +77,6 @@ func (s *standing) wrote(err error, look func()) {
 	look()
 	if err == nil {
 		s.unwritten = false
-		s.Standing()
+		s.stands()
 	}
 }

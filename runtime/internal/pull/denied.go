@@ -41,8 +41,8 @@ func (p *Puller) denied(d *denials.Denial) {
 	case stopping:
 	case acks:
 		p.report(acking, fmt.Errorf("%s: %w an acknowledgement, so that what was handled is delivered again; see the least permissions in docs/protocol.md: %w",
-			name, errDenied, d))
+			name, errDenied, d.Err))
 	default:
-		p.report(pulling, fmt.Errorf("%s: %w to %s; see the least permissions in docs/protocol.md: %w", name, errDenied, d.Subject, d))
+		p.report(pulling, fmt.Errorf("%s: %w to %s; see the least permissions in docs/protocol.md: %w", name, errDenied, d.Subject, d.Err))
 	}
 }

@@ -40,5 +40,5 @@ func (s *Stores) allowed(ctx context.Context, concerns func(*denials.Denial) boo
 
 // permission is a denial as people read it.
 func (s *Stores) permission(d *denials.Denial) error {
-	return fmt.Errorf("%w's %s; see the least permissions in docs/protocol.md: %w", ErrPermission, strings.TrimPrefix(d.Subject, s.prefix+"."), d)
+	return fmt.Errorf("%w's %s; see the least permissions in docs/protocol.md: %w", ErrPermission, strings.TrimPrefix(d.Subject, s.prefix+"."), d.Err)
 }
