@@ -125,10 +125,12 @@ func TestBroadcastThatMayNotBePublishedOnAUsersConnection(t *testing.T) {
 func TestBroadcastThatMayNotAskWhoIsThere(t *testing.T) {
 	t.Parallel()
 	as := denying(t, []string{"aegis.inst.*." + teller + ".-"}, nil)
-	serveTell(t, as("all"), "stuck", func(ctx context.Context, _ *testv1.TellRequest) (*testv1.TellResponse, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
+	over := make(chan struct{})
+	serveTell(t, as("all"), "stuck", func(context.Context, *testv1.TellRequest) (*testv1.TellResponse, error) {
+		<-over // later than its context, whose end it could tell in time else
+		return nil, errWrong
 	})
+	defer close(over)
 	var log logs
 	conn := as("some", log.option())
 	known(t, conn, teller, 1)
