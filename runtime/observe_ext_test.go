@@ -378,16 +378,22 @@ func TestChecksThatPanicOrHang(t *testing.T) {
 			return health.Result{}
 		}),
 		aegis.WithCheck("panics", func(context.Context) health.Result { panic("boom") }))
-	instances, err := conn.Instances(t.Context(), probeName)
-	require.NoError(t, err)
-	require.True(t, instances[0].Unhealthy)
+	eventually(t, "it is seen to run", func() bool {
+		instances, err := conn.Instances(t.Context(), probeName)
+		require.NoError(t, err)
+		if len(instances) == 0 || instances[0].State != aegis.StateRunning {
+			return false
+		}
+		require.True(t, instances[0].Unhealthy)
+		return true
+	})
 	want := []health.Finding{
 		{Check: "hangs", Unhealthy: true, Reason: "no answer in time"},
 		{Check: "panics", Unhealthy: true, Reason: "panic: boom"},
 	}
 	require.Equal(t, want, reportOf(t, conn, "a").Findings)
 	require.ErrorContains(t, srv.Ready(t.Context()), `unhealthy by check "hangs": no answer in time`)
-	_, err = newClient(t, conn).Do(t.Context(), doRequest(""))
+	_, err := newClient(t, conn).Do(t.Context(), doRequest(""))
 	require.NoError(t, err, "the queue group knows nothing of it")
 	srv.stop()
 	require.NoError(t, receive(t, "Run returns", srv.done))
