@@ -118,9 +118,9 @@ func TestOnLeadingThatHangsIsInTheLogAndNamedToCallers(t *testing.T) {
 		return orderv1aegis.RegisterOrderServiceServer(srv, a, aegis.WithElection(election.Config{Lease: 4 * time.Second, Window: time.Second}))
 	}, aegis.WithInstance("a"), log.option())
 	defer load()
-	client := newOrders(t, conn)
+	eventually(t, "it is elected", func() bool { return log.count("elected, loading") > 0 })
+	client := newOrders(t, conn) // which asks at once, and is told
 	last := ""
-	// At first nobody has told the client who was elected.
 	eventually(t, "the error names the instance", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
