@@ -36,6 +36,7 @@ type Options struct {
 type Elector struct {
 	nc       *nats.Conn
 	clock    election.Clock
+	instance string
 	subjects wire.Subjects
 	process  *election.Process
 	link     *link
@@ -64,14 +65,13 @@ type Group struct {
 	id        string // service.group
 	candidate *election.Candidate
 	standing  *standing
-	announced Leader             // the last term of this process that served
 	asked     *nats.Subscription // to all questions who leads; nil unless it is this one
 }
 
 // New makes an elector without groups.
 func New(o Options) (*Elector, error) {
 	e := &Elector{
-		nc: o.NATS, clock: o.Clock, subjects: wire.NewSubjects(o.Namespace), denials: o.JetStream.Denials(), unwatch: func() {},
+		nc: o.NATS, clock: o.Clock, instance: o.Instance, subjects: wire.NewSubjects(o.Namespace), denials: o.JetStream.Denials(), unwatch: func() {},
 		groups: make(map[string]*Group),
 		inbox:  make(chan *nats.Msg, inboxLength),
 		events: make(chan func(election.Instant), inboxLength),
@@ -224,11 +224,11 @@ func (e *Elector) answerWho(msg *nats.Msg) {
 	}
 }
 
-// leader is who leads as far as this candidate knows: itself, if it serves, or
-// whom the record names.
+// leader is who leads as far as this candidate knows: itself, whether it serves yet or
+// not, or whom the record names. The record that it holds itself it may not have seen.
 func (g *Group) leader() Leader {
-	if lease := g.candidate.Lease(); lease != nil && lease.Term() == g.announced.Term {
-		return g.announced
+	if lease := g.candidate.Lease(); lease != nil {
+		return Leader{Term: lease.Term(), Instance: g.elector.instance}
 	}
 	if record, ok := g.candidate.Leader(); ok {
 		return Leader{Term: record.Term, Instance: record.Instance}
@@ -239,7 +239,6 @@ func (g *Group) leader() Leader {
 // Announce tells clients and candidates that the leader of a term serves. It is
 // called from within Observer.Serving.
 func (g *Group) Announce(l Leader) {
-	g.announced = l
 	e := g.elector
 	if g.asked == nil {
 		// From now on the leader itself hears every question, as another candidate
