@@ -92,6 +92,11 @@ func (d *diary) count(text string) int {
 // becomes waits until the diary has exactly these entries.
 func (d *diary) becomes(t testing.TB, want ...string) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("what came is %v", d.all())
+		}
+	}()
 	eventually(t, fmt.Sprintf("%v", want), func() bool { return len(d.all()) >= len(want) })
 	require.Equal(t, want, d.all())
 }
