@@ -2,6 +2,7 @@ package aegis_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -113,7 +114,8 @@ func jetStream(t testing.TB, conn *aegis.Conn) jetstream.JetStream {
 	return js
 }
 
-// settled waits until a consumer has nothing that is not acknowledged.
+// settled waits until a consumer has nothing that is not acknowledged. JetStream counts
+// what is pending a moment after it was stored, so the last message is looked for.
 func settled(t testing.TB, conn *aegis.Conn, consumer string) {
 	t.Helper()
 	js := jetStream(t, conn)
@@ -122,8 +124,19 @@ func settled(t testing.TB, conn *aegis.Conn, consumer string) {
 		if err != nil {
 			return false
 		}
-		info := c.CachedInfo()
-		return info.NumPending == 0 && info.NumAckPending == 0
+		stream, err := js.Stream(t.Context(), eventStream)
+		if err != nil {
+			return false
+		}
+		info, stored := c.CachedInfo(), uint64(0)
+		msg, err := stream.GetLastMsgForSubject(t.Context(), info.Config.FilterSubject)
+		switch {
+		case err == nil:
+			stored = msg.Sequence
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return false
+		}
+		return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= stored
 	})
 }
 
