@@ -79,11 +79,7 @@ func TestQuietStreamsLiveBesideAFlood(t *testing.T) {
 	chat, err := newStreamClient(t, slow).Chat(t.Context())
 	require.NoError(t, err)
 	receive(t, "the flood is over", flood(t, another(t, conn), slow, 4_000_000))
-	require.NoError(t, chat.Send(&testv1.ChatRequest{Text: "still there"}))
-	res, err := chat.Recv()
-	require.NoError(t, err)
-	require.Equal(t, "still there", res.GetText())
-	require.NoError(t, chat.Close())
+	stillThere(t, chat)
 }
 
 func TestQuietStreamsLiveBesideALargeMessage(t *testing.T) {
@@ -100,11 +96,7 @@ func TestQuietStreamsLiveBesideALargeMessage(t *testing.T) {
 	res, err := newLargeClient(t, slow).Bounce(ctx, &testv1.LargeRequest{Bytes: size})
 	require.NoError(t, err)
 	require.Len(t, res.GetData(), size)
-	require.NoError(t, chat.Send(&testv1.ChatRequest{Text: "still there"}))
-	answer, err := chat.Recv()
-	require.NoError(t, err)
-	require.Equal(t, "still there", answer.GetText())
-	require.NoError(t, chat.Close())
+	stillThere(t, chat)
 }
 
 // The NATS server gives up who does not take what it is sent.

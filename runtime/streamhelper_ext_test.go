@@ -147,3 +147,13 @@ type counter struct{ n atomic.Int64 }
 
 func (c *counter) add()     { c.n.Add(1) }
 func (c *counter) get() int { return int(c.n.Load()) }
+
+// stillThere asserts that a stream to a handler that echoes lives, and closes it.
+func stillThere(t testing.TB, chat aegis.BidiClient[testv1.ChatRequest, testv1.ChatResponse]) {
+	t.Helper()
+	require.NoError(t, chat.Send(&testv1.ChatRequest{Text: "still there"}))
+	res, err := chat.Recv()
+	require.NoError(t, err)
+	require.Equal(t, "still there", res.GetText())
+	require.NoError(t, chat.Close())
+}

@@ -314,11 +314,7 @@ func TestIdleStreamsLiveOn(t *testing.T) {
 		return len(bus.subjects(func(s string) bool { return len(s) > 4 && s[len(s)-5:] == ".live" }))
 	}
 	eventually(t, "both have been asked more often than silence would allow", func() bool { return asked() > 14 })
-	require.NoError(t, chat.Send(&testv1.ChatRequest{Text: "still there"}))
-	res, err := chat.Recv()
-	require.NoError(t, err)
-	require.Equal(t, "still there", res.GetText())
-	require.NoError(t, chat.Close())
+	stillThere(t, chat)
 }
 
 func TestDeadlinesOfStreams(t *testing.T) {

@@ -66,7 +66,7 @@ func (s *Stores) raiseLater(want *Want) {
 	}
 	if s.start == nil || !s.start(func(ctx context.Context) {
 		defer s.raising.Delete(name)
-		for pause := raiseSoon; s.pause(ctx, pause); pause = min(2*pause, raiseAgain) {
+		for pause := raiseSoon; wait(ctx, pause); pause = min(2*pause, raiseAgain) {
 			if err := s.raiseNow(ctx, name, replicas); err == nil || !passes(err) {
 				return
 			}
@@ -95,8 +95,8 @@ func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error 
 	return err
 }
 
-// pause returns false if ctx ends before.
-func (s *Stores) pause(ctx context.Context, d time.Duration) bool {
+// wait returns false if ctx ends before.
+func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

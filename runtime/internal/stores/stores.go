@@ -165,11 +165,7 @@ func (s *Stores) create(ctx context.Context, want Want) (jetstream.Stream, error
 		return nil, err
 	}
 	if _, known := s.known.Load(want.Name); known {
-		timer := time.NewTimer(afterDeletion)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
+		if !wait(ctx, afterDeletion) {
 			return nil, ctx.Err()
 		}
 	}
