@@ -61,8 +61,8 @@ const (
 
 // look finds out how often the message was worked.
 func (a *attemptRecords) look(ctx context.Context, m *pull.Message) (attempts.Try, *Error) {
-	of := attempts.Message{Sequence: m.Sequence, Stored: m.Time.UnixNano(), Delivered: m.Delivered}
-	if m.Delivered == 1 && a.most > 1 {
+	of := attempts.Message{Sequence: m.Sequence, Stored: m.Time.UnixNano(), Delivered: m.Delivered()}
+	if of.Delivered == 1 && a.most > 1 {
 		return attempts.New(of, attempts.Record{}, a.most), nil
 	}
 	if a.blind() {

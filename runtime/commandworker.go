@@ -432,7 +432,7 @@ type commandMessage struct {
 // hasEnded looks for a result where there may be one: of a worker that was lost
 // before it could acknowledge, or of an earlier command with the same key.
 func (c *commandMessage) hasEnded() (bool, *Error) {
-	if c.message.Delivered == 1 && c.id[:2] != wire.KeyOwner+"." {
+	if c.message.Delivered() == 1 && c.id[:2] != wire.KeyOwner+"." {
 		return false, nil
 	}
 	w := c.worker
@@ -584,7 +584,7 @@ func (c *commandMessage) finish(o *commandOutcome) (state string) {
 		return ""
 	}
 	_ = c.message.Ack() // if it is lost, the result tells the next worker
-	if c.message.Delivered > 1 || c.worker.records.most == 1 {
+	if c.message.Delivered() > 1 || c.worker.records.most == 1 {
 		c.worker.records.forget(c.message)
 	}
 	if stop, ok := c.worker.stops.of(c.id, c.send); ok {

@@ -398,7 +398,7 @@ func (r *durableRunner) ended(m *pull.Message, try attempts.Try, err error) {
 
 // forgetAttempts takes away what is recorded of an event that has ended.
 func (r *durableRunner) forgetAttempts(m *pull.Message) {
-	if m.Delivered > 1 || r.retry.MaxAttempts == 1 {
+	if m.Delivered() > 1 || r.retry.MaxAttempts == 1 {
 		r.records.forget(m)
 	}
 }

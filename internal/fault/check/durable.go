@@ -312,8 +312,12 @@ func (j *durableJudge) deposed(before *attempt) bool {
 
 // readAtOnce tells whether two workers had a message in hand when its consumer had
 // got another leader, and read about it before they began. Of a command both read the
-// result last, so that it began at about the same time.
+// result last, so that it began at about the same time. One worker knows what it has
+// in hand.
 func (j *durableJudge) readAtOnce(before, next *attempt) bool {
+	if before.process == next.process {
+		return false
+	}
 	reading := int64(j.h.Reading)
 	if j.h.Results != nil {
 		if next.Begin-before.Begin > acknowledging {

@@ -215,6 +215,10 @@ func TestBadEventsAreFound(t *testing.T) {
 			h.Sent = append(h.Sent, called(7, 0))
 			again(7, 0, 2, 31_500)(h)
 		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"given twice to one, as the consumer got another leader", func(h *Durable) {
+			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+			h.Workers["b"] = join(h.Workers["b"], try(6, 2, 2, 31_003, 31_005, history.Accepted))
+		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"begun long after it was done, though it was given to two", func(h *Durable) {
 			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
 			again(6, 2, 2, 31_500)(h)

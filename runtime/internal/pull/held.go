@@ -23,7 +23,7 @@ func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
 		if !all && now.Sub(m.renewed)+interval < p.source.AckWait/3 {
 			continue // the next look is early enough
 		}
-		if p.o.NATS.Publish(m.Reply, inProgress) != nil {
+		if p.o.NATS.Publish(m.reply, inProgress) != nil {
 			return // the next one may get through
 		}
 		m.renewed = now
@@ -32,8 +32,24 @@ func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
 
 var inProgress = []byte("+WPI")
 
+// hold holds a message, or returns false if that is so already. NATS delivers what is
+// held once more if signs of life have not reached it, as while its consumer had no
+// leader: what is done with it goes on, and NATS hears of it as the last delivery.
+// p.mu is held.
+func (p *Puller) hold(m *Message) bool {
+	held := p.bySequence[m.Sequence]
+	if held == nil || !held.Time.Equal(m.Time) { // a stream that was made anew counts anew
+		p.add(m)
+		return true
+	}
+	held.delivered, held.reply, held.renewed = m.delivered, m.reply, m.renewed
+	p.ask()
+	return false
+}
+
 func (p *Puller) add(m *Message) {
 	m.held, m.prev = true, p.tail
+	p.bySequence[m.Sequence] = m
 	if p.tail != nil {
 		p.tail.next = m
 	} else {
@@ -43,13 +59,15 @@ func (p *Puller) add(m *Message) {
 	p.held++
 }
 
-func (p *Puller) remove(m *Message) {
+// remove ends that a message is held, and returns where that is said.
+func (p *Puller) remove(m *Message) (reply string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.held {
 		p.unlink(m)
 		p.ask()
 	}
+	return m.reply
 }
 
 // unlink is remove; p.mu is held.
@@ -71,6 +89,9 @@ func (p *Puller) unlink(m *Message) {
 	}
 	m.prev, m.next = nil, nil
 	p.held--
+	if p.bySequence[m.Sequence] == m {
+		delete(p.bySequence, m.Sequence)
+	}
 }
 
 // Park keeps the message from being delivered to somebody else, as before, and no

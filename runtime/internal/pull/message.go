@@ -20,6 +20,8 @@ type Message struct {
 	held       bool
 	parked     bool
 	renewed    time.Time
+	reply      string // where its last delivery is answered
+	delivered  int    // how often it was delivered
 }
 
 // Meta is what JetStream says of a message.
@@ -34,6 +36,14 @@ type Meta struct {
 	Pending uint64
 }
 
+// Delivered is how often it was delivered so far, which grows when it is delivered
+// again while it is held.
+func (m *Message) Delivered() int {
+	m.puller.mu.Lock()
+	defer m.puller.mu.Unlock()
+	return m.delivered
+}
+
 // Ack says that the message is done.
 func (m *Message) Ack() error { return m.end(ack) }
 
@@ -46,13 +56,12 @@ func (m *Message) Nak(pause time.Duration) error {
 }
 
 // Leave says nothing: the message is delivered again when its time is over.
-func (m *Message) Leave() { m.puller.remove(m) }
+func (m *Message) Leave() { _ = m.puller.remove(m) }
 
 var ack, nak = []byte("+ACK"), []byte("-NAK")
 
 func (m *Message) end(answer []byte) error {
-	m.puller.remove(m)
-	return m.puller.o.Send(m.Reply, answer)
+	return m.puller.o.Send(m.puller.remove(m), answer)
 }
 
 const (

@@ -92,15 +92,16 @@ type Puller struct {
 	seen        time.Time // when something came
 	doubtAt     time.Time // when to look again in any case; zero: not
 	watch       watch
-	unacked     bool     // NATS refuses acknowledgements
-	head, tail  *Message // what is held, the oldest first
+	unacked     bool                // NATS refuses acknowledgements
+	head, tail  *Message            // what is held, the oldest first
+	bySequence  map[uint64]*Message // the same
 	held        int
 	parked      int // of those: that count for nothing
 }
 
 // Start begins. Nothing comes before SetWindow was called.
 func Start(o Options) (*Puller, error) {
-	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1), bySequence: make(map[uint64]*Message)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	inbox := o.NATS.NewInbox()
 	p.request = newRequest(inbox)
@@ -325,8 +326,8 @@ func (p *Puller) received(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	m := &Message{Msg: msg, Meta: meta, puller: p}
 	now := time.Now()
+	m := &Message{Msg: msg, Meta: meta, puller: p, reply: msg.Reply, delivered: meta.Delivered, renewed: now}
 	p.mu.Lock()
 	p.seen, p.request.came = now, now
 	if p.outstanding > 0 {
@@ -336,9 +337,10 @@ func (p *Puller) received(msg *nats.Msg) {
 	if meta.Delivered == 1 {
 		p.watch.progress(now)
 	}
-	m.renewed = now
-	p.add(m)
+	anew := p.hold(m)
 	p.mu.Unlock()
 	p.answered()
-	p.o.Deliver(m)
+	if anew {
+		p.o.Deliver(m)
+	}
 }
