@@ -69,6 +69,8 @@ type durableResult struct {
 	Faults   int     `json:"faults"` // of NATS
 	Seconds  float64 `json:"seconds"`
 	Rate     float64 `json:"per_second"`
+	// Replaced are NATS servers that never caught up and came back without data.
+	Replaced int `json:"replaced,omitempty"`
 	// Kept are commands that the queue holds when its consumers have none left.
 	Kept int `json:"kept,omitempty"`
 	// Refusals are the sends that were refused, by code.
@@ -89,11 +91,13 @@ type durableRun struct {
 	outages []check.Outage
 	deposed []check.Outage // times in which consumers got other leaders
 	faults  int
-	kept    int // commands in their queue
-	left    int // messages that the consumers have
-	results resultFollower
-	proxies []*slowAPI
-	delay   atomic.Int64 // of the API, in nanoseconds
+	// replaced are NATS servers that did not catch up, and lost their data for it.
+	replaced int
+	kept     int // commands in their queue
+	left     int // messages that the consumers have
+	results  resultFollower
+	proxies  map[string]*slowAPI // by worker
+	delay    atomic.Int64        // of the API, in nanoseconds
 
 	mu      sync.Mutex // for the next two
 	workers []*child
@@ -109,7 +113,7 @@ func (r *runner) runDurable(ctx context.Context, d durable, size durableSize) du
 		return res
 	}
 	defer w.close()
-	run := &durableRun{world: w, of: d, size: size, dead: make(map[string]int64)}
+	run := &durableRun{world: w, of: d, size: size, dead: make(map[string]int64), proxies: make(map[string]*slowAPI)}
 	if err := run.run(ctx, &res); err != nil {
 		res.Failures = append(res.Failures, err.Error())
 	}
@@ -155,7 +159,7 @@ func (d *durableRun) run(ctx context.Context, res *durableResult) error {
 		return err
 	}
 	err := d.disturb(ctx)
-	res.Killed, res.Faults, res.Kept = len(d.dead), d.faults, d.kept
+	res.Killed, res.Faults, res.Kept, res.Replaced = len(d.dead), d.faults, d.kept, d.replaced
 	res.Seconds = time.Since(began).Seconds()
 	res.Rate = float64(d.size.count) / res.Seconds
 	if err != nil {

@@ -29,7 +29,8 @@ const (
 	slowFor    = 15 * time.Second
 	calmFor    = 2 * time.Second // between two faults that leave NATS as it was
 
-	wholeWithin = 2 * time.Minute
+	wholeWithin     = 2 * time.Minute
+	catchesUpWithin = 20 * time.Second
 )
 
 // whole waits until all streams have a leader and all their replicas, and all
@@ -43,17 +44,22 @@ func (d *durableRun) whole(ctx context.Context) error {
 		streams = append(streams, resultStream())
 	}
 	dead := wire.DeadStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)
-	return poll(ctx, "the cluster to be whole", wholeWithin, func() bool {
+	var lacking error
+	err := poll(ctx, "the cluster to be whole", wholeWithin, func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		for _, name := range streams {
-			if d.wholeStream(asking, name, d.size.replicas) != nil {
+			if lacking = d.wholeStream(asking, name, d.size.replicas); lacking != nil {
 				return false
 			}
 		}
-		err := d.wholeStream(asking, dead, d.size.replicas)
-		return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
+		lacking = d.wholeStream(asking, dead, d.size.replicas)
+		return lacking == nil || errors.Is(lacking, jetstream.ErrStreamNotFound)
 	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, lacking)
+	}
+	return nil
 }
 
 // consumers returns nil if all consumers of the workers are there. In a cluster
@@ -200,8 +206,33 @@ func loseResults(ctx context.Context, d *durableRun) error {
 		if _, err := d.leaderOf(ctx, resultStream()); err != nil {
 			return err
 		}
-		return d.back(ctx, leader)
+		if err := d.back(ctx, leader); err != nil {
+			return err
+		}
+		return d.replaceLaggard(ctx, leader)
 	})
+}
+
+// replaceLaggard gives a server up whose results do not catch up, and has one without
+// data in its place. nats-server 2.15 asks its leader again and again for the entry
+// after its last one ("Expected first catchup entry to be a snapshot and peerstate,
+// will retry") where it took entries that nobody else has.
+func (d *durableRun) replaceLaggard(ctx context.Context, s *natsServer) error {
+	caughtUp := func() bool {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return d.wholeStream(asking, resultStream(), d.size.replicas) == nil
+	}
+	if poll(ctx, "the results to catch up", catchesUpWithin, caughtUp) == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	d.replaced++
+	s.kill()
+	if err := s.restart(ctx, false); err != nil {
+		return err
+	}
+	_, err := s.answers(ctx)
+	return err
 }
 
 // lead has a server lead a stream.

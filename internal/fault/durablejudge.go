@@ -24,9 +24,12 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 	if err != nil {
 		return err
 	}
-	h := &check.Durable{Workers: all.Processes, Sent: all.Calls, Killed: d.dead, Outages: d.outages, Deposed: d.deposed, Left: d.left}
-	if d.of.proxied {
-		h.Reading = slowBy
+	h := &check.Durable{
+		Workers: all.Processes, Sent: all.Calls, Killed: d.dead, Outages: d.outages, Deposed: d.deposed, Left: d.left,
+		Given: make(map[string]map[uint64][]int64),
+	}
+	for name, p := range d.proxies {
+		h.Given[name] = p.delivered()
 	}
 	if h.Attempts, h.AckWait, err = d.of.limits(d.size.ackWait); err != nil {
 		return err
@@ -55,14 +58,16 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 	return nil
 }
 
-// writeFaults writes when NATS and the workers had faults, beside the histories and
-// by their clock: findings cannot be explained without.
+// writeFaults writes when NATS and the workers had faults, and who was given what,
+// beside the histories and by their clock: findings cannot be explained without.
 func (d *durableRun) writeFaults(h *check.Durable) error {
 	data, err := json.MarshalIndent(struct {
 		Killed  map[string]int64 `json:"killed"`
 		Outages []check.Outage   `json:"outages"`
 		Deposed []check.Outage   `json:"deposed"`
-	}{h.Killed, h.Outages, h.Deposed}, "", "  ")
+
+		Given map[string]map[uint64][]int64 `json:"given,omitempty"`
+	}{h.Killed, h.Outages, h.Deposed, h.Given}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func (d *durableRun) readCommands(ctx context.Context, conn *aegis.Conn, h *chec
 	for number, id := range ids {
 		names[id] = number
 	}
-	kept, err := d.results.kept(ctx, d.js)
+	kept, err := d.results.kept(ctx, d.monitor)
 	if err != nil {
 		return err
 	}

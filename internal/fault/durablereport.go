@@ -91,7 +91,7 @@ func (r *durableResult) remarks() string {
 	for _, c := range []struct {
 		count int
 		what  string
-	}{{r.Unknown, "unknown"}, {r.Stalls, "stalls"}, {r.Kept, "kept in the queue"}} {
+	}{{r.Unknown, "unknown"}, {r.Stalls, "stalls"}, {r.Kept, "kept in the queue"}, {r.Replaced, "NATS servers replaced"}} {
 		if c.count > 0 {
 			remarks = append(remarks, fmt.Sprint(c.count, " ", c.what))
 		}

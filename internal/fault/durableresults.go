@@ -5,11 +5,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
 	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
@@ -37,29 +39,28 @@ type storedResult struct {
 
 func (f *resultFollower) follow(ctx context.Context, js jetstream.JetStream) error {
 	f.all = make(map[uint64]storedResult)
-	consumer, err := resultConsumer(ctx, js)
+	consumer, err := js.OrderedConsumer(ctx, resultStream(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{resultSubjects()}})
 	if err != nil {
 		return err
 	}
-	f.consuming, err = consumer.Consume(f.take)
+	f.consuming, err = consumer.Consume(func(msg jetstream.Msg) {
+		if meta, err := msg.Metadata(); err == nil { // else it is none of the stream's
+			f.take(meta.Sequence.Stream, msg.Subject(), msg.Headers(), msg.Data())
+		}
+	})
 	return err
 }
 
-func resultConsumer(ctx context.Context, js jetstream.JetStream) (jetstream.Consumer, error) {
-	return js.OrderedConsumer(ctx, wire.ResultStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName), jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{wire.NewSubjects(wire.DefaultNamespace).Result(faultv1aegis.DurableServiceName, "*.*", wire.ResultResult)},
-	})
+// resultSubjects are those of all results.
+func resultSubjects() string {
+	return wire.NewSubjects(wire.DefaultNamespace).Result(faultv1aegis.DurableServiceName, "*.*", wire.ResultResult)
 }
 
-func (f *resultFollower) take(msg jetstream.Msg) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return // it is none of the stream's
-	}
-	id, _ := wire.ParseCommandID(msg.Subject(), 1)
+func (f *resultFollower) take(sequence uint64, subject string, header nats.Header, data []byte) {
+	id, _ := wire.ParseCommandID(subject, 1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.all[meta.Sequence.Stream] = storedResult{id, msg.Headers().Get(wire.HeaderState), msg.Headers().Get(wire.HeaderServiceErrorCode), msg.Data()}
+	f.all[sequence] = storedResult{id, header.Get(wire.HeaderState), header.Get(wire.HeaderServiceErrorCode), data}
 }
 
 func (f *resultFollower) count() int {
@@ -70,35 +71,59 @@ func (f *resultFollower) count() int {
 
 func (f *resultFollower) stop() { f.consuming.Stop() }
 
-// kept reads what is stored in the end: the sequences of all results.
-func (f *resultFollower) kept(ctx context.Context, js jetstream.JetStream) (map[uint64]bool, error) {
+// kept reads what is stored in the end: the sequences of all results. The leader is
+// asked, as a consumer may be on a replica that has not caught up.
+func (f *resultFollower) kept(ctx context.Context, nc *nats.Conn) (map[uint64]bool, error) {
 	kept := make(map[uint64]bool)
-	consumer, err := resultConsumer(ctx, js)
+	for last := uint64(0); ; {
+		msg, err := resultAfter(ctx, nc, last)
+		if err != nil {
+			return nil, fmt.Errorf("read the results after sequence %d: %w", last, err)
+		}
+		if msg == nil {
+			return kept, nil
+		}
+		header, err := nats.DecodeHeadersMsg(msg.Header)
+		if err != nil {
+			return nil, fmt.Errorf("the headers of sequence %d of the results: %w", msg.Sequence, err)
+		}
+		f.take(msg.Sequence, msg.Subject, header, msg.Data)
+		kept[msg.Sequence], last = true, msg.Sequence
+	}
+}
+
+// readResult is a result as the leader of its stream answers it.
+type readResult struct {
+	Subject  string `json:"subject"`
+	Sequence uint64 `json:"seq"`
+	Header   []byte `json:"hdrs"`
+	Data     []byte `json:"data"`
+}
+
+// resultAfter reads the next result after a sequence, nil if there is none.
+func resultAfter(ctx context.Context, nc *nats.Conn, sequence uint64) (*readResult, error) {
+	question, err := json.Marshal(map[string]any{"seq": sequence + 1, "next_by_subj": resultSubjects()})
 	if err != nil {
 		return nil, err
 	}
-	left := consumer.CachedInfo().NumPending
-	if left == 0 {
-		return kept, nil
-	}
-	messages, err := consumer.Messages()
+	reply, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+resultStream(), question)
 	if err != nil {
 		return nil, err
 	}
-	defer messages.Stop()
-	for left > 0 {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return nil, fmt.Errorf("read the results: %w", err)
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		f.take(msg)
-		kept[meta.Sequence.Stream], left = true, meta.NumPending
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *readResult         `json:"message"`
 	}
-	return kept, nil
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return nil, err
+	}
+	if e := answer.Error; e != nil {
+		if e.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+			return nil, nil //nolint:nilnil // as it says
+		}
+		return nil, e
+	}
+	return answer.Message, nil
 }
 
 // judged returns all results for the judge.

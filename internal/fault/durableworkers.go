@@ -43,7 +43,7 @@ func (d *durableRun) addWorker() error {
 	defer d.mu.Unlock()
 	d.made++
 	name := fmt.Sprint("w", d.made)
-	url, err := d.workerURL(d.made)
+	url, err := d.workerURL(name, d.made)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (d *durableRun) addWorker() error {
 
 // workerURL is where a worker connects to. Where the API gets slow, that is a proxy
 // of its own.
-func (d *durableRun) workerURL(number int) (string, error) {
+func (d *durableRun) workerURL(name string, number int) (string, error) {
 	if !d.of.proxied {
 		return d.clientURLs(number), nil
 	}
@@ -70,7 +70,7 @@ func (d *durableRun) workerURL(number int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.proxies = append(d.proxies, p)
+	d.proxies[name] = p
 	return p.url(), nil
 }
 

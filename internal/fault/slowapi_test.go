@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
+	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 )
 
 // What is sent after a request that is held up overtakes it.
@@ -62,6 +65,37 @@ func TestOnlyRequestsToTheAPIAreHeldUp(t *testing.T) {
 		t.Error("the answer did not come late")
 	}
 	delay.Store(0)
+	if len(p.delivered()) != 0 {
+		t.Errorf("delivered were %v", p.delivered())
+	}
+	body, err := proto.Marshal(&faultv1.ChangedRequest{Id: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Subjects: []string{"item"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, header := range []nats.Header{nil, {"A": {"b"}}} {
+		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "item", Header: header, Data: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	consumer, err := js.CreateConsumer(t.Context(), "s", jetstream.ConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := consumer.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if given := p.delivered(); len(given[7]) != 2 || len(given) != 1 {
+		t.Errorf("delivered were %v", given)
+	}
 	if ask("$JS.API.INFO", nil) == "" || p.delayed.Load() != 2 {
 		t.Error("it is still slow")
 	}

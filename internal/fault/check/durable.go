@@ -24,9 +24,9 @@ type Durable struct {
 	// Deposed are the times in which consumers got another leader, which may not know
 	// of the last acknowledgements.
 	Deposed []Outage
-	// Reading is how long workers may read about a message that they were given
-	// before its handler begins; 0 where that takes no time.
-	Reading time.Duration
+	// Given is when workers were given items, by worker and item; empty where workers
+	// read so fast about what they are given that it does not matter.
+	Given map[string]map[uint64][]int64
 	// Results are all that were stored for commands, also those that are there no
 	// more; nil for events.
 	Results []Result
@@ -262,7 +262,7 @@ func state(a *attempt, at int64) string {
 
 // mayFollow tells whether there is a reason for another attempt.
 func (j *durableJudge) mayFollow(before, next *attempt) bool {
-	if j.away(before, next) || j.stalled(before, next) || j.deposed(before) || j.readAtOnce(before, next) {
+	if j.away(before, next) || j.stalled(before, next) || j.deposed(before) || j.givenToBoth(before, next) {
 		return true
 	}
 	if next.Term <= before.Term {
@@ -310,27 +310,31 @@ func (j *durableJudge) deposed(before *attempt) bool {
 	return false
 }
 
-// readAtOnce tells whether two workers had a message in hand when its consumer had
-// got another leader, and read about it before they began. Of a command both read the
-// result last, so that it began at about the same time. One worker knows what it has
-// in hand.
-func (j *durableJudge) readAtOnce(before, next *attempt) bool {
-	if before.process == next.process {
+// givenToBoth tells whether NATS gave an item to one of two workers while the other
+// one had it, as its consumer got another leader: signs of life reach nobody while there
+// is none. Of a command both read the result last, so that it began at about the same
+// time. One worker knows what it has in hand.
+func (j *durableJudge) givenToBoth(before, next *attempt) bool {
+	if before.process == next.process || j.h.Results != nil && next.Begin-before.Begin > acknowledging {
 		return false
 	}
-	reading := int64(j.h.Reading)
-	if j.h.Results != nil {
-		if next.Begin-before.Begin > acknowledging {
-			return false
+	until := min(before.over(), next.Begin) + acknowledging
+	had := func(a *attempt) (had, asDeposed bool) {
+		for _, at := range j.h.Given[a.process][a.ID] {
+			if at <= until {
+				had, asDeposed = true, asDeposed || j.leaderless(at)
+			}
 		}
-		reading *= 2
+		return had, asDeposed
 	}
-	for _, o := range j.h.Deposed {
-		if reading > 0 && before.Begin >= o.From && next.Begin <= o.To+soon+reading {
-			return true
-		}
-	}
-	return false
+	beforeHad, beforeAsDeposed := had(before)
+	nextHad, nextAsDeposed := had(next)
+	return beforeHad && nextHad && (beforeAsDeposed || nextAsDeposed)
+}
+
+// leaderless tells whether what a consumer delivered then may be in other hands.
+func (j *durableJudge) leaderless(at int64) bool {
+	return slices.ContainsFunc(j.h.Deposed, func(o Outage) bool { return at >= o.From && at <= o.To+soon+int64(j.h.AckWait) })
 }
 
 // stalled tells whether NATS had reason to believe that one of the two was lost.

@@ -124,6 +124,11 @@ func losesWorkers(id uint64, key uint32, attempt uint64, begin int64, n int) fun
 	}
 }
 
+// given says when the workers b and c were given an item.
+func given(id uint64, b, c int64) map[string]map[uint64][]int64 {
+	return map[string]map[uint64][]int64{"b": {id: {at(b)}}, "c": {id: {at(c)}}}
+}
+
 func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*Durable){
@@ -143,9 +148,13 @@ func TestAttemptsThatHaveAReasonAreGood(t *testing.T) {
 			h.Deposed = []Outage{{at(30_000), at(30_100)}}
 			again(6, 2, 2, 33_000)(h)
 		},
-		"read at once by two, as the consumer got another leader": func(h *Durable) {
-			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+		"given to two, as the consumer got another leader": func(h *Durable) {
+			h.Deposed, h.Given = []Outage{{at(26_000), at(26_100)}}, given(6, 25_000, 28_900)
 			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 31_003, 31_005, history.Accepted))
+		},
+		"had by one, and given to another one that was faster, as the consumer got another leader": func(h *Durable) {
+			h.Deposed, h.Given = []Outage{{at(26_000), at(26_100)}}, given(6, 28_900, 25_000)
+			h.Workers["c"] = join(signs(29_000, 42_000), try(6, 2, 2, 41_003, 41_005, history.Accepted))
 		},
 		"refused and not stored": func(h *Durable) {
 			h.Sent = append(h.Sent, history.Record{Kind: history.Called, Outcome: history.Refused, ID: 7})
@@ -216,12 +225,16 @@ func TestBadEventsAreFound(t *testing.T) {
 			again(7, 0, 2, 31_500)(h)
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"given twice to one, as the consumer got another leader", func(h *Durable) {
-			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+			h.Deposed, h.Given = []Outage{{at(26_000), at(26_100)}}, given(6, 25_000, 28_900)
 			h.Workers["b"] = join(h.Workers["b"], try(6, 2, 2, 31_003, 31_005, history.Accepted))
 		}, func(v *DurableVerdict) int { return v.Doubled }},
-		{"begun long after it was done, though it was given to two", func(h *Durable) {
-			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
-			again(6, 2, 2, 31_500)(h)
+		{"given to another one long after the consumer got another leader", func(h *Durable) {
+			h.Deposed, h.Given = []Outage{{at(26_000), at(26_100)}}, given(6, 25_000, 29_200)
+			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 31_003, 31_005, history.Accepted))
+		}, func(v *DurableVerdict) int { return v.Doubled }},
+		{"given to another one when it was done", func(h *Durable) {
+			h.Deposed, h.Given = []Outage{{at(28_000), at(28_500)}}, given(6, 25_000, 31_400)
+			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 31_503, 31_505, history.Accepted))
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"two dead letters", func(h *Durable) {
 			h.Dead = append(h.Dead, h.Dead[0])
@@ -327,7 +340,7 @@ func TestBadCommandsAreFound(t *testing.T) {
 			h.Workers["b"] = append(h.Workers["b"], try(1, 0, 2, 11_000, 11_001, history.Accepted)...)
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"again although a result could be read, as the consumer got another leader", func(h *Durable) {
-			h.Deposed, h.Reading = []Outage{{at(26_000), at(26_100)}}, 4*time.Second
+			h.Deposed, h.Given = []Outage{{at(26_000), at(26_100)}}, given(6, 25_000, 28_900)
 			h.Workers["c"] = join(signs(29_000, 32_000), try(6, 2, 2, 30_500, 30_501, history.Accepted))
 		}, func(v *DurableVerdict) int { return v.Doubled }},
 		{"success that nobody had", func(h *Durable) { h.Results[3].OK = true }, func(v *DurableVerdict) int { return v.Contradicted }},
