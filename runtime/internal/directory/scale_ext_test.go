@@ -36,6 +36,9 @@ const (
 	perService   = 100
 	allInstances = services * perService
 
+	// patience is for a machine that is busy.
+	patience = time.Minute
+
 	// helperEnv makes this test binary the watcher whose costs are measured: in a
 	// process of its own, without the NATS server and the simulated instances.
 	helperEnv = "AEGIS_SCALE_URL"
@@ -87,7 +90,6 @@ func measure(url string) error {
 		return err
 	}
 	c.AllReady = time.Since(start)
-	c.Instances = len(all.Instances())
 	const window = 8 * time.Second
 	cpu := cpuTime()
 	<-time.After(window)
@@ -95,11 +97,11 @@ func measure(url string) error {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	c.HeapMB = float64(after.HeapAlloc-before.HeapAlloc) / (1 << 20)
-	// Where the machine had no time for the heartbeats, some have expired.
-	for until := time.Now().Add(window); len(all.Instances()) < c.Instances && time.Now().Before(until); {
+	// Where the machine had no time for the heartbeats, some have expired, and come back.
+	for until := time.Now().Add(patience); len(all.Instances()) < allInstances && time.Now().Before(until); {
 		<-time.After(10 * time.Millisecond)
 	}
-	c.Instances = min(c.Instances, len(all.Instances()))
+	c.Instances = len(all.Instances())
 	return json.NewEncoder(os.Stdout).Encode(c)
 }
 
