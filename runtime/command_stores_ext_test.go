@@ -119,12 +119,15 @@ func TestWhatIsNoCommandDoesNotBlockTheQueue(t *testing.T) {
 	conn := connect(t)
 	var log logs
 	aegistest.Serve(t, conn, registerJobs(jobs{}), log.option())
-	nc := plain(t, conn)
-	require.NoError(t, nc.Publish("aegis.cmd.aegistest.v1.JobService.Work.n.a-b.c", nil))
-	require.NoError(t, nc.PublishMsg(&nats.Msg{
-		Subject: "aegis.cmd.aegistest.v1.JobService.Work.n.hand.1", Header: nats.Header{"Aegis-Expires": {"soon"}, "x-bin": {"!"}},
-	}))
-	require.NoError(t, nc.Publish("aegis.res.aegistest.v1.JobService.x.progress", []byte("?")))
+	js := jetStream(t, conn)
+	for _, msg := range []*nats.Msg{
+		{Subject: "aegis.cmd.aegistest.v1.JobService.Work.n.a-b.c"},
+		{Subject: "aegis.cmd.aegistest.v1.JobService.Work.n.hand.1", Header: nats.Header{"Aegis-Expires": {"soon"}, "x-bin": {"!"}}},
+		{Subject: "aegis.res.aegistest.v1.JobService.x.progress", Data: []byte("?")},
+	} {
+		_, err := js.PublishMsg(t.Context(), msg)
+		require.NoError(t, err)
+	}
 	require.Empty(t, mustResult(t, aegistestv1aegis.WorkCommand(conn, "hand.1")))
 	require.Equal(t, "x", mustResult(t, send(t, newJobClient(t, conn), "x")))
 	eventually(t, "it is dropped", func() bool { return log.count("a command without an id is dropped") == 1 })

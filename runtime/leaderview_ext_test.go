@@ -87,7 +87,11 @@ func TestLeaderIsFoundThoughOthersDoNotKnowIt(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, nc.Flush())
-	for range 5 {
+	eventually(t, "the leader has begun to hear all questions", func() bool {
+		_, err := nc.Request(whoSubject, nil, 500*time.Millisecond)
+		return err == nil
+	})
+	for range 20 {
 		_, err := nc.Request(whoSubject, nil, patience)
 		require.NoError(t, err)
 	}
