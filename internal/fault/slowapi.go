@@ -186,9 +186,8 @@ func parseCarried(line []byte) *carried {
 		m.reply = fields[0]
 	}
 	sizes := fields[len(fields)-numbers:]
-	m.header, m.size = atoi(sizes[0]), atoi(sizes[numbers-1])
-	if numbers == 1 {
-		m.header = 0
+	if m.size = atoi(sizes[numbers-1]); numbers == 2 {
+		m.header = atoi(sizes[0])
 	}
 	if m.header < 0 || m.size < m.header {
 		return nil

@@ -24,8 +24,8 @@ type Durable struct {
 	// Deposed are the times in which consumers got another leader, which may not know
 	// of the last acknowledgements.
 	Deposed []Outage
-	// Given is when workers were given items, by worker and item; empty where workers
-	// read so fast about what they are given that it does not matter.
+	// Given is when workers were given items, by worker and item; empty where nobody
+	// has noted that.
 	Given map[string]map[uint64][]int64
 	// Results are all that were stored for commands, also those that are there no
 	// more; nil for events.

@@ -34,7 +34,7 @@ var inProgress = []byte("+WPI")
 
 // hold holds a message, or returns false if that is so already. NATS delivers what is
 // held once more if signs of life have not reached it, as while its consumer had no
-// leader: what is done with it goes on, and NATS hears of it as the last delivery.
+// leader: the handler goes on, and its outcome is the answer to the last delivery.
 // p.mu is held.
 func (p *Puller) hold(m *Message) bool {
 	held := p.bySequence[m.Sequence]
@@ -59,7 +59,7 @@ func (p *Puller) add(m *Message) {
 	p.held++
 }
 
-// remove ends that a message is held, and returns where that is said.
+// remove lets go of a message, and returns the subject on which NATS is answered.
 func (p *Puller) remove(m *Message) (reply string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

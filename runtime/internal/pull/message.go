@@ -20,7 +20,7 @@ type Message struct {
 	held       bool
 	parked     bool
 	renewed    time.Time
-	reply      string // where its last delivery is answered
+	reply      string // the subject on which NATS is answered: that of the last delivery
 	delivered  int    // how often it was delivered
 }
 
@@ -36,8 +36,8 @@ type Meta struct {
 	Pending uint64
 }
 
-// Delivered is how often it was delivered so far, which grows when it is delivered
-// again while it is held.
+// Delivered is how often the message was delivered so far. It grows when NATS delivers
+// a message again that is still held.
 func (m *Message) Delivered() int {
 	m.puller.mu.Lock()
 	defer m.puller.mu.Unlock()

@@ -94,7 +94,7 @@ type Puller struct {
 	watch       watch
 	unacked     bool                // NATS refuses acknowledgements
 	head, tail  *Message            // what is held, the oldest first
-	bySequence  map[uint64]*Message // the same
+	bySequence  map[uint64]*Message // the same messages
 	held        int
 	parked      int // of those: that count for nothing
 }
