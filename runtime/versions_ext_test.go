@@ -50,6 +50,21 @@ func TestStreamsOfAnOlderNATSAreSwitchedOnAndKeepWhatIsInThem(t *testing.T) {
 	}
 }
 
+// All workers of a service find at once that its streams do not fit.
+func TestStreamsOfAnOlderNATSAreChangedOnce(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	oldStreams(t, jetStream(t, conn))
+	spy := spyOn(t, conn)
+	srv := worker(t, conn, jobs{})
+	require.NoError(t, srv.Ready(t.Context()))
+	require.NoError(t, spy.nc.Flush())
+	spy.settle(t)
+	for _, stream := range []string{commandStream, resultStream} {
+		require.Len(t, spy.subjects(func(s string) bool { return s == "$JS.API.STREAM.UPDATE."+stream }), 1, stream)
+	}
+}
+
 func TestStreamOfAnOlderNATSThatMayNotBeChangedIsAnErrorThatSaysHow(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)

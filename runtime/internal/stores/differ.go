@@ -10,30 +10,43 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// adjust makes a stream that exists fit, as far as it has to and may.
+// adjust makes a stream that exists fit, as far as it has to and may. Those who find at
+// the same time that it does not fit change it once.
 func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want, p Policy) (jetstream.Stream, error) {
-	have := stream.CachedInfo().Config
-	if err := want.unworkable(&have, p); err != nil {
+	_, fits, err := want.next(&stream.CachedInfo().Config, p)
+	if err != nil {
 		return nil, err
 	}
-	missing, different, lacking := missingMetadata(&have, &want), differences(&have, &want), want.lacks(&have)
-	if len(different) > 0 && !p.Update {
-		p.Warn(fmt.Sprintf("the stream %s exists with other settings, which stay: %s", want.Name, strings.Join(different, ", ")))
-		different = nil
+	if !fits {
+		if stream, err = s.change(ctx, want, p); err != nil {
+			return nil, err
+		}
 	}
-	switch {
-	case len(lacking) > 0 && !p.Create && !p.Update:
-		return nil, fmt.Errorf("the stream %s %w, and may not be changed here; change it with nats stream edit %s%s",
-			want.Name, errLacks, want.Name, flagsText(lacking))
-	case len(different)+len(lacking) == 0 && (len(missing) == 0 || !p.Create):
-		return s.raise(ctx, stream, &want, p), nil
+	return s.raise(ctx, stream, &want, p), nil
+}
+
+// change is adjust for a stream that has to be changed, unless that was just done.
+func (s *Stores) change(ctx context.Context, want Want, p Policy) (jetstream.Stream, error) {
+	end, err := s.turn(ctx, want.Name)
+	if err != nil {
+		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
 	}
-	if len(lacking) > 0 {
+	defer end()
+	p.Warn = func(string) {} // it has warned already
+	stream, err := s.info(ctx, want.Name)
+	if err != nil {
+		return nil, s.explain("the stream "+want.Name, err)
+	}
+	have := stream.CachedInfo().Config
+	next, fits, err := want.next(&have, p)
+	if fits || err != nil {
+		return stream, err
+	}
+	if len(want.lacks(&have)) > 0 {
 		if err := s.newEnough(&want); err != nil {
 			return nil, err
 		}
 	}
-	next := want.changed(have, missing, len(different) > 0, len(lacking) > 0)
 	updated, err := s.update(ctx, next)
 	if err != nil {
 		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
@@ -41,7 +54,39 @@ func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want,
 	if now := updated.CachedInfo().Config; len(want.lacks(&now)) > 0 {
 		return nil, s.old(&want) // it has left out what it does not know
 	}
-	return s.raise(ctx, updated, &want, p), nil
+	return updated, nil
+}
+
+// turn waits until nobody else here changes a stream; end follows.
+func (s *Stores) turn(ctx context.Context, stream string) (end func(), err error) {
+	made, _ := s.turns.LoadOrStore(stream, make(chan struct{}, 1))
+	turn := made.(chan struct{}) //nolint:forcetypeassert // nothing else is stored
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// next is how a stream is to be configured, unless it may stay as it is.
+func (w *Want) next(have *jetstream.StreamConfig, p Policy) (next jetstream.StreamConfig, fits bool, err error) {
+	if err := w.unworkable(have, p); err != nil {
+		return next, false, err
+	}
+	missing, different, lacking := missingMetadata(have, w), differences(have, w), w.lacks(have)
+	if len(different) > 0 && !p.Update {
+		p.Warn(fmt.Sprintf("the stream %s exists with other settings, which stay: %s", w.Name, strings.Join(different, ", ")))
+		different = nil
+	}
+	switch {
+	case len(lacking) > 0 && !p.Create && !p.Update:
+		return next, false, fmt.Errorf("the stream %s %w, and may not be changed here; change it with nats stream edit %s%s",
+			w.Name, errLacks, w.Name, flagsText(lacking))
+	case len(different)+len(lacking) == 0 && (len(missing) == 0 || !p.Create):
+		return next, true, nil
+	}
+	return w.changed(*have, missing, len(different) > 0, len(lacking) > 0), false, nil
 }
 
 // raise is Raise where it is allowed, of the stream and of those along with it.

@@ -45,6 +45,7 @@ type Stores struct {
 	denials *denials.Denials
 	prefix  string   // "$JS.API"
 	known   sync.Map // the names of streams that were there
+	turns   sync.Map // channels that are full while a stream is changed, by its name
 	// pending is how many messages a consumer may have under way that was made here.
 	pending sync.Map
 	raised  sync.Map // when replicas were asked for, by the name of the stream
