@@ -43,6 +43,19 @@ func (s *Server) ProbeVoid() {
 	}
 }
 
+// ProbedVoid reports whether it is known whether NATS says that nobody listens, for
+// all that c sends requests to.
+func (c *Conn) ProbedVoid() bool {
+	c.void.mu.Lock()
+	defer c.void.mu.Unlock()
+	for _, kind := range c.void.kinds {
+		if _, known := c.void.hidden[kind]; !known && !c.void.denied[kind] {
+			return false
+		}
+	}
+	return true
+}
+
 // StreamsKept is what a server holds for streams: ends, handlers, other
 // processes, and last frames that were not confirmed.
 func (s *Server) StreamsKept() int {

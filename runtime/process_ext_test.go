@@ -341,7 +341,7 @@ func TestAKilledInstanceGetsNothingAfterItsFirstNoResponders(t *testing.T) {
 	client := newClient(t, caller, aegis.RoundRobin())
 	c := callMany(t, 1, 9, doBy(client))
 	require.Equal(t, map[string]int{"a": 3, "b": 3, "doomed": 3}, c.counts)
-	eventually(t, "the void probes are over", func() bool { return caller.Waiting() == 0 })
+	eventually(t, "the void probes are over", caller.ProbedVoid)
 
 	doomed.signal(t, syscall.SIGKILL)
 	require.Error(t, receive(t, "it is dead", doomed.ended))

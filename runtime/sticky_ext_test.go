@@ -156,7 +156,7 @@ func TestAStickyCallIsTwoMessages(t *testing.T) {
 	caller := another(t, conn)
 	client := newAccounts(t, caller)
 	home := touch(t, client, "k")
-	eventually(t, "the void probes are over", func() bool { return caller.Waiting() == 0 })
+	eventually(t, "the void probes are over", func() bool { return caller.ProbedVoid() && conn.ProbedVoid() })
 	spy := spyOn(t, conn)
 	const calls = 20
 	for range calls {
