@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// adjust makes a stream that exists fit, as far as it has to and may. Those who find at
-// the same time that it does not fit change it once.
+// adjust makes a stream that exists fit, as far as it has to and may. Callers that find
+// at the same time that the stream does not fit change it once.
 func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want, p Policy) (jetstream.Stream, error) {
 	_, fits, err := want.next(&stream.CachedInfo().Config, p)
 	if err != nil {
@@ -25,14 +25,14 @@ func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want,
 	return s.raise(ctx, stream, &want, p), nil
 }
 
-// change is adjust for a stream that has to be changed, unless that was just done.
+// change changes a stream that does not fit, unless another caller has just done so.
 func (s *Stores) change(ctx context.Context, want Want, p Policy) (jetstream.Stream, error) {
 	end, err := s.turn(ctx, want.Name)
 	if err != nil {
 		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
 	}
 	defer end()
-	p.Warn = func(string) {} // it has warned already
+	p.Warn = func(string) {} // adjust has warned already
 	stream, err := s.info(ctx, want.Name)
 	if err != nil {
 		return nil, s.explain("the stream "+want.Name, err)
@@ -57,7 +57,7 @@ func (s *Stores) change(ctx context.Context, want Want, p Policy) (jetstream.Str
 	return updated, nil
 }
 
-// turn waits until nobody else here changes a stream; end follows.
+// turn waits until no other caller in this process changes the stream; end follows.
 func (s *Stores) turn(ctx context.Context, stream string) (end func(), err error) {
 	made, _ := s.turns.LoadOrStore(stream, make(chan struct{}, 1))
 	turn := made.(chan struct{}) //nolint:forcetypeassert // nothing else is stored
@@ -69,7 +69,7 @@ func (s *Stores) turn(ctx context.Context, stream string) (end func(), err error
 	}
 }
 
-// next is how a stream is to be configured, unless it may stay as it is.
+// next returns the configuration that a stream is to have, or that it fits as it is.
 func (w *Want) next(have *jetstream.StreamConfig, p Policy) (next jetstream.StreamConfig, fits bool, err error) {
 	if err := w.unworkable(have, p); err != nil {
 		return next, false, err
