@@ -290,6 +290,7 @@ func TestPartsByHand(t *testing.T) {
 		t.Helper()
 		s := &rawStream{t: t, nc: plain(t, conn)}
 		s.inbox = s.nc.NewInbox()
+		var err error
 		s.sub, err = s.nc.SubscribeSync(s.inbox)
 		require.NoError(t, err)
 		require.NoError(t, s.nc.PublishRequest("aegis.call.aegistest.v1.LargeService.Flow", s.inbox, nil))
