@@ -95,7 +95,7 @@ func (a *asyncEvents) acknowledged(msg *nats.Msg) {
 	case f == nil:
 		a.mu.Unlock()
 		return
-	case failure != nil && failure.reason == ReasonNoResponders:
+	case failure != nil && failure.Reason() == ReasonNoResponders:
 		f.refused = true // watch sends it again
 		a.mu.Unlock()
 		return

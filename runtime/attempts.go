@@ -254,7 +254,7 @@ func (a *attemptRecords) impossible(err *Error) bool {
 		return false
 	}
 	a.blindUntil.Store(time.Now().Add(blindFor).UnixNano())
-	if _, again := a.told.LoadOrStore(err.code, true); !again {
+	if _, again := a.told.LoadOrStore(err.Code(), true); !again {
 		a.logger().Error("aegis: attempts cannot be recorded; as long as that is so, each delivery counts as one, also to an instance that is lost or stops. "+
 			"See the streams and the least permissions in docs/protocol.md", "stream", a.stream.config.Name, "err", err)
 	}
@@ -262,10 +262,10 @@ func (a *attemptRecords) impossible(err *Error) bool {
 }
 
 func (a *attemptRecords) lasts(err *Error) bool {
-	if slices.Contains([]Code{CodePermissionDenied, CodeFailedPrecondition, CodeInternal}, err.code) {
+	if slices.Contains([]Code{CodePermissionDenied, CodeFailedPrecondition, CodeInternal}, err.Code()) {
 		return true
 	}
-	if err.code == CodeResourceExhausted {
+	if err.Code() == CodeResourceExhausted {
 		return !a.stream.ready.Load() // a limit of streams, for one; where it is there, there will be room again
 	}
 	// What a user may not ask JetStream is not answered.

@@ -237,7 +237,7 @@ func (b *broadcast) Recv(res proto.Message) error {
 			return err
 		}
 		if msg := b.next(); msg != nil && !b.enough() {
-			if b.from = transportHeader(msg.Header, wire.HeaderInstance); b.from == "" || b.answered[b.from] {
+			if b.from = wire.HeaderValue(msg.Header, wire.HeaderInstance); b.from == "" || b.answered[b.from] {
 				b.from = ""
 				continue // it is nobody's, or was sent twice
 			}
@@ -255,7 +255,7 @@ func (b *broadcast) Recv(res proto.Message) error {
 		if b.complete() {
 			b.close()
 			if b.unheard() {
-				err := refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject)
+				err := refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject).notRun(true)
 				b.method.client.conn.patterns.doubt(b.method.client.service, err)
 				return err
 			}
@@ -283,7 +283,7 @@ func (b *broadcast) read(msg *nats.Msg, res proto.Message) error {
 	b.heard = time.Now()
 	b.answered[b.from] = true
 	b.forget(b.from)
-	if transportHeader(msg.Header, wire.HeaderServiceErrorCode) != "" {
+	if failed(msg) {
 		return decodeError(msg)
 	}
 	if err := proto.Unmarshal(msg.Data, res); err != nil {
@@ -375,7 +375,7 @@ func (b *broadcast) ended() error {
 		if subject := b.mayNotAsk(); subject != "" {
 			message += "; NATS does not allow this user to ask whether it is there: add " + subject + " to the user's permissions"
 		}
-		return &Error{code: CodeDeadlineExceeded, cause: err, message: message + hint}
+		return because(err, CodeDeadlineExceeded, message+hint)
 	}
 	return io.EOF
 }

@@ -70,13 +70,14 @@ func (b *broadcast) findMembers() error {
 // unknownMembers is the error of a broadcast that was not sent, as nobody knows who
 // should answer.
 func (m *streamMethod) unknownMembers(err *Error) *Error {
-	switch err.code {
+	switch err.Code() {
 	case CodeCanceled: // by the caller, or with the connection
-		return err
+		return err.notRun(true)
 	case CodeDeadlineExceeded: // to wait for fewer would not help
-		return &Error{code: err.code, cause: err, message: m.spec.name() + " was not sent: " + err.message}
+		return because(err, err.Code(), m.spec.name()+" was not sent: "+err.Message()).notRun(true)
 	default:
-		return Errorf(err.code, "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w", m.spec.name(), err)
+		return Errorf(err.Code(), "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w",
+			m.spec.name(), err).notRun(true)
 	}
 }
 
@@ -114,7 +115,7 @@ func (b *broadcast) lost() (name string, err *Error) {
 		return name, Errorf(CodeUnavailable, "%s is gone, and has not answered %s", name, b.method.spec.name())
 	}
 	err = refusal(CodeUnavailable, ReasonNoResponders, "%s has not run %s, as nobody listens on %s: it lacks the method, or is gone",
-		name, b.method.spec.name(), b.method.subject)
+		name, b.method.spec.name(), b.method.subject).notRun(true)
 	b.method.client.conn.patterns.doubt(b.method.client.service, err)
 	return name, err
 }

@@ -48,7 +48,7 @@ func (s *Server) askCaller(alive string, calls []*handlerContext) {
 	ctx, cancel := context.WithTimeout(s.base, askTimeout)
 	defer cancel()
 	err := s.conn.exchange(ctx, alive, time.Now().Add(askTimeout))
-	if err != nil && err.reason == ReasonNoResponders {
+	if err != nil && err.Reason() == ReasonNoResponders {
 		for _, c := range calls {
 			c.end()
 		}

@@ -21,15 +21,15 @@ import (
 // invokeInParts is invoke for such a method.
 func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
 	if err := ctx.Err(); err != nil {
-		return asError(err)
+		return asError(err).notRun(true)
 	}
 	b, err := (proto.MarshalOptions{}).MarshalAppend(make([]byte, frame.MaxOverhead, frame.MaxOverhead+proto.Size(req)), req)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err).notRun(true)
 	}
 	size := len(b) - frame.MaxOverhead
 	if size > m.method.MaxMessageBytes {
-		return tooLargeFor(m.spec.name(), size, m.method.MaxMessageBytes)
+		return tooLargeFor(m.spec.name(), size, m.method.MaxMessageBytes).notRun(true)
 	}
 	ctx, cancel := m.withDeadline(ctx)
 	defer cancel()
@@ -81,10 +81,7 @@ func (s *clientStream) response(res proto.Message) error {
 }
 
 func (s *clientStream) late() *Error {
-	return &Error{
-		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
-		message: "no whole reply of " + s.name + " before the deadline; whether the handler ran is unknown",
-	}
+	return because(context.DeadlineExceeded, CodeDeadlineExceeded, "no whole reply of "+s.name+" before the deadline; whether the handler ran is unknown")
 }
 
 // answer takes a reply that is no stream.
@@ -101,7 +98,7 @@ func (m *serverMethod) inParts(msg *nats.Msg) bool {
 	if m.method.MaxMessageBytes == 0 || m.stream != nil {
 		return false
 	}
-	size := transportHeader(msg.Header, wire.HeaderChunked)
+	size := wire.HeaderValue(msg.Header, wire.HeaderChunked)
 	return size != "" && size != "0"
 }
 

@@ -252,7 +252,7 @@ func (i *invocation) Value(key any) any {
 func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 	if m.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not in the descriptor of the service: the generated files of messages and services "+
-			"are of different versions; run buf generate", m.spec.name())
+			"are of different versions; run buf generate", m.spec.name()).notRun(true)
 	}
 	if len(opts) == 0 {
 		return &m.client.cfg.call, nil
@@ -261,14 +261,14 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 	cfg.given = givenOptions{}
 	for i, o := range opts {
 		if o == nil {
-			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
+			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i)).notRun(true)
 		}
 		if err := o.applyCall(&cfg); err != nil {
-			return nil, Errorf(CodeInvalidArgument, "%w", err)
+			return nil, Errorf(CodeInvalidArgument, "%w", err).notRun(true)
 		}
 	}
 	if err := cfg.given.check(m.method); err != nil {
-		return nil, Errorf(CodeInvalidArgument, "%w", err)
+		return nil, Errorf(CodeInvalidArgument, "%w", err).notRun(true)
 	}
 	return &cfg, nil
 }
@@ -279,7 +279,7 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 		return m.invokeInParts(ctx, req, res, cfg, call)
 	}
 	if err := ctx.Err(); err != nil {
-		return asError(err)
+		return asError(err).notRun(true)
 	}
 	now := time.Now()
 	m.client.budget.call(now)
@@ -288,14 +288,14 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 	defer mux.release(slot)
 	var err error
 	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], req); err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err).notRun(true)
 	}
 	a, e := m.newAttempt(ctx, slot, now, cfg, call)
 	if e == nil {
 		e = a.direct(req)
 	}
 	if e != nil {
-		return e
+		return e.notRun(true)
 	}
 	return a.run(res)
 }
@@ -307,22 +307,28 @@ func (a *attempt) run(res proto.Message) error {
 		if e == nil {
 			return nil
 		}
+		a.mayHaveRun = a.mayHaveRun || !e.st.NotRun
 		pause, again := a.pause(e)
 		if !again || !a.sleep(pause) {
-			if errors.Is(a.ctx.Err(), context.Canceled) {
-				return asError(a.ctx.Err())
-			}
-			a.client.conn.patterns.doubt(a.client.service, e)
-			if e.reason == ReasonNoResponders && a.leader != nil && a.cfg.instance == "" {
-				return a.leader.unserved()
-			}
-			return e
+			return a.failed(e).notRun(!a.mayHaveRun)
 		}
 		a.number++
 		if a.call != nil { // what the last attempt was answered is not what the next one will be
 			a.call.response, a.call.term = nil, Term{}
 		}
 	}
+}
+
+// failed is the error of the call whose last attempt failed with e.
+func (a *attempt) failed(e *Error) *Error {
+	if errors.Is(a.ctx.Err(), context.Canceled) {
+		return asError(a.ctx.Err())
+	}
+	a.client.conn.patterns.doubt(a.client.service, e)
+	if e.Reason() == ReasonNoResponders && a.leader != nil && a.cfg.instance == "" {
+		return a.leader.unserved()
+	}
+	return e
 }
 
 // attempt is the state of one call between its tries.
@@ -346,6 +352,8 @@ type attempt struct {
 	endless  bool          // the stream has no deadline, its open has
 	news     uint64        // of who leads, when this attempt began
 	fresh    int           // the first attempt with these news
+
+	mayHaveRun bool // a handler, at an attempt that failed
 }
 
 func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
@@ -422,13 +430,13 @@ func (a *attempt) findLeader() *Error {
 		a.waited = true
 		a.leader.doubt() // it may have been refused before, and be allowed by now
 		if err := a.leader.await(a.ctx, 0, a.deadline); err != nil {
-			return err
+			return err.notRun(true)
 		}
 		if a.readNews(); a.term == 0 {
 			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
-				return asError(err)
+				return asError(err).notRun(true)
 			}
-			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.spec.Service, a.leader.group)
+			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.spec.Service, a.leader.group).notRun(true)
 		}
 	}
 	led := a.led.Load()
@@ -486,7 +494,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 	}
 	if msg.Header != nil {
 		if isNoRespondersMsg(msg) {
-			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.spec.Service, *a.subject)
+			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.spec.Service, *a.subject).notRun(true)
 		}
 		if a.call != nil {
 			a.call.response, _ = decodeHeader(msg.Header) // what is no metadata is left out
@@ -494,7 +502,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 				a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: t}
 			}
 		}
-		if transportHeader(msg.Header, wire.HeaderServiceErrorCode) != "" {
+		if failed(msg) {
 			return decodeError(msg)
 		}
 	} else if headerUnreadable(msg) {

@@ -1,6 +1,6 @@
 package aegis
 
-import "fmt"
+import "github.com/aegisrpc/aegis/runtime/internal/status"
 
 // Code is one of the sixteen canonical error codes of google.rpc.Code. The zero
 // Code is no error's.
@@ -45,35 +45,6 @@ const (
 	CodeUnauthenticated Code = 16
 )
 
-const (
-	minCode = CodeCanceled
-	maxCode = CodeUnauthenticated
-)
-
-var codeNames = [...]string{
-	CodeCanceled:           "CANCELLED",
-	CodeUnknown:            "UNKNOWN",
-	CodeInvalidArgument:    "INVALID_ARGUMENT",
-	CodeDeadlineExceeded:   "DEADLINE_EXCEEDED",
-	CodeNotFound:           "NOT_FOUND",
-	CodeAlreadyExists:      "ALREADY_EXISTS",
-	CodePermissionDenied:   "PERMISSION_DENIED",
-	CodeResourceExhausted:  "RESOURCE_EXHAUSTED",
-	CodeFailedPrecondition: "FAILED_PRECONDITION",
-	CodeAborted:            "ABORTED",
-	CodeOutOfRange:         "OUT_OF_RANGE",
-	CodeUnimplemented:      "UNIMPLEMENTED",
-	CodeInternal:           "INTERNAL",
-	CodeUnavailable:        "UNAVAILABLE",
-	CodeDataLoss:           "DATA_LOSS",
-	CodeUnauthenticated:    "UNAUTHENTICATED",
-}
-
 // String returns the name of the code as google.rpc.Code spells it, such as
 // "NOT_FOUND".
-func (c Code) String() string {
-	if c < minCode || c > maxCode {
-		return fmt.Sprintf("CODE_%d", uint32(c))
-	}
-	return codeNames[c]
-}
+func (c Code) String() string { return status.Code(c).String() }

@@ -256,10 +256,8 @@ func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *rep
 			return err
 		}
 		if !pauseUntil(ctx, notDelivered(attempt), p.deadline) {
-			return &Error{
-				code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
-				message: "another command with the key of " + handle.id + " was on its way until the deadline; whether one is stored is unknown",
-			}
+			return because(context.DeadlineExceeded, CodeDeadlineExceeded,
+				"another command with the key of "+handle.id+" was on its way until the deadline; whether one is stored is unknown")
 		}
 	}
 }

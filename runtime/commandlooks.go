@@ -69,7 +69,7 @@ func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 	switch {
 	case err != nil:
 		l.failed, l.next = err, now.Add(2*lookInterval)
-		passes := err.code == CodeUnavailable || err.code == CodeDeadlineExceeded || ctx.Err() != nil
+		passes := err.Code() == CodeUnavailable || err.Code() == CodeDeadlineExceeded || ctx.Err() != nil
 		if passes || l.known { // who has sent a command may lack the right to read
 			return nil
 		}
@@ -90,13 +90,13 @@ func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 // unended is the error of one whose ctx ends before the command.
 func (l *commandLooks) unended(ctx context.Context) *Error {
 	err := asError(ctx.Err())
-	if err.code != CodeDeadlineExceeded {
+	if err.Code() != CodeDeadlineExceeded {
 		return err
 	}
 	where := "it has not ended as far as is known"
 	switch {
 	case l.failed != nil:
-		where = "what is stored of it cannot be read: " + l.failed.message
+		where = "what is stored of it cannot be read: " + l.failed.Message()
 	case l.last == nil:
 	case l.last.State == CommandRunning:
 		where = fmt.Sprintf("it is RUNNING, attempt %d", l.last.Attempt)
@@ -105,8 +105,6 @@ func (l *commandLooks) unended(ctx context.Context) *Error {
 	case l.last.State == CommandScheduled:
 		where = "it is SCHEDULED, not due yet"
 	}
-	return &Error{
-		code: CodeDeadlineExceeded, cause: ctx.Err(),
-		message: fmt.Sprintf("no result of command %s of %s.%s before the deadline; %s", l.handle.id, l.handle.client.service.Name, l.handle.method.Name, where),
-	}
+	return because(ctx.Err(), CodeDeadlineExceeded, fmt.Sprintf("no result of command %s of %s.%s before the deadline; %s",
+		l.handle.id, l.handle.client.service.Name, l.handle.method.Name, where))
 }

@@ -49,7 +49,7 @@ func succeeded(res proto.Message, metadata Header, attempt int) (*commandOutcome
 	if len(metadata) > 0 {
 		o.header = make(nats.Header, len(metadata))
 		if err := metadata.encodeTo(o.header); err != nil {
-			return nil, Errorf(CodeInternal, "result %s", err.message)
+			return nil, Errorf(CodeInternal, "result %s", err.Message())
 		}
 	}
 	o.mark(wire.StateSucceeded, attempt)

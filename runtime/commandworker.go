@@ -601,7 +601,7 @@ func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 		if err == nil {
 			return state
 		}
-		if err.reason == ReasonTooLarge || err.code == CodeInvalidArgument { // its headers, besides
+		if err.Reason() == ReasonTooLarge || err.Code() == CodeInvalidArgument { // its headers, besides
 			o = outcomeOf(wire.StateFailed, err, c.try.Number())
 			continue
 		}
@@ -632,7 +632,7 @@ func (c *commandMessage) bury(attempts int, reason *Error) {
 			w.logger().Error("aegis: a command went to the dead letters", "command", c.id, "attempts", attempts, "reason", original(reason))
 			break
 		}
-		if err.code == CodePermissionDenied || err.code == CodeFailedPrecondition { // what does not go away by itself
+		if err.Code() == CodePermissionDenied || err.Code() == CodeFailedPrecondition { // what does not go away by itself
 			w.logger().Error("aegis: a command has failed, and the dead letters cannot take it; its request is lost",
 				"command", c.id, "attempts", attempts, "reason", original(reason), "err", err)
 			break

@@ -59,7 +59,7 @@ func (d *deadLetters) add(ctx context.Context, l *deadLetter) (uint64, *Error) {
 		switch {
 		case err == nil:
 			return ack.Sequence, nil
-		case err.reason != ReasonTooLarge || size == letterWithoutData:
+		case err.Reason() != ReasonTooLarge || size == letterWithoutData:
 			return 0, err
 		}
 	}
@@ -90,7 +90,7 @@ func (l *deadLetter) headerOf(size int) nats.Header {
 			h[key] = values
 		}
 	}
-	reason := headerText(l.reason)
+	reason := wire.HeaderText(l.reason)
 	if size >= letterWithShortReason {
 		reason = reason[:min(len(reason), shortReason)]
 	}

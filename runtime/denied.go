@@ -22,11 +22,7 @@ func (c *Conn) permissionDenied(err error) (told bool) {
 }
 
 func permissionError(subject string, err error) *Error {
-	return &Error{
-		code:    CodePermissionDenied,
-		message: "NATS does not allow this user to publish to " + subject + "; add it to the user's permissions",
-		cause:   err,
-	}
+	return because(err, CodePermissionDenied, "NATS does not allow this user to publish to "+subject+"; add it to the user's permissions")
 }
 
 // deniedSubscribe tells refused subscriptions from refused publishing.

@@ -22,7 +22,8 @@
 // where no handler can have run (nobody listened, or the server refused it as
 // overloaded, stopping or of unknown age), or where the proto declares the
 // method idempotent. A call whose server died ends at its deadline, as
-// CodeDeadlineExceeded; whether its handler ran is unknown then.
+// CodeDeadlineExceeded; whether its handler ran is unknown then. MayHaveRun says of any
+// error whether a handler may have run.
 //
 // Types that generated code alone uses (Client, UnaryMethod, Handler) are
 // exported for it, and not meant to be used by hand.

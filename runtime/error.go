@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // Reasons that an Error gives beside its code, where the runtime and not a
@@ -47,14 +46,15 @@ const (
 )
 
 // ErrNoResponders matches, with errors.Is, the error of a call for which nobody
-// listened. Its code is CodeUnavailable, and no handler has run.
-var ErrNoResponders = &Error{code: CodeUnavailable, reason: ReasonNoResponders, message: "no server listens"}
+// listened. Its code is CodeUnavailable, and no handler has run; where an idempotent
+// call was tried before, MayHaveRun says whether one has then.
+var ErrNoResponders = refusal(CodeUnavailable, ReasonNoResponders, "no server listens")
 
 // ErrNotActive matches, with errors.Is, the error of a call to a single active
 // method that no leader took until the call's deadline, and of a directed call
 // to an instance that does not lead. Its code is CodeUnavailable, and no handler
-// has run.
-var ErrNotActive = &Error{code: CodeUnavailable, reason: ReasonNotActive, message: "the instance is not the leader"}
+// has run, but as for ErrNoResponders.
+var ErrNotActive = refusal(CodeUnavailable, ReasonNotActive, "the instance is not the leader")
 
 // Error is the error of a call: a code, a message for people, details for
 // programs. Every error that a client returns is an *Error or wraps one, so
@@ -64,18 +64,11 @@ var ErrNotActive = &Error{code: CodeUnavailable, reason: ReasonNotActive, messag
 // A handler may return any error. Its whole text goes to the caller: that of an *Error
 // with whatever wraps it, and that of a plain Go error as well, with CodeUnknown. Use
 // WithErrorRedactor where callers must not read what a database or a file system says.
-type Error struct {
-	code    Code
-	message string
-	reason  string
-	details []*anypb.Any
-	wire    bool
-	cause   error
-}
+type Error struct{ st status.Status }
 
 // errUnset is what a nil *Error says: a variable that was never set was returned as
 // an error.
-var errUnset = &Error{code: CodeInternal, message: "a nil *aegis.Error was returned as an error"}
+var errUnset = NewError(CodeInternal, "a nil *aegis.Error was returned as an error")
 
 // orUnset is e, or errUnset for nil, so that no method of an error panics.
 func (e *Error) orUnset() *Error {
@@ -88,70 +81,55 @@ func (e *Error) orUnset() *Error {
 // NewError returns an error for a handler to return. A code that is not one of
 // the sixteen counts as CodeUnknown.
 func NewError(code Code, message string) *Error {
-	if code < minCode || code > maxCode {
-		code = CodeUnknown
-	}
-	return &Error{code: code, message: message}
+	return &Error{*status.New(status.Code(code), message)}
 }
 
 // Errorf is NewError with a message from fmt.Errorf. What %w wraps is found by
 // errors.Is and errors.As on this side of the wire; it does not travel.
 func Errorf(code Code, format string, args ...any) *Error {
-	err := fmt.Errorf(format, args...)
-	e := NewError(code, err.Error())
-	switch err.(type) { //nolint:errorlint // does it wrap anything?
-	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
-		e.cause = err
-	}
-	return e
+	return &Error{*status.Newf(status.Code(code), format, args...)}
 }
 
 // WithDetails returns a copy of e with further typed details, which the caller
 // reads with Details. It returns an error if a detail cannot be marshalled.
 func (e *Error) WithDetails(details ...proto.Message) (*Error, error) {
 	c := *e.orUnset()
-	c.details = append([]*anypb.Any(nil), c.details...)
+	c.st.Details = slices.Clone(c.st.Details)
 	for _, d := range details {
 		packed, err := anypb.New(d)
 		if err != nil {
 			return nil, fmt.Errorf("aegis: error detail %T: %w", d, err)
 		}
-		c.details = append(c.details, packed)
+		c.st.Details = append(c.st.Details, packed)
 	}
 	return &c, nil
 }
 
 // Error returns the code, the reason if there is one, and the message.
-func (e *Error) Error() string {
-	e = e.orUnset()
-	if e.reason != "" {
-		return e.code.String() + " (" + e.reason + "): " + e.message
-	}
-	return e.code.String() + ": " + e.message
-}
+func (e *Error) Error() string { return e.orUnset().st.Text() }
 
 // Code returns the canonical code.
-func (e *Error) Code() Code { return e.orUnset().code }
+func (e *Error) Code() Code { return Code(e.orUnset().st.Code) }
 
 // Message returns what went wrong, for a person.
-func (e *Error) Message() string { return e.orUnset().message }
+func (e *Error) Message() string { return e.orUnset().st.Message }
 
 // Reason returns one of the Reason constants if the runtime of either side
 // produced the error, and "" if a handler did.
-func (e *Error) Reason() string { return e.orUnset().reason }
+func (e *Error) Reason() string { return e.orUnset().st.Reason }
 
 // Details returns the typed details; unpack them with their UnmarshalNew or
 // UnmarshalTo methods. The caller must not change them.
-func (e *Error) Details() []*anypb.Any { return e.orUnset().details }
+func (e *Error) Details() []*anypb.Any { return e.orUnset().st.Details }
 
 // Unwrap returns the error that e wraps on this side of the wire, such as
 // context.DeadlineExceeded, or nil.
-func (e *Error) Unwrap() error { return e.orUnset().cause }
+func (e *Error) Unwrap() error { return e.orUnset().st.Cause }
 
 // Is reports whether target is the sentinel of e's reason.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && (t == ErrNoResponders || t == ErrNotActive) && e.orUnset().reason == t.reason
+	return ok && (t == ErrNoResponders || t == ErrNotActive) && e.Reason() == t.st.Reason
 }
 
 // CodeOf returns the code of the first *Error in err's chain. For other errors
@@ -161,14 +139,35 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return 0
 	}
-	return asError(err).code
+	return asError(err).Code()
 }
 
 // IsWireError reports whether a server said err, and not the client concluded
 // it by itself (no answer in time, nobody there, a bad request).
 func IsWireError(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e != nil && e.wire
+	return errors.As(err, &e) && e != nil && e.st.FromServer
+}
+
+// MayHaveRun reports whether a handler may have run for a call, or the open of a
+// stream, that failed with err. It is false only where that is certain: nothing was
+// sent, nobody listened, or every server that was asked has refused. It is true for
+// all else, among that nil, errors of handlers, and errors that are no *Error. What
+// is not idempotent may be repeated where it is false.
+//
+// Of an event or a command it reports whether that may be stored, or may have reached
+// its handlers. Of errors that are joined it is true if it is for any.
+func MayHaveRun(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // layer by layer: each may be a branch
+	case *Error:
+		return e == nil || !e.st.NotRun
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), MayHaveRun)
+	case interface{ Unwrap() error }:
+		return MayHaveRun(e.Unwrap())
+	default:
+		return true
+	}
 }
 
 // asError is the seam through which every error leaves the runtime.
@@ -182,48 +181,41 @@ func asError(err error) *Error {
 			return e
 		}
 		c := *e
-		c.cause = err
+		c.st.Cause, c.st.NotRun = err, !MayHaveRun(err)
 		if !onlyMarks(err, e) { // else the text is the error's own, code and all
-			c.message = err.Error()
+			c.st.Message = err.Error()
 		}
 		return &c
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{code: CodeDeadlineExceeded, message: err.Error(), cause: err}
+		return because(err, CodeDeadlineExceeded, err.Error())
 	case errors.Is(err, context.Canceled):
-		return &Error{code: CodeCanceled, message: err.Error(), cause: err}
+		return because(err, CodeCanceled, err.Error())
 	default:
-		return &Error{code: CodeUnknown, message: err.Error(), cause: err}
+		return because(err, CodeUnknown, err.Error())
 	}
 }
 
-// decodeError reads an error reply: the status in its body, or the headers alone
-// where there is none that can be read (a plain NATS micro service).
-func decodeError(msg *nats.Msg) *Error {
-	e := &Error{
-		code:    CodeUnknown,
-		message: transportHeader(msg.Header, wire.HeaderServiceError),
-		reason:  transportHeader(msg.Header, wire.HeaderReason),
-		wire:    true,
-	}
-	if n, err := strconv.ParseUint(transportHeader(msg.Header, wire.HeaderServiceErrorCode), 10, 32); err == nil {
-		if c := Code(n); c >= minCode && c <= maxCode {
-			e.code = c
-		}
-	}
-	var status aegisv1.Status
-	if len(msg.Data) > 0 && proto.Unmarshal(msg.Data, &status) == nil && status.GetCode() == int32(e.code) {
-		e.message, e.details = status.GetMessage(), status.GetDetails()
-	}
-	return e
-}
+// failed reports whether a reply is an error; decodeError reads it.
+func failed(msg *nats.Msg) bool { return status.Failed(msg.Header) }
 
-func (e *Error) status() *aegisv1.Status {
-	return &aegisv1.Status{Code: int32(e.code), Message: strings.ToValidUTF8(e.message, "\uFFFD"), Details: e.details}
-}
+func decodeError(msg *nats.Msg) *Error { return &Error{*status.Decode(msg.Header, msg.Data)} }
 
 // refusal is an error of the runtime with a reason.
 func refusal(code Code, reason, format string, args ...any) *Error {
-	e := Errorf(code, format, args...)
-	e.reason = reason
-	return e
+	return &Error{*status.Refusal(status.Code(code), reason, format, args...)}
+}
+
+// because is an error of the runtime with a cause that its text does not name.
+func because(cause error, code Code, message string) *Error {
+	return &Error{status.Status{Code: status.Code(code), Message: message, Cause: cause}}
+}
+
+// notRun returns e, or a copy, that says whether it is certain that no handler has run.
+func (e *Error) notRun(certain bool) *Error {
+	if e.st.NotRun == certain {
+		return e
+	}
+	c := *e
+	c.st.NotRun = certain
+	return &c
 }

@@ -233,7 +233,7 @@ func (e *notImplementedError) Error() string {
 // Unimplemented is what the methods of a generated Unimplemented server return.
 func Unimplemented(method protoreflect.FullName) error {
 	e := &notImplementedError{method}
-	return &Error{code: CodeUnimplemented, message: e.Error(), cause: e}
+	return because(e, CodeUnimplemented, e.Error())
 }
 
 // lacks reports whether a handler's error says that the implementation lacks the
@@ -274,7 +274,7 @@ func (s *Server) withdrawCall(m *serverMethod, err *Error) *Error {
 		s.logger.Warn("aegis: a broadcast is not implemented by this instance, which answers so", "method", m.spec.name())
 	}
 	e := *err
-	e.reason = ReasonNoMethod
+	e.st.Reason = ReasonNoMethod
 	return &e
 }
 

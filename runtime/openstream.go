@@ -100,16 +100,16 @@ func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*P
 			continue
 		case jserror.WrongLastSequence(err):
 			return nil, err
-		case err.reason == ReasonNoResponders && o.config.Name != "":
+		case err.Reason() == ReasonNoResponders && o.config.Name != "":
 			// The stream is gone, or about to have a new leader. Nothing is stored.
 			if !pauseUntil(ctx, notDelivered(attempt), s.deadline) {
 				return nil, undecided(open, s, err)
 			}
-		case err.code == CodeDeadlineExceeded && ctx.Err() == nil && again && time.Now().Before(s.deadline):
+		case err.Code() == CodeDeadlineExceeded && ctx.Err() == nil && again && time.Now().Before(s.deadline):
 			// Where somebody else listens on the subject, nobody says that the
 			// stream is gone.
 			open = true
-		case err.code == CodeDeadlineExceeded:
+		case err.Code() == CodeDeadlineExceeded:
 			o.forget()
 			return nil, undecided(true, s, err)
 		case again && (open || jserror.InProcess(err)):
@@ -130,14 +130,14 @@ func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*P
 
 // undecided is what a publisher is told that has err as the last answer.
 func undecided(open bool, s *storing, err *Error) *Error {
-	if !open || err.code == CodeCanceled {
+	if !open || err.Code() == CodeCanceled {
 		return err
 	}
 	text := "no acknowledgement of " + *s.subject + " before the deadline; whether the message is stored is unknown"
-	if err.code != CodeDeadlineExceeded {
-		text += "; the last answer: " + err.message
+	if err.Code() != CodeDeadlineExceeded {
+		text += "; the last answer: " + err.Message()
 	}
-	return &Error{code: CodeDeadlineExceeded, cause: context.DeadlineExceeded, message: text}
+	return because(context.DeadlineExceeded, CodeDeadlineExceeded, text)
 }
 
 // storeOnce sends one copy. It waits for 2 s if another one can follow.

@@ -94,7 +94,7 @@ func (p *patterns) use(service *spec.Service) {
 
 // doubt has the service of a call compared that nobody took.
 func (p *patterns) doubt(service *spec.Service, err *Error) {
-	if err.reason != ReasonNoResponders && err.reason != ReasonNotActive && err.reason != ReasonNoMethod {
+	if err.Reason() != ReasonNoResponders && err.Reason() != ReasonNotActive && err.Reason() != ReasonNoMethod {
 		return
 	}
 	p.mu.Lock()

@@ -85,7 +85,7 @@ func (a *attempt) tryPicked(res proto.Message) *Error {
 		case last == nil || !last.untaken():
 			return last
 		case a.ctx.Err() != nil:
-			return asError(a.ctx.Err())
+			return asError(a.ctx.Err()).notRun(true) // as nobody has taken it so far
 		}
 		a.waited = true // less time is left
 	}
@@ -127,25 +127,18 @@ func (a *attempt) notPicked(err error) *Error {
 	case errors.Is(err, selection.ErrNoInstance):
 		return refusal(CodeUnavailable, ReasonNoResponders,
 			"no instance can take the call: of the %d known of %s, none runs, is healthy, answers and has the method %s",
-			s.set.Len(), s.service, s.method)
+			s.set.Len(), s.service, s.method).notRun(true)
 	case errors.Is(err, selection.ErrDeclined):
-		return Errorf(CodeUnavailable, "the strategy picked none of the %d instances of %s: %w", len(s.set.Candidates()), s.service, err)
+		return Errorf(CodeUnavailable, "the strategy picked none of the %d instances of %s: %w", len(s.set.Candidates()), s.service, err).notRun(true)
 	default:
-		return Errorf(CodeInternal, "no instance of %s could be picked: %w", s.service, err)
+		return Errorf(CodeInternal, "no instance of %s could be picked: %w", s.service, err).notRun(true)
 	}
 }
 
 // untaken reports whether no handler can have run, and another instance may take
-// the call.
+// the call at once.
 func (e *Error) untaken() bool {
-	switch e.reason {
-	case ReasonNoResponders:
-		return true
-	case ReasonStopping, ReasonStale, ReasonNoMethod:
-		return e.wire
-	default:
-		return false
-	}
+	return e.st.NotRun && (e.st.FromServer || e.Reason() == ReasonNoResponders) && e.Reason() != ReasonOverloaded
 }
 
 // failure is what the end of a call says about its instance.
@@ -153,11 +146,11 @@ func (e *Error) failure() selection.Failure {
 	switch {
 	case e == nil:
 		return selection.FailureNone
-	case e.wire:
+	case e.st.FromServer:
 		return e.refusal()
-	case e.reason == ReasonNoResponders:
+	case e.Reason() == ReasonNoResponders:
 		return selection.FailureNoResponders
-	case e.reason == ReasonInstanceLost, errors.Is(e.cause, context.DeadlineExceeded):
+	case e.Reason() == ReasonInstanceLost, errors.Is(e.st.Cause, context.DeadlineExceeded):
 		return selection.FailureLost
 	default: // the client's own doing
 		return selection.FailureCanceled
@@ -165,7 +158,7 @@ func (e *Error) failure() selection.Failure {
 }
 
 func (e *Error) refusal() selection.Failure {
-	switch e.reason {
+	switch e.Reason() {
 	case ReasonStopping:
 		return selection.FailureStopping
 	case ReasonOverloaded, ReasonStale:

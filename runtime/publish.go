@@ -138,7 +138,7 @@ func storeError(err error) *Error {
 	}
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		text := strings.ReplaceAll(err.Error(), nats.ErrReconnectBufExceeded.Error(), notConnected)
-		return &Error{code: CodeUnavailable, message: text, cause: err}
+		return because(err, CodeUnavailable, text)
 	}
 	code := CodeInternal
 	switch {

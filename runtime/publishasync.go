@@ -177,7 +177,7 @@ func (f *PubFuture) unacknowledged() *Error {
 			return permissionError(subject, last)
 		}
 	}
-	last := &Error{code: CodeDeadlineExceeded}
+	last := NewError(CodeDeadlineExceeded, "")
 	if f.err != nil {
 		last = asError(f.err)
 	}

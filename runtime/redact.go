@@ -88,7 +88,7 @@ func (r redactor) apply(ctx context.Context, s *Server, err error) error {
 	}
 	said := r.call(ctx, s, err)
 	e := *asError(said)
-	e.cause = &redactedError{original: err, said: said}
+	e.st.Cause = &redactedError{original: err, said: said}
 	return &e
 }
 

@@ -29,28 +29,31 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 		most = max(most, openAttempts)
 	}
 	again := a.number < most
+	if !err.st.NotRun && !a.method.Idempotent {
+		return 0, false
+	}
 	switch {
-	case a.leader != nil && a.cfg.instance == "" && (err.reason == ReasonNoResponders || err.reason == ReasonNotActive):
+	case a.leader != nil && a.cfg.instance == "" && (err.Reason() == ReasonNoResponders || err.Reason() == ReasonNotActive):
 		a.leader.doubt()
 		return notDelivered(a.number - max(a.fresh, 1) + 1), a.term != 0
-	case err.reason == ReasonLeadershipLost, err.reason == ReasonInstanceLost && a.pick != nil:
-		return jitter(notDeliveredPause), a.method.Idempotent && again && a.client.budget.withdraw(time.Now())
-	case err.reason == ReasonNoResponders && a.cfg.waitForReady:
+	case err.Reason() == ReasonLeadershipLost, err.Reason() == ReasonInstanceLost && a.pick != nil:
+		return jitter(notDeliveredPause), again && a.client.budget.withdraw(time.Now())
+	case err.Reason() == ReasonNoResponders && a.cfg.waitForReady:
 		// The last try comes shortly before the deadline, with time for a reply.
 		left := time.Until(a.deadline)
 		return min(notDelivered(a.number), left/2), left > 4*notDeliveredPause
-	case err.reason == ReasonNoResponders:
+	case err.Reason() == ReasonNoResponders:
 		return notDelivered(a.number), again
-	case err.wire && err.reason == ReasonNoMethod && a.pick == nil && a.cfg.instance == "" && a.leader == nil:
+	case err.Reason() == ReasonNoMethod && a.pick == nil && a.cfg.instance == "" && a.leader == nil:
 		return notDelivered(a.number), again // that instance has left the queue group
-	case err.wire && err.reason == ReasonStopping:
+	case err.Reason() == ReasonStopping:
 		return notDelivered(a.number), again
-	case err.wire && err.reason == ReasonStale:
+	case err.Reason() == ReasonStale:
 		return stale(a.number), again
-	case err.wire && err.reason == ReasonOverloaded && a.pick.untried():
+	case err.Reason() == ReasonOverloaded && a.pick.untried():
 		return 0, again && a.client.budget.withdraw(time.Now())
-	case err.wire && err.reason == ReasonOverloaded,
-		err.wire && err.code == CodeUnavailable && a.method.Idempotent:
+	case err.Reason() == ReasonOverloaded,
+		err.st.FromServer && err.Code() == CodeUnavailable && a.method.Idempotent:
 		return a.backoff(), again && a.client.budget.withdraw(time.Now())
 	default:
 		return 0, false

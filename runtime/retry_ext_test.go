@@ -113,6 +113,7 @@ func TestRetryOnlyWhereItIsSafe(t *testing.T) {
 			if !c.again {
 				require.Equal(t, c.code, aegis.CodeOf(err))
 				require.Equal(t, 1, requests.count())
+				require.True(t, aegis.MayHaveRun(err))
 				return
 			}
 			require.NoError(t, err)

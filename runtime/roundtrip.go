@@ -43,13 +43,13 @@ func (c *Conn) exchangeThrough(ctx context.Context, slot *replySlot, subject str
 		msg, err = c.roundTrip(ctx, slot, &r)
 	}
 	if err == nil && isNoRespondersMsg(msg) {
-		return refusal(CodeUnavailable, ReasonNoResponders, "nobody listens on %s", subject)
+		return refusal(CodeUnavailable, ReasonNoResponders, "nobody listens on %s", subject).notRun(true)
 	}
 	return err
 }
 
 // errLinkWasDown says that nothing was sent, and that the connection is back.
-var errLinkWasDown = &Error{code: CodeUnavailable, message: "the connection to NATS was down"}
+var errLinkWasDown = NewError(CodeUnavailable, "the connection to NATS was down")
 
 // roundTrip sends r and waits for the reply. If the connection is down, it waits
 // for that instead and returns errLinkWasDown: the caller sends r again, with
@@ -63,13 +63,13 @@ func (c *Conn) roundTrip(ctx context.Context, slot *replySlot, r *request) (*nat
 			return c.replied(slot, r, msg)
 		}
 		if err := c.awaitLink(ctx, r); err != nil {
-			return nil, err
+			return nil, err.notRun(true)
 		}
 		return nil, errLinkWasDown
 	}
 	if r.target != nil && r.target.gone.Load() { // the same with an instance that is found to be gone
 		slot.abandon()
-		return nil, refusal(CodeUnavailable, ReasonNoResponders, "nothing was sent to %s, as the instance is gone", *r.subject)
+		return nil, refusal(CodeUnavailable, ReasonNoResponders, "nothing was sent to %s, as the instance is gone", *r.subject).notRun(true)
 	}
 	err := c.publishRequest(r, reply)
 	if err == nil {
@@ -124,8 +124,12 @@ func linkBroke(err error) bool {
 // notConnected is what is said in place of nats.go's "outbound buffer limit exceeded".
 const notConnected = "not connected to NATS"
 
-// publishError says why nothing was sent.
+// publishError says why nothing was sent, or not all.
 func (c *Conn) publishError(r *request, err error) *Error {
+	return c.unpublished(r, err).notRun(!linkBroke(err))
+}
+
+func (c *Conn) unpublished(r *request, err error) *Error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		what, advice := "the message", sendLess
@@ -148,7 +152,7 @@ func (c *Conn) publishError(r *request, err error) *Error {
 }
 
 func connClosed() *Error {
-	return &Error{code: CodeCanceled, message: ErrConnClosed.Error(), cause: ErrConnClosed}
+	return because(ErrConnClosed, CodeCanceled, ErrConnClosed.Error())
 }
 
 // What helps against a message that is too large.
@@ -173,10 +177,7 @@ func (c *Conn) awaitLink(ctx context.Context, r *request) *Error {
 		case ctx.Err() != nil:
 			return asError(ctx.Err())
 		case !time.Now().Before(r.deadline):
-			return &Error{
-				code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
-				message: notConnected + "; nothing was sent to " + *r.subject,
-			}
+			return because(context.DeadlineExceeded, CodeDeadlineExceeded, notConnected+"; nothing was sent to "+*r.subject)
 		}
 	}
 	return nil
@@ -222,20 +223,17 @@ func (c *Conn) replied(slot *replySlot, r *request, msg *nats.Msg) (*nats.Msg, *
 // unanswered is the error of a request that was sent and not answered.
 func (c *Conn) unanswered(slot *replySlot, r *request, err error) *Error {
 	if errors.Is(err, context.Canceled) {
-		return &Error{code: CodeCanceled, cause: err, message: "canceled by the caller while waiting for " + *r.subject}
+		return because(err, CodeCanceled, "canceled by the caller while waiting for "+*r.subject)
 	}
-	e := &Error{
-		code: CodeDeadlineExceeded, cause: context.DeadlineExceeded,
-		message: "no reply on " + *r.subject + " before the deadline; whether the handler ran is unknown",
-	}
+	e := because(context.DeadlineExceeded, CodeDeadlineExceeded, "no reply on "+*r.subject+" before the deadline; whether the handler ran is unknown")
 	if stream := slot.auditor(); stream != "" {
-		e.message += "; only the stream " + stream + " has answered, which stores what is sent there"
+		e.st.Message += "; only the stream " + stream + " has answered, which stores what is sent there"
 	}
 	denied, hint := c.lastDenial(*r.subject)
 	if denied != nil {
 		return denied
 	}
-	e.message += hint
+	e.st.Message += hint
 	return e
 }
 

@@ -85,8 +85,8 @@ func TestAnOverloadedCallWaitsOnlyWhenAllAreOverloaded(t *testing.T) {
 		method: &spec.Method{Retry: spec.Retry{MaxAttempts: 3, InitialBackoff: time.Second, MaxBackoff: time.Second}},
 	}
 	a := attempt{clientMethod: &m, cfg: &callConfig{}, number: 1, pick: &pick{from: s.forMethod("Get")}}
-	overloaded := refusal(CodeResourceExhausted, ReasonOverloaded, "")
-	overloaded.wire = true
+	overloaded := refusal(CodeResourceExhausted, ReasonOverloaded, "").notRun(true) // as decoded
+	overloaded.st.FromServer = true
 	for i, instance := range s.set.Candidates() {
 		a.pick.tried.Add(instance)
 		pause, again := a.pause(overloaded)

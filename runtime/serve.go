@@ -100,7 +100,7 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 	defer o.finish()
 	res, err := m.handle(c, req)
 	if err != nil {
-		if o.err = handlerError(err); o.err.code == CodeUnimplemented && m.lacks(err) {
+		if o.err = handlerError(err); o.err.Code() == CodeUnimplemented && m.lacks(err) {
 			o.err = s.withdrawCall(m, o.err)
 		}
 	} else if o.res = res; !m.response(res) {
@@ -220,11 +220,11 @@ func (o *outcome) finish() {
 // whose "nothing has run" does not hold for this call.
 func handlerError(err error) *Error {
 	e := asError(err)
-	if e.reason == "" {
+	if e.st.Reason == "" && !e.st.NotRun {
 		return e
 	}
 	c := *e
-	c.reason = ""
+	c.st.Reason, c.st.NotRun = "", false
 	return &c
 }
 
@@ -299,7 +299,7 @@ func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
 	}
 	h := make(nats.Header, len(metadata)+1)
 	if err := metadata.encodeTo(h); err != nil {
-		return nil, Errorf(CodeInternal, "response %s", err.message)
+		return nil, Errorf(CodeInternal, "response %s", err.Message())
 	}
 	if json {
 		h[wire.HeaderContentType] = []string{wire.ContentTypeJSON}
@@ -391,28 +391,7 @@ func encodeError(err *Error, json bool, metadata Header) (h nats.Header, body []
 	if h == nil {
 		h = make(nats.Header, 3)
 	}
-	h[wire.HeaderServiceError] = []string{headerText(err.message)}
-	h[wire.HeaderServiceErrorCode] = []string{strconv.Itoa(int(err.code))}
-	if err.reason != "" {
-		h[wire.HeaderReason] = []string{err.reason}
-	}
-	if json {
-		body, _ = marshalJSON.Marshal(err.status()) // fails only for details of unknown types; the headers have the rest
-	} else {
-		body, _ = proto.Marshal(err.status()) // cannot fail: details are marshalled already
-	}
-	return h, body
-}
-
-// headerText makes one line of at most 1 KB of an error's text.
-func headerText(s string) string {
-	b := []byte(s[:min(len(s), 1<<10)])
-	for i := range b {
-		if b[i] < ' ' {
-			b[i] = ' '
-		}
-	}
-	return string(b)
+	return h, err.st.Encode(h, json)
 }
 
 // dropped reports a request without a reply subject, which nobody waits for.

@@ -32,15 +32,15 @@ func (s *methodStats) ended(now time.Time, latency time.Duration, err *Error) {
 		s.health.End(now, latency, 0)
 		return
 	}
-	s.health.End(now, latency, health.Code(err.code))
-	text := strconv.Itoa(int(err.code)) + ":" + headerText(err.message)
+	s.health.End(now, latency, health.Code(err.Code()))
+	text := strconv.Itoa(int(err.Code())) + ":" + wire.HeaderText(err.Message())
 	s.lastError.Store(&text)
 }
 
 // refused counts a call whose handler does not run. One that cannot be read is an
 // error like any other; what another instance could take is no error.
 func (s *methodStats) refused(arrived time.Time, err *Error) {
-	if why, ok := refusalOf(err.reason); ok {
+	if why, ok := refusalOf(err.Reason()); ok {
 		s.health.Refuse(arrived, why)
 		return
 	}

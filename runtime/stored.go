@@ -112,7 +112,7 @@ func (c *Conn) readOnce(ctx context.Context, stream string, body []byte, deadlin
 		msg, err = c.roundTrip(ctx, slot, &r)
 	}
 	switch {
-	case err != nil && err.code == CodeDeadlineExceeded:
+	case err != nil && err.Code() == CodeDeadlineExceeded:
 		return nil, unreadStored(ctx, stream)
 	case err != nil:
 		return nil, err

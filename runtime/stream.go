@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
 )
@@ -245,8 +244,8 @@ func (s *stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 	switch {
 	case headerUnreadable(msg):
 		status = errReplyHeader
-	case transportHeader(msg.Header, wire.HeaderServiceErrorCode) != "":
-		status = decodeError(&nats.Msg{Header: msg.Header, Data: f.Body})
+	case failed(msg):
+		status = decodeError(&nats.Msg{Header: msg.Header, Data: f.Body}).notRun(false)
 	case f.Seq == 0:
 		return errOutOfPlace
 	}

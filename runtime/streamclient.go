@@ -164,7 +164,7 @@ func (s *clientStream) CloseSend() error {
 func (s *clientStream) dialWith(req proto.Message) error {
 	payload, err := proto.Marshal(req)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", s.name, err)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", s.name, err).notRun(true)
 	}
 	return s.dial(payload, req)
 }
@@ -173,7 +173,7 @@ func (s *clientStream) dialWith(req proto.Message) error {
 // The request says which instance is picked, where it does; nil without one.
 func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	if err := s.ctx.Err(); err != nil {
-		return asError(err)
+		return asError(err).notRun(true)
 	}
 	s.dialed = true
 	conn := s.method.client.conn
@@ -203,14 +203,14 @@ func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) e
 	slot.payload = append(slot.payload[:0], payload...)
 	a, err := m.newAttempt(s.ctx, slot, now, s.cfg, s.call)
 	if err != nil {
-		return err
+		return err.notRun(true)
 	}
 	a.stream = s
 	if _, ok := s.ctx.Deadline(); !ok {
 		a.deadline, a.endless = now.Add(openTimeout), true
 	}
 	if err := a.direct(req); err != nil {
-		return err
+		return err.notRun(true)
 	}
 	if a.headers == nil && (s.first != defaultWindow() || s.chunked != "") {
 		a.headers = make(nats.Header, 2)
@@ -222,7 +222,7 @@ func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) e
 		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.first.Messages, s.first.Bytes)}
 	}
 	if err := a.run(nil); err != nil {
-		if code := asError(err).code; code == CodeDeadlineExceeded || code == CodeDataLoss { // the server may have it
+		if code := asError(err).Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // the server may have it
 			_ = s.hub.nc.Publish(a.cancel, []byte(s.own)) // else it finds out when it asks
 		}
 		return err

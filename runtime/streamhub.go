@@ -276,7 +276,7 @@ func (h *streamHub) lost(p *streamPeer, atOnce bool) {
 		case !h.server:
 			s.abort(err, 0)
 		case s.end(err, 0): // the client may be there after all, and has canceled nothing
-			s.sayEnd(&Error{code: CodeUnavailable, message: err.message}, nil)
+			s.sayEnd(NewError(CodeUnavailable, err.Message()), nil)
 		}
 	}
 }

@@ -331,7 +331,7 @@ func (st *serverStream) run() {
 		st.count()
 	}()
 	if err := st.handler(st.ctx, st); err != nil {
-		if status = handlerError(err); status.code == CodeUnimplemented && st.method.lacks(err) {
+		if status = handlerError(err); status.Code() == CodeUnimplemented && st.method.lacks(err) {
 			status = st.server.withdrawCall(st.method, status)
 		}
 	}
@@ -368,7 +368,7 @@ func (st *serverStream) conclude(status *Error) {
 		st.server.logger.Error("aegis: trailing metadata", "method", st.name, "err", err)
 		trailer = nil
 		if status == nil {
-			status = Errorf(CodeInternal, "trailing %s", err.message)
+			status = Errorf(CodeInternal, "trailing %s", err.Message())
 		}
 	}
 	if st.end(status, 0) {

@@ -32,26 +32,10 @@ func isRequestHeader(key string) bool {
 // renameRequestHeaders gives the transport's headers of a request their exact names.
 func renameRequestHeaders(h nats.Header) {
 	for _, name := range requestHeaders {
-		if value := transportHeader(h, name); value != "" {
+		if value := wire.HeaderValue(h, name); value != "" {
 			h[name] = []string{value}
 		}
 	}
-}
-
-// transportHeader returns the first value of a header of the transport, or "".
-func transportHeader(h nats.Header, name string) string {
-	if values, ok := h[name]; ok {
-		if len(values) > 0 {
-			return values[0]
-		}
-		return ""
-	}
-	for key, values := range h {
-		if len(values) > 0 && strings.EqualFold(key, name) {
-			return values[0]
-		}
-	}
-	return ""
 }
 
 // readContentType reports whether a request of this content type is JSON, and whether
@@ -73,6 +57,6 @@ func readContentType(value string) (json, ok bool) {
 // wantsJSON reports whether a request that is refused unread is to be answered with
 // JSON.
 func wantsJSON(h nats.Header) bool {
-	json, _ := readContentType(transportHeader(h, wire.HeaderContentType))
+	json, _ := readContentType(wire.HeaderValue(h, wire.HeaderContentType))
 	return json
 }

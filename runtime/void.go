@@ -90,9 +90,9 @@ func (v *voidProbe) probe(ctx context.Context, kind string) {
 	defer v.conn.mux.release(slot)
 	err := v.conn.exchangeThrough(ctx, slot, subject, time.Now().Add(voidTimeout))
 	switch {
-	case ctx.Err() != nil || !v.conn.link.Up(), err != nil && err.code == CodeDeadlineExceeded && v.conn.transit.lags():
+	case ctx.Err() != nil || !v.conn.link.Up(), err != nil && err.Code() == CodeDeadlineExceeded && v.conn.transit.lags():
 		return // it says nothing: the answer may be behind something else
-	case err != nil && err.code == CodePermissionDenied:
+	case err != nil && err.Code() == CodePermissionDenied:
 		v.conn.logger.Debug("aegis: not allowed to probe for hidden no-responders", "subject", subject)
 		v.mu.Lock()
 		v.denied[kind] = true // asking again would be an error in the log every minute
@@ -100,7 +100,7 @@ func (v *voidProbe) probe(ctx context.Context, kind string) {
 		return
 	}
 	why := ""
-	if err == nil || err.reason != ReasonNoResponders {
+	if err == nil || err.Reason() != ReasonNoResponders {
 		why = v.explain(kind, slot.auditor())
 	}
 	v.mu.Lock()

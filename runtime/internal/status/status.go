@@ -1,0 +1,69 @@
+// Package status has what the machines of the runtime know of a failure: its code
+// and reason, the text for a person, and whether a handler may have run. A Status is
+// no Go error, so that none leaves the runtime by accident: the public package makes
+// an *aegis.Error of it.
+package status
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Status is a failure. It is not changed once it was handed on, and nil is none.
+type Status struct {
+	Code    Code
+	Reason  string // one of those of package wire; "" where a handler has failed
+	Message string
+	Details []*anypb.Any
+	Cause   error // the Go error that it wraps; it does not travel
+
+	// FromServer: a server has said so; else this side has concluded it.
+	FromServer bool
+	// NotRun: it is certain that no handler has run. The zero value claims nothing.
+	// It is set by whoever knows: by what fails before anything is sent, and by what
+	// reads that a server has refused a request.
+	NotRun bool
+}
+
+// New returns a status. A code that is not one of the sixteen counts as Unknown.
+func New(code Code, message string) *Status {
+	if !code.Known() {
+		code = Unknown
+	}
+	return &Status{Code: code, Message: message}
+}
+
+// Newf is New with a message from fmt.Errorf. What %w wraps is the cause.
+func Newf(code Code, format string, args ...any) *Status {
+	err := fmt.Errorf(format, args...)
+	s := New(code, err.Error())
+	switch err.(type) { //nolint:errorlint // does it wrap anything?
+	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
+		s.Cause = err
+	}
+	return s
+}
+
+// Refusal is Newf of a status that the runtime itself gives a reason for.
+func Refusal(code Code, reason, format string, args ...any) *Status {
+	s := Newf(code, format, args...)
+	s.Reason = reason
+	return s
+}
+
+// Text returns the code, the reason if there is one, and the message.
+func (s *Status) Text() string {
+	if s.Reason != "" {
+		return s.Code.String() + " (" + s.Reason + "): " + s.Message
+	}
+	return s.Code.String() + ": " + s.Message
+}
+
+// Run returns a copy that says nothing of whether a handler has run, as one may have
+// done so at an earlier attempt.
+func (s *Status) Run() *Status {
+	c := *s
+	c.NotRun = false
+	return &c
+}

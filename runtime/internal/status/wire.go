@@ -1,0 +1,65 @@
+package status
+
+import (
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+)
+
+// Encode puts s into the headers of a reply and returns the body that belongs to
+// them: an aegis.v1.Status, in JSON if that is wanted.
+func (s *Status) Encode(h map[string][]string, json bool) (body []byte) {
+	h[wire.HeaderServiceError] = []string{wire.HeaderText(s.Message)}
+	h[wire.HeaderServiceErrorCode] = []string{strconv.Itoa(int(s.Code))}
+	if s.Reason != "" {
+		h[wire.HeaderReason] = []string{s.Reason}
+	}
+	m := &aegisv1.Status{Code: int32(s.Code), Message: strings.ToValidUTF8(s.Message, "\uFFFD"), Details: s.Details}
+	if json {
+		body, _ = protojson.Marshal(m) // fails only for details of unknown types; the headers have the rest
+	} else {
+		body, _ = proto.Marshal(m) // cannot fail: details are marshalled already
+	}
+	return body
+}
+
+// Failed reports whether the headers of a reply are those of an error.
+func Failed(h map[string][]string) bool {
+	return wire.HeaderValue(h, wire.HeaderServiceErrorCode) != ""
+}
+
+// Decode reads an error reply: the status in its body, or the headers alone where
+// there is none that can be read (a plain NATS micro service).
+func Decode(h map[string][]string, body []byte) *Status {
+	s := &Status{
+		Code:       Unknown,
+		Message:    wire.HeaderValue(h, wire.HeaderServiceError),
+		Reason:     wire.HeaderValue(h, wire.HeaderReason),
+		FromServer: true,
+	}
+	if n, err := strconv.ParseUint(wire.HeaderValue(h, wire.HeaderServiceErrorCode), 10, 32); err == nil && Code(n).Known() {
+		s.Code = Code(n)
+	}
+	s.NotRun = refuses(s.Reason)
+	var m aegisv1.Status
+	if len(body) > 0 && proto.Unmarshal(body, &m) == nil && m.GetCode() == int32(s.Code) {
+		s.Message, s.Details = m.GetMessage(), m.GetDetails()
+	}
+	return s
+}
+
+// refuses reports whether a server that gives a reason has run no handler. It gives
+// none for what a handler has returned.
+func refuses(reason string) bool {
+	switch reason {
+	case wire.ReasonOverloaded, wire.ReasonStopping, wire.ReasonStale, wire.ReasonNoMethod, wire.ReasonNotActive:
+		return true
+	default:
+		return false
+	}
+}
