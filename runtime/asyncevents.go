@@ -130,7 +130,7 @@ func (a *asyncEvents) watch() {
 // look ends what is too late, and sends again what was not stored. It reports
 // whether anything is in flight.
 func (a *asyncEvents) look(now time.Time) bool {
-	up := a.conn.linkUp()
+	up := a.conn.bus.LinkUp()
 	var late []*PubFuture
 	var again map[*asyncPublisher][]uint64
 	a.mu.Lock()

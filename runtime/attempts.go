@@ -14,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/attempts"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 )
 
@@ -198,9 +199,9 @@ func (a *attemptRecords) write(ctx context.Context, m *pull.Message, r attempts.
 		return err
 	}
 	subject := a.subject(m)
-	slot := a.stream.conn.mux.acquire()
-	defer a.stream.conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], r.Encode()...)
+	slot := a.stream.conn.bus.Acquire()
+	defer a.stream.conn.bus.Release(slot)
+	slot.Payload = append(slot.Payload[:0], r.Encode()...)
 	_, err := a.stream.store(ctx, slot, &storing{subject: &subject, header: a.header(a.ttl), deadline: deadline, again: true})
 	return err
 }
@@ -219,7 +220,7 @@ func (a *attemptRecords) forget(m *pull.Message) {
 		return
 	}
 	if a.ttl > 0 {
-		_ = a.stream.conn.outbox.send(a.subject(m), a.header(time.Second), nil)
+		_ = a.stream.conn.bus.Outbox.Send(a.subject(m), a.header(time.Second), nil)
 		return
 	}
 	a.mu.Lock()
@@ -269,6 +270,6 @@ func (a *attemptRecords) lasts(err *Error) bool {
 		return !a.stream.ready.Load() // a limit of streams, for one; where it is there, there will be room again
 	}
 	// What a user may not ask JetStream is not answered.
-	subject, denied := deniedPublish(a.stream.conn.lastError())
+	subject, denied := denials.RefusesPublishing(a.stream.conn.bus.LastError())
 	return denied && errors.Is(err, context.DeadlineExceeded) && strings.HasSuffix(subject, "."+a.stream.config.Name)
 }

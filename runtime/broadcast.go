@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 // Reply is what one instance has answered to a broadcast.
@@ -176,14 +177,14 @@ func (b *broadcast) Send(req proto.Message) error {
 		return err
 	}
 	conn := m.client.conn
-	conn.void.use(wire.KindAll)
+	conn.void.Use(wire.KindAll)
 	if b.cfg.untilReplies == 0 && b.cfg.untilSilence == 0 {
 		if err := b.findMembers(); err != nil {
 			return err
 		}
 	}
-	b.reply, b.stop = conn.mux.collect(b.take)
-	b.unwatch = conn.denials.Watch(b.concerns, b.deny)
+	b.reply, b.stop = conn.bus.Collect(b.take)
+	b.unwatch = conn.bus.Denials.Watch(b.concerns, b.deny)
 	for {
 		b.heard = time.Now()
 		switch err := b.publish(header, payload); {
@@ -191,11 +192,11 @@ func (b *broadcast) Send(req proto.Message) error {
 			return nil
 		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
 			deadline, _ := b.ctx.Deadline()
-			if err := conn.awaitLink(b.ctx, &request{subject: &m.subject, deadline: deadline}); err != nil {
+			if err := conn.awaitLink(b.ctx, m.subject, deadline); err != nil {
 				return err
 			}
 		default:
-			return conn.publishError(&request{subject: &m.subject, payload: payload, call: true}, err)
+			return conn.publishError(&bus.Request{Subject: &m.subject, Payload: payload, Call: true}, err)
 		}
 	}
 }
@@ -209,7 +210,7 @@ func (b *broadcast) publish(h nats.Header, payload []byte) error {
 // take takes what comes for the broadcast, in the one goroutine of the replies.
 func (b *broadcast) take(msg *nats.Msg) {
 	b.mu.Lock()
-	if isNoRespondersMsg(msg) {
+	if bus.NoResponders(msg) {
 		b.nobody = true
 	} else {
 		b.queue = append(b.queue, msg)

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -130,8 +131,8 @@ func (b *broadcast) askMembers() {
 	conn := b.method.client.conn
 	for _, m := range b.members {
 		if m.stop == nil {
-			m.reply, m.stop = conn.mux.collect(func(msg *nats.Msg) {
-				if isNoRespondersMsg(msg) {
+			m.reply, m.stop = conn.bus.Collect(func(msg *nats.Msg) {
+				if bus.NoResponders(msg) {
 					b.mu.Lock()
 					m.gone = true
 					b.mu.Unlock()

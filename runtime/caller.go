@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 const (
@@ -47,8 +48,8 @@ func (s *Server) askCallers(now time.Time) {
 func (s *Server) askCaller(alive string, calls []*handlerContext) {
 	ctx, cancel := context.WithTimeout(s.base, askTimeout)
 	defer cancel()
-	err := s.conn.exchange(ctx, alive, time.Now().Add(askTimeout))
-	if err != nil && err.Reason() == ReasonNoResponders {
+	why := s.conn.bus.Exchange(ctx, alive, time.Now().Add(askTimeout))
+	if why != nil && why.Reason == status.ReasonNoResponders {
 		for _, c := range calls {
 			c.end()
 		}

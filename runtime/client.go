@@ -14,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/flow"
 )
 
@@ -70,7 +71,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 		return nil, err
 	}
 	c.budget = newRetryBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
-	conn.void.use(wire.KindCall)
+	conn.void.Use(wire.KindCall)
 	return c, c.followLeaders()
 }
 
@@ -86,7 +87,7 @@ func (c *Client) followLeaders() error {
 			return fmt.Errorf("aegis: subscribe to who leads %s, group %s: %w", c.service.Name, m.Group, err)
 		}
 		c.leaders[m.Group] = view
-		c.conn.void.use(wire.KindLead)
+		c.conn.void.Use(wire.KindLead)
 	}
 	return nil
 }
@@ -283,11 +284,11 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 	}
 	now := time.Now()
 	m.client.budget.call(now)
-	mux := m.client.conn.mux
-	slot := mux.acquire()
-	defer mux.release(slot)
+	conn := m.client.conn
+	slot := conn.bus.Acquire()
+	defer conn.bus.Release(slot)
 	var err error
-	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], req); err != nil {
+	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], req); err != nil {
 		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err).notRun(true)
 	}
 	a, e := m.newAttempt(ctx, slot, now, cfg, call)
@@ -335,7 +336,7 @@ func (a *attempt) failed(e *Error) *Error {
 type attempt struct {
 	*clientMethod
 	ctx     context.Context //nolint:containedctx // lives as long as the call
-	slot    *replySlot
+	slot    *bus.Slot
 	cfg     *callConfig
 	call    *Call // nil if nobody asked for metadata
 	subject *string
@@ -356,7 +357,7 @@ type attempt struct {
 	mayHaveRun bool // a handler, at an attempt that failed
 }
 
-func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
+func (m *clientMethod) newAttempt(ctx context.Context, slot *bus.Slot, now time.Time, cfg *callConfig, call *Call) (attempt, *Error) {
 	a := attempt{clientMethod: m, ctx: ctx, slot: slot, cfg: cfg, call: call, subject: &m.subject, number: 1}
 	var ok bool
 	if a.deadline, ok = ctx.Deadline(); !ok {
@@ -380,7 +381,7 @@ func (m *clientMethod) newAttempt(ctx context.Context, slot *replySlot, now time
 func (a *attempt) direct(req proto.Message) *Error {
 	if a.cfg.instance != "" {
 		conn := a.client.conn
-		conn.void.use(wire.KindInstance)
+		conn.void.Use(wire.KindInstance)
 		subject := conn.subjects.Instance(a.cfg.instance, a.spec.Service, a.spec.Method)
 		a.subject = &subject
 		_, _ = a.methodSelector() // to hear of it if the instance is gone; not needed for the call
@@ -407,14 +408,18 @@ func (a *attempt) try(res proto.Message) *Error {
 
 // send sends the request once.
 func (a *attempt) send(res proto.Message) *Error {
-	r := request{
-		subject: a.subject, message: a.message(), payload: a.slot.payload,
-		deadline: a.deadline, timed: a.timed, cancel: a.cancel, target: a.target, call: true, divisible: a.stream == nil,
+	var gone *atomic.Bool
+	if a.target != nil {
+		gone = &a.target.gone
+	}
+	r := bus.Request{
+		Subject: a.subject, Message: a.message(), Payload: a.slot.Payload,
+		Deadline: a.deadline, Timed: a.timed, Cancel: a.cancel, Gone: gone, Call: true, Divisible: a.stream == nil,
 	}
 	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
 	for err == errLinkWasDown {
 		a.waited = true
-		r.message = a.message() // less time is left than it said
+		r.Message = a.message() // less time is left than it said
 		msg, err = a.client.conn.roundTrip(a.ctx, a.slot, &r)
 	}
 	if err != nil {
@@ -471,7 +476,7 @@ func (a *attempt) message() *nats.Msg {
 	case millis == 0 && a.number == 1 && a.headers == nil:
 		return nil
 	case a.number == 1 && a.headers == nil:
-		return a.slot.timeout.message(millis)
+		return a.slot.Timeout.For(millis)
 	}
 	if a.headers == nil {
 		a.headers = make(nats.Header, 2)
@@ -493,7 +498,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 		a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: a.term}
 	}
 	if msg.Header != nil {
-		if isNoRespondersMsg(msg) {
+		if bus.NoResponders(msg) {
 			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.spec.Service, *a.subject).notRun(true)
 		}
 		if a.call != nil {

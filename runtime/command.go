@@ -13,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
@@ -195,9 +196,9 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 		id = wire.KeyedCommandID(m.method.Name, p.send.key)
 	}
 	conn := m.client.conn
-	slot := conn.mux.acquire()
-	defer conn.mux.release(slot)
-	header := slot.headers()
+	slot := conn.bus.Acquire()
+	defer conn.bus.Release(slot)
+	header := slot.Headers()
 	if err := m.setHeaders(p, id, header); err != nil {
 		return err
 	}
@@ -212,7 +213,7 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 		}
 	}
 	var err error
-	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
+	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.spec.name(), err)
 	}
 	subject := m.subject(p, id, header)
@@ -233,7 +234,7 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 // storeKeyed stores a command unless there is one with its key: one that waits or
 // runs, on whichever level, or one whose result is kept. Copies of this send are
 // told apart by its own id, those of others by their being there.
-func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *replySlot, s *storing, handle *commandHandle) *Error {
+func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *bus.Slot, s *storing, handle *commandHandle) *Error {
 	conn := m.client.conn
 	anywhere := conn.subjects.CommandAnywhere(m.spec.Service, m.method.Name, handle.id)
 	send := rand.Text()

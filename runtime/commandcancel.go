@@ -77,9 +77,9 @@ const stopTTL = 365 * 24 * time.Hour
 func (h *commandHandle) publishStop(ctx context.Context, results *openStream, send string, deadline time.Time) (uint64, *Error) {
 	subject := h.client.conn.subjects.Result(h.client.service.Name, h.id, wire.ResultStop)
 	header := nats.Header{wire.HeaderTTL: {stopTTL.String()}}
-	slot := h.client.conn.mux.acquire()
-	defer h.client.conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], send...)
+	slot := h.client.conn.bus.Acquire()
+	defer h.client.conn.bus.Release(slot)
+	slot.Payload = append(slot.Payload[:0], send...)
 	ack, err := results.store(ctx, slot, &storing{subject: &subject, header: header, deadline: deadline, again: true})
 	if err != nil {
 		return 0, err
@@ -92,9 +92,9 @@ func (h *commandHandle) publishStop(ctx context.Context, results *openStream, se
 // still the last one. If it fails, the cancel stays, and concerns nobody.
 func (o *openStream) forgetStop(ctx context.Context, service, id string, sequence uint64) {
 	subject := o.conn.subjects.Result(service, id, wire.ResultStop)
-	slot := o.conn.mux.acquire()
-	defer o.conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], wire.StopOver...)
+	slot := o.conn.bus.Acquire()
+	defer o.conn.bus.Release(slot)
+	slot.Payload = append(slot.Payload[:0], wire.StopOver...)
 	header := nats.Header{wire.HeaderTTL: {time.Second.String()}, wire.HeaderExpectedLast: {uitoa(sequence)}}
 	ack, err := o.store(ctx, slot, &storing{subject: &subject, header: header, deadline: time.Now().Add(defaultStoreTimeout), again: true})
 	if err == nil {

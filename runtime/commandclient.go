@@ -39,7 +39,7 @@ func (c *Conn) commandsOf(service *spec.Service) *commandClient {
 		watches: make(map[string]weak.Pointer[commandWatch]), queues: make(map[Storage]*openStream),
 	}
 	c.commands.all[service.Name] = cc
-	c.void.use(wire.KindCommand)
+	c.void.Use(wire.KindCommand)
 	return cc
 }
 
@@ -163,7 +163,7 @@ func (c *commandClient) expect(h *commandHandle) *Error {
 		}
 		c.sub = sub
 	}
-	h.returns.Store(c.conn.link.Returns())
+	h.returns.Store(c.conn.bus.Link.Returns())
 	c.watches[h.id] = weak.Make(h.watch)
 	if len(c.watches) >= c.sweepAt {
 		c.sweep()
@@ -217,7 +217,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 	}
 	conn := h.client.conn
 	if !h.live {
-		h.returns.Store(conn.link.Returns())
+		h.returns.Store(conn.bus.Link.Returns())
 		sub, err := conn.nc.Subscribe(conn.subjects.Told(h.client.service.Name, h.id, "*"), h.watch.heard)
 		if err != nil {
 			return storeError(fmt.Errorf("cannot subscribe to results: %w", err))
@@ -234,7 +234,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 	ticker.Reset(lookInterval)
 	defer func() { ticker.Stop(); lookTickers.Put(ticker) }()
 	for {
-		link := conn.link.State()
+		link := conn.bus.Link.State()
 		if err := looks.round(ctx); err != nil {
 			return err
 		}
@@ -257,7 +257,7 @@ func (h *commandHandle) follow(ctx context.Context, each func(outcome *nats.Msg,
 // missed reports whether there may be something that was not heard because the
 // connection was down.
 func (h *commandHandle) missed() bool {
-	link := h.client.conn.link.State()
+	link := h.client.conn.bus.Link.State()
 	return link.Up && link.Returns != h.returns.Load()
 }
 
@@ -266,7 +266,7 @@ func (h *commandHandle) missed() bool {
 func (h *commandHandle) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
-	returns := h.client.conn.link.Returns()
+	returns := h.client.conn.bus.Link.Returns()
 	for _, what := range []string{wire.ResultProgress, wire.ResultResult} {
 		msg, err := h.stored(ctx, what)
 		if err != nil {

@@ -58,13 +58,13 @@ var errNotConnected = NewError(CodeUnavailable, "not connected to NATS")
 
 func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 	h := l.handle
-	if !h.client.conn.link.Up() { // nor can nats.go be asked: it may hold its lock, as it dials
+	if !h.client.conn.bus.Link.Up() { // nor can nats.go be asked: it may hold its lock, as it dials
 		l.failed, l.next = errNotConnected, now.Add(2*lookInterval)
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
 	defer cancel()
-	returns := h.client.conn.link.Returns()
+	returns := h.client.conn.bus.Link.Returns()
 	view, err := h.view(limited)
 	switch {
 	case err != nil:

@@ -89,11 +89,11 @@ var expectNone = []string{"0"}
 func (o *commandOutcome) store(ctx context.Context, results *openStream, service, id string, deadline time.Time) (string, *Error) {
 	conn := results.conn
 	subject := conn.subjects.Result(service, id, wire.ResultResult)
-	slot := conn.mux.acquire()
-	defer conn.mux.release(slot)
-	header := slot.headers()
+	slot := conn.bus.Acquire()
+	defer conn.bus.Release(slot)
+	header := slot.Headers()
 	o.fill(header)
-	slot.payload = append(slot.payload[:0], o.payload...)
+	slot.Payload = append(slot.Payload[:0], o.payload...)
 	for attempt := 1; ; attempt++ {
 		_, err := results.store(ctx, slot, &storing{subject: &subject, header: header, deadline: deadline, again: true})
 		if err == nil {
@@ -130,5 +130,5 @@ func (c *Conn) tellResult(service, id string, header nats.Header, payload []byte
 // does that, when JetStream has acknowledged it: nobody hears what is not stored.
 // If nobody does, as the process is lost just then, it is found at the next look.
 func (c *Conn) tell(service, id, what string, header nats.Header, payload []byte) {
-	_ = c.outbox.send(c.subjects.Told(service, id, what), header, payload)
+	_ = c.bus.Outbox.Send(c.subjects.Told(service, id, what), header, payload)
 }

@@ -71,7 +71,7 @@ func (s *commandStops) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", subject, err)
 	}
-	returns := conn.link.Returns()
+	returns := conn.bus.Link.Returns()
 	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout) // the rest is read later
 	defer cancel()
 	known := s.read(limited) == nil
@@ -87,7 +87,7 @@ func (s *commandStops) follow(ctx context.Context, returns uint64, known bool) {
 	timer := time.NewTimer(stopsPause(known))
 	defer timer.Stop()
 	for {
-		link := conn.link.State()
+		link := conn.bus.Link.State()
 		if link.Returns == returns {
 			select {
 			case <-link.Changed():

@@ -17,6 +17,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/attempts"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 )
 
@@ -565,7 +566,7 @@ func (c *commandMessage) succeed(ctx *commandContext, res proto.Message) {
 	o, failure := succeeded(res, ctx.call.response, c.try.Number())
 	if failure == nil {
 		if most := c.worker.server.conn.nc.MaxPayload(); int64(len(o.payload)) > most {
-			failure = tooLarge("the result", len(o.payload), most, sendLess)
+			failure = tooLarge("the result", len(o.payload), most, bus.SendLess)
 		}
 	}
 	if failure != nil {

@@ -14,15 +14,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
-	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // ErrConnClosed is wrapped by the errors of everything that needs a connection
 // which has been closed.
-var ErrConnClosed = errors.New("aegis: the connection is closed")
+var ErrConnClosed = bus.ErrClosed
 
 // Conn is a NATS connection with what all clients and servers on it share. It
 // is safe for concurrent use, and one per process is enough.
@@ -33,16 +32,12 @@ type Conn struct {
 	ns        string
 	subjects  wire.Subjects
 	logger    *slog.Logger
-	mux       *replyMux
+	bus       *bus.Bus
 	streams   streamHub // of the clients
 	assembly  assembly
 	transit   transit
-	link      *link.Link
 	outages   outages
-	deafness  deafness
-	outbox    outbox
-	denials   *denials.Denials
-	void      voidProbe
+	void      *bus.Void
 	leaders   leaders
 	directory *directory.Directory
 	selectors selectors
@@ -154,11 +149,6 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if nc.IsConnected() && !nc.HeadersSupported() {
 		return nil, fmt.Errorf("aegis: the NATS server %s does not support headers; use nats-server 2.2 or later", nc.ConnectedServerVersion())
 	}
-	denied := denials.New(nc, cfg.errors != nil)
-	js, err := stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix, denied)
-	if err != nil {
-		return nil, fmt.Errorf("aegis: %w", err)
-	}
 	c := &Conn{
 		nc:       nc,
 		owned:    cfg.owned,
@@ -166,26 +156,27 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		ns:       cfg.namespace,
 		subjects: wire.NewSubjects(cfg.namespace),
 		logger:   cfg.logger,
-		denials:  denied,
-		stores:   js,
+	}
+	var err error
+	if c.bus, err = bus.New(nc, &c.streams, cfg.errors != nil); err != nil {
+		return nil, err
+	}
+	if c.stores, err = stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix, c.bus.Denials); err != nil {
+		c.bus.Close()
+		return nil, fmt.Errorf("aegis: %w", err)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	js.Background(func(f func(context.Context)) bool { return c.start(func() { f(c.ctx) }) })
-	if c.mux, err = newReplyMux(nc, &c.streams); err != nil {
-		return nil, fmt.Errorf("aegis: subscribe to replies: %w", err)
-	}
-	c.link = link.New(nc)
+	c.stores.Background(func(f func(context.Context)) bool { return c.start(func() { f(c.ctx) }) })
 	c.outages.init(c)
-	c.directory = directory.New(directory.Options{NATS: nc, Link: c.link, JetStream: js, Namespace: cfg.namespace, Logger: cfg.logger})
+	c.directory = directory.New(directory.Options{NATS: nc, Link: c.bus.Link, JetStream: c.stores, Namespace: cfg.namespace, Logger: cfg.logger})
 	c.assembly.limit = cfg.assembly
 	c.transit.init(c)
-	c.streams.init(c, c.mux.prefix, false)
-	c.outbox.nc = nc
-	c.void.init(c)
+	c.streams.init(c, c.bus.Prefix(), false)
+	c.void = bus.NewVoid(c.bus, c.subjects, &c.transit, cfg.logger)
 	c.async.init(c)
 	c.patterns.init(c)
 	c.watchers.Go(c.watchLink)
-	c.watchers.Go(func() { c.void.run(c.ctx) })
+	c.watchers.Go(func() { c.void.Run(c.ctx) })
 	return c, nil
 }
 
@@ -206,7 +197,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.directory.Close()
 		c.watchers.Wait()
 		c.outages.stop()
-		c.mux.close()
+		c.bus.Close()
 		c.leaders.close()
 		c.async.close()
 		if c.owned {
@@ -260,7 +251,7 @@ func withFlushTimeout(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 func (c *Conn) failWaiting() {
-	c.mux.fail(func(string) bool { return true }, connClosed())
+	c.bus.Fail(func(string) bool { return true }, bus.Closed())
 	c.streams.fail(func(*stream) bool { return true }, connClosed())
 }
 

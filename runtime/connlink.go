@@ -10,8 +10,8 @@ import (
 // watchLink follows the NATS connection until it is closed, by Close or in another
 // way, of which nobody hears who has no server on it.
 func (c *Conn) watchLink() {
-	returns := c.link.Returns()
-	c.link.Watch(c.ctx, func(s link.State) {
+	returns := c.bus.Link.Returns()
+	c.bus.Link.Watch(c.ctx, func(s link.State) {
 		returned := s.Returns != returns
 		returns = s.Returns
 		c.outages.changed(s.Up, returned)
@@ -33,7 +33,7 @@ func (c *Conn) cameUp() {
 		c.errors.accepted()
 	}
 	c.transit.reconnected()
-	c.outbox.flush()
+	c.bus.Outbox.Flush()
 	c.leaders.reconnected()
 }
 
@@ -55,7 +55,7 @@ func (o *outages) init(c *Conn) {
 		c.logger.Info("aegis: the connection to NATS is up again", append([]any{"server", *o.server.Load()}, t.attrs()...)...)
 	}
 	o.note()
-	if !c.link.Up() {
+	if !c.bus.Link.Up() {
 		o.begin(time.Now())
 	}
 }

@@ -49,10 +49,10 @@ func (d *deadLetters) add(ctx context.Context, l *deadLetter) (uint64, *Error) {
 		return 0, err
 	}
 	subject := d.stream.conn.subjects.Dead(d.service, l.method, l.id)
-	slot := d.stream.conn.mux.acquire()
-	defer d.stream.conn.mux.release(slot)
+	slot := d.stream.conn.bus.Acquire()
+	defer d.stream.conn.bus.Release(slot)
 	for size := letterWhole; ; size++ {
-		slot.payload = append(slot.payload[:0], l.payload(size)...)
+		slot.Payload = append(slot.Payload[:0], l.payload(size)...)
 		ack, err := d.stream.store(ctx, slot, &storing{
 			subject: &subject, header: l.headerOf(size), deadline: deadline, again: true, window: d.stream.window(),
 		})

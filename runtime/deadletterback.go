@@ -184,9 +184,9 @@ func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, s *storing) *Error
 	s.deadline, _ = ctx.Deadline()
 	s.subject, s.again = &d.Subject, true
 	stream := &openStream{conn: c} // which is not made for this
-	slot := c.mux.acquire()
-	defer c.mux.release(slot)
-	slot.payload = append(slot.payload[:0], d.Data...)
+	slot := c.bus.Acquire()
+	defer c.bus.Release(slot)
+	slot.Payload = append(slot.Payload[:0], d.Data...)
 	_, err := stream.store(ctx, slot, s)
 	return err
 }

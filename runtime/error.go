@@ -1,7 +1,6 @@
 package aegis
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,7 +17,7 @@ import (
 // handler produced it.
 const (
 	// ReasonNoResponders: nobody listens on the subject of the call. Nothing ran.
-	ReasonNoResponders = "NO_RESPONDERS"
+	ReasonNoResponders = status.ReasonNoResponders
 	// ReasonOverloaded: the instance runs as many handlers as it may. Nothing ran.
 	ReasonOverloaded = wire.ReasonOverloaded
 	// ReasonStopping: the instance shuts down. Nothing of a call ran, nor of a stream
@@ -33,7 +32,7 @@ const (
 	ReasonNoMethod = wire.ReasonNoMethod
 	// ReasonInstanceLost: the instance that was called was found to be gone before
 	// it replied. Whether the handler ran is unknown. The client concludes it.
-	ReasonInstanceLost = "INSTANCE_LOST"
+	ReasonInstanceLost = status.ReasonInstanceLost
 	// ReasonTooLarge: a message exceeds the max_payload of the NATS server, or the
 	// method's max_message_bytes.
 	ReasonTooLarge = wire.ReasonTooLarge
@@ -186,12 +185,8 @@ func asError(err error) *Error {
 			c.st.Message = err.Error()
 		}
 		return &c
-	case errors.Is(err, context.DeadlineExceeded):
-		return because(err, CodeDeadlineExceeded, err.Error())
-	case errors.Is(err, context.Canceled):
-		return because(err, CodeCanceled, err.Error())
 	default:
-		return because(err, CodeUnknown, err.Error())
+		return outward(status.Of(err))
 	}
 }
 
@@ -199,6 +194,14 @@ func asError(err error) *Error {
 func failed(msg *nats.Msg) bool { return status.Failed(msg.Header) }
 
 func decodeError(msg *nats.Msg) *Error { return &Error{*status.Decode(msg.Header, msg.Data)} }
+
+// outward makes an error of a status; nil of nil.
+func outward(s *status.Status) *Error {
+	if s == nil {
+		return nil
+	}
+	return &Error{*s}
+}
 
 // refusal is an error of the runtime with a reason.
 func refusal(code Code, reason, format string, args ...any) *Error {

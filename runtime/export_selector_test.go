@@ -9,7 +9,7 @@ import (
 )
 
 // Waiting returns how many calls wait for their replies.
-func (c *Conn) Waiting() int { return len(c.mux.waitingFor(func(string) bool { return true })) }
+func (c *Conn) Waiting() int { return len(c.bus.Waiting(func(string) bool { return true })) }
 
 // Busy reports whether the last heartbeat of an instance told of a call.
 func (c *Conn) Busy(service, instance string) bool {
@@ -22,7 +22,7 @@ func (c *Conn) Busy(service, instance string) bool {
 // HoldReplies keeps replies from being delivered until release is called.
 func (c *Conn) HoldReplies() (release func()) {
 	held, letGo := make(chan struct{}), make(chan struct{})
-	subject, stop := c.mux.collect(func(*nats.Msg) { close(held); <-letGo })
+	subject, stop := c.bus.Collect(func(*nats.Msg) { close(held); <-letGo })
 	_ = c.nc.Publish(subject, nil)
 	<-held
 	stop()

@@ -26,35 +26,21 @@ func (s *Server) Suspect(suspect bool) {
 
 // PretendUp makes c believe that its connection is up, as it does for a moment
 // after it went down.
-func (c *Conn) PretendUp() { c.link.Pretend(true) }
+func (c *Conn) PretendUp() { c.bus.Link.Pretend(true) }
 
 // RepliesKept is how many replies wait for NATS to come back.
 func (c *Conn) RepliesKept() int {
-	c.outbox.mu.Lock()
-	defer c.outbox.mu.Unlock()
-	return len(c.outbox.kept)
+	return c.bus.Outbox.Kept()
 }
 
 // ProbeVoid makes s look now for what it looks for once a minute.
 func (s *Server) ProbeVoid() {
-	select {
-	case s.conn.void.added <- struct{}{}:
-	default: // it is about to
-	}
+	s.conn.void.Look()
 }
 
 // ProbedVoid reports whether it is known whether NATS says that nobody listens, for
 // all that c sends requests to.
-func (c *Conn) ProbedVoid() bool {
-	c.void.mu.Lock()
-	defer c.void.mu.Unlock()
-	for _, kind := range c.void.kinds {
-		if _, known := c.void.hidden[kind]; !known && !c.void.denied[kind] {
-			return false
-		}
-	}
-	return true
-}
+func (c *Conn) ProbedVoid() bool { return c.void.Probed() }
 
 // StreamsKept is what a server holds for streams: ends, handlers, other
 // processes, and last frames that were not confirmed.

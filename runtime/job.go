@@ -209,9 +209,9 @@ func (r *commandRun) store(ctx context.Context, p progressJSON) *Error {
 	w := r.worker
 	subject := w.server.conn.subjects.Result(w.service.spec.Name, r.id, wire.ResultProgress)
 	deadline, _ := ctx.Deadline()
-	slot := w.server.conn.mux.acquire()
-	defer w.server.conn.mux.release(slot)
-	slot.payload = append(slot.payload[:0], data...)
+	slot := w.server.conn.bus.Acquire()
+	defer w.server.conn.bus.Release(slot)
+	slot.Payload = append(slot.Payload[:0], data...)
 	_, failure := w.results.store(ctx, slot, &storing{
 		subject: &subject, header: nats.Header{wire.HeaderTTL: {w.resultTTL}}, deadline: deadline, again: true,
 	})

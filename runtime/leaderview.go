@@ -142,7 +142,7 @@ func (v *leaderView) endOlder(term uint64) {
 		n, err := strconv.ParseUint(tokens[2], 10, 64)
 		return err == nil && n < term
 	}
-	v.conn.mux.fail(older, leadershipLost(v.service, v.group))
+	v.conn.bus.Fail(older, &leadershipLost(v.service, v.group).st)
 	v.conn.streams.failTargets(older, leadershipLost(v.service, v.group))
 }
 
@@ -200,7 +200,7 @@ func (v *leaderView) refuse(err *Error) {
 // not let this user ask.
 func (v *leaderView) ask(changed <-chan struct{}) {
 	known := make(chan struct{}, 1)
-	reply, stop := v.conn.mux.collect(func(msg *nats.Msg) {
+	reply, stop := v.conn.bus.Collect(func(msg *nats.Msg) {
 		var body leaderBody
 		if json.Unmarshal(msg.Data, &body) == nil && body.Term > 0 {
 			v.learn(&body, false)
@@ -217,7 +217,7 @@ func (v *leaderView) ask(changed <-chan struct{}) {
 		v.mu.Unlock()
 	}()
 	subject := v.conn.subjects.Who(v.service, v.group)
-	allowed, end := v.conn.denials.Context(v.conn.ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
+	allowed, end := v.conn.bus.Denials.Context(v.conn.ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
 	defer func() {
 		if denial := end(); denial != nil {
 			v.refuse(permissionError(subject, denial.Err))

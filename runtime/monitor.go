@@ -52,7 +52,7 @@ func (m *monitor) round(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // the checks were interrupted
 	}
-	condition := registry.Condition{NoRespondersHidden: m.server.conn.void.found()}
+	condition := registry.Condition{NoRespondersHidden: m.server.conn.void.Found()}
 	for _, f := range findings {
 		condition.Unhealthy = condition.Unhealthy || f.Unhealthy
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -56,9 +57,9 @@ func (o *openStream) ensureWithin(ctx context.Context, deadline time.Time) *Erro
 	if o.ready.Load() || o.config.Name == "" {
 		return nil
 	}
-	r := request{subject: &o.config.Subjects[0], deadline: deadline}
-	if !o.conn.linkUp() {
-		if err := o.conn.awaitLink(ctx, &r); err != nil {
+	r := bus.Request{Subject: &o.config.Subjects[0], Deadline: deadline}
+	if !o.conn.bus.LinkUp() {
+		if err := o.conn.awaitLink(ctx, *r.Subject, r.Deadline); err != nil {
 			return err
 		}
 	}
@@ -87,7 +88,7 @@ type storing struct {
 // earlier copy was sent and never answered, that one may be on its way yet, so
 // that a refusal decides nothing: the error is then CodeDeadlineExceeded, which
 // leaves it open. A compare-and-set that was refused is the caller's to decide.
-func (o *openStream) store(ctx context.Context, slot *replySlot, s *storing) (*PubAck, *Error) {
+func (o *openStream) store(ctx context.Context, slot *bus.Slot, s *storing) (*PubAck, *Error) {
 	first, open := time.Now(), false // open: a copy may yet be stored
 	for attempt := 1; ; attempt++ {
 		again := s.again && (s.window == 0 || time.Since(first)+resendAfter < s.window/2)
@@ -141,14 +142,14 @@ func undecided(open bool, s *storing, err *Error) *Error {
 }
 
 // storeOnce sends one copy. It waits for 2 s if another one can follow.
-func (o *openStream) storeOnce(ctx context.Context, slot *replySlot, s *storing, again bool) (*PubAck, *Error) {
-	r := request{subject: s.subject, payload: slot.payload, deadline: s.deadline, timed: true}
+func (o *openStream) storeOnce(ctx context.Context, slot *bus.Slot, s *storing, again bool) (*PubAck, *Error) {
+	r := bus.Request{Subject: s.subject, Payload: slot.Payload, Deadline: s.deadline, Timed: true}
 	if s.header != nil {
-		slot.message = nats.Msg{Header: s.header}
-		r.message = &slot.message
+		slot.Message = nats.Msg{Header: s.header}
+		r.Message = &slot.Message
 	}
 	if next := time.Now().Add(resendAfter); again && next.Before(s.deadline) {
-		r.deadline = next
+		r.Deadline = next
 	}
 	msg, err := o.conn.roundTrip(ctx, slot, &r)
 	if err != nil {
@@ -174,7 +175,7 @@ func pauseUntil(ctx context.Context, d time.Duration, deadline time.Time) bool {
 
 // parsePubAck reads JetStream's answer, most likely of a certain stream.
 func parsePubAck(msg *nats.Msg, stream string) (*PubAck, *Error) {
-	if isNoRespondersMsg(msg) {
+	if bus.NoResponders(msg) {
 		return nil, refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
 	}
 	if ack := quickPubAck(msg.Data, stream); ack != nil {

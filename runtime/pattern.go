@@ -13,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -229,7 +230,7 @@ func (p *patterns) read(ctx context.Context, filter string, sequence uint64) *st
 	subject := p.subject()
 	msg, err := p.conn.nc.RequestWithContext(ctx, subject, body)
 	if err != nil {
-		if last, ok := deniedPublish(p.conn.nc.LastError()); ok && last == subject {
+		if last, ok := denials.RefusesPublishing(p.conn.nc.LastError()); ok && last == subject {
 			p.mu.Lock()
 			p.denied = true // to ask again would be an error in NATS's log each time
 			p.mu.Unlock()
@@ -253,6 +254,6 @@ func (p *patterns) subject() string {
 // expected reports whether an error is NATS's refusal of the look, which is
 // nothing that anybody has to know of.
 func (p *patterns) expected(err error) bool {
-	subject, ok := deniedPublish(err)
+	subject, ok := denials.RefusesPublishing(err)
 	return ok && subject == p.subject()
 }

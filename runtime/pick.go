@@ -55,10 +55,11 @@ func (a *attempt) beginPick(s strategy, req proto.Message) *Error {
 	if err != nil {
 		return err
 	}
-	if a.slot.pick == nil {
-		a.slot.pick = new(pick)
+	p, ok := a.slot.Kept.(*pick)
+	if !ok {
+		p = new(pick)
+		a.slot.Kept = p
 	}
-	p := a.slot.pick
 	*p = pick{from: from, picker: from.picker(s), call: selection.Call{Key: a.cfg.key, Tried: &p.tried}}
 	if p.call.Key == "" && req != nil && (s.kind == byKey || s.kind == byOwn) {
 		p.call.Key = a.keyField.of(req)

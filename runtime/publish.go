@@ -15,6 +15,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -122,7 +123,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	if desc.EventStorage != nil {
 		p.stream.config = conn.eventStream(desc, &p.cfg.storage)
 		p.stream.policy = p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) })
-		conn.void.use(wire.KindLog)
+		conn.void.Use(wire.KindLog)
 	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func storeError(err error) *Error {
 		return Errorf(CodeCanceled, "%w: %w", ErrConnClosed, err)
 	}
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		text := strings.ReplaceAll(err.Error(), nats.ErrReconnectBufExceeded.Error(), notConnected)
+		text := strings.ReplaceAll(err.Error(), nats.ErrReconnectBufExceeded.Error(), bus.NotConnected)
 		return because(err, CodeUnavailable, text)
 	}
 	code := CodeInternal
@@ -431,9 +432,9 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
 }
 
-func publishFailed(conn *Conn, r *request, err error) *Error {
+func publishFailed(conn *Conn, r *bus.Request, err error) *Error {
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return tooLarge("the message", len(r.payload), conn.nc.MaxPayload(), sendLess)
+		return tooLarge("the message", len(r.Payload), conn.nc.MaxPayload(), bus.SendLess)
 	}
 	return conn.publishError(r, err)
 }
@@ -450,10 +451,10 @@ func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 		return e.publishAsync(p, msg, header)
 	}
 	conn := e.publisher.conn
-	slot := conn.mux.acquire()
-	defer conn.mux.release(slot)
+	slot := conn.bus.Acquire()
+	defer conn.bus.Release(slot)
 	var err error
-	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
+	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
 	}
 	p.ack, failure = e.publisher.stream.store(p, slot, &storing{

@@ -10,6 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
 // PubFuture is the outcome of an event that was published with an Async method.
@@ -114,10 +117,10 @@ func (a *asyncPublisher) enter(ctx context.Context, deadline time.Time) *Error {
 // publish sends an event for the first time.
 func (a *asyncPublisher) publish(ctx context.Context, f *PubFuture, deadline time.Time) *Error {
 	conn := a.publisher.conn
-	r := request{subject: &f.subject, payload: f.payload, deadline: deadline}
+	r := bus.Request{Subject: &f.subject, Payload: f.payload, Deadline: deadline}
 	for {
-		if !conn.linkUp() {
-			if err := conn.awaitLink(ctx, &r); err != nil {
+		if !conn.bus.LinkUp() {
+			if err := conn.awaitLink(ctx, *r.Subject, r.Deadline); err != nil {
 				return err
 			}
 		}
@@ -128,7 +131,7 @@ func (a *asyncPublisher) publish(ctx context.Context, f *PubFuture, deadline tim
 		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 			return publishFailed(conn, &r, err)
 		}
-		conn.link.Doubt() // the connection went down after the look at it
+		conn.bus.Link.Doubt() // the connection went down after the look at it
 	}
 }
 
@@ -172,8 +175,8 @@ func (f *PubFuture) unacknowledged() *Error {
 	if f.refused && !f.open {
 		return refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
 	}
-	if last := f.of.publisher.conn.lastError(); last != nil {
-		if subject, ok := deniedPublish(last); ok && subject == f.subject {
+	if last := f.of.publisher.conn.bus.LastError(); last != nil {
+		if subject, ok := denials.RefusesPublishing(last); ok && subject == f.subject {
 			return permissionError(subject, last)
 		}
 	}

@@ -10,13 +10,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
 // permitted reports whether NATS is known to let this user publish the core event.
 // Each denial that the connection hears of leaves that open.
 func (e *eventMethod) permitted() bool {
-	return e.allowed.Load() == e.publisher.conn.denials.Count()+1
+	return e.allowed.Load() == e.publisher.conn.bus.Denials.Count()+1
 }
 
 // permission finds out whether NATS refuses a core event, which nobody answers. It
@@ -31,8 +32,8 @@ type permission struct {
 // askPermission begins before the event is published.
 func (e *eventMethod) askPermission() *permission {
 	conn := e.publisher.conn
-	p := &permission{event: e, before: conn.denials.Count()}
-	p.unwatch = conn.denials.Watch(func(d *denials.Denial) bool { return d.Publishing(e.subjects[0]) }, func(d *denials.Denial) { p.refused.Store(d) })
+	p := &permission{event: e, before: conn.bus.Denials.Count()}
+	p.unwatch = conn.bus.Denials.Watch(func(d *denials.Denial) bool { return d.Publishing(e.subjects[0]) }, func(d *denials.Denial) { p.refused.Store(d) })
 	return p
 }
 
@@ -45,7 +46,7 @@ func (p *permission) granted(ctx context.Context, deadline time.Time) *Error {
 	if conn.flush(ctx) != nil {
 		return nil
 	}
-	conn.denials.Settle(ctx)
+	conn.bus.Denials.Settle(ctx)
 	if d := p.refused.Load(); d != nil {
 		return permissionError(subject, d.Err)
 	}
@@ -62,28 +63,28 @@ func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
 		return failure
 	}
 	conn := e.publisher.conn
-	slot := conn.mux.acquire() // for its buffer
-	defer conn.mux.release(slot)
+	slot := conn.bus.Acquire() // for its buffer
+	defer conn.bus.Release(slot)
 	var err error
-	if slot.payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.payload[:0], msg); err != nil {
+	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
 	}
-	r := request{subject: &e.subjects[0], payload: slot.payload, deadline: p.deadline}
+	r := bus.Request{Subject: &e.subjects[0], Payload: slot.Payload, Deadline: p.deadline}
 	var asked *permission
 	if !e.permitted() {
 		asked = e.askPermission()
 		defer asked.unwatch()
 	}
 	for {
-		if !conn.linkUp() {
-			if err := conn.awaitLink(p, &r); err != nil {
+		if !conn.bus.LinkUp() {
+			if err := conn.awaitLink(p, *r.Subject, r.Deadline); err != nil {
 				return err
 			}
 		}
 		if header == nil {
-			err = conn.nc.Publish(*r.subject, slot.payload)
+			err = conn.nc.Publish(*r.Subject, slot.Payload)
 		} else {
-			err = conn.nc.PublishMsg(&nats.Msg{Subject: *r.subject, Header: header, Data: slot.payload})
+			err = conn.nc.PublishMsg(&nats.Msg{Subject: *r.Subject, Header: header, Data: slot.Payload})
 		}
 		if err == nil && asked != nil {
 			return asked.granted(p, p.deadline)
@@ -94,7 +95,7 @@ func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
 		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 			return publishFailed(conn, &r, err)
 		}
-		conn.link.Doubt() // the connection went down after the look at it
+		conn.bus.Link.Doubt() // the connection went down after the look at it
 	}
 }
 
@@ -105,7 +106,7 @@ var payloads = sync.Pool{New: func() any { return new([]byte) }}
 // that is up, which is most of them. False means that it was not published.
 func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool {
 	conn := e.publisher.conn
-	if !conn.link.Up() || !e.permitted() || ctx.Err() != nil {
+	if !conn.bus.Link.Up() || !e.permitted() || ctx.Err() != nil {
 		return false
 	}
 	buffer, _ := payloads.Get().(*[]byte)
@@ -115,7 +116,7 @@ func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool 
 		return false
 	}
 	err = conn.nc.Publish(e.subjects[0], *buffer)
-	if cap(*buffer) > maxKeptPayload {
+	if cap(*buffer) > bus.MaxKeptPayload {
 		*buffer = nil
 	}
 	return err == nil

@@ -63,8 +63,8 @@ func (c *causes) tell(latest string) {
 // pulling are the options of a puller whose problems are causes.
 func (c *causes) pulling(conn *Conn, stream, consumer string) pull.Options {
 	return pull.Options{
-		NATS: conn.nc, Link: conn.link, Denials: conn.denials,
-		Send: func(subject string, data []byte) error { return conn.outbox.send(subject, nil, data) },
+		NATS: conn.nc, Link: conn.bus.Link, Denials: conn.bus.Denials,
+		Send: func(subject string, data []byte) error { return conn.bus.Outbox.Send(subject, nil, data) },
 		Backlog: func(ctx context.Context) (pull.Backlog, error) {
 			b, err := conn.stores.Backlog(ctx, stream, consumer)
 			return pull.Backlog(b), err

@@ -35,7 +35,7 @@ func WithHeartbeat(interval time.Duration) ServerOption {
 // claim registers the instance under its name before it listens under that name.
 func (s *Server) claim(ctx context.Context) error {
 	r := registrar.New(registrar.Options{
-		NATS: s.conn.nc, Link: s.conn.link, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance,
+		NATS: s.conn.nc, Link: s.conn.bus.Link, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance,
 		Logger:    s.logger,
 		Heartbeat: s.cfg.heartbeat, Bucket: s.cfg.registryBucket.wanted(),
 		Metrics: s.monitor.metrics, Load: s.load,

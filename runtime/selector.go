@@ -80,7 +80,7 @@ func (c *Conn) selector(service string) (*selector, *Error) {
 		return nil, Errorf(CodeUnavailable, "nothing was sent to %s: %w", service, err)
 	}
 	s.view = view
-	c.void.use(wire.KindInstance)
+	c.void.Use(wire.KindInstance)
 	if c.selectors.byService == nil {
 		c.selectors.byService = make(map[string]*selector)
 	}
@@ -188,7 +188,7 @@ func (s *selector) Heard(b *registry.Beat) {
 // "no responders" there.
 func (s *selector) lost(instance string) {
 	prefix := s.conn.subjects.Instance(instance, s.service, "")
-	calls := s.conn.mux.waitingFor(func(target string) bool {
+	calls := s.conn.bus.Waiting(func(target string) bool {
 		method, ok := strings.CutPrefix(target, prefix)
 		return ok && !strings.Contains(method, ".")
 	})
@@ -200,7 +200,7 @@ func (s *selector) lost(instance string) {
 	s.conn.start(func() {
 		s.conn.settle()
 		for _, call := range calls {
-			call.fail(err)
+			call.Fail(&err.st)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 // serve takes one message off the queue, from its arrival to its reply.
@@ -258,7 +259,7 @@ func (s *Server) respond(o *outcome) *Error {
 	if failure != nil {
 		failure = s.respondTooLarge(o)
 	}
-	if cap(o.worker.payload) > maxKeptPayload {
+	if cap(o.worker.payload) > bus.MaxKeptPayload {
 		o.worker.payload = nil
 	}
 	return failure
@@ -267,14 +268,14 @@ func (s *Server) respond(o *outcome) *Error {
 // respondTooLarge sends a response in parts that is too large for one message of
 // NATS, or returns why that cannot be.
 func (s *Server) respondTooLarge(o *outcome) *Error {
-	advice := sendInParts
+	advice := bus.SendInParts
 	switch m := o.method.method; {
 	case m.MaxMessageBytes > 0 && o.msg.Header.Get(wire.HeaderChunked) != "":
 		return s.respondInParts(o)
 	case m.MaxMessageBytes > 0:
-		advice = takeInParts
+		advice = bus.TakeInParts
 	case m.Pattern == spec.Broadcast:
-		advice = sendLess
+		advice = bus.SendLess
 	}
 	return tooLarge("the response", len(o.worker.payload), s.conn.nc.MaxPayload(), advice)
 }
@@ -312,7 +313,7 @@ var errReplyTooLarge = NewError(CodeResourceExhausted, "the reply is too large f
 // send returns an error only if the message is too large for NATS; a connection
 // that is gone is nobody's mistake.
 func (s *Server) send(subject string, header nats.Header, payload []byte) *Error {
-	err := s.conn.outbox.send(subject, header, payload)
+	err := s.conn.bus.Outbox.Send(subject, header, payload)
 	switch {
 	case err == nil:
 		return nil

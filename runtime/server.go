@@ -17,6 +17,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
@@ -241,9 +242,9 @@ func (s *Server) prepare() {
 		handlers += int(service.max)
 		s.prepareOverload(service)
 		// For the registry: it is callers who are in trouble.
-		s.conn.void.use(wire.KindCall)
+		s.conn.void.Use(wire.KindCall)
 		if service.onLeading != nil {
-			s.conn.void.use(wire.KindLead)
+			s.conn.void.Use(wire.KindLead)
 		}
 	}
 	s.pause.init(time.Now())
@@ -302,15 +303,15 @@ func (s *Server) confirm(ctx context.Context, before error) error {
 	if err := s.conn.flush(ctx); err != nil {
 		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
 	}
-	s.conn.denials.Settle(ctx)
+	s.conn.bus.Denials.Settle(ctx)
 	after := s.conn.nc.LastError()
-	if after == before || !deniedSubscribe(after) { //nolint:errorlint // is it another one?
+	if after == before || !denials.RefusesSubscription(after) { //nolint:errorlint // is it another one?
 		after = s.unheard.err()
 	}
 	if after != nil {
 		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", after)
 	}
-	if err := s.conn.deaf(); err != nil {
+	if err := s.conn.bus.Deaf(); err != nil {
 		return fmt.Errorf("aegis: start: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -104,9 +105,9 @@ var errNoLeader = errors.New("the stream has no leader")
 
 func (c *Conn) readOnce(ctx context.Context, stream string, body []byte, deadline time.Time) (*storedMessage, *Error) {
 	api := c.stores.MsgGet(stream)
-	slot := c.mux.acquire()
-	defer c.mux.release(slot)
-	r := request{subject: &api, payload: body, deadline: deadline, timed: true}
+	slot := c.bus.Acquire()
+	defer c.bus.Release(slot)
+	r := bus.Request{Subject: &api, Payload: body, Deadline: deadline, Timed: true}
 	msg, err := c.roundTrip(ctx, slot, &r)
 	for err == errLinkWasDown {
 		msg, err = c.roundTrip(ctx, slot, &r)
@@ -116,7 +117,7 @@ func (c *Conn) readOnce(ctx context.Context, stream string, body []byte, deadlin
 		return nil, unreadStored(ctx, stream)
 	case err != nil:
 		return nil, err
-	case isNoRespondersMsg(msg):
+	case bus.NoResponders(msg):
 		return nil, storeError(fmt.Errorf("the stream %s: %w: %s", stream, stores.ErrUnavailable, c.stores.Advice()))
 	}
 	return parseStored(stream, msg)

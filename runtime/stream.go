@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
 )
@@ -23,8 +24,8 @@ type stream struct {
 	name  string // of the method
 	json  bool
 	peer  atomic.Pointer[streamPeer]
-	taken atomic.Pointer[replySlot] // at the client: who waits for the answer to the open
-	stop  context.CancelFunc        // ends the context of the call
+	taken atomic.Pointer[bus.Slot] // at the client: who waits for the answer to the open
+	stop  context.CancelFunc       // ends the context of the call
 	// maxMessage is how large a message may be that travels in parts; 0: none does.
 	maxMessage int
 	window     flow.Window // the largest that the other end is given
@@ -99,7 +100,7 @@ func (s *stream) deliver(msg *nats.Msg) {
 	if s.taken.Load() != nil && s.opened(msg) {
 		return
 	}
-	if msg.Header != nil && isNoRespondersMsg(msg) {
+	if msg.Header != nil && bus.NoResponders(msg) {
 		s.hub.lost(s.peer.Load(), true)
 		return
 	}
@@ -125,12 +126,7 @@ func (s *stream) opened(msg *nats.Msg) bool {
 	if slot == nil {
 		return false
 	}
-	generation := slot.waiting.Load()
-	if generation == 0 || !slot.waiting.CompareAndSwap(generation, 0) {
-		return false
-	}
-	slot.replies <- msg
-	return true
+	return slot.Give(msg)
 }
 
 // credit takes a Credit, or a Ping, which wants a Credit back.
@@ -358,7 +354,7 @@ func endMessage(to, own string, seq uint64, status *Error, json bool, trailer He
 		if msg.Data = frame; int64(msg.Size()-len(to)-len(own)) <= most {
 			return msg
 		}
-		status, trailer = tooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most, lessMetadata), nil
+		status, trailer = tooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most, bus.LessMetadata), nil
 	}
 	fitError(msg, most-int64(len(frame)), func(metadata Header) { msg.Header, msg.Data = encodeError(status, json, metadata) }, trailer)
 	msg.Data = append(frame, msg.Data...)

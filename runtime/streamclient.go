@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
 )
@@ -177,11 +178,11 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	}
 	s.dialed = true
 	conn := s.method.client.conn
-	conn.void.use(wire.KindIn)
+	conn.void.Use(wire.KindIn)
 	s.hub.add(&s.stream, s.result == nil) // most replies of unary calls are small
-	slot := conn.mux.acquire()
-	defer conn.mux.release(slot)
-	slot.stream = &s.stream
+	slot := conn.bus.Acquire()
+	defer conn.bus.Release(slot)
+	slot.Reply = s.own
 	s.taken.Store(slot)
 	err := s.ask(slot, payload, req)
 	s.taken.Store(nil)
@@ -197,10 +198,10 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	return nil
 }
 
-func (s *clientStream) ask(slot *replySlot, payload []byte, req proto.Message) error {
+func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) error {
 	m, now := s.method, time.Now()
 	m.client.budget.call(now)
-	slot.payload = append(slot.payload[:0], payload...)
+	slot.Payload = append(slot.Payload[:0], payload...)
 	a, err := m.newAttempt(s.ctx, slot, now, s.cfg, s.call)
 	if err != nil {
 		return err.notRun(true)

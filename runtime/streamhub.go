@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
@@ -86,7 +87,7 @@ type farewell struct {
 }
 
 func (h *streamHub) init(c *Conn, prefix string, server bool) {
-	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.nc, c.link, c.start, c.ctx.Done(), &c.assembly, &c.transit
+	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.nc, c.bus.Link, c.start, c.ctx.Done(), &c.assembly, &c.transit
 	h.prefix, h.server, h.epoch = prefix, server, time.Now()
 	h.streams = make(map[uint64]*stream)
 	h.opens = make(map[string]*stream)
@@ -164,9 +165,9 @@ func (h *streamHub) remove(s *stream) {
 	}
 }
 
-// deliver takes what comes on the subjects of the hub; token is what follows the
+// Deliver takes what comes on the subjects of the hub; token is what follows the
 // prefix.
-func (h *streamHub) deliver(token string, msg *nats.Msg) {
+func (h *streamHub) Deliver(token string, msg *nats.Msg) {
 	if len(msg.Data) > 0 && msg.Data[0] == '{' && h.stored(token, msg) {
 		return
 	}
@@ -184,7 +185,7 @@ func (h *streamHub) deliver(token string, msg *nats.Msg) {
 		h.mu.RUnlock()
 		switch {
 		case p == nil:
-		case isNoRespondersMsg(msg):
+		case bus.NoResponders(msg):
 			h.lost(p, true)
 		default:
 			p.hear(h.clock.Load())
@@ -338,7 +339,7 @@ func (h *streamHub) publishError(err error) *Error {
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrConnectionDraining) {
 		return connClosed()
 	}
-	if linkBroke(err) {
+	if bus.LinkBroke(err) {
 		return Errorf(CodeUnavailable, "the connection to NATS broke: %w", err)
 	}
 	return Errorf(CodeInternal, "cannot publish: %w", err)
@@ -402,7 +403,7 @@ func (h *streamHub) tick(n int) {
 // tells them that this process is there.
 func (h *streamHub) tickPeers(now int64, paused, comes bool) {
 	var ask, dead []*streamPeer
-	lags := h.transit.lags()
+	lags := h.transit.Lags()
 	h.mu.RLock()
 	for _, p := range h.peers {
 		if paused {
@@ -422,7 +423,7 @@ func (h *streamHub) tickPeers(now int64, paused, comes bool) {
 	}
 	h.mu.RUnlock()
 	if len(ask) > 0 {
-		h.transit.ask() // whether it is the link
+		h.transit.Ask() // whether it is the link
 	}
 	for _, p := range ask {
 		h.askPeer(p)
@@ -442,9 +443,9 @@ func (h *streamHub) askPeer(p *streamPeer) {
 	_ = h.nc.PublishRequest(p.ask, h.prefix+peerToken(p.id), nil) // it is asked again
 }
 
-// askedBy takes it for a sign of life that another process asks, which is answered
+// AskedBy takes it for a sign of life that another process asks, which is answered
 // on reply.
-func (h *streamHub) askedBy(reply string) {
+func (h *streamHub) AskedBy(reply string) {
 	i := strings.LastIndexByte(reply, '.')
 	if i < 0 {
 		return

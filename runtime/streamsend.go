@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/frame"
 )
 
@@ -25,7 +26,7 @@ func (s *stream) send(m proto.Message) error {
 	if err != nil {
 		return Errorf(CodeInternal, "a message of %s cannot be marshalled: %w", s.name, err)
 	}
-	if s.scratch = b; cap(b) > maxKeptPayload {
+	if s.scratch = b; cap(b) > bus.MaxKeptPayload {
 		s.scratch = nil
 	}
 	return s.transmitMessage(b)
@@ -62,9 +63,9 @@ func (s *stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) error {
 		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
 			s.awaitLink()
 		case errors.Is(err, nats.ErrMaxPayload):
-			advice := sendInParts
+			advice := bus.SendInParts
 			if kind == frame.Header || s.maxMessage > 0 {
-				advice = lessMetadata
+				advice = bus.LessMetadata
 			}
 			return tooLarge("the message", len(b)-frame.MaxOverhead, s.hub.nc.MaxPayload(), advice)
 		default:

@@ -88,10 +88,10 @@ func (s *Server) listenToStreams() error {
 func (s *Server) streamFrame(msg *nats.Msg) {
 	token := msg.Subject[len(s.streams.hub.prefix):]
 	if token != wire.CallerAliveToken {
-		s.streams.hub.deliver(token, msg)
+		s.streams.hub.Deliver(token, msg)
 	} else if msg.Reply != "" {
 		_ = s.conn.nc.Publish(msg.Reply, nil) // a client asks whether the server is there; it asks again
-		s.streams.hub.askedBy(msg.Reply)
+		s.streams.hub.AskedBy(msg.Reply)
 	}
 }
 

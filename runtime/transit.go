@@ -83,25 +83,25 @@ func (t *transit) await(s *stream) {
 	t.mu.Lock()
 	t.waiting[s] = struct{}{}
 	t.mu.Unlock()
-	t.ask()
+	t.Ask()
 }
 
 // wrote counts what was sent, and took what a reader has taken. Both ask NATS for
 // an answer each time that a quarter of the room is through.
 func (t *transit) wrote(n int) {
 	if t.sent.Add(uint64(n))-t.atSent.Load() >= t.room.Load()/4 {
-		t.ask()
+		t.Ask()
 	}
 }
 
 func (t *transit) took(n uint64) {
 	if t.read.Add(n)-t.atRead.Load() >= t.room.Load()/4 {
-		t.ask()
+		t.Ask()
 	}
 }
 
-// ask has NATS asked, unless that is under way.
-func (t *transit) ask() {
+// Ask has NATS asked, unless that is under way.
+func (t *transit) Ask() {
 	if t.asking.CompareAndSwap(false, true) && !t.start(t.run) {
 		t.asking.Store(false) // the connection is closed, and its streams end
 	}
@@ -175,8 +175,8 @@ func (t *transit) reconnected() {
 	}
 }
 
-// lags reports whether NATS answers late now, or did so a moment ago.
-func (t *transit) lags() bool {
+// Lags reports whether NATS answers late now, or did so a moment ago.
+func (t *transit) Lags() bool {
 	now := int64(time.Since(t.epoch))
 	since, slow := t.since.Load(), t.slow.Load()
 	return since != 0 && now-since >= int64(flow.SlowAnswer) || slow != 0 && now-slow < int64(time.Second)

@@ -48,6 +48,23 @@ func Parse(err error) *Denial {
 	return &Denial{Subject: m[2], Subscribe: strings.EqualFold(m[1], "subscription"), Err: err}
 }
 
+// RefusesSubscription reports whether an error of nats.go says that the user may not
+// subscribe somewhere.
+func RefusesSubscription(err error) bool {
+	d := Parse(err)
+	return d != nil && d.Subscribe
+}
+
+// RefusesPublishing returns where the user may not publish, if an error of nats.go says
+// so.
+func RefusesPublishing(err error) (subject string, ok bool) {
+	d := Parse(err)
+	if d == nil || d.Subscribe {
+		return "", false
+	}
+	return d.Subject, true
+}
+
 // How often the last error of a connection is looked at that nobody tells of. The
 // pauses double, as most denials come at once.
 const (

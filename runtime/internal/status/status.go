@@ -5,6 +5,8 @@
 package status
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -52,6 +54,23 @@ func Refusal(code Code, reason, format string, args ...any) *Status {
 	return s
 }
 
+// Because returns a status with a cause that its text does not name.
+func Because(cause error, code Code, message string) *Status {
+	return &Status{Code: code, Message: message, Cause: cause}
+}
+
+// Of returns the status of a Go error that is none of Aegis.
+func Of(err error) *Status {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return Because(err, DeadlineExceeded, err.Error())
+	case errors.Is(err, context.Canceled):
+		return Because(err, Canceled, err.Error())
+	default:
+		return Because(err, Unknown, err.Error())
+	}
+}
+
 // Text returns the code, the reason if there is one, and the message.
 func (s *Status) Text() string {
 	if s.Reason != "" {
@@ -60,10 +79,19 @@ func (s *Status) Text() string {
 	return s.Code.String() + ": " + s.Message
 }
 
-// Run returns a copy that says nothing of whether a handler has run, as one may have
-// done so at an earlier attempt.
-func (s *Status) Run() *Status {
+// WithNotRun returns s, or a copy, that says whether it is certain that no handler
+// has run.
+func (s *Status) WithNotRun(certain bool) *Status {
+	if s.NotRun == certain {
+		return s
+	}
 	c := *s
-	c.NotRun = false
+	c.NotRun = certain
 	return &c
 }
+
+// Reasons that a client gives, beside those of package wire that a server gives.
+const (
+	ReasonNoResponders = "NO_RESPONDERS"
+	ReasonInstanceLost = "INSTANCE_LOST"
+)

@@ -1,17 +1,19 @@
-package aegis
+package bus
 
 import (
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// expiry ends the calls of a slot at their deadlines, with a timer that is
-// hardly ever touched: it stays set when a call ends, and when it fires, it is
-// set again for the call of that moment. A timer set and stopped for each call
+// expiry ends the requests of a slot at their deadlines, with a timer that is
+// hardly ever touched: it stays set when a request ends, and when it fires, it is
+// set again for the request of that moment. A timer set and stopped for each request
 // would wake an idle thread each time, only to wait for it. When there are no
-// more calls, it fires once at most.
+// more requests, it fires once at most.
 type expiry struct {
 	epoch time.Time
 	// deadline is that of the generation that waits, in ns since epoch.
@@ -25,8 +27,8 @@ type expiry struct {
 
 const never = math.MaxInt64
 
-// errExpired is delivered in place of a reply when the deadline has come.
-var errExpired = NewError(CodeDeadlineExceeded, "the deadline has come")
+// expired is delivered in place of a reply when the deadline has come.
+var expired = status.New(status.DeadlineExceeded, "the deadline has come")
 
 func (e *expiry) init(expire func()) {
 	e.epoch = time.Now()
@@ -61,7 +63,7 @@ func (e *expiry) set(at int64) {
 
 // expire is called by the timer. The generation is read before the deadline:
 // a deadline is never taken for that of a later generation.
-func (slot *replySlot) expire() {
+func (slot *Slot) expire() {
 	e := &slot.expiry
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -75,7 +77,7 @@ func (slot *replySlot) expire() {
 			e.set(deadline)
 			return
 		case slot.waiting.CompareAndSwap(generation, 0):
-			slot.failure = errExpired
+			slot.failure = expired
 			slot.replies <- nil
 			return
 		}

@@ -1,4 +1,4 @@
-package aegis
+package bus
 
 import (
 	"strings"
@@ -9,9 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-func newTestMux(t *testing.T) *replyMux {
+type noFrames struct{}
+
+func (noFrames) Deliver(string, *nats.Msg) {}
+func (noFrames) AskedBy(string)            {}
+
+func newTestMux(t *testing.T) *mux {
 	t.Helper()
 	s, err := embednats.Start(embednats.Options{})
 	require.NoError(t, err)
@@ -19,21 +25,21 @@ func newTestMux(t *testing.T) *replyMux {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	m, err := newReplyMux(nc, new(streamHub))
+	m, err := newMux(nc, noFrames{})
 	require.NoError(t, err)
 	return m
 }
 
 // expectFor starts a call of a slot, and returns its reply subject.
-func expectFor(m *replyMux, slot *replySlot, target string) string {
-	return m.expect(slot, &request{subject: &target})
+func expectFor(m *mux, slot *Slot, target string) string {
+	return m.expect(slot, &Request{Subject: &target})
 }
 
 func reply(subject, text string) *nats.Msg {
 	return &nats.Msg{Subject: subject, Data: []byte(text)}
 }
 
-func delivered(t *testing.T, slot *replySlot) string {
+func delivered(t *testing.T, slot *Slot) string {
 	t.Helper()
 	select {
 	case msg := <-slot.replies:
@@ -93,18 +99,19 @@ func TestRubbishOnReplySubjectsDoesNothing(t *testing.T) {
 func TestFailEndsTheCallsOfItsSubjectOnly(t *testing.T) {
 	t.Parallel()
 	m := newTestMux(t)
+	b := Bus{mux: m}
 	denied, other, idle := m.acquire(), m.acquire(), m.acquire()
 	expectFor(m, denied, "denied")
 	expectFor(m, other, "other")
 	expectFor(m, idle, "denied")
 	_, _ = idle.abandon()
-	why := NewError(CodePermissionDenied, "why")
-	m.fail(func(target string) bool { return target == "denied" }, why)
+	why := status.New(status.PermissionDenied, "why")
+	b.Fail(func(target string) bool { return target == "denied" }, why)
 	require.Nil(t, <-denied.replies)
 	require.Same(t, why, denied.failure)
 	require.Empty(t, other.replies)
 	require.Empty(t, idle.replies)
-	m.fail(func(string) bool { return true }, why)
+	b.Fail(func(string) bool { return true }, why)
 	require.Empty(t, denied.replies, "it waits no longer")
 	msg, ok := other.abandon()
 	require.Nil(t, msg)
@@ -130,10 +137,10 @@ func TestIdleSlotsHoldNoLargePayloads(t *testing.T) {
 	t.Parallel()
 	m := newTestMux(t)
 	slot := m.acquire()
-	slot.payload = make([]byte, maxKeptPayload)
+	slot.Payload = make([]byte, MaxKeptPayload)
 	m.release(slot)
-	require.NotNil(t, m.acquire().payload)
-	slot.payload = make([]byte, maxKeptPayload+1)
+	require.NotNil(t, m.acquire().Payload)
+	slot.Payload = make([]byte, MaxKeptPayload+1)
 	m.release(slot)
-	require.Nil(t, m.acquire().payload)
+	require.Nil(t, m.acquire().Payload)
 }

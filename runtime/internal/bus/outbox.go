@@ -1,4 +1,4 @@
-package aegis
+package bus
 
 import (
 	"bytes"
@@ -10,13 +10,13 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxOutbox is what an outbox holds at most, in bytes: as much as nats.go
+// maxOutbox is what an Outbox holds at most, in bytes: as much as nats.go
 // buffers unless told otherwise.
 const maxOutbox = 8 << 20
 
-// outbox sends replies. Those made while NATS is away it keeps until NATS is
+// Outbox sends replies. It is safe for concurrent use. Those made while NATS is away it keeps until NATS is
 // back, as their callers may still wait. nats.go keeps nothing, see Connect.
-type outbox struct {
+type Outbox struct {
 	nc *nats.Conn
 
 	mu   sync.Mutex
@@ -24,10 +24,10 @@ type outbox struct {
 	size int
 }
 
-var errOutboxFull = fmt.Errorf("%s, and the replies that are kept until then take %d bytes, as much as they may", notConnected, maxOutbox)
+var errFull = fmt.Errorf("%s, and the replies that are kept until then take %d bytes, as much as they may", NotConnected, maxOutbox)
 
-// send sends a reply, or keeps a copy of it. Header and payload stay the caller's.
-func (o *outbox) send(subject string, header nats.Header, payload []byte) error {
+// Send sends a reply, or keeps a copy of it. Header and payload stay the caller's.
+func (o *Outbox) Send(subject string, header nats.Header, payload []byte) error {
 	var err error
 	if header == nil {
 		err = o.nc.Publish(subject, payload)
@@ -38,16 +38,16 @@ func (o *outbox) send(subject string, header nats.Header, payload []byte) error 
 		return err
 	}
 	if !o.keep(subject, header, payload) {
-		return errOutboxFull
+		return errFull
 	}
 	if o.nc.IsConnected() { // again, so that nobody may come for it
-		o.flush()
+		o.Flush()
 	}
 	return nil
 }
 
 // keep reports whether there was room.
-func (o *outbox) keep(subject string, header nats.Header, payload []byte) bool {
+func (o *Outbox) keep(subject string, header nats.Header, payload []byte) bool {
 	msg := &nats.Msg{Subject: subject, Header: maps.Clone(header), Data: payload}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -60,8 +60,15 @@ func (o *outbox) keep(subject string, header nats.Header, payload []byte) bool {
 	return true
 }
 
-// flush sends what is kept; if NATS goes away again meanwhile, the rest stays.
-func (o *outbox) flush() {
+// Kept returns how many replies are kept.
+func (o *Outbox) Kept() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.kept)
+}
+
+// Flush sends what is kept; if NATS goes away again meanwhile, the rest stays.
+func (o *Outbox) Flush() {
 	o.mu.Lock()
 	kept := o.kept
 	o.kept, o.size = nil, 0
@@ -69,6 +76,6 @@ func (o *outbox) flush() {
 	for _, msg := range kept {
 		// A reply that the new server finds too large ends at its caller's
 		// deadline, as if the outage had eaten it.
-		_ = o.send(msg.Subject, msg.Header, msg.Data)
+		_ = o.Send(msg.Subject, msg.Header, msg.Data)
 	}
 }

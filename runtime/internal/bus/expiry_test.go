@@ -1,4 +1,4 @@
-package aegis
+package bus
 
 import (
 	"testing"
@@ -7,12 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func expiresWithin(t *testing.T, slot *replySlot, d time.Duration) {
+func expiresWithin(t *testing.T, slot *Slot, d time.Duration) {
 	t.Helper()
 	select {
 	case msg := <-slot.replies:
 		require.Nil(t, msg)
-		require.Same(t, errExpired, slot.failure)
+		require.Same(t, expired, slot.failure)
 	case <-time.After(d):
 		t.Fatalf("it has not expired after %v", d)
 	}

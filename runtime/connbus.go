@@ -1,0 +1,55 @@
+package aegis
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+)
+
+// What a connection does for its users, with the errors that they return.
+
+// errLinkWasDown says that nothing was sent, and that the connection is back.
+var errLinkWasDown = outward(bus.LinkWasDown)
+
+// roundTrip sends r and waits for the reply; see bus.RoundTrip. The error may be
+// errLinkWasDown.
+func (c *Conn) roundTrip(ctx context.Context, slot *bus.Slot, r *bus.Request) (*nats.Msg, *Error) {
+	msg, why := c.bus.RoundTrip(ctx, slot, r)
+	if why == bus.LinkWasDown {
+		return nil, errLinkWasDown
+	}
+	return msg, outward(why)
+}
+
+func (c *Conn) awaitLink(ctx context.Context, subject string, deadline time.Time) *Error {
+	return outward(c.bus.AwaitLink(ctx, subject, deadline))
+}
+
+func (c *Conn) publishError(r *bus.Request, err error) *Error {
+	return outward(c.bus.PublishError(r, err))
+}
+
+func connClosed() *Error { return outward(bus.Closed()) }
+
+func tooLarge(what string, size int, most int64, advice string) *Error {
+	return outward(bus.TooLarge(what, size, most, advice))
+}
+
+// lastDenial is bus.LastDenial.
+func (c *Conn) lastDenial(subject string) (denied *Error, hint string) {
+	why, hint := c.bus.LastDenial(subject)
+	return outward(why), hint
+}
+
+// subscriptionRefused tells once that subscriptions are refused. It reports
+// whether the error is about that.
+func (c *Conn) subscriptionRefused(err error) bool {
+	refused, first := c.bus.SubscriptionRefused(err)
+	if first {
+		c.logger.Error("aegis: NATS error", "err", bus.ErrDeaf)
+	}
+	return refused
+}

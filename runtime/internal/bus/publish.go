@@ -1,0 +1,62 @@
+package bus
+
+import (
+	"errors"
+	"net"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+)
+
+// NotConnected is what is said in place of nats.go's "outbound buffer limit exceeded".
+const NotConnected = "not connected to NATS"
+
+// What helps against a message that is too large.
+const (
+	SendInParts  = "set max_message_bytes in the method's options, and it travels in parts"
+	SendLess     = "raise max_payload of the NATS server, or store the data elsewhere and send where they are"
+	TakeInParts  = "the client takes no messages in parts, which those of Aegis do for methods with max_message_bytes"
+	LessMetadata = "send less metadata"
+)
+
+// TooLarge is the status of a message that exceeds max_payload.
+func TooLarge(what string, size int, most int64, advice string) *status.Status {
+	return status.Refusal(status.ResourceExhausted, wire.ReasonTooLarge,
+		"%s takes %d bytes with its headers besides, the NATS server's max_payload is %d; %s", what, size, most, advice)
+}
+
+// PublishError says why nothing was sent, or not all.
+func (b *Bus) PublishError(r *Request, err error) *status.Status {
+	if LinkBroke(err) {
+		return status.Newf(status.Unavailable, "the connection to NATS broke before all of the request to %s was sent: %w", *r.Subject, err)
+	}
+	return b.unpublished(r, err).WithNotRun(true)
+}
+
+func (b *Bus) unpublished(r *Request, err error) *status.Status {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		what, advice := "the message", SendLess
+		if r.Call {
+			what = "the request"
+		}
+		if r.Divisible {
+			advice = SendInParts
+		}
+		return TooLarge(what, len(r.Payload), b.NATS.MaxPayload(), advice)
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return Closed()
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return status.Newf(status.Unavailable, "%s; nothing was sent to %s", NotConnected, *r.Subject)
+	default:
+		return status.Newf(status.Internal, "cannot publish to %s: %w", *r.Subject, err)
+	}
+}
+
+// LinkBroke reports whether a write failed. nats.go sends the rest of it to nobody.
+func LinkBroke(err error) bool {
+	_, broken := errors.AsType[*net.OpError](err)
+	return broken
+}
