@@ -11,7 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // Unary calls of methods with max_message_bytes. Small ones travel as all others
@@ -29,7 +31,7 @@ func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message
 	}
 	size := len(b) - frame.MaxOverhead
 	if size > m.method.MaxMessageBytes {
-		return tooLargeFor(m.spec.name(), size, m.method.MaxMessageBytes).notRun(true)
+		return outward(rpcstream.TooLargeFor(m.spec.name(), size, m.method.MaxMessageBytes)).notRun(true)
 	}
 	ctx, cancel := m.withDeadline(ctx)
 	defer cancel()
@@ -37,7 +39,6 @@ func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message
 		call = &Call{attempt: 1}
 	}
 	s := m.newStream(ctx, cfg, call)
-	s.stop = func() {}
 	s.result = res
 	inOne := int64(size) <= m.client.conn.nc.MaxPayload()/2 // the rest is for headers
 	if inOne {
@@ -50,10 +51,10 @@ func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message
 	if err != nil || s.answered {
 		return err
 	}
-	defer s.abort(NewError(CodeCanceled, "the call has ended"), endDropping)
+	defer s.Abort(status.New(status.Canceled, "the call has ended"), rpcstream.Dropping)
 	if !inOne {
-		if err := s.transmitMessage(b); err != nil && err != io.EOF { //nolint:errorlint // after which recv says why
-			return err
+		if why := s.Stream.Send(b); why != nil && why != rpcstream.EOF { // after which recv says why
+			return outward(why)
 		}
 	}
 	return s.response(res)
@@ -72,7 +73,7 @@ func (s *clientStream) response(res proto.Message) error {
 	s.tellMetadata(false)
 	switch {
 	case err == io.EOF: //nolint:errorlint // only the end itself is one
-		return Errorf(CodeInternal, "the server of %s ended the call without a response", s.name)
+		return Errorf(CodeInternal, "the server of %s ended the call without a response", s.Name)
 	case errors.Is(err, context.DeadlineExceeded):
 		return s.late()
 	default:
@@ -81,14 +82,14 @@ func (s *clientStream) response(res proto.Message) error {
 }
 
 func (s *clientStream) late() *Error {
-	return because(context.DeadlineExceeded, CodeDeadlineExceeded, "no whole reply of "+s.name+" before the deadline; whether the handler ran is unknown")
+	return because(context.DeadlineExceeded, CodeDeadlineExceeded, "no whole reply of "+s.Name+" before the deadline; whether the handler ran is unknown")
 }
 
 // answer takes a reply that is no stream.
 func (s *clientStream) answer(msg *nats.Msg) *Error {
 	s.answered = true
 	if err := proto.Unmarshal(msg.Data, s.result); err != nil {
-		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", s.name, s.result.ProtoReflect().Descriptor().FullName(), err)
+		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", s.Name, s.result.ProtoReflect().Descriptor().FullName(), err)
 	}
 	return nil
 }
@@ -110,7 +111,7 @@ func (m *serverMethod) checkSize(msg *nats.Msg) *Error {
 		return Errorf(CodeInvalidArgument, "%s %s is not a number of bytes", wire.HeaderChunked, quote(text))
 	}
 	if size > uint64(m.method.MaxMessageBytes) {
-		return tooLargeFor(m.spec.name(), int(size), m.method.MaxMessageBytes)
+		return outward(rpcstream.TooLargeFor(m.spec.name(), int(size), m.method.MaxMessageBytes))
 	}
 	return nil
 }
@@ -138,24 +139,25 @@ func (m *serverMethod) serveInParts(ctx context.Context, s Stream) error {
 func (s *Server) respondInParts(o *outcome) *Error {
 	most := o.method.method.MaxMessageBytes
 	if size := len(o.worker.payload); size > most {
-		return tooLargeFor(o.context.call.spec.name(), size, most)
+		return outward(rpcstream.TooLargeFor(o.context.call.spec.name(), size, most))
 	}
 	window, err := clientWindow(o.msg.Header, true)
 	if err != nil {
 		return err
 	}
 	st := &serverStream{server: s, method: o.method, term: o.term, named: o.named, arrived: o.context.arrived, call: o.context.call, counted: true}
-	st.name, st.to, st.json, st.maxMessage = o.context.call.spec.name(), o.msg.Reply, o.json, most
-	st.init(&s.streams.hub, s.cfg.window, window)
+	st.begin(rpcstream.Config{
+		Name: o.context.call.spec.name(), To: o.msg.Reply, JSON: o.json, MaxMessage: most, Window: s.cfg.window, Limit: window,
+	}, max(time.Until(o.context.deadline), time.Nanosecond))
 	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.payload)), o.worker.payload...)
 	st.handler = func(context.Context, Stream) error {
 		if err := st.head(); err != nil {
 			return err
 		}
-		return st.transmitMessage(payload)
+		return endOfStream(st.Stream.Send(payload))
 	}
 	s.admitReply(st) // the handler has run: its reply is not refused
-	if s.startStream(st, max(time.Until(o.context.deadline), time.Nanosecond)) {
+	if s.startStream(st) {
 		go st.run()
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
 // Client is what the generated clients are made of. It is safe for concurrent
@@ -510,7 +510,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 		if failed(msg) {
 			return decodeError(msg)
 		}
-	} else if headerUnreadable(msg) {
+	} else if bus.HeaderUnreadable(msg) {
 		return errReplyHeader
 	}
 	if a.stream != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -33,9 +34,9 @@ type Conn struct {
 	subjects  wire.Subjects
 	logger    *slog.Logger
 	bus       *bus.Bus
-	streams   streamHub // of the clients
-	assembly  assembly
-	transit   transit
+	streams   rpcstream.Hub // of the clients
+	assembly  rpcstream.Assembly
+	transit   rpcstream.Transit
 	outages   outages
 	void      *bus.Void
 	leaders   leaders
@@ -169,9 +170,9 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.stores.Background(func(f func(context.Context)) bool { return c.start(func() { f(c.ctx) }) })
 	c.outages.init(c)
 	c.directory = directory.New(directory.Options{NATS: nc, Link: c.bus.Link, JetStream: c.stores, Namespace: cfg.namespace, Logger: cfg.logger})
-	c.assembly.limit = cfg.assembly
-	c.transit.init(c)
-	c.streams.init(c, c.bus.Prefix(), false)
+	c.assembly.Limit = cfg.assembly
+	c.transit.Init(c.ctx, nc, c.start)
+	c.streams.Init(c.streamConnection(), c.bus.Prefix(), false)
 	c.void = bus.NewVoid(c.bus, c.subjects, &c.transit, cfg.logger)
 	c.async.init(c)
 	c.patterns.init(c)
@@ -250,9 +251,13 @@ func withFlushTimeout(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, 10*time.Second)
 }
 
+func (c *Conn) streamConnection() rpcstream.Connection {
+	return rpcstream.Connection{Bus: c.bus, Start: c.start, Done: c.ctx.Done(), Assembly: &c.assembly, Transit: &c.transit}
+}
+
 func (c *Conn) failWaiting() {
 	c.bus.Fail(func(string) bool { return true }, bus.Closed())
-	c.streams.fail(func(*stream) bool { return true }, connClosed())
+	c.streams.Fail(bus.Closed())
 }
 
 // connectError says why there is no connection.

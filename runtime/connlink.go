@@ -32,7 +32,7 @@ func (c *Conn) cameUp() {
 	if c.errors != nil {
 		c.errors.accepted()
 	}
-	c.transit.reconnected()
+	c.transit.Reconnected()
 	c.bus.Outbox.Flush()
 	c.leaders.reconnected()
 }

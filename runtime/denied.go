@@ -16,7 +16,7 @@ func (c *Conn) permissionDenied(err error) (told bool) {
 	if subject, ok := denials.RefusesPublishing(err); ok {
 		denied := permissionError(subject, err)
 		c.bus.Fail(func(target string) bool { return target == subject }, &denied.st)
-		c.streams.fail(func(s *stream) bool { return s.uses(subject) }, denied)
+		c.streams.Deny(subject, &denied.st)
 		c.async.deny(subject, denied)
 	}
 	return c.bus.Denials.Heard(err)

@@ -203,6 +203,14 @@ func outward(s *status.Status) *Error {
 	return &Error{*s}
 }
 
+// inward is the status of an error; nil of nil.
+func (e *Error) inward() *status.Status {
+	if e == nil {
+		return nil
+	}
+	return &e.st
+}
+
 // refusal is an error of the runtime with a reason.
 func refusal(code Code, reason, format string, args ...any) *Error {
 	return &Error{*status.Refusal(status.Code(code), reason, format, args...)}

@@ -48,17 +48,11 @@ func (s *Server) StreamsKept() int {
 	s.streams.mu.Lock()
 	handlers := len(s.streams.handlers)
 	s.streams.mu.Unlock()
-	return handlers + s.streams.hub.kept()
+	return handlers + s.streams.hub.Kept()
 }
 
 // StreamsKept is the same of a connection's clients.
-func (c *Conn) StreamsKept() int { return c.streams.kept() }
-
-func (h *streamHub) kept() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.streams) + len(h.opens) + len(h.peers) + len(h.peersByID) + len(h.farewells)
-}
+func (c *Conn) StreamsKept() int { return c.streams.Kept() }
 
 // LooksAfterEvents reports whether c watches over events that were published and
 // not acknowledged.

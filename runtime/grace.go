@@ -49,7 +49,7 @@ func (s *Server) expire(done []<-chan struct{}) error {
 		c.end()
 	})
 	for _, st := range s.openStreams() {
-		names[st.name]++
+		names[st.Name]++
 	}
 	for _, w := range s.work {
 		w.running(names)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 // Header is the metadata of a request or a response: keys with values, beside
@@ -132,16 +133,9 @@ func decodeHeader(in nats.Header) (Header, *Error) {
 	return h, nil
 }
 
-// headerUnreadable reports whether a message had headers that nats.go cannot read,
-// such as an error's text with a line break in it from a server in another language.
-// nats.go passes such a message on without any.
-func headerUnreadable(msg *nats.Msg) bool {
-	return msg.Header == nil && msg.Size() > len(msg.Subject)+len(msg.Reply)+len(msg.Data)
-}
-
 // readMessage reads an event, or the request of a command.
 func readMessage(msg *nats.Msg, into proto.Message) *Error {
-	if headerUnreadable(msg) {
+	if bus.HeaderUnreadable(msg) {
 		return errRequestHeader
 	}
 	if err := proto.Unmarshal(msg.Data, into); err != nil {
@@ -151,6 +145,6 @@ func readMessage(msg *nats.Msg, into proto.Message) *Error {
 }
 
 var (
-	errReplyHeader   = NewError(CodeInternal, "the header of the reply cannot be read")
-	errRequestHeader = NewError(CodeInvalidArgument, "the header of the message cannot be read")
+	errReplyHeader   = outward(bus.UnreadableReply)
+	errRequestHeader = outward(bus.UnreadableRequest)
 )

@@ -143,7 +143,7 @@ func (v *leaderView) endOlder(term uint64) {
 		return err == nil && n < term
 	}
 	v.conn.bus.Fail(older, &leadershipLost(v.service, v.group).st)
-	v.conn.streams.failTargets(older, leadershipLost(v.service, v.group))
+	v.conn.streams.FailTargets(older, &leadershipLost(v.service, v.group).st)
 }
 
 func leadershipLost(service, group string) *Error {

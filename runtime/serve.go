@@ -3,6 +3,7 @@ package aegis
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"time"
 
@@ -123,7 +124,7 @@ type incoming struct {
 func (r *incoming) readHeader() *Error {
 	h := r.msg.Header
 	if h == nil {
-		if headerUnreadable(r.msg) {
+		if bus.HeaderUnreadable(r.msg) {
 			return errRequestHeader
 		}
 		return nil
@@ -352,38 +353,25 @@ func (s *Server) prepareOverload(service *service) {
 }
 
 func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
+	header, _ := responseHeader(metadata, false) // metadata that cannot travel must not hide the error
+	from := nats.Header{wire.HeaderInstance: {s.cfg.instance}}
 	reply := &nats.Msg{Subject: msg.Reply}
-	left := fitError(reply, s.conn.nc.MaxPayload(), func(metadata Header) {
-		reply.Header, reply.Data = encodeError(err, json, metadata)
-		reply.Header[wire.HeaderInstance] = []string{s.cfg.instance}
-	}, metadata)
+	left := err.st.Fit(reply, s.conn.nc.MaxPayload()-headerSize(from), json, header)
+	maps.Copy(reply.Header, from)
 	if left != "" {
 		s.logger.Warn("aegis: an error was too large for a message of NATS, and was sent without all it has", "subject", msg.Subject, "without", left, "err", err)
 	}
 	_ = s.send(msg.Reply, reply.Header, reply.Data)
 }
 
-// fitError makes the reply with an error small enough for NATS: it leaves out the
-// metadata, then the details, and in the end most of the text, never code and
-// reason. It returns what it left out.
-func fitError(reply *nats.Msg, most int64, encode func(metadata Header), metadata Header) (left string) {
-	fits := func() bool { return int64(reply.Size()-len(reply.Subject)-len(reply.Reply)) <= most }
-	encode(metadata)
-	if fits() {
-		return ""
-	}
-	if len(metadata) > 0 {
-		if encode(nil); fits() {
-			return "metadata"
+// headerSize is how many bytes a header takes in a message that has others.
+func headerSize(h nats.Header) (size int64) {
+	for key, values := range h {
+		for _, v := range values {
+			size += int64(len(key) + len(": ") + len(v) + len("\r\n"))
 		}
 	}
-	reply.Data = reply.Data[:0]
-	if fits() {
-		return "metadata and details"
-	}
-	text := reply.Header.Get(wire.HeaderServiceError)
-	reply.Header[wire.HeaderServiceError] = []string{text[:min(len(text), shortReason)]}
-	return "metadata, details and most of its text"
+	return size
 }
 
 // encodeError returns an error as it travels.

@@ -18,10 +18,10 @@ import (
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 

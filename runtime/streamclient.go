@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,8 +14,9 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // openTimeout bounds the wait for a server to take a stream, unless the context
@@ -70,7 +72,7 @@ func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, er
 		return &begun{s, inv.stream, inv}, nil
 	}
 	if inv.stream != nil {
-		inv.stream.abort(asError(err), endDropping)
+		inv.stream.Abort(&asError(err).st, rpcstream.Dropping)
 	}
 	inv.cancel()
 	return nil, asError(err)
@@ -83,7 +85,6 @@ func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
 		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.spec.name())
 	}
 	s := m.newStream(ctx, inv.cfg, inv.call)
-	s.stop = func() {} // the context ends when the user knows of the end
 	if s.requests {
 		if err := s.dial(nil, nil); err != nil {
 			return nil, err
@@ -95,15 +96,16 @@ func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
 
 func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Call) *clientStream {
 	s := &clientStream{method: m, ctx: ctx, cfg: cfg, call: call}
-	s.first = s.init(&m.client.conn.streams, windowFor(cfg.window, m.method.MaxMessageBytes), flow.Limit{})
-	s.name, s.maxMessage = m.spec.name(), m.method.MaxMessageBytes
+	most := m.method.MaxMessageBytes
+	s.first = s.Init(&m.client.conn.streams, rpcstream.Config{Name: m.spec.name(), MaxMessage: most, Window: windowFor(cfg.window, most)},
+		func() {}) // the context ends when the user knows of the end
 	s.requests = m.spec.Descriptor.IsStreamingClient()
 	return s
 }
 
 // clientStream is the client's end of a stream.
 type clientStream struct {
-	stream
+	messageStream
 	method *clientMethod
 	first  flow.Window // that the server begins with
 	// requests: the requests of the method are a stream.
@@ -113,6 +115,7 @@ type clientStream struct {
 	call     *Call
 	dialed   bool // these two are the reader's or the writer's own
 	told     bool // the call has the server's metadata
+	metadata serverMetadata
 
 	// Of a unary call that may be one:
 	chunked  string // the header that says so
@@ -127,7 +130,7 @@ func (s *clientStream) Send(m proto.Message) error {
 	case s.requests:
 		return s.send(m)
 	case s.dialed:
-		return Errorf(CodeInternal, "%s has one request, and another one was sent", s.name)
+		return Errorf(CodeInternal, "%s has one request, and another one was sent", s.Name)
 	default:
 		return s.dialWith(m)
 	}
@@ -136,7 +139,7 @@ func (s *clientStream) Send(m proto.Message) error {
 // Recv reads a message.
 func (s *clientStream) Recv(m proto.Message) error {
 	if !s.dialed {
-		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", s.name)
+		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", s.Name)
 	}
 	err := s.recv(m)
 	if err != nil || !s.told {
@@ -146,11 +149,10 @@ func (s *clientStream) Recv(m proto.Message) error {
 }
 
 func (s *clientStream) tellMetadata(end bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.call.response, s.told = s.header, true
+	header, trailer := s.metadata.read(&s.Stream)
+	s.call.response, s.told = header, true
 	if end {
-		s.call.trailer = s.trailer
+		s.call.trailer = trailer
 	}
 }
 
@@ -165,7 +167,7 @@ func (s *clientStream) CloseSend() error {
 func (s *clientStream) dialWith(req proto.Message) error {
 	payload, err := proto.Marshal(req)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", s.name, err).notRun(true)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", s.Name, err).notRun(true)
 	}
 	return s.dial(payload, req)
 }
@@ -179,22 +181,21 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	s.dialed = true
 	conn := s.method.client.conn
 	conn.void.Use(wire.KindIn)
-	s.hub.add(&s.stream, s.result == nil) // most replies of unary calls are small
+	conn.streams.Add(&s.Stream, s.result == nil) // most replies of unary calls are small
 	slot := conn.bus.Acquire()
 	defer conn.bus.Release(slot)
-	slot.Reply = s.own
-	s.taken.Store(slot)
+	s.Asking(slot)
 	err := s.ask(slot, payload, req)
-	s.taken.Store(nil)
+	s.Asked()
 	if err != nil {
-		s.end(asError(err), endDropping)
+		s.End(&asError(err).st, rpcstream.Dropping)
 		return err
 	}
 	if s.answered {
-		s.end(nil, 0)
+		s.End(nil, 0)
 		return nil
 	}
-	s.watch(s.ctx, func() { s.abort(asError(s.ctx.Err()), endDropping) })
+	s.Watch(s.ctx, func() { s.Abort(status.Of(s.ctx.Err()), rpcstream.Dropping) })
 	return nil
 }
 
@@ -224,7 +225,7 @@ func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) er
 	}
 	if err := a.run(nil); err != nil {
 		if code := asError(err).Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // the server may have it
-			_ = s.hub.nc.Publish(a.cancel, []byte(s.own)) // else it finds out when it asks
+			_ = m.client.conn.nc.Publish(a.cancel, []byte(s.Own())) // else it finds out when it asks
 		}
 		return err
 	}
@@ -233,44 +234,31 @@ func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) er
 
 // accepted takes the answer of a server that has taken the stream.
 func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
-	f, err := frame.Decode(msg.Data)
-	var limit flow.Limit
-	switch {
-	case err == nil && s.followsAck(f, msg):
-		s.hub.leave(msg.Reply)
-		return Errorf(CodeDataLoss, "the stream of %s is not whole: the answer to its open was lost", s.name)
-	case s.result != nil && msg.Reply == "":
+	answered, why := s.Accept(msg, target, s.result != nil)
+	if answered {
 		return s.answer(msg)
-	case err == nil && msg.Reply == "":
-		err = errOutOfPlace
-	case err == nil:
-		limit, err = frame.DecodeLimit(f.Body)
 	}
-	if err != nil {
-		s.hub.leave(msg.Reply)
-		return Errorf(CodeInternal, "the server of %s does not take the stream as it should: %w", s.name, err)
-	}
-	s.mu.Lock()
-	s.to, s.target = msg.Reply, target
-	err = s.out.Credit(0, limit)
-	failed := s.ended && !s.byPeer
-	s.mu.Unlock()
-	switch {
-	case err != nil:
-		s.hub.leave(msg.Reply)
-		return s.violation(err)
-	case failed: // by what has come already
-		s.hub.leave(msg.Reply)
-	}
-	s.hub.meet(&s.stream, msg.Reply)
-	return nil
+	return outward(why)
 }
 
-// followsAck reports whether a frame is of a stream whose Ack has not come. What
-// looks like one may be the reply of a unary call, but then no numbered frame: no
-// message has a field 0.
-func (s *clientStream) followsAck(f frame.Frame, msg *nats.Msg) bool {
-	return f.Kind.Numbered() || f.Kind != frame.Ack && (s.result == nil || msg.Reply != "")
+// serverMetadata is the metadata that a server has sent in a stream. Once it was read,
+// it is its user's.
+type serverMetadata struct {
+	mu              sync.Mutex
+	header, trailer Header
+}
+
+func (m *serverMetadata) read(s *rpcstream.Stream) (header, trailer Header) {
+	h, t := s.Metadata()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.header == nil && h != nil {
+		m.header, _ = decodeHeader(h) // what is no metadata is left out
+	}
+	if m.trailer == nil && t != nil {
+		m.trailer, _ = decodeHeader(t)
+	}
+	return m.header, m.trailer
 }
 
 // ServerStreamMethod is one method of a Client whose responses are a stream. It
@@ -336,7 +324,7 @@ func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOptio
 
 func (b *begun) close() {
 	if b.core != nil {
-		b.core.abort(NewError(CodeCanceled, "the stream was closed by its reader"), endDropping)
+		b.core.Abort(status.New(status.Canceled, "the stream was closed by its reader"), rpcstream.Dropping)
 	}
 	b.inv.cancel()
 }
@@ -357,18 +345,16 @@ func (r clientReceiver[T]) Header() Header {
 	if r.b.core == nil {
 		return r.b.inv.call.ResponseHeader()
 	}
-	r.b.core.mu.Lock()
-	defer r.b.core.mu.Unlock()
-	return notNil(&r.b.core.header)
+	header, _ := r.b.core.metadata.read(&r.b.core.Stream)
+	return notNil(header)
 }
 
 func (r clientReceiver[T]) Trailer() Header {
 	if r.b.core == nil {
 		return r.b.inv.call.ResponseTrailer()
 	}
-	r.b.core.mu.Lock()
-	defer r.b.core.mu.Unlock()
-	return notNil(&r.b.core.trailer)
+	_, trailer := r.b.core.metadata.read(&r.b.core.Stream)
+	return notNil(trailer)
 }
 
 func (r clientReceiver[T]) Close() error {
@@ -413,9 +399,9 @@ func (s requestStream[Req, Res]) CloseAndRecv() (*Res, error) {
 	return res, nil
 }
 
-func notNil(h *Header) Header {
-	if *h == nil {
-		*h = Header{}
+func notNil(h Header) Header {
+	if h == nil {
+		return Header{}
 	}
-	return *h
+	return h
 }

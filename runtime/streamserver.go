@@ -16,14 +16,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
 // serverStreams are the streams that a server has, and their handlers, each with
 // a goroutine of its own: workers are for unary calls.
 type serverStreams struct {
-	hub streamHub
+	hub rpcstream.Hub
 	sub *nats.Subscription // nil without streaming methods
 
 	mu       sync.Mutex
@@ -37,7 +37,7 @@ type serverStreams struct {
 
 // serverStream is a server's end of a stream.
 type serverStream struct {
-	stream
+	messageStream
 	server   *Server
 	method   *serverMethod
 	call     Call
@@ -60,7 +60,7 @@ type serverStream struct {
 func (s *Server) prepareStreams() {
 	s.streams.handlers = make(map[*serverStream]struct{})
 	s.streams.led, s.streams.idle = make(chan struct{}), make(chan struct{})
-	s.streams.hub.init(s.conn, s.conn.subjects.In(s.process), true)
+	s.streams.hub.Init(s.conn.streamConnection(), s.conn.subjects.In(s.process), true)
 }
 
 // listenToStreams subscribes to what clients send in streams.
@@ -70,7 +70,7 @@ func (s *Server) listenToStreams() error {
 			if m.stream == nil && m.method.MaxMessageBytes == 0 || s.streams.sub != nil {
 				continue
 			}
-			sub, err := s.conn.nc.Subscribe(s.streams.hub.prefix+"*", s.streamFrame)
+			sub, err := s.conn.nc.Subscribe(s.streams.hub.Prefix+"*", s.streamFrame)
 			if err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func (s *Server) listenToStreams() error {
 
 // streamFrame is called by the one goroutine of the subscription.
 func (s *Server) streamFrame(msg *nats.Msg) {
-	token := msg.Subject[len(s.streams.hub.prefix):]
+	token := msg.Subject[len(s.streams.hub.Prefix):]
 	if token != wire.CallerAliveToken {
 		s.streams.hub.Deliver(token, msg)
 	} else if msg.Reply != "" {
@@ -131,8 +131,6 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 		server:  s, method: m, term: to.term, named: to.named, arrived: now,
 		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
 	}
-	st.name, st.to, st.json, st.maxMessage = m.spec.name(), msg.Reply, r.json, m.method.MaxMessageBytes
-	st.init(&s.streams.hub, windowFor(s.cfg.window, st.maxMessage), window)
 	switch {
 	case m.stream == nil:
 		if err := m.checkSize(msg); err != nil {
@@ -147,7 +145,11 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	if err := s.admit(st); err != nil {
 		return nil, err
 	}
-	if !s.startStream(st, r.timeout) {
+	most := m.method.MaxMessageBytes
+	st.begin(rpcstream.Config{
+		Name: m.spec.name(), To: msg.Reply, JSON: r.json, MaxMessage: most, Window: windowFor(s.cfg.window, most), Limit: window,
+	}, r.timeout)
+	if !s.startStream(st) {
 		return nil, nil
 	}
 	return st, nil
@@ -171,15 +173,13 @@ func clientWindow(h nats.Header, inParts bool) (flow.Limit, *Error) {
 }
 
 // startStream lets a stream begin, unless nobody wants it.
-func (s *Server) startStream(st *serverStream, timeout time.Duration) bool {
-	st.begin(timeout)
-	if !s.streams.hub.add(&st.stream, st.requests) || s.cancels.take(st.to) {
+func (s *Server) startStream(st *serverStream) bool {
+	if !s.streams.hub.Add(&st.Stream, st.requests) || s.cancels.take(st.To) {
 		st.leave() // NATS has delivered it twice; or nobody wants it any more
 		return false
 	}
 	st.acknowledge()
-	s.streams.hub.meet(&st.stream, st.to)
-	st.watch(st.ctx, func() { st.abort(st.contextError(), 0) })
+	st.Watch(st.ctx, func() { st.Abort(&st.contextError().st, 0) })
 	return true
 }
 
@@ -219,7 +219,7 @@ func (s *serverStreams) count(st *serverStream) {
 
 // leave is the end of what admit began.
 func (st *serverStream) leave() {
-	st.end(nil, endDropping) // if it has not ended
+	st.End(nil, rpcstream.Dropping) // if it has not ended
 	if st.unary {
 		st.method.service.running.Add(-1)
 	}
@@ -255,18 +255,21 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// begin makes the handler's context.
-func (st *serverStream) begin(timeout time.Duration) {
+// begin makes the stream and the handler's context.
+func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 	base := st.server.base
 	if st.term != nil {
 		base, st.call.term = st.term.base, st.term.info
 	}
+	var stop context.CancelFunc
 	if timeout > 0 {
-		st.ctx, st.stop = context.WithTimeout(base, timeout)
+		st.ctx, stop = context.WithTimeout(base, timeout)
 	} else {
-		st.ctx, st.stop = context.WithCancel(base)
+		st.ctx, stop = context.WithCancel(base)
 	}
 	st.ctx = &streamContext{st.ctx, st}
+	st.messageStream.server = true
+	st.Init(&st.server.streams.hub, c, stop)
 }
 
 // contextError is why the context ended before the stream.
@@ -307,15 +310,11 @@ func (c *streamContext) Value(key any) any {
 // acknowledge tells the client that the stream is taken, and how much it may
 // send.
 func (st *serverStream) acknowledge() {
-	limit := flow.Limit{}
-	if st.requests {
-		limit = st.in.Limit()
-	}
-	ack := &nats.Msg{Subject: st.to, Reply: st.own, Data: frame.AppendLimit(frame.Append(nil, frame.Ack, 0), limit)}
+	var header nats.Header
 	if st.named {
-		ack.Header = nats.Header{wire.HeaderTerm: {strconv.FormatUint(st.term.info.Token, 10)}}
+		header = nats.Header{wire.HeaderTerm: {strconv.FormatUint(st.term.info.Token, 10)}}
 	}
-	_ = st.hub.nc.PublishMsg(ack) // the client gives up without it
+	st.Acknowledge(st.requests, header)
 }
 
 // run runs the handler.
@@ -324,7 +323,7 @@ func (st *serverStream) run() {
 	returned := false
 	defer func() {
 		if !returned {
-			status = st.server.abnormal(st.name, recover())
+			status = st.server.abnormal(st.Name, recover())
 		}
 		st.conclude(status)
 		st.leave()
@@ -344,42 +343,42 @@ func (st *serverStream) count() {
 	if st.counted {
 		return
 	}
-	st.mu.Lock()
-	status := st.status
-	st.mu.Unlock()
 	now := time.Now()
 	if st.answered.IsZero() {
 		st.answered = now
 	}
-	st.method.stats.ended(now, st.answered.Sub(st.arrived), status)
+	st.method.stats.ended(now, st.answered.Sub(st.arrived), outward(st.Ended()))
 }
 
 // conclude ends the stream with what the handler has returned.
 func (st *serverStream) conclude(status *Error) {
 	if st.term != nil && !st.term.mayReply(st.server.clock) {
-		st.abort(leadershipLost(st.call.spec.Service, st.term.info.Group), 0)
+		st.Abort(&leadershipLost(st.call.spec.Service, st.term.info.Group).st, 0)
 		return
 	}
 	if err := st.head(); err != nil && status == nil {
 		status = asError(err)
 	}
-	trailer := st.call.trailer
-	if err := trailer.encodeTo(make(nats.Header, len(trailer))); err != nil {
-		st.server.logger.Error("aegis: trailing metadata", "method", st.name, "err", err)
-		trailer = nil
-		if status == nil {
-			status = Errorf(CodeInternal, "trailing %s", err.Message())
+	var trailer nats.Header
+	if metadata := st.call.trailer; len(metadata) > 0 {
+		trailer = make(nats.Header, len(metadata))
+		if err := metadata.encodeTo(trailer); err != nil {
+			st.server.logger.Error("aegis: trailing metadata", "method", st.Name, "err", err)
+			trailer = nil
+			if status == nil {
+				status = Errorf(CodeInternal, "trailing %s", err.Message())
+			}
 		}
 	}
-	if st.end(status, 0) {
-		st.sayEnd(status, trailer)
+	if why := status.inward(); st.End(why, 0) {
+		st.SayEnd(why, trailer)
 	}
 }
 
 // Send sends a message.
 func (st *serverStream) Send(m proto.Message) error {
 	if st.term != nil && !st.term.mayReply(st.server.clock) {
-		st.abort(leadershipLost(st.call.spec.Service, st.term.info.Group), 0)
+		st.Abort(&leadershipLost(st.call.spec.Service, st.term.info.Group).st, 0)
 	}
 	if st.answered.IsZero() {
 		st.answered = time.Now()
@@ -398,13 +397,13 @@ func (st *serverStream) head() error {
 	st.headed = true
 	h, err := responseHeader(st.call.response, false)
 	if err != nil {
-		st.server.logger.Error("aegis: response metadata", "method", st.name, "err", err)
+		st.server.logger.Error("aegis: response metadata", "method", st.Name, "err", err)
 		return err
 	}
 	if h == nil {
 		return nil
 	}
-	return st.transmitHeader(h)
+	return endOfStream(st.SendHeader(h))
 }
 
 // Recv reads a message. The one request of a method whose requests are no stream
@@ -420,7 +419,7 @@ func (st *serverStream) Recv(m proto.Message) error {
 	request := st.request
 	st.request = nil
 	if err := st.unmarshal(request, m); err != nil {
-		return unreadableRequest("the request of "+st.name, m, request, st.json, err)
+		return unreadableRequest("the request of "+st.Name, m, request, st.JSON, err)
 	}
 	return nil
 }
@@ -430,15 +429,7 @@ func (st *serverStream) CloseSend() error { return nil }
 
 // cancelStream is told the reply subject of an open that nobody waits for.
 func (s *Server) cancelStream(reply string) bool {
-	h := &s.streams.hub
-	h.mu.RLock()
-	st := h.opens[reply]
-	h.mu.RUnlock()
-	if st == nil {
-		return false
-	}
-	st.end(NewError(CodeCanceled, "the client has canceled the stream"), endedByPeer|endDropping)
-	return true
+	return s.streams.hub.Cancel(reply)
 }
 
 // endLeadersStreams takes no more streams, and ends those of the terms that this
@@ -450,7 +441,7 @@ func (s *Server) endLeadersStreams() {
 	s.streams.mu.Unlock()
 	for _, st := range s.openStreams() {
 		if st.term != nil {
-			st.abort(st.stoppingError(), 0)
+			st.Abort(&st.stoppingError().st, 0)
 		}
 	}
 }
@@ -471,7 +462,7 @@ func (s *Server) stopStreams(grace context.Context) {
 	case <-timer.C:
 	}
 	for _, st := range s.openStreams() {
-		st.abort(st.stoppingError(), 0)
+		st.Abort(&st.stoppingError().st, 0)
 	}
 }
 
@@ -480,7 +471,7 @@ func (s *Server) silenceStreams() {
 	if s.streams.sub != nil {
 		_ = s.streams.sub.Unsubscribe() // fails only if it is gone already
 	}
-	s.streams.hub.forget()
+	s.streams.hub.Forget()
 }
 
 func (s *Server) openStreams() []*serverStream {
@@ -603,6 +594,6 @@ func (r handlerReceiver[T]) Header() Header { return r.core.call.RequestHeader()
 func (r handlerReceiver[T]) Trailer() Header { return Header{} }
 
 func (r handlerReceiver[T]) Close() error {
-	r.core.discard()
+	r.core.Discard()
 	return nil
 }

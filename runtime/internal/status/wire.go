@@ -1,9 +1,11 @@
 package status
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -26,6 +28,41 @@ func (s *Status) Encode(h map[string][]string, json bool) (body []byte) {
 		body, _ = proto.Marshal(m) // cannot fail: details are marshalled already
 	}
 	return body
+}
+
+// shortText is what is left of a message that is too large whatever else is left out.
+const shortText = 64
+
+// Fit makes the reply with s small enough for NATS, of the headers metadata and the
+// status. It leaves out the metadata, then the details, and in the end most of the
+// text, never code and reason. It returns what it left out.
+func (s *Status) Fit(reply *nats.Msg, most int64, json bool, metadata nats.Header) (left string) {
+	fits := func() bool { return int64(reply.Size()-len(reply.Subject)-len(reply.Reply)) <= most }
+	encode := func(metadata nats.Header) {
+		if reply.Header = maps.Clone(metadata); reply.Header == nil {
+			reply.Header = make(nats.Header, 4)
+		}
+		if json {
+			reply.Header[wire.HeaderContentType] = []string{wire.ContentTypeJSON}
+		}
+		reply.Data = s.Encode(reply.Header, json)
+	}
+	encode(metadata)
+	if fits() {
+		return ""
+	}
+	if len(metadata) > 0 {
+		if encode(nil); fits() {
+			return "metadata"
+		}
+	}
+	reply.Data = reply.Data[:0]
+	if fits() {
+		return "metadata and details"
+	}
+	text := reply.Header.Get(wire.HeaderServiceError)
+	reply.Header[wire.HeaderServiceError] = []string{text[:min(len(text), shortText)]}
+	return "metadata, details and most of its text"
 }
 
 // Failed reports whether the headers of a reply are those of an error.

@@ -1,19 +1,17 @@
-package aegis
+package rpcstream
 
 import (
-	"io"
 	"runtime"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // What the reader of a stream does.
 
 // take takes a message that has come.
-func (s *stream) take(f frame.Frame) error {
+func (s *Stream) take(f frame.Frame) error {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
@@ -37,23 +35,23 @@ func (s *stream) take(f frame.Frame) error {
 	return nil
 }
 
-// recv reads one message. io.EOF is the end.
-func (s *stream) recv(m proto.Message) error {
+// Recv reads one message. EOF is the end.
+func (s *Stream) Recv() ([]byte, *status.Status) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	for {
 		switch {
 		case s.failed != nil:
-			return s.failed
+			return nil, s.failed
 		case s.unwanted.Load():
-			return s.closedByReader()
+			return nil, s.closedByReader()
 		}
 		for s.at == len(s.batch) || s.dropped.Load() {
-			err := s.fetch()
-			if err == io.EOF && len(s.parts) > 0 { //nolint:errorlint // only the end itself is one
-				return s.refuse(Errorf(CodeDataLoss, "the stream of %s has ended in the middle of a message", s.name))
-			} else if err != nil {
-				return err
+			why := s.fetch()
+			if why == EOF && len(s.parts) > 0 {
+				return nil, s.refuse(status.Newf(status.DataLoss, "the stream of %s has ended in the middle of a message", s.Name))
+			} else if why != nil {
+				return nil, why
 			}
 		}
 		a := s.batch[s.at]
@@ -64,12 +62,12 @@ func (s *stream) recv(m proto.Message) error {
 		switch a.kind {
 		case frame.Data:
 			if len(s.parts) > 0 {
-				return s.refuse(s.violation(errOutOfPlace))
+				return nil, s.refuse(s.violation(errOutOfPlace))
 			}
 		case frame.Part, frame.Last:
-			whole, err := s.assemble(a)
-			if err != nil {
-				return s.refuse(err)
+			whole, why := s.assemble(a)
+			if why != nil {
+				return nil, s.refuse(why)
 			}
 			if a.kind == frame.Part {
 				continue
@@ -78,41 +76,27 @@ func (s *stream) recv(m proto.Message) error {
 		default:
 			continue
 		}
-		if err := s.unmarshal(body, m); err != nil {
-			return s.unreadable(m, body, err)
-		}
-		return nil
+		return body, nil
 	}
 }
 
-func (s *stream) unmarshal(b []byte, m proto.Message) error {
-	if !s.json {
-		return proto.Unmarshal(b, m)
-	}
-	if len(b) == 0 {
-		proto.Reset(m)
-		return nil
-	}
-	return unmarshalJSON.Unmarshal(b, m)
+// Refuse ends the stream because of what its reader has read.
+func (s *Stream) Refuse(why *status.Status) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.refuse(why)
 }
 
-// refuse ends the stream because of what was read.
-func (s *stream) refuse(err *Error) error {
+// refuse is Refuse with s.reading held. It returns why.
+func (s *Stream) refuse(why *status.Status) *status.Status {
 	s.releaseParts()
-	s.failed = err
-	s.abort(err, endDropping)
-	return err
-}
-
-func (s *stream) unreadable(m proto.Message, body []byte, err error) error {
-	if s.hub.server {
-		return s.refuse(unreadableRequest("a message of "+s.name, m, body, s.json, err))
-	}
-	return s.refuse(Errorf(CodeInternal, "a message of %s is no valid %s: %w", s.name, m.ProtoReflect().Descriptor().FullName(), err))
+	s.failed = why
+	s.Abort(why, Dropping)
+	return why
 }
 
 // fetch takes over all that has come, or returns how the stream has ended.
-func (s *stream) fetch() error {
+func (s *Stream) fetch() *status.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batch, s.at = s.batch[:0], 0
@@ -138,19 +122,19 @@ func (s *stream) fetch() error {
 		return s.status
 	case s.hub.server && s.ended && !s.halfClosed:
 		// That the client has sent all is not known: it may have been about to send more.
-		return Errorf(CodeCanceled, "the handler of %s has returned, and the stream has ended before its client has sent all", s.name)
+		return status.Newf(status.Canceled, "the handler of %s has returned, and the stream has ended before its client has sent all", s.Name)
 	default:
-		return io.EOF
+		return EOF
 	}
 }
 
-func (s *stream) closedByReader() *Error {
-	return Errorf(CodeCanceled, "the receiver of %s was closed", s.name)
+func (s *Stream) closedByReader() *status.Status {
+	return status.Newf(status.Canceled, "the receiver of %s was closed", s.Name)
 }
 
-// discard ends the reading: a reader that waits returns, and what still comes is
+// Discard ends the reading: a reader that waits returns, and what still comes is
 // thrown away.
-func (s *stream) discard() {
+func (s *Stream) Discard() {
 	s.mu.Lock()
 	s.unwanted.Store(true)
 	s.readable.Broadcast()
@@ -172,7 +156,7 @@ func (s *stream) discard() {
 }
 
 // consume counts a message that was read, and gives credit when that is due.
-func (s *stream) consume(size int) {
+func (s *Stream) consume(size int) {
 	s.consumed.Seq++
 	s.consumed.Bytes += uint64(size)
 	if s.consumed.Reaches(s.due) {
@@ -181,16 +165,16 @@ func (s *stream) consume(size int) {
 }
 
 // allow has the other end send a window beyond what was read; s.mu is held.
-func (s *stream) allow() {
+func (s *Stream) allow() {
 	s.hub.transit.took(s.consumed.Bytes - s.counted)
 	s.counted = s.consumed.Bytes
-	s.in.Resize(s.hub.transit.window(s.window, 0).Bytes)
+	s.in.Resize(s.hub.transit.window(s.Window, 0).Bytes)
 	s.in.Grant(s.consumed)
 	s.due = s.in.Due()
 }
 
 // grant gives credit for all that was read.
-func (s *stream) grant() {
+func (s *Stream) grant() {
 	s.mu.Lock()
 	s.allow()
 	useless := s.ended || s.in.Closed()

@@ -1,61 +1,36 @@
-package aegis
+package rpcstream
 
 import (
 	"errors"
-	"io"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // What the writer of a stream does.
 
-// errSendEnded is what Send returns when the server has ended the stream. Why
-// it has, the reader is told.
-var errSendEnded = io.EOF
-
-// send sends one message. It waits for credit.
-func (s *stream) send(m proto.Message) error {
-	if cap(s.scratch) < frame.MaxOverhead {
-		s.scratch = make([]byte, frame.MaxOverhead, 256)
-	}
-	b, err := s.marshal(s.scratch[:frame.MaxOverhead], m)
-	if err != nil {
-		return Errorf(CodeInternal, "a message of %s cannot be marshalled: %w", s.name, err)
-	}
-	if s.scratch = b; cap(b) > bus.MaxKeptPayload {
-		s.scratch = nil
-	}
-	return s.transmitMessage(b)
-}
-
-func (s *stream) marshal(b []byte, m proto.Message) ([]byte, error) {
-	if s.json {
-		return marshalJSON.MarshalAppend(b, m)
-	}
-	return proto.MarshalOptions{}.MarshalAppend(b, m)
-}
-
 // transmit sends a message whose body is b[frame.MaxOverhead:], as soon as there
 // is credit.
-func (s *stream) transmit(kind frame.Kind, b []byte) error { return s.transmitWith(nil, kind, b) }
+func (s *Stream) transmit(kind frame.Kind, b []byte) *status.Status {
+	return s.transmitWith(nil, kind, b)
+}
 
-// transmitHeader sends the metadata that comes before all messages.
-func (s *stream) transmitHeader(h nats.Header) error {
+// SendHeader sends the metadata that comes before all messages.
+func (s *Stream) SendHeader(h nats.Header) *status.Status {
 	return s.transmitWith(h, frame.Header, make([]byte, frame.MaxOverhead))
 }
 
 // transmitWith waits for credit, and for the connection.
-func (s *stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) error {
+func (s *Stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) *status.Status {
 	for {
-		seq, err := s.lockToSend(len(b) - frame.MaxOverhead)
-		if err != nil {
-			return err
+		seq, why := s.lockToSend(len(b) - frame.MaxOverhead)
+		if why != nil {
+			return why
 		}
-		err = s.publish(&nats.Msg{Subject: s.to, Header: h}, kind, seq, b)
+		err := s.publish(&nats.Msg{Subject: s.to, Header: h}, kind, seq, b)
 		s.sending.Unlock()
 		switch {
 		case err == nil:
@@ -64,28 +39,28 @@ func (s *stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) error {
 			s.awaitLink()
 		case errors.Is(err, nats.ErrMaxPayload):
 			advice := bus.SendInParts
-			if kind == frame.Header || s.maxMessage > 0 {
+			if kind == frame.Header || s.MaxMessage > 0 {
 				advice = bus.LessMetadata
 			}
-			return tooLarge("the message", len(b)-frame.MaxOverhead, s.hub.nc.MaxPayload(), advice)
+			return bus.TooLarge("the message", len(b)-frame.MaxOverhead, s.hub.nc.MaxPayload(), advice)
 		default:
 			return s.hub.publishError(err)
 		}
 	}
 }
 
-// closeSend says that no more messages follow. If it cannot be sent now, it is
+// CloseSend says that no more messages follow. If it cannot be sent now, it is
 // sent when the connection is up again.
-func (s *stream) closeSend() error {
+func (s *Stream) CloseSend() *status.Status {
 	for {
 		s.sending.Lock()
 		s.mu.Lock()
 		if s.ended || s.sendClosed {
-			ended, err := s.ended && !s.sendClosed, s.sendError()
+			ended, why := s.ended && !s.sendClosed, s.sendError()
 			s.mu.Unlock()
 			s.sending.Unlock()
-			if ended && err != io.EOF { //nolint:errorlint // after which the reader learns why, and there is nothing to close
-				return err
+			if ended && why != EOF { // after which the reader learns why, and there is nothing to close
+				return why
 			}
 			return nil
 		}
@@ -112,7 +87,7 @@ func (s *stream) closeSend() error {
 // lockToSend returns with s.sending locked, and with the number of a message of
 // this size, when that may be sent: the other end has room for it, and so has the
 // way to NATS.
-func (s *stream) lockToSend(size int) (seq uint64, err error) {
+func (s *Stream) lockToSend(size int) (seq uint64, why *status.Status) {
 	for {
 		s.sending.Lock()
 		s.mu.Lock()
@@ -131,30 +106,30 @@ func (s *stream) lockToSend(size int) (seq uint64, err error) {
 			}
 			s.writable.Wait()
 		}
-		over, err := s.ended || s.sendClosed, s.sendError()
+		over, why := s.ended || s.sendClosed, s.sendError()
 		s.mu.Unlock()
 		if over {
-			return 0, err
+			return 0, why
 		}
 	}
 }
 
 // sendError is what a writer is told of the end; s.mu is held.
-func (s *stream) sendError() error {
+func (s *Stream) sendError() *status.Status {
 	switch {
 	case !s.ended:
-		return Errorf(CodeFailedPrecondition, "a message of %s was sent after CloseSend", s.name)
+		return status.Newf(status.FailedPrecondition, "a message of %s was sent after CloseSend", s.Name)
 	case s.byPeer && !s.hub.server:
-		return errSendEnded
+		return EOF // the reader is told why
 	case s.status == nil:
-		return Errorf(CodeCanceled, "the stream of %s has ended", s.name)
+		return status.Newf(status.Canceled, "the stream of %s has ended", s.Name)
 	default:
 		return s.status
 	}
 }
 
 // publish publishes a numbered frame, or takes its number back; s.sending is held.
-func (s *stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) error {
+func (s *Stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) error {
 	size := len(b) - frame.MaxOverhead
 	b = frame.Prefix(b, kind, seq)
 	var err error
@@ -176,7 +151,7 @@ func (s *stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) e
 }
 
 // awaitLink waits until the connection is up again or the stream has ended.
-func (s *stream) awaitLink() {
+func (s *Stream) awaitLink() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.ended && !s.hub.nc.IsConnected() {

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
 // Kind says what a frame is.

@@ -1,4 +1,4 @@
-package aegis
+package rpcstream
 
 import (
 	"context"
@@ -9,26 +9,42 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// stream is one end of a stream. The reader and the writer are the user's
+// EOF says that a stream has ended well and has been read to its end; to its writer,
+// that the other end has ended it.
+var EOF = status.New(status.Unknown, "the stream has ended")
+
+// Config is what a stream is made with.
+type Config struct {
+	Name string // of the method
+	JSON bool   // the body of its last status
+	// MaxMessage is how large a message may be that travels in parts; 0: none does.
+	MaxMessage int
+	// Window is the largest that the other end is given, and Limit what it gives at
+	// first.
+	Window flow.Window
+	Limit  flow.Limit
+	// To is where frames go; at a client it is known from the ack on.
+	To string
+}
+
+// Stream is one end of a stream. The reader and the writer are the user's
 // goroutines, one of each at a time; frames arrive in the one goroutine of a
 // subscription, which never waits for either.
-type stream struct {
-	hub   *streamHub
+type Stream struct {
+	Config
+
+	hub   *Hub
 	id    uint64
 	own   string // where frames come
 	to    string // where frames go; at the client from the ack on, set with mu held
-	name  string // of the method
-	json  bool
-	peer  atomic.Pointer[streamPeer]
+	peer  atomic.Pointer[peer]
 	taken atomic.Pointer[bus.Slot] // at the client: who waits for the answer to the open
 	stop  context.CancelFunc       // ends the context of the call
-	// maxMessage is how large a message may be that travels in parts; 0: none does.
-	maxMessage int
-	window     flow.Window // the largest that the other end is given
 	// dropped: nobody reads what has come, or comes.
 	dropped atomic.Bool
 	// unwanted: the reading was closed. It is set before dropped, which waits for the
@@ -47,10 +63,10 @@ type stream struct {
 	halfClosed bool
 	// sendClosed: this client sends no more messages.
 	sendClosed bool
-	status     *Error // of the end; nil: OK
-	byPeer     bool   // the other end has ended it
-	header     Header // at the client: of the server
-	trailer    Header
+	status     *status.Status // of the end; nil: OK
+	byPeer     bool           // the other end has ended it
+	header     nats.Header    // at the client: the messages with the server's metadata
+	trailer    nats.Header
 	target     string      // at the client: the subject of the open
 	unwatch    func() bool // stops looking at the context of the call
 	sync       synchronizer
@@ -62,16 +78,15 @@ type stream struct {
 	batch    []arrival
 	at       int
 	consumed flow.Limit
-	due      flow.Limit // at which the other end is given credit
-	counted  uint64     // bytes that the transit knows of
-	parts    [][]byte   // of a message that is not whole
-	partial  int        // their bytes
-	failed   *Error     // what could not be read, and ended the stream
+	due      flow.Limit     // at which the other end is given credit
+	counted  uint64         // bytes that the transit knows of
+	parts    [][]byte       // of a message that is not whole
+	partial  int            // their bytes
+	failed   *status.Status // what could not be read, and ended the stream
 
 	// sending is held from the number of a frame to its publishing, so that
 	// frames are published in the order of their numbers.
 	sending   sync.Mutex
-	scratch   []byte        // the writer's own
 	published atomic.Uint64 // the last number
 }
 
@@ -81,19 +96,39 @@ type arrival struct {
 	body []byte
 }
 
-// init prepares a stream; in says how much may come before anybody reads, if the
-// connection carries that. It returns how much may come at first.
-func (s *stream) init(hub *streamHub, in flow.Window, out flow.Limit) flow.Window {
-	s.hub, s.window = hub, in
+// Init prepares a stream. Stop ends the context of the call. It returns how much may
+// come at first, if the connection carries that.
+func (s *Stream) Init(hub *Hub, c Config, stop context.CancelFunc) flow.Window {
+	s.hub, s.Config, s.to, s.stop = hub, c, c.To, stop
 	s.readable.L, s.writable.L = &s.mu, &s.mu
-	first := hub.transit.window(in, 1)
-	s.in, s.out = flow.NewIn(first), flow.NewOut(out)
+	first := hub.transit.window(c.Window, 1)
+	s.in, s.out = flow.NewIn(first), flow.NewOut(c.Limit)
 	s.due = s.in.Due()
 	return first
 }
 
+// Own is the subject on which frames come, once the stream was added to its hub.
+func (s *Stream) Own() string { return s.own }
+
+// Incoming is how far the other end may send.
+func (s *Stream) Incoming() flow.Limit { return s.in.Limit() }
+
+// Ended returns the status of the end; nil if that is OK, or has not come.
+func (s *Stream) Ended() *status.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+// Metadata returns the headers with the metadata that the server has sent so far.
+func (s *Stream) Metadata() (header, trailer nats.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.header, s.trailer
+}
+
 // deliver takes what comes on the stream's own subject.
-func (s *stream) deliver(msg *nats.Msg) {
+func (s *Stream) deliver(msg *nats.Msg) {
 	if p := s.peer.Load(); p != nil {
 		p.hear(s.hub.clock.Load())
 	}
@@ -116,12 +151,12 @@ func (s *stream) deliver(msg *nats.Msg) {
 		}
 	}
 	if err != nil {
-		s.abort(s.violation(err), 0)
+		s.Abort(s.violation(err), 0)
 	}
 }
 
 // opened hands the first answer to an open to who waits for it.
-func (s *stream) opened(msg *nats.Msg) bool {
+func (s *Stream) opened(msg *nats.Msg) bool {
 	slot := s.taken.Load()
 	if slot == nil {
 		return false
@@ -130,7 +165,7 @@ func (s *stream) opened(msg *nats.Msg) bool {
 }
 
 // credit takes a Credit, or a Ping, which wants a Credit back.
-func (s *stream) credit(f frame.Frame, reply string) error {
+func (s *Stream) credit(f frame.Frame, reply string) error {
 	p, err := frame.DecodePosition(f.Body)
 	if err != nil {
 		return err
@@ -153,12 +188,12 @@ func (s *stream) credit(f frame.Frame, reply string) error {
 }
 
 // position is what a Credit or a Ping says; s.mu is held.
-func (s *stream) position() frame.Position {
+func (s *Stream) position() frame.Position {
 	return frame.Position{Received: s.in.Received(), Limit: s.in.Limit()}
 }
 
 // tell sends a Credit or a Ping. One that is lost is made good by the next.
-func (s *stream) tell(kind frame.Kind, to, reply string, p frame.Position) {
+func (s *Stream) tell(kind frame.Kind, to, reply string, p frame.Position) {
 	b := frame.AppendPosition(frame.Append(make([]byte, 0, 40), kind, s.published.Load()), p)
 	if reply == "" {
 		_ = s.hub.nc.Publish(to, b)
@@ -167,16 +202,19 @@ func (s *stream) tell(kind frame.Kind, to, reply string, p frame.Position) {
 	}
 }
 
+// errUnreadable says that the headers of a frame are lost.
+var errUnreadable = errors.New("the header cannot be read")
+
 var errOutOfPlace = errors.New("a frame that the other end must not send there")
 
 // turn takes the frames that change what a stream is.
-func (s *stream) turn(f frame.Frame, msg *nats.Msg) error {
+func (s *Stream) turn(f frame.Frame, msg *nats.Msg) error {
 	if s.hub.server {
 		switch f.Kind {
 		case frame.HalfClose:
 			return s.takeHalfClose(f)
 		case frame.Cancel:
-			s.end(NewError(CodeCanceled, "the client has canceled the stream"), endedByPeer|endDropping)
+			s.End(canceledByClient(), byPeer|Dropping)
 			s.hub.disown(msg.Reply) // if it wants to know that it was heard
 			return nil
 		default:
@@ -195,7 +233,7 @@ func (s *stream) turn(f frame.Frame, msg *nats.Msg) error {
 	}
 }
 
-func (s *stream) takeHalfClose(f frame.Frame) error {
+func (s *Stream) takeHalfClose(f frame.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -207,11 +245,10 @@ func (s *stream) takeHalfClose(f frame.Frame) error {
 	return err
 }
 
-func (s *stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
-	if headerUnreadable(msg) {
-		return errReplyHeader
+func (s *Stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
+	if bus.HeaderUnreadable(msg) {
+		return errUnreadable
 	}
-	header, _ := decodeHeader(msg.Header) // what is no metadata is left out
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.Seq != 1 || len(f.Body) > 0 {
@@ -220,14 +257,14 @@ func (s *stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
 	if err := s.in.Take(f.Seq, 0); err != nil {
 		return err
 	}
-	s.header = header
+	s.header = msg.Header
 	s.queue = append(s.queue, arrival{kind: frame.Header})
 	s.readable.Signal()
 	return nil
 }
 
 // takeEnd takes the server's last frame.
-func (s *stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
+func (s *Stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 	if f.Seq != 0 { // else the server does not know the stream, or not any more
 		s.mu.Lock()
 		_, err := s.in.Close(f.Seq)
@@ -236,56 +273,57 @@ func (s *stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 			return err
 		}
 	}
-	var status *Error
+	var end *status.Status
 	switch {
-	case headerUnreadable(msg):
-		status = errReplyHeader
-	case failed(msg):
-		status = decodeError(&nats.Msg{Header: msg.Header, Data: f.Body}).notRun(false)
+	case bus.HeaderUnreadable(msg):
+		end = bus.UnreadableReply
+	case status.Failed(msg.Header):
+		end = status.Decode(msg.Header, f.Body).WithNotRun(false) // the handler has run so far
 	case f.Seq == 0:
 		return errOutOfPlace
 	}
-	trailer, _ := decodeHeader(msg.Header) // what is no metadata is left out
 	s.mu.Lock()
 	if !s.ended {
-		s.trailer = trailer
+		s.trailer = msg.Header
 	}
 	s.mu.Unlock()
-	s.end(status, endedByPeer)
+	s.End(end, byPeer)
 	s.hub.leave(msg.Reply) // or the server says it again
 	return nil
 }
 
 // violation is the error for an end that breaks the rules.
-func (s *stream) violation(err error) *Error {
+func (s *Stream) violation(err error) *status.Status {
 	switch {
+	case errors.Is(err, errUnreadable):
+		return bus.UnreadableReply
 	case errors.Is(err, flow.ErrGap), errors.Is(err, flow.ErrDuplicate):
-		return Errorf(CodeDataLoss, "the stream of %s is not whole: %w", s.name, err)
+		return status.Newf(status.DataLoss, "the stream of %s is not whole: %w", s.Name, err)
 	case s.hub.server:
-		return Errorf(CodeInvalidArgument, "the client of %s breaks the rules of streams: %w", s.name, err)
+		return status.Newf(status.InvalidArgument, "the client of %s breaks the rules of streams: %w", s.Name, err)
 	default:
-		return Errorf(CodeInternal, "the server of %s breaks the rules of streams: %w", s.name, err)
+		return status.Newf(status.Internal, "the server of %s breaks the rules of streams: %w", s.Name, err)
 	}
 }
 
-// ending says how a stream ends.
-type ending int
+// Ending says how a stream ends.
+type Ending int
 
 const (
-	// endedByPeer: the other end has ended it.
-	endedByPeer ending = 1 << iota
-	// endDropping: what has come and was not read is thrown away.
-	endDropping
+	// byPeer says that the other end has ended it.
+	byPeer Ending = 1 << iota
+	// Dropping says that messages that have come and were not read are thrown away.
+	Dropping
 )
 
-// end ends this end of the stream, so that whoever waits returns. It reports
+// End ends this end of the stream, so that whoever waits returns. It reports
 // whether it had not ended before.
-func (s *stream) end(status *Error, how ending) bool {
+func (s *Stream) End(why *status.Status, how Ending) bool {
 	s.mu.Lock()
 	first := !s.ended
 	if first {
-		s.ended, s.status, s.byPeer = true, status, how&endedByPeer != 0
-		if how&endDropping != 0 { // what has ended well can be read ever after
+		s.ended, s.status, s.byPeer = true, why, how&byPeer != 0
+		if how&Dropping != 0 { // what has ended well can be read ever after
 			s.dropped.Store(true)
 			s.queue = nil
 		}
@@ -304,8 +342,8 @@ func (s *stream) end(status *Error, how ending) bool {
 	return first
 }
 
-// watch calls f when ctx ends before the stream.
-func (s *stream) watch(ctx context.Context, f func()) {
+// Watch calls f when ctx ends before the stream.
+func (s *Stream) Watch(ctx context.Context, f func()) {
 	unwatch := context.AfterFunc(ctx, f)
 	s.mu.Lock()
 	s.unwatch = unwatch
@@ -316,13 +354,13 @@ func (s *stream) watch(ctx context.Context, f func()) {
 	}
 }
 
-// abort ends the stream because of something at this end, and tells the other.
-func (s *stream) abort(status *Error, how ending) {
-	if !s.end(status, how) {
+// Abort ends the stream because of something at this end, and tells the other.
+func (s *Stream) Abort(why *status.Status, how Ending) {
+	if !s.End(why, how) {
 		return
 	}
 	if s.hub.server {
-		s.sayEnd(status, nil)
+		s.SayEnd(why, nil)
 		return
 	}
 	s.mu.Lock()
@@ -333,30 +371,33 @@ func (s *stream) abort(status *Error, how ending) {
 	}
 }
 
-// sayEnd sends the last frame of the server, when the stream has ended at this
+// SayEnd sends the last frame of the server, with trailing metadata in its headers, when the stream has ended at this
 // end already, so that no other frame follows.
-func (s *stream) sayEnd(status *Error, trailer Header) {
+func (s *Stream) SayEnd(why *status.Status, trailer nats.Header) {
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	s.mu.Lock()
 	seq := s.out.Next(0)
 	s.mu.Unlock()
-	s.hub.farewell(s, endMessage(s.to, s.own, seq, status, s.json, trailer, s.hub.nc.MaxPayload()))
+	s.hub.farewell(s, endMessage(s.to, s.own, seq, why, s.JSON, trailer, s.hub.nc.MaxPayload()))
 }
 
 // endMessage is an End frame: the status in the body and, as in other replies,
 // in the NATS headers. What is more than a message of NATS takes is left out.
-func endMessage(to, own string, seq uint64, status *Error, json bool, trailer Header, most int64) *nats.Msg {
-	msg := &nats.Msg{Subject: to, Reply: own}
-	frame := frame.Append(nil, frame.End, seq)
-	if status == nil {
-		msg.Header, _ = responseHeader(trailer, false) // was checked
-		if msg.Data = frame; int64(msg.Size()-len(to)-len(own)) <= most {
+func endMessage(to, own string, seq uint64, why *status.Status, json bool, trailer nats.Header, most int64) *nats.Msg {
+	msg := &nats.Msg{Subject: to, Reply: own, Header: trailer}
+	end := frame.Append(nil, frame.End, seq)
+	if why == nil {
+		if msg.Data = end; int64(msg.Size()-len(to)-len(own)) <= most {
 			return msg
 		}
-		status, trailer = tooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most, bus.LessMetadata), nil
+		why, trailer = bus.TooLarge("the trailing metadata", msg.Size()-len(to)-len(own), most, bus.LessMetadata), nil
 	}
-	fitError(msg, most-int64(len(frame)), func(metadata Header) { msg.Header, msg.Data = encodeError(status, json, metadata) }, trailer)
-	msg.Data = append(frame, msg.Data...)
+	why.Fit(msg, most-int64(len(end)), json, trailer)
+	msg.Data = append(end, msg.Data...)
 	return msg
+}
+
+func canceledByClient() *status.Status {
+	return status.New(status.Canceled, "the client has canceled the stream")
 }

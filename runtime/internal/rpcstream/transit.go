@@ -1,4 +1,4 @@
-package aegis
+package rpcstream
 
 import (
 	"context"
@@ -8,14 +8,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
 // answerTimeout bounds the wait for an answer of NATS. On a connection that hears
 // nothing for so long nats.go gives up itself.
 const answerTimeout = 10 * time.Second
 
-// transit bounds what the streams of a connection have under way between this
+// Transit bounds what the streams of a connection have under way between this
 // process and its NATS server. More than the link carries in about a second would
 // only wait in its buffers: everything else on the connection would wait behind it,
 // signs of life and nats.go's own pings among it, and a NATS server gives up a
@@ -24,7 +24,7 @@ const answerTimeout = 10 * time.Second
 // What is sent is confirmed by a Pong of NATS, which comes when NATS has read
 // all before its Ping. What comes is bounded by the credit that its senders are
 // given.
-type transit struct {
+type Transit struct {
 	nc     *nats.Conn
 	start  func(func()) bool // starts a goroutine of the connection
 	ctx    context.Context   //nolint:containedctx // of the connection
@@ -41,29 +41,31 @@ type transit struct {
 	atSent  atomic.Uint64 // sent and read when it was asked for the last time
 	atRead  atomic.Uint64
 	mu      sync.Mutex
-	waiting map[*stream]struct{} // their writers wait for room
+	waiting map[*Stream]struct{} // their writers wait for room
 	forget  context.CancelFunc   // ends the wait for an answer
 }
 
-func (t *transit) init(c *Conn) {
-	t.nc, t.start, t.ctx, t.epoch = c.nc, c.start, c.ctx, time.Now()
+// Init begins to measure a connection; ctx is the connection's, and start starts a
+// goroutine of it, unless it is closed.
+func (t *Transit) Init(ctx context.Context, nc *nats.Conn, start func(func()) bool) {
+	t.nc, t.start, t.ctx, t.epoch = nc, start, ctx, time.Now()
 	t.room.Store(flow.FirstRoom)
-	t.waiting = make(map[*stream]struct{})
+	t.waiting = make(map[*Stream]struct{})
 }
 
 // window is what a stream is given that would like to have w.
-func (t *transit) window(w flow.Window, others int) flow.Window {
+func (t *Transit) window(w flow.Window, others int) flow.Window {
 	room := flow.Room(t.room.Load())
 	w.Bytes = room.Share(int(t.inUse.Load())+others, w.Bytes)
 	return w
 }
 
 // part is how large the parts of a large message are to be.
-func (t *transit) part() int { return int(min(max(t.room.Load()/4, leastPart), mostPart)) }
+func (t *Transit) part() int { return int(min(max(t.room.Load()/4, leastPart), mostPart)) }
 
 // use says whether a stream counts among those that something comes on; s.mu is
 // held.
-func (s *stream) use(is bool) {
+func (s *Stream) use(is bool) {
 	switch {
 	case is == s.inUse:
 		return
@@ -76,10 +78,10 @@ func (s *stream) use(is bool) {
 }
 
 // full reports whether a writer has to wait.
-func (t *transit) full() bool { return t.sent.Load()-t.landed.Load() >= t.room.Load() }
+func (t *Transit) full() bool { return t.sent.Load()-t.landed.Load() >= t.room.Load() }
 
 // await has a stream woken when there is room, or may be.
-func (t *transit) await(s *stream) {
+func (t *Transit) await(s *Stream) {
 	t.mu.Lock()
 	t.waiting[s] = struct{}{}
 	t.mu.Unlock()
@@ -88,26 +90,26 @@ func (t *transit) await(s *stream) {
 
 // wrote counts what was sent, and took what a reader has taken. Both ask NATS for
 // an answer each time that a quarter of the room is through.
-func (t *transit) wrote(n int) {
+func (t *Transit) wrote(n int) {
 	if t.sent.Add(uint64(n))-t.atSent.Load() >= t.room.Load()/4 {
 		t.Ask()
 	}
 }
 
-func (t *transit) took(n uint64) {
+func (t *Transit) took(n uint64) {
 	if t.read.Add(n)-t.atRead.Load() >= t.room.Load()/4 {
 		t.Ask()
 	}
 }
 
 // Ask has NATS asked, unless that is under way.
-func (t *transit) Ask() {
+func (t *Transit) Ask() {
 	if t.asking.CompareAndSwap(false, true) && !t.start(t.run) {
 		t.asking.Store(false) // the connection is closed, and its streams end
 	}
 }
 
-func (t *transit) run() {
+func (t *Transit) run() {
 	for {
 		t.measure()
 		t.asking.Store(false)
@@ -121,7 +123,7 @@ func (t *transit) run() {
 }
 
 // measure asks NATS once.
-func (t *transit) measure() {
+func (t *Transit) measure() {
 	ctx, cancel := context.WithTimeout(t.ctx, answerTimeout)
 	defer cancel()
 	t.mu.Lock()
@@ -152,11 +154,11 @@ func (t *transit) measure() {
 }
 
 // wake has the writers look again.
-func (t *transit) wake() {
+func (t *Transit) wake() {
 	t.mu.Lock()
 	waiting := t.waiting
 	if len(waiting) > 0 {
-		t.waiting = make(map[*stream]struct{})
+		t.waiting = make(map[*Stream]struct{})
 	}
 	t.mu.Unlock()
 	for s := range waiting {
@@ -166,8 +168,8 @@ func (t *transit) wake() {
 	}
 }
 
-// reconnected follows an outage, in which the Ping was lost.
-func (t *transit) reconnected() {
+// Reconnected follows an outage, in which the Ping was lost.
+func (t *Transit) Reconnected() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.forget != nil {
@@ -176,7 +178,7 @@ func (t *transit) reconnected() {
 }
 
 // Lags reports whether NATS answers late now, or did so a moment ago.
-func (t *transit) Lags() bool {
+func (t *Transit) Lags() bool {
 	now := int64(time.Since(t.epoch))
 	since, slow := t.since.Load(), t.slow.Load()
 	return since != 0 && now-since >= int64(flow.SlowAnswer) || slow != 0 && now-slow < int64(time.Second)

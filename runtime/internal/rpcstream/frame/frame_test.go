@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/runtime/internal/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
 func TestFramesComeBackAsTheyWere(t *testing.T) {

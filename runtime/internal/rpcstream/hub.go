@@ -1,4 +1,7 @@
-package aegis
+// Package rpcstream is one end of a stream of messages, and the hub of the streams that
+// one connection or one server has. A message is bytes here; whoever uses a stream
+// marshals it.
+package rpcstream
 
 import (
 	"errors"
@@ -12,8 +15,9 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/frame"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 const (
@@ -35,46 +39,46 @@ const (
 	farewellSends = 3
 )
 
-// streamHub has the streams of one side of a process: those of the clients of a
+// Hub has the streams of one side of a process: those of the clients of a
 // connection, or those of a server. It hands what comes to the streams, and finds
 // out which other processes are gone: once for each process, however many streams
 // it has.
-type streamHub struct {
+type Hub struct {
 	nc     *nats.Conn
 	link   *link.Link
-	prefix string // of the subjects on which frames come
+	Prefix string // of the subjects on which frames come
 	server bool   // the streams are a server's
 	epoch  time.Time
 	start  func(func()) bool // starts a goroutine of the connection
 	done   <-chan struct{}   // closed with the connection
 	clock  atomic.Int64      // ns since epoch, at the last tick
 
-	assembly *assembly // these two are the connection's
-	transit  *transit
+	assembly *Assembly // these two are the connection's
+	transit  *Transit
 
 	mu        sync.RWMutex
 	lastID    uint64
-	streams   map[uint64]*stream
-	opens     map[string]*stream // at a server, by the reply subject of the open
-	peers     map[string]*streamPeer
-	peersByID map[uint64]*streamPeer
+	streams   map[uint64]*Stream
+	opens     map[string]*Stream // at a server, by the reply subject of the open
+	peers     map[string]*peer
+	peersByID map[uint64]*peer
 	farewells map[uint64]*farewell
 	ticking   bool
 
 	changes  atomic.Uint64 // removals
-	recent   *stream       // these two belong to who delivers
+	recent   *Stream       // these two belong to who delivers
 	recentAt uint64
 
 	returns uint64    // these are the ticker's own
 	came    uint64    // bytes, over the connection
-	scan    []*stream // scratch
+	scan    []*Stream // scratch
 }
 
-// streamPeer is another process that has streams with this one.
-type streamPeer struct {
+// peer is another process that has streams with this one.
+type peer struct {
 	id      uint64
 	ask     string  // where it is asked whether it is there
-	alone   *stream // asked in this stream, as the subject belongs to it
+	alone   *Stream // asked in this stream, as the subject belongs to it
 	streams int     // guarded by the hub's mutex
 	heard   atomic.Int64
 	asked   int64 // the ticker's own
@@ -86,21 +90,32 @@ type farewell struct {
 	sent, ticks int
 }
 
-func (h *streamHub) init(c *Conn, prefix string, server bool) {
-	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.nc, c.bus.Link, c.start, c.ctx.Done(), &c.assembly, &c.transit
-	h.prefix, h.server, h.epoch = prefix, server, time.Now()
-	h.streams = make(map[uint64]*stream)
-	h.opens = make(map[string]*stream)
-	h.peers = make(map[string]*streamPeer)
-	h.peersByID = make(map[uint64]*streamPeer)
+// Connection is what a hub needs of its connection.
+type Connection struct {
+	Bus      *bus.Bus
+	Start    func(func()) bool // starts a goroutine, unless the connection is closed
+	Done     <-chan struct{}   // closed with it
+	Assembly *Assembly
+	Transit  *Transit
+}
+
+// Init makes the hub of clients, or of a server; prefix is that of the subjects on
+// which frames come.
+func (h *Hub) Init(c Connection, prefix string, server bool) {
+	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.Bus.NATS, c.Bus.Link, c.Start, c.Done, c.Assembly, c.Transit
+	h.Prefix, h.server, h.epoch = prefix, server, time.Now()
+	h.streams = make(map[uint64]*Stream)
+	h.opens = make(map[string]*Stream)
+	h.peers = make(map[string]*peer)
+	h.peersByID = make(map[uint64]*peer)
 	h.farewells = make(map[uint64]*farewell)
 }
 
-func (h *streamHub) now() int64 { return int64(time.Since(h.epoch)) }
+func (h *Hub) now() int64 { return int64(time.Since(h.epoch)) }
 
-// add gives a stream its number and subject; fills says that much may come on it
+// Add gives a stream its number and subject; fills says that much may come on it
 // soon. At a server it reports false if the stream of the same open is there already.
-func (h *streamHub) add(s *stream, fills bool) bool {
+func (h *Hub) Add(s *Stream, fills bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.server {
@@ -111,7 +126,7 @@ func (h *streamHub) add(s *stream, fills bool) bool {
 	}
 	h.lastID++
 	s.id = h.lastID
-	s.own = string(wire.AppendStreamToken([]byte(h.prefix), s.id))
+	s.own = string(wire.AppendStreamToken([]byte(h.Prefix), s.id))
 	h.streams[s.id] = s
 	s.mu.Lock()
 	s.use(fills)
@@ -121,21 +136,21 @@ func (h *streamHub) add(s *stream, fills bool) bool {
 }
 
 // meet says where the other end of a stream listens; h.mu is not held.
-func (h *streamHub) meet(s *stream, to string) {
+func (h *Hub) meet(s *Stream, to string) {
 	ask := wire.CallerAlive(to)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.streams[s.id] != s {
 		return // it has ended already
 	}
-	var alone *stream
+	var alone *Stream
 	if ask == "" {
 		ask, alone = to, s
 	}
 	p := h.peers[ask]
 	if p == nil {
 		h.lastID++
-		p = &streamPeer{id: h.lastID, ask: ask, alone: alone}
+		p = &peer{id: h.lastID, ask: ask, alone: alone}
 		p.heard.Store(h.now())
 		h.peers[ask], h.peersByID[p.id] = p, p
 	}
@@ -143,7 +158,7 @@ func (h *streamHub) meet(s *stream, to string) {
 	s.peer.Store(p)
 }
 
-func (h *streamHub) remove(s *stream) {
+func (h *Hub) remove(s *Stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.streams[s.id] != s {
@@ -167,7 +182,7 @@ func (h *streamHub) remove(s *stream) {
 
 // Deliver takes what comes on the subjects of the hub; token is what follows the
 // prefix.
-func (h *streamHub) Deliver(token string, msg *nats.Msg) {
+func (h *Hub) Deliver(token string, msg *nats.Msg) {
 	if len(msg.Data) > 0 && msg.Data[0] == '{' && h.stored(token, msg) {
 		return
 	}
@@ -193,9 +208,40 @@ func (h *streamHub) Deliver(token string, msg *nats.Msg) {
 	}
 }
 
+// Cancel ends the stream of an open whose answer nobody waits for; reply is where that
+// was to go. It reports whether there is one.
+func (h *Hub) Cancel(reply string) bool {
+	h.mu.RLock()
+	s := h.opens[reply]
+	h.mu.RUnlock()
+	if s == nil {
+		return false
+	}
+	s.End(canceledByClient(), byPeer|Dropping)
+	return true
+}
+
+// stored reports whether a message is JetStream's word that a stream stores what
+// was sent, and neither a frame nor a sign of life. A stream that is to be opened
+// remembers who stores its open.
+func (h *Hub) stored(token string, msg *nats.Msg) bool {
+	by, ok := wire.StoredBy(msg.Data)
+	if !ok || len(msg.Header) > 0 {
+		return false
+	}
+	if id, isStream := wire.ParseStreamToken(token); isStream {
+		if s := h.find(id); s != nil {
+			if slot := s.taken.Load(); slot != nil {
+				slot.StoredBy(by)
+			}
+		}
+	}
+	return true
+}
+
 // find returns the stream with this number. What comes is most often for the
 // stream that something came for just before.
-func (h *streamHub) find(id uint64) *stream {
+func (h *Hub) find(id uint64) *Stream {
 	changes := h.changes.Load() // before the look
 	if h.recent != nil && h.recent.id == id && h.recentAt == changes {
 		return h.recent
@@ -207,7 +253,7 @@ func (h *streamHub) find(id uint64) *stream {
 }
 
 // stray takes what comes for a stream that has ended here, or never was.
-func (h *streamHub) stray(id uint64, msg *nats.Msg) {
+func (h *Hub) stray(id uint64, msg *nats.Msg) {
 	f, err := frame.Decode(msg.Data)
 	if err != nil {
 		return
@@ -230,23 +276,23 @@ func (h *streamHub) stray(id uint64, msg *nats.Msg) {
 }
 
 // leave tells a server that this client has done with a stream.
-func (h *streamHub) leave(to string) {
+func (h *Hub) leave(to string) {
 	if to != "" {
 		_ = h.nc.Publish(to, frame.Append(nil, frame.Cancel, 0)) // or it is told when it asks again
 	}
 }
 
 // disown tells a client that this server has no such stream.
-func (h *streamHub) disown(to string) {
+func (h *Hub) disown(to string) {
 	if to != "" {
-		err := NewError(CodeUnavailable, "the server has no such stream, or has it no longer")
-		_ = h.nc.PublishMsg(endMessage(to, "", 0, err, false, nil, h.nc.MaxPayload())) // as above
+		why := status.New(status.Unavailable, "the server has no such stream, or has it no longer")
+		_ = h.nc.PublishMsg(endMessage(to, "", 0, why, false, nil, h.nc.MaxPayload())) // as above
 	}
 }
 
 // farewell sends the last frame of a stream, again and again until the other end
 // confirms it.
-func (h *streamHub) farewell(s *stream, msg *nats.Msg) {
+func (h *Hub) farewell(s *Stream, msg *nats.Msg) {
 	h.mu.Lock()
 	h.tickWhileNeeded()
 	if h.ticking && len(h.farewells) < maxFarewells {
@@ -256,8 +302,8 @@ func (h *streamHub) farewell(s *stream, msg *nats.Msg) {
 	_ = h.nc.PublishMsg(msg)
 }
 
-// forget says last frames no more.
-func (h *streamHub) forget() {
+// Forget says last frames no more.
+func (h *Hub) Forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.farewells)
@@ -265,43 +311,43 @@ func (h *streamHub) forget() {
 
 // lost ends the streams with a process that is gone; at once means that NATS has
 // said so, so that there is nobody to tell.
-func (h *streamHub) lost(p *streamPeer, atOnce bool) {
+func (h *Hub) lost(p *peer, atOnce bool) {
 	if p == nil {
 		return
 	}
-	for _, s := range h.all(func(s *stream) bool { return s.peer.Load() == p }) {
-		err := s.lostError(atOnce)
+	for _, s := range h.all(func(s *Stream) bool { return s.peer.Load() == p }) {
+		why := s.lostStatus(atOnce)
 		switch {
 		case atOnce:
-			s.end(err, 0)
+			s.End(why, 0)
 		case !h.server:
-			s.abort(err, 0)
-		case s.end(err, 0): // the client may be there after all, and has canceled nothing
-			s.sayEnd(NewError(CodeUnavailable, err.Message()), nil)
+			s.Abort(why, 0)
+		case s.End(why, 0): // the client may be there after all, and has canceled nothing
+			s.SayEnd(status.New(status.Unavailable, why.Message), nil)
 		}
 	}
 }
 
-func (s *stream) lostError(atOnce bool) *Error {
-	other, code := "server", CodeUnavailable
+func (s *Stream) lostStatus(atOnce bool) *status.Status {
+	other, code := "server", status.Unavailable
 	if s.hub.server {
-		other, code = "client", CodeCanceled
+		other, code = "client", status.Canceled
 	}
 	switch {
 	case atOnce:
-		return Errorf(code, "the %s of the stream of %s is gone: nobody listens on its subjects any more", other, s.name)
+		return status.Newf(code, "the %s of the stream of %s is gone: nobody listens on its subjects any more", other, s.Name)
 	case !s.hub.nc.IsConnected():
-		return Errorf(code, "the stream of %s has ended: no connection to NATS for %v", s.name, peerSilence)
+		return status.Newf(code, "the stream of %s has ended: no connection to NATS for %v", s.Name, peerSilence)
 	default:
-		return Errorf(code, "the %s of the stream of %s is gone, or cannot be reached: no sign of life for %v", other, s.name, peerSilence)
+		return status.Newf(code, "the %s of the stream of %s is gone, or cannot be reached: no sign of life for %v", other, s.Name, peerSilence)
 	}
 }
 
 // all returns the streams that a condition holds for.
-func (h *streamHub) all(is func(*stream) bool) []*stream {
+func (h *Hub) all(is func(*Stream) bool) []*Stream {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	var list []*stream
+	var list []*Stream
 	for _, s := range h.streams {
 		if is(s) {
 			list = append(list, s)
@@ -310,43 +356,59 @@ func (h *streamHub) all(is func(*stream) bool) []*stream {
 	return list
 }
 
-// fail ends the streams that a condition holds for.
-func (h *streamHub) fail(is func(*stream) bool, err *Error) {
+// Kept returns how much is kept: streams, other processes, and last frames that were
+// not confirmed.
+func (h *Hub) Kept() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams) + len(h.opens) + len(h.peers) + len(h.peersByID) + len(h.farewells)
+}
+
+// Fail ends all streams.
+func (h *Hub) Fail(why *status.Status) { h.fail(func(*Stream) bool { return true }, why) }
+
+func (h *Hub) fail(is func(*Stream) bool, why *status.Status) {
 	for _, s := range h.all(is) {
-		s.abort(err, 0)
+		s.Abort(why, 0)
 	}
+}
+
+// Deny ends the streams that send to a subject to which NATS does not let this user
+// publish.
+func (h *Hub) Deny(subject string, why *status.Status) {
+	h.fail(func(s *Stream) bool { return s.uses(subject) }, why)
 }
 
 // uses reports whether the other end hears this one, or is asked whether it
 // lives, on a subject.
-func (s *stream) uses(subject string) bool {
+func (s *Stream) uses(subject string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peer.Load()
 	return s.to == subject || p != nil && p.ask == subject
 }
 
-// failTargets ends the streams whose opens went to certain subjects.
-func (h *streamHub) failTargets(is func(target string) bool, err *Error) {
-	h.fail(func(s *stream) bool {
+// FailTargets ends the streams whose opens went to certain subjects.
+func (h *Hub) FailTargets(is func(target string) bool, why *status.Status) {
+	h.fail(func(s *Stream) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.target != "" && is(s.target)
-	}, err)
+	}, why)
 }
 
-func (h *streamHub) publishError(err error) *Error {
+func (h *Hub) publishError(err error) *status.Status {
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrConnectionDraining) {
-		return connClosed()
+		return bus.Closed()
 	}
 	if bus.LinkBroke(err) {
-		return Errorf(CodeUnavailable, "the connection to NATS broke: %w", err)
+		return status.Newf(status.Unavailable, "the connection to NATS broke: %w", err)
 	}
-	return Errorf(CodeInternal, "cannot publish: %w", err)
+	return status.Newf(status.Internal, "cannot publish: %w", err)
 }
 
 // tickWhileNeeded starts the ticker unless it runs; h.mu is held.
-func (h *streamHub) tickWhileNeeded() {
+func (h *Hub) tickWhileNeeded() {
 	if h.ticking {
 		return
 	}
@@ -355,7 +417,7 @@ func (h *streamHub) tickWhileNeeded() {
 	h.ticking = h.start(h.tickUntilIdle)
 }
 
-func (h *streamHub) tickUntilIdle() {
+func (h *Hub) tickUntilIdle() {
 	ticker := time.NewTicker(hubInterval)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
@@ -379,7 +441,7 @@ func (h *streamHub) tickUntilIdle() {
 	}
 }
 
-func (h *streamHub) tick(n int) {
+func (h *Hub) tick(n int) {
 	now := h.now()
 	paused := now-h.clock.Swap(now) > int64(hubInterval+hubLateness)
 	came := h.nc.Stats().InBytes
@@ -401,8 +463,8 @@ func (h *streamHub) tick(n int) {
 // answer. While NATS answers late although something comes, the silence is that of
 // the link, whose queue the answers are in; the others are asked all the same, which
 // tells them that this process is there.
-func (h *streamHub) tickPeers(now int64, paused, comes bool) {
-	var ask, dead []*streamPeer
+func (h *Hub) tickPeers(now int64, paused, comes bool) {
+	var ask, dead []*peer
 	lags := h.transit.Lags()
 	h.mu.RLock()
 	for _, p := range h.peers {
@@ -435,17 +497,17 @@ func (h *streamHub) tickPeers(now int64, paused, comes bool) {
 
 // askPeer asks whether a process is there. The answer, or NATS's word that
 // nobody listens, comes to the hub.
-func (h *streamHub) askPeer(p *streamPeer) {
+func (h *Hub) askPeer(p *peer) {
 	if p.alone != nil {
 		p.alone.ping()
 		return
 	}
-	_ = h.nc.PublishRequest(p.ask, h.prefix+peerToken(p.id), nil) // it is asked again
+	_ = h.nc.PublishRequest(p.ask, h.Prefix+peerToken(p.id), nil) // it is asked again
 }
 
 // AskedBy takes it for a sign of life that another process asks, which is answered
 // on reply.
-func (h *streamHub) AskedBy(reply string) {
+func (h *Hub) AskedBy(reply string) {
 	i := strings.LastIndexByte(reply, '.')
 	if i < 0 {
 		return
@@ -458,7 +520,7 @@ func (h *streamHub) AskedBy(reply string) {
 	}
 }
 
-func (p *streamPeer) hear(now int64) {
+func (p *peer) hear(now int64) {
 	if p.heard.Load() != now {
 		p.heard.Store(now)
 	}
@@ -476,7 +538,7 @@ func parsePeerToken(token string) (id uint64, ok bool) {
 	return id, err == nil
 }
 
-func (h *streamHub) tickFarewells() {
+func (h *Hub) tickFarewells() {
 	var again []*nats.Msg
 	h.mu.Lock()
 	for id, f := range h.farewells {
@@ -495,7 +557,7 @@ func (h *streamHub) tickFarewells() {
 	}
 }
 
-func (h *streamHub) tickStreams(cameUp bool) {
+func (h *Hub) tickStreams(cameUp bool) {
 	h.mu.RLock()
 	h.scan = h.scan[:0]
 	for _, s := range h.streams {
@@ -527,7 +589,7 @@ const (
 // quiet now, it asks whether all has come, and how far it may go: what was lost
 // last would not be missed otherwise, and a credit that was lost would be waited
 // for. A stream on which all is well stays silent.
-func (s *stream) synchronize(cameUp bool) {
+func (s *Stream) synchronize(cameUp bool) {
 	s.mu.Lock()
 	if s.idle && len(s.queue) == 0 && cap(s.queue)+cap(s.batch) > maxKeptQueue {
 		s.queue, s.batch, s.at = nil, nil, 0
@@ -560,7 +622,7 @@ func (s *stream) synchronize(cameUp bool) {
 	}
 }
 
-func (s *stream) ping() {
+func (s *Stream) ping() {
 	s.mu.Lock()
 	to, position := s.to, s.position()
 	s.mu.Unlock()

@@ -1,0 +1,150 @@
+package rpcstream
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"sync/atomic"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+)
+
+// Messages that are larger than NATS takes travel in parts, where the method's
+// max_message_bytes allows it.
+
+const (
+	// leastPart and mostPart bound how much of a message one part carries: on a slow link
+	// each part that comes is a sign of life, on a quick one large parts cost less, and
+	// several fit into a window, so that they flow.
+	leastPart    = 64 << 10
+	mostPart     = 512 << 10
+	checksumSize = 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Assembly bounds what a connection holds of messages that are not whole.
+type Assembly struct {
+	Limit int64 // bytes
+	held  atomic.Int64
+}
+
+// reserve reports whether there was room.
+func (a *Assembly) reserve(n int) bool {
+	if a.held.Add(int64(n)) <= a.Limit {
+		return true
+	}
+	a.held.Add(-int64(n))
+	return false
+}
+
+// Send sends a message whose body is b[frame.MaxOverhead:], in parts if it has to
+// be, as soon as there is credit. It writes over b. EOF says that the other end has
+// ended the stream.
+func (s *Stream) Send(b []byte) *status.Status {
+	size := len(b) - frame.MaxOverhead
+	if s.MaxMessage == 0 {
+		return s.transmit(frame.Data, b)
+	}
+	if size > s.MaxMessage {
+		return TooLargeFor(s.Name, size, s.MaxMessage)
+	}
+	part := int(s.hub.nc.MaxPayload()) - frame.MaxOverhead
+	if size <= part {
+		return s.transmit(frame.Data, b)
+	}
+	return s.sendParts(b, min(part, s.hub.transit.part()))
+}
+
+// TooLargeFor is the status of a message that exceeds its method's max_message_bytes.
+func TooLargeFor(name string, size, most int) *status.Status {
+	return status.Refusal(status.ResourceExhausted, wire.ReasonTooLarge,
+		"a message of %s takes %d bytes, and its max_message_bytes is %d", name, size, most)
+}
+
+// sendParts writes the head of each part over the end of the one before,
+// which has been sent.
+func (s *Stream) sendParts(b []byte, part int) *status.Status {
+	sum := crc32.Checksum(b[frame.MaxOverhead:], castagnoli)
+	at := frame.MaxOverhead
+	for len(b)-at > part-checksumSize {
+		end := min(at+part, len(b))
+		if why := s.transmit(frame.Part, b[at-frame.MaxOverhead:end]); why != nil {
+			s.halved(why)
+			return why
+		}
+		at = end
+	}
+	at -= checksumSize
+	binary.BigEndian.PutUint32(b[at:], sum)
+	why := s.transmit(frame.Last, b[at-frame.MaxOverhead:])
+	if why != nil {
+		s.halved(why)
+	}
+	return why
+}
+
+// halved ends a stream in which half a message was sent, which is none.
+func (s *Stream) halved(why *status.Status) {
+	if why != EOF { // else it has ended
+		s.Abort(why, 0)
+	}
+}
+
+// assemble takes a part of a message; the last one gives the whole.
+func (s *Stream) assemble(a arrival) (whole []byte, why *status.Status) {
+	size := s.partial + len(a.body)
+	if a.kind == frame.Last {
+		size -= checksumSize
+	}
+	switch {
+	case s.MaxMessage == 0 || a.kind == frame.Last && len(a.body) < checksumSize:
+		return nil, s.violation(errOutOfPlace)
+	case size > s.MaxMessage:
+		return nil, TooLargeFor(s.Name, size, s.MaxMessage)
+	case !s.hold(len(a.body)):
+		return nil, status.Refusal(status.ResourceExhausted, wire.ReasonTooLarge,
+			"a message of %s does not fit beside others that are not whole yet: WithReassemblyLimit is %d bytes", s.Name, s.hub.assembly.Limit)
+	}
+	s.parts, s.partial = append(s.parts, a.body), s.partial+len(a.body)
+	if a.kind != frame.Last {
+		return nil, nil
+	}
+	sum := binary.BigEndian.Uint32(a.body)
+	s.parts[len(s.parts)-1] = a.body[checksumSize:]
+	whole = make([]byte, 0, size)
+	for _, p := range s.parts {
+		whole = append(whole, p...)
+	}
+	s.releaseParts()
+	if crc32.Checksum(whole, castagnoli) != sum {
+		return nil, status.Newf(status.DataLoss, "a message of %s has a wrong checksum", s.Name)
+	}
+	return whole, nil
+}
+
+// hold reserves memory for a part.
+func (s *Stream) hold(n int) bool {
+	if !s.hub.assembly.reserve(n) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held += int64(n)
+	return true
+}
+
+// releaseParts follows when a message is whole, or nobody will read it.
+func (s *Stream) releaseParts() {
+	s.parts, s.partial = nil, 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letGo()
+}
+
+// letGo gives the memory back that hold took; s.mu is held.
+func (s *Stream) letGo() {
+	s.hub.assembly.held.Add(-s.held)
+	s.held = 0
+}

@@ -1,0 +1,89 @@
+package aegis
+
+import (
+	"io"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+)
+
+// messageStream is one end of a stream as the generated code sees it: with messages in
+// place of bytes, and errors in place of statuses.
+type messageStream struct {
+	rpcstream.Stream
+	server  bool
+	scratch []byte // the writer's own
+}
+
+// send sends one message. It waits for credit.
+func (s *messageStream) send(m proto.Message) error {
+	if cap(s.scratch) < frame.MaxOverhead {
+		s.scratch = make([]byte, frame.MaxOverhead, 256)
+	}
+	b, err := s.marshal(s.scratch[:frame.MaxOverhead], m)
+	if err != nil {
+		return Errorf(CodeInternal, "a message of %s cannot be marshalled: %w", s.Name, err)
+	}
+	if s.scratch = b; cap(b) > bus.MaxKeptPayload {
+		s.scratch = nil
+	}
+	return endOfStream(s.Send(b))
+}
+
+func (s *messageStream) marshal(b []byte, m proto.Message) ([]byte, error) {
+	if s.JSON {
+		return marshalJSON.MarshalAppend(b, m)
+	}
+	return proto.MarshalOptions{}.MarshalAppend(b, m)
+}
+
+// recv reads one message. io.EOF is the end.
+func (s *messageStream) recv(m proto.Message) error {
+	body, why := s.Recv()
+	if why != nil {
+		return endOfStream(why)
+	}
+	if err := s.unmarshal(body, m); err != nil {
+		why := s.unreadable(m, body, err)
+		s.Refuse(&why.st)
+		return why
+	}
+	return nil
+}
+
+func (s *messageStream) unmarshal(b []byte, m proto.Message) error {
+	if !s.JSON {
+		return proto.Unmarshal(b, m)
+	}
+	if len(b) == 0 {
+		proto.Reset(m)
+		return nil
+	}
+	return unmarshalJSON.Unmarshal(b, m)
+}
+
+func (s *messageStream) unreadable(m proto.Message, body []byte, err error) *Error {
+	if s.server {
+		return unreadableRequest("a message of "+s.Name, m, body, s.JSON, err)
+	}
+	return Errorf(CodeInternal, "a message of %s is no valid %s: %w", s.Name, m.ProtoReflect().Descriptor().FullName(), err)
+}
+
+// closeSend says that no more messages follow.
+func (s *messageStream) closeSend() error { return endOfStream(s.CloseSend()) }
+
+// endOfStream makes an error of a status of a stream; io.EOF is the end.
+func endOfStream(why *status.Status) error {
+	switch why {
+	case nil:
+		return nil
+	case rpcstream.EOF:
+		return io.EOF
+	default:
+		return outward(why)
+	}
+}
