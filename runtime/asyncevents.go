@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // asyncEvents are the events that all publishers of a connection have in flight.
@@ -88,7 +89,8 @@ func (a *asyncEvents) acknowledged(msg *nats.Msg) {
 	if err != nil {
 		return
 	}
-	ack, failure := parsePubAck(msg, "")
+	stored, why := stores.ParseAck(msg, "")
+	ack, failure := (*PubAck)(stored), outward(why)
 	a.mu.Lock()
 	f := a.pending[id]
 	switch {
@@ -160,7 +162,7 @@ func (a *asyncEvents) look(now time.Time) bool {
 
 // due reports whether an event is to be sent again. a.mu is held.
 func (f *PubFuture) due(now time.Time) bool {
-	return f.refused || now.Sub(f.sent) > resendAfter && f.mayRepeat(now)
+	return f.refused || now.Sub(f.sent) > stores.ResendAfter && f.mayRepeat(now)
 }
 
 // resend sends those events again that are still due: who has chosen them may have
@@ -191,7 +193,7 @@ func (a *asyncEvents) deny(subject string, denied *Error) {
 	}
 	a.mu.Unlock()
 	for _, f := range refused {
-		f.end(nil, undecided(f.open, &storing{subject: &f.subject}, denied))
+		f.end(nil, outward(stores.Undecided(f.open, f.subject, &denied.st)))
 	}
 }
 

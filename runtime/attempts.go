@@ -14,8 +14,10 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/attempts"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // attemptRecords keeps what is known of the attempts of a consumer's messages,
@@ -80,13 +82,13 @@ func (a *attemptRecords) look(ctx context.Context, m *pull.Message) (attempts.Tr
 }
 
 func (a *attemptRecords) read(ctx context.Context, m *pull.Message) (attempts.Record, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	if err := a.stream.ensureWithin(ctx, deadline); err != nil {
 		return attempts.Record{}, err
 	}
-	msg, err := a.stream.conn.lastStored(ctx, a.stream.config.Name, a.subject(m))
+	msg, err := a.stream.conn.lastStored(ctx, a.stream.Want.Name, a.subject(m))
 	if err != nil || msg == nil {
 		return attempts.Record{}, err
 	}
@@ -119,7 +121,7 @@ func (a *attemptRecords) failed(ctx context.Context, m *pull.Message, t attempts
 		if err == nil || a.impossible(err) {
 			return
 		}
-		if !pauseUntil(ctx, notDelivered(attempt), deadline) {
+		if !bus.Sleep(ctx, bus.Pause(attempt), deadline) {
 			a.logger().Warn("aegis: it cannot be stored that an attempt has failed", "sequence", m.Sequence, "err", err)
 			return
 		}
@@ -202,7 +204,7 @@ func (a *attemptRecords) write(ctx context.Context, m *pull.Message, r attempts.
 	slot := a.stream.conn.bus.Acquire()
 	defer a.stream.conn.bus.Release(slot)
 	slot.Payload = append(slot.Payload[:0], r.Encode()...)
-	_, err := a.stream.store(ctx, slot, &storing{subject: &subject, header: a.header(a.ttl), deadline: deadline, again: true})
+	_, err := a.stream.store(ctx, slot, &storing{Subject: &subject, Header: a.header(a.ttl), Deadline: deadline, Again: true})
 	return err
 }
 
@@ -231,12 +233,12 @@ func (a *attemptRecords) forget(m *pull.Message) {
 	a.purges.Add(1)
 	a.returning.Go(func() {
 		defer a.purges.Add(-1)
-		ctx, cancel := context.WithTimeout(a.life, defaultStoreTimeout)
+		ctx, cancel := context.WithTimeout(a.life, stores.DefaultTimeout)
 		defer cancel()
 		conn := a.stream.conn
-		ctx, why := conn.stores.Allowed(ctx, "STREAM.PURGE."+a.stream.config.Name)
+		ctx, why := conn.stores.Allowed(ctx, "STREAM.PURGE."+a.stream.Want.Name)
 		defer func() { _ = why(nil) }()
-		_, _ = conn.nc.RequestWithContext(ctx, conn.stores.Purge(a.stream.config.Name), []byte(`{"filter":"`+a.subject(m)+`"}`))
+		_, _ = conn.nc.RequestWithContext(ctx, conn.stores.Purge(a.stream.Want.Name), []byte(`{"filter":"`+a.subject(m)+`"}`))
 	})
 }
 
@@ -257,7 +259,7 @@ func (a *attemptRecords) impossible(err *Error) bool {
 	a.blindUntil.Store(time.Now().Add(blindFor).UnixNano())
 	if _, again := a.told.LoadOrStore(err.Code(), true); !again {
 		a.logger().Error("aegis: attempts cannot be recorded; as long as that is so, each delivery counts as one, also to an instance that is lost or stops. "+
-			"See the streams and the least permissions in docs/protocol.md", "stream", a.stream.config.Name, "err", err)
+			"See the streams and the least permissions in docs/protocol.md", "stream", a.stream.Want.Name, "err", err)
 	}
 	return true
 }
@@ -267,9 +269,9 @@ func (a *attemptRecords) lasts(err *Error) bool {
 		return true
 	}
 	if err.Code() == CodeResourceExhausted {
-		return !a.stream.ready.Load() // a limit of streams, for one; where it is there, there will be room again
+		return !a.stream.Ready() // a limit of streams, for one; where it is there, there will be room again
 	}
 	// What a user may not ask JetStream is not answered.
 	subject, denied := denials.RefusesPublishing(a.stream.conn.bus.LastError())
-	return denied && errors.Is(err, context.DeadlineExceeded) && strings.HasSuffix(subject, "."+a.stream.config.Name)
+	return denied && errors.Is(err, context.DeadlineExceeded) && strings.HasSuffix(subject, "."+a.stream.Want.Name)
 }

@@ -217,7 +217,7 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.spec.name(), err)
 	}
 	subject := m.subject(p, id, header)
-	s := &storing{subject: &subject, header: header, deadline: p.deadline, again: true, window: stream.window()}
+	s := &storing{Subject: &subject, Header: header, Deadline: p.deadline, Again: true, Window: stream.Window()}
 	var failure *Error
 	if keyed {
 		failure = m.storeKeyed(p, stream, slot, s, handle)
@@ -238,10 +238,10 @@ func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *bus
 	conn := m.client.conn
 	anywhere := conn.subjects.CommandAnywhere(m.spec.Service, m.method.Name, handle.id)
 	send := rand.Text()
-	s.header[wire.HeaderSend] = []string{send}
-	s.header[wire.HeaderMessageID] = []string{m.method.Name + "." + handle.id + "." + send}
-	s.header[wire.HeaderExpectedLast] = []string{"0"}
-	s.header[wire.HeaderExpectedSubject] = []string{anywhere}
+	s.Header[wire.HeaderSend] = []string{send}
+	s.Header[wire.HeaderMessageID] = []string{m.method.Name + "." + handle.id + "." + send}
+	s.Header[wire.HeaderExpectedLast] = []string{"0"}
+	s.Header[wire.HeaderExpectedSubject] = []string{anywhere}
 	ctx, cancel := context.WithDeadline(p, p.deadline)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
@@ -253,10 +253,10 @@ func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *bus
 			return refused
 		}
 		// Perhaps the other one is on its way, and may yet be lost.
-		if waits, err := conn.lastStored(ctx, stream.config.Name, anywhere); waits != nil || err != nil {
+		if waits, err := conn.lastStored(ctx, stream.Want.Name, anywhere); waits != nil || err != nil {
 			return err
 		}
-		if !pauseUntil(ctx, notDelivered(attempt), p.deadline) {
+		if !bus.Sleep(ctx, bus.Pause(attempt), p.deadline) {
 			return because(context.DeadlineExceeded, CodeDeadlineExceeded,
 				"another command with the key of "+handle.id+" was on its way until the deadline; whether one is stored is unknown")
 		}

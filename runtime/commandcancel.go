@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // Cancel asks for the end of the command and returns when that is stored: one
@@ -62,10 +63,8 @@ func (h *commandHandle) crossed(ctx context.Context, results *openStream, sequen
 
 // results is the stream of the results, as whoever came first has made it.
 func (c *commandClient) results() *openStream {
-	return &openStream{
-		conn: c.conn, config: c.conn.resultStream(c.service, &Storage{}),
-		policy: (&Storage{}).policy(func(string) {}),
-	}
+	o := c.conn.openStream(c.conn.resultStream(c.service, &Storage{}), (&Storage{}).policy(func(string) {}))
+	return &o
 }
 
 // stopTTL keeps a cancel until its command is worked, however long that waits. It
@@ -80,7 +79,7 @@ func (h *commandHandle) publishStop(ctx context.Context, results *openStream, se
 	slot := h.client.conn.bus.Acquire()
 	defer h.client.conn.bus.Release(slot)
 	slot.Payload = append(slot.Payload[:0], send...)
-	ack, err := results.store(ctx, slot, &storing{subject: &subject, header: header, deadline: deadline, again: true})
+	ack, err := results.store(ctx, slot, &storing{Subject: &subject, Header: header, Deadline: deadline, Again: true})
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +95,7 @@ func (o *openStream) forgetStop(ctx context.Context, service, id string, sequenc
 	defer o.conn.bus.Release(slot)
 	slot.Payload = append(slot.Payload[:0], wire.StopOver...)
 	header := nats.Header{wire.HeaderTTL: {time.Second.String()}, wire.HeaderExpectedLast: {uitoa(sequence)}}
-	ack, err := o.store(ctx, slot, &storing{subject: &subject, header: header, deadline: time.Now().Add(defaultStoreTimeout), again: true})
+	ack, err := o.store(ctx, slot, &storing{Subject: &subject, Header: header, Deadline: time.Now().Add(stores.DefaultTimeout), Again: true})
 	if err == nil {
 		o.conn.tellStop(service, id, ack.Sequence, wire.StopOver)
 	}
@@ -109,7 +108,7 @@ func (c *Conn) tellStop(service, id string, sequence uint64, what string) {
 
 // unschedule takes the command out of the schedule; if it has just entered the
 // queue, it is canceled there.
-func (h *commandHandle) unschedule(ctx context.Context, results *openStream, command *storedMessage, stop uint64, deadline time.Time) error {
+func (h *commandHandle) unschedule(ctx context.Context, results *openStream, command *stores.Stored, stop uint64, deadline time.Time) error {
 	service := h.client.service.Name
 	stream, err := h.client.conn.stores.Find(ctx, wire.CommandStream(h.client.conn.ns, service))
 	if err != nil {

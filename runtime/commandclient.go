@@ -17,6 +17,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // commandClients are those of a connection, by service.
@@ -68,8 +69,8 @@ func (c *commandClient) queue(s *Storage) *openStream {
 	defer c.mu.Unlock()
 	q := c.queues[*s]
 	if q == nil {
-		q = &openStream{conn: c.conn, config: c.conn.commandStream(c.service, s)}
-		q.policy = s.policy(func(text string) { c.conn.logger.Warn("aegis: " + text) })
+		o := c.conn.openStream(c.conn.commandStream(c.service, s), s.policy(func(text string) { c.conn.logger.Warn("aegis: " + text) }))
+		q = &o
 		c.queues[*s] = q
 	}
 	return q
@@ -264,7 +265,7 @@ func (h *commandHandle) missed() bool {
 // read looks at what is stored beside the command; what fails is tried again
 // later.
 func (h *commandHandle) read(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()
 	returns := h.client.conn.bus.Link.Returns()
 	for _, what := range []string{wire.ResultProgress, wire.ResultResult} {
@@ -280,7 +281,7 @@ func (h *commandHandle) read(ctx context.Context) {
 }
 
 // stored returns what is stored beside the command; nil if nothing is.
-func (h *commandHandle) stored(ctx context.Context, what string) (*storedMessage, *Error) {
+func (h *commandHandle) stored(ctx context.Context, what string) (*stores.Stored, *Error) {
 	return h.client.conn.lastStored(ctx, wire.ResultStream(h.client.conn.ns, h.client.service.Name),
 		h.client.conn.subjects.Result(h.client.service.Name, h.id, what))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 const (
@@ -62,7 +64,7 @@ func (l *commandLooks) look(ctx context.Context, now time.Time) *Error {
 		l.failed, l.next = errNotConnected, now.Add(2*lookInterval)
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
+	limited, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()
 	returns := h.client.conn.bus.Link.Returns()
 	view, err := h.view(limited)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
@@ -95,7 +96,7 @@ func (o *commandOutcome) store(ctx context.Context, results *openStream, service
 	o.fill(header)
 	slot.Payload = append(slot.Payload[:0], o.payload...)
 	for attempt := 1; ; attempt++ {
-		_, err := results.store(ctx, slot, &storing{subject: &subject, header: header, deadline: deadline, again: true})
+		_, err := results.store(ctx, slot, &storing{Subject: &subject, Header: header, Deadline: deadline, Again: true})
 		if err == nil {
 			conn.tellResult(service, id, header, o.payload)
 			return o.values[outcomeState], nil
@@ -104,7 +105,7 @@ func (o *commandOutcome) store(ctx context.Context, results *openStream, service
 			return "", err
 		}
 		reading, cancel := context.WithDeadline(ctx, deadline)
-		msg, failure := conn.lastStored(reading, results.config.Name, subject)
+		msg, failure := conn.lastStored(reading, results.Want.Name, subject)
 		cancel()
 		switch {
 		case failure != nil:
@@ -112,7 +113,7 @@ func (o *commandOutcome) store(ctx context.Context, results *openStream, service
 		case msg != nil:
 			conn.tellResult(service, id, msg.Header, msg.Data)
 			return msg.Header.Get(wire.HeaderState), nil
-		case !pauseUntil(ctx, notDelivered(attempt), deadline):
+		case !bus.Sleep(ctx, bus.Pause(attempt), deadline):
 			return "", err
 		}
 	}

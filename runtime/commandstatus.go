@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // CommandState says where a command is in its life.
@@ -84,7 +85,7 @@ func (h *commandHandle) status(ctx context.Context) (*CommandStatus, error) {
 type commandView struct {
 	CommandStatus
 
-	message *storedMessage // the command itself; nil if it has ended, or there is none
+	message *stores.Stored // the command itself; nil if it has ended, or there is none
 }
 
 // send tells the command from others with its id.

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // commandStops knows which commands of a service are canceled: from what is
@@ -72,7 +73,7 @@ func (s *commandStops) begin(ctx context.Context) error {
 		return fmt.Errorf("aegis: subscribe to %s: %w", subject, err)
 	}
 	returns := conn.bus.Link.Returns()
-	limited, cancel := context.WithTimeout(ctx, defaultStoreTimeout) // the rest is read later
+	limited, cancel := context.WithTimeout(ctx, stores.DefaultTimeout) // the rest is read later
 	defer cancel()
 	known := s.read(limited) == nil
 	life, halt := context.WithCancel(context.Background())
@@ -136,7 +137,7 @@ func (s *commandStops) read(ctx context.Context) error {
 		}
 		id, ok := wire.ParseCommandID(subject, 1)
 		if ok && msg != nil && string(msg.Data) != wire.StopOver {
-			found[id] = commandStop{string(msg.Data), msg.sequence}
+			found[id] = commandStop{string(msg.Data), msg.Sequence}
 		}
 	}
 	s.replace(found, last)

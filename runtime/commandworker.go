@@ -19,6 +19,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/attempts"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // defaultCommandConcurrency is how many commands of one method an instance works
@@ -118,8 +119,8 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 	w.part = part{of: &s.parts, name: "the commands of " + m.spec.name(), logger: w.logger}
 	w.causes.part = &w.part
 	policy := storage.policy(warnOnce(w.logger))
-	w.queue = openStream{conn: conn, config: conn.commandStream(service.spec, storage), policy: policy}
-	w.results = openStream{conn: conn, config: conn.resultStream(service.spec, storage), policy: policy}
+	w.queue = conn.openStream(conn.commandStream(service.spec, storage), policy)
+	w.results = conn.openStream(conn.resultStream(service.spec, storage), policy)
 	w.records = attemptRecords{
 		stream: &w.results, subject: w.attemptsOf, most: m.method.Command.Retry.MaxAttempts,
 		ttl: max(m.method.Command.ResultTTL, attemptsTTL), logger: w.logger,
@@ -193,7 +194,7 @@ func (w *commandWorker) start(ctx context.Context) error {
 func (w *commandWorker) seek(life context.Context) {
 	name := w.consumerName(wire.LevelNormal)
 	for pause := firstDeadPause; w.causes.failed(name); pause = min(2*pause, lastDeadPause) {
-		if !pauseUntil(life, pause, time.Now().Add(time.Hour)) {
+		if !bus.Sleep(life, pause, time.Now().Add(time.Hour)) {
 			return
 		}
 		w.mu.Lock()
@@ -216,15 +217,15 @@ func (w *commandWorker) consumerName(level string) string {
 
 // open finds or makes the streams and the consumer of a level.
 func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, error) {
-	stores := w.server.conn.stores
-	queue, err := stores.Stream(ctx, w.queue.config, w.queue.policy)
+	js := w.server.conn.stores
+	queue, err := js.Stream(ctx, w.queue.Want, w.queue.Policy)
 	if err != nil {
 		return pull.Source{}, err
 	}
-	if _, err := stores.Stream(ctx, w.results.config.AtLeast(&queue.CachedInfo().Config), w.results.policy); err != nil {
+	if _, err := js.Stream(ctx, w.results.Want.AtLeast(&queue.CachedInfo().Config), w.results.Policy); err != nil {
 		return pull.Source{}, err
 	}
-	w.results.ready.Store(true)
+	w.results.Found()
 	w.letters.beside(queue)
 	name := w.consumerName(level)
 	want := jetstream.ConsumerConfig{
@@ -240,7 +241,7 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 	if w.turn != nil {
 		want.MaxAckPending = 1 // in order, whoever believes to lead
 	}
-	c, err := stores.Consumer(ctx, w.queue.config.Name, want, w.queue.policy)
+	c, err := js.Consumer(ctx, w.queue.Want.Name, want, w.queue.Policy)
 	if err != nil {
 		return pull.Source{}, err
 	}
@@ -251,7 +252,7 @@ func (w *commandWorker) open(ctx context.Context, level string) (pull.Source, er
 func (w *commandWorker) pull(name string, t *term) error {
 	// Lower levels come when it is known that the higher ones have nothing.
 	l := &level{name: name, term: t, backlog: time.Now().Add(backlogFor)}
-	options := w.causes.pulling(w.server.conn, w.queue.config.Name, w.consumerName(name))
+	options := w.causes.pulling(w.server.conn, w.queue.Want.Name, w.consumerName(name))
 	options.Open = func(ctx context.Context) (pull.Source, error) { return w.open(ctx, name) }
 	options.Deliver = func(m *pull.Message) { w.delivered(l, m) }
 	if t != nil {
@@ -437,9 +438,9 @@ func (c *commandMessage) hasEnded() (bool, *Error) {
 		return false, nil
 	}
 	w := c.worker
-	ctx, cancel := context.WithTimeout(w.server.base, defaultStoreTimeout)
+	ctx, cancel := context.WithTimeout(w.server.base, stores.DefaultTimeout)
 	defer cancel()
-	msg, err := w.server.conn.lastStored(ctx, w.results.config.Name, w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultResult))
+	msg, err := w.server.conn.lastStored(ctx, w.results.Want.Name, w.server.conn.subjects.Result(w.service.spec.Name, c.id, wire.ResultResult))
 	if msg == nil || err != nil {
 		return false, err
 	}
@@ -607,7 +608,7 @@ func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 			continue
 		}
 		w.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", c.id, "err", err)
-		if !pauseUntil(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
+		if !bus.Sleep(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
 			c.message.Leave() // it comes again
 			return ""
 		}
@@ -640,7 +641,7 @@ func (c *commandMessage) bury(attempts int, reason *Error) {
 		}
 		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again",
 			"command", c.id, "err", err, "reason", original(reason))
-		if !pauseUntil(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
+		if !bus.Sleep(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
 			m.Leave() // it comes again
 			return
 		}

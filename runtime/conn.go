@@ -162,7 +162,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	if c.bus, err = bus.New(nc, &c.streams, cfg.errors != nil); err != nil {
 		return nil, err
 	}
-	if c.stores, err = stores.New(nc, cfg.jetStream.domain, cfg.jetStream.prefix, c.bus.Denials); err != nil {
+	if c.stores, err = stores.New(c.bus, cfg.jetStream.domain, cfg.jetStream.prefix); err != nil {
 		c.bus.Close()
 		return nil, fmt.Errorf("aegis: %w", err)
 	}

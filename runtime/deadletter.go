@@ -20,8 +20,7 @@ type deadLetters struct {
 
 func (d *deadLetters) init(conn *Conn, service string, storage *Storage, proto *spec.Storage, policy stores.Policy) {
 	d.service = service
-	d.stream.conn, d.stream.config = conn, conn.deadStream(service, storage, proto)
-	d.stream.policy = policy
+	d.stream = conn.openStream(conn.deadStream(service, storage, proto), policy)
 }
 
 type deadLetter struct {
@@ -54,7 +53,7 @@ func (d *deadLetters) add(ctx context.Context, l *deadLetter) (uint64, *Error) {
 	for size := letterWhole; ; size++ {
 		slot.Payload = append(slot.Payload[:0], l.payload(size)...)
 		ack, err := d.stream.store(ctx, slot, &storing{
-			subject: &subject, header: l.headerOf(size), deadline: deadline, again: true, window: d.stream.window(),
+			Subject: &subject, Header: l.headerOf(size), Deadline: deadline, Again: true, Window: d.stream.Window(),
 		})
 		switch {
 		case err == nil:
@@ -112,9 +111,9 @@ func (l *deadLetter) headerOf(size int) nats.Header {
 
 // remove deletes a letter that should not be there; if it fails, it stays.
 func (d *deadLetters) remove(ctx context.Context, sequence uint64) {
-	ctx, cancel := context.WithTimeout(ctx, defaultStoreTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()
-	if stream, err := d.stream.conn.stores.Find(ctx, d.stream.config.Name); err == nil {
+	if stream, err := d.stream.conn.stores.Find(ctx, d.stream.Want.Name); err == nil {
 		_ = d.stream.conn.deleteStored(ctx, stream, sequence)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -89,7 +90,7 @@ func (c *Conn) putEventBack(ctx context.Context, d *DeadLetter, h nats.Header) e
 	if err != nil {
 		return storeError(fmt.Errorf("dead letter %d of %s cannot be put back: %w", d.Sequence, d.Service, err))
 	}
-	s := &storing{header: h, window: origin.CachedInfo().Config.Duplicates}
+	s := &storing{Header: h, Window: origin.CachedInfo().Config.Duplicates}
 	return errorOrNone(c.storeAgain(ctx, d, s))
 }
 
@@ -111,7 +112,7 @@ func (c *Conn) putCommandBack(ctx context.Context, d *DeadLetter, h nats.Header,
 	}
 	h[wire.HeaderExpectedLast] = []string{"0"}
 	h[wire.HeaderExpectedSubject] = []string{anywhere}
-	s := &storing{header: h, window: origin.CachedInfo().Config.Duplicates}
+	s := &storing{Header: h, Window: origin.CachedInfo().Config.Duplicates}
 	for attempt := 1; ; attempt++ {
 		refused := c.storeAgain(ctx, d, s)
 		if refused == nil || !jserror.WrongLastSequence(refused) {
@@ -125,7 +126,7 @@ func (c *Conn) putCommandBack(ctx context.Context, d *DeadLetter, h nats.Header,
 			return nil
 		case waits != nil:
 			return Errorf(CodeFailedPrecondition, "dead letter %d of %s cannot be put back: another command with its key waits", d.Sequence, d.Service)
-		case !pauseUntil(ctx, notDelivered(attempt), s.deadline):
+		case !bus.Sleep(ctx, bus.Pause(attempt), s.Deadline):
 			return refused
 		}
 	}
@@ -140,10 +141,10 @@ func (c *Conn) letterLeftQueue(ctx context.Context, d *DeadLetter, queue, anywhe
 		if err != nil {
 			return err
 		}
-		if waits == nil || waits.sequence != d.Origin || waits.Header.Get(wire.HeaderSend) != d.raw.Get(wire.HeaderSend) {
+		if waits == nil || waits.Sequence != d.Origin || waits.Header.Get(wire.HeaderSend) != d.raw.Get(wire.HeaderSend) {
 			return nil
 		}
-		if deadline, _ := ctx.Deadline(); !pauseUntil(ctx, notDelivered(attempt), deadline) {
+		if deadline, _ := ctx.Deadline(); !bus.Sleep(ctx, bus.Pause(attempt), deadline) {
 			return Errorf(CodeUnavailable, "dead letter %d of %s cannot be put back yet: its worker has not acknowledged the command; try again after the ack wait",
 				d.Sequence, d.Service)
 		}
@@ -168,7 +169,7 @@ func (c *Conn) forgetFailure(ctx context.Context, d *DeadLetter, send string) (d
 	}
 	stream, err := c.stores.Find(ctx, results)
 	if err == nil {
-		err = c.deleteStored(ctx, stream, outcome.sequence) // this one, whatever comes after it
+		err = c.deleteStored(ctx, stream, outcome.Sequence) // this one, whatever comes after it
 	}
 	if err == nil {
 		asking, why := c.stores.Allowed(ctx, "STREAM.PURGE."+results)
@@ -181,9 +182,9 @@ func (c *Conn) forgetFailure(ctx context.Context, d *DeadLetter, send string) (d
 }
 
 func (c *Conn) storeAgain(ctx context.Context, d *DeadLetter, s *storing) *Error {
-	s.deadline, _ = ctx.Deadline()
-	s.subject, s.again = &d.Subject, true
-	stream := &openStream{conn: c} // which is not made for this
+	s.Deadline, _ = ctx.Deadline()
+	s.Subject, s.Again = &d.Subject, true
+	stream := c.openStream(stores.Want{}, stores.Policy{}) // which is not made for this
 	slot := c.bus.Acquire()
 	defer c.bus.Release(slot)
 	slot.Payload = append(slot.Payload[:0], d.Data...)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // DeadLetter is an event or a command that could not be handled.
@@ -144,11 +145,9 @@ func (c *Conn) parseDeadLetter(service string, msg *jetstream.RawStreamMsg) (*De
 	return d, nil
 }
 
-const defaultStoreTimeout = 5 * time.Second
-
 func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, defaultStoreTimeout)
+	return context.WithTimeout(ctx, stores.DefaultTimeout)
 }

@@ -68,7 +68,7 @@ func (d *deadStream) open(ctx context.Context) error {
 		return nil
 	}
 	stream := &d.letters.stream
-	_, err := stream.conn.stores.Stream(ctx, stream.config.AtLeast(source), stream.policy)
+	_, err := stream.conn.stores.Stream(ctx, stream.Want.AtLeast(source), stream.Policy)
 	if err == nil {
 		d.found.Store(true)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 // Permanent marks an error of an event's or a command's handler as one that
@@ -154,7 +155,7 @@ func backoffAfter(r spec.Retry, attempt int) time.Duration {
 			break
 		}
 	}
-	return jitter(min(pause, r.MaxBackoff))
+	return bus.Jitter(min(pause, r.MaxBackoff))
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // Progress is a report of a command's handler.
@@ -172,7 +173,7 @@ func (r *commandRun) rings() {
 const markAfter = time.Second
 
 func (r *commandRun) sayRunning() {
-	ctx, cancel := context.WithTimeout(context.Background(), defaultStoreTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), stores.DefaultTimeout)
 	defer cancel()
 	if err := r.store(ctx, progressJSON{Send: r.send, Attempt: r.attempt}); err != nil && err != errRunOver {
 		r.worker.logger().Warn("aegis: it cannot be stored that a command runs", "command", r.id, "err", err)
@@ -213,7 +214,7 @@ func (r *commandRun) store(ctx context.Context, p progressJSON) *Error {
 	defer w.server.conn.bus.Release(slot)
 	slot.Payload = append(slot.Payload[:0], data...)
 	_, failure := w.results.store(ctx, slot, &storing{
-		subject: &subject, header: nats.Header{wire.HeaderTTL: {w.resultTTL}}, deadline: deadline, again: true,
+		Subject: &subject, Header: nats.Header{wire.HeaderTTL: {w.resultTTL}}, Deadline: deadline, Again: true,
 	})
 	if failure == nil {
 		w.server.conn.tell(w.service.spec.Name, r.id, wire.ResultProgress, nil, data)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -144,7 +145,7 @@ func (p *patterns) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if pauseUntil(ctx, patternDelay, time.Now().Add(time.Hour)) {
+		if bus.Sleep(ctx, patternDelay, time.Now().Add(time.Hour)) {
 			p.compareAll(ctx)
 		}
 	}

@@ -3,12 +3,10 @@ package aegis
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -16,8 +14,6 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/jserror"
-	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // PublisherOption is an option of the generated New...Publisher functions.
@@ -119,10 +115,9 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 			return nil, err
 		}
 	}
-	p.stream.conn = conn
 	if desc.EventStorage != nil {
-		p.stream.config = conn.eventStream(desc, &p.cfg.storage)
-		p.stream.policy = p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) })
+		p.stream = conn.openStream(conn.eventStream(desc, &p.cfg.storage),
+			p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) }))
 		conn.void.Use(wire.KindLog)
 	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {
 		return nil, err
@@ -130,47 +125,6 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	p.async.init(p)
 	conn.patterns.use(desc)
 	return p, nil
-}
-
-// storeError is an error of stores as callers see it.
-func storeError(err error) *Error {
-	if errors.Is(err, nats.ErrConnectionClosed) {
-		return Errorf(CodeCanceled, "%w: %w", ErrConnClosed, err)
-	}
-	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		text := strings.ReplaceAll(err.Error(), nats.ErrReconnectBufExceeded.Error(), bus.NotConnected)
-		return because(err, CodeUnavailable, text)
-	}
-	code := CodeInternal
-	switch {
-	case errors.Is(err, context.Canceled):
-		code = CodeCanceled
-	case errors.Is(err, stores.ErrPermission):
-		code = CodePermissionDenied
-	case errors.Is(err, stores.ErrMissing), errors.Is(err, stores.ErrDifferent), errors.Is(err, stores.ErrOld), errors.Is(err, stores.ErrConfig):
-		code = CodeFailedPrecondition
-	case errors.Is(err, stores.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		code = CodeUnavailable
-	}
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		code = apiErrorCode(api)
-	}
-	if jserror.NotEnabled(err) {
-		code = CodeUnavailable
-	}
-	return Errorf(code, "%w", err)
-}
-
-func apiErrorCode(e *jetstream.APIError) Code {
-	switch {
-	case strings.Contains(e.Description, "maximum") || strings.Contains(e.Description, "insufficient") || strings.Contains(e.Description, "exceeded"):
-		return CodeResourceExhausted
-	case e.Code == 503:
-		return CodeUnavailable
-	case e.Code == 400:
-		return CodeFailedPrecondition
-	}
-	return CodeInternal
 }
 
 // eventMethod is one event of a publisher.
@@ -458,7 +412,7 @@ func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
 	}
 	p.ack, failure = e.publisher.stream.store(p, slot, &storing{
-		subject: e.subject(msg), header: header, deadline: p.deadline, again: p.cfg.id != "", window: e.publisher.stream.window(),
+		Subject: e.subject(msg), Header: header, Deadline: p.deadline, Again: p.cfg.id != "", Window: e.publisher.stream.Window(),
 	})
 	return failure
 }

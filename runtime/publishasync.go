@@ -13,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // PubFuture is the outcome of an event that was published with an Async method.
@@ -153,9 +154,9 @@ func (a *asyncPublisher) sendAgain(ids []uint64) {
 	started := conn.start(func() {
 		defer a.seeking.Store(false)
 		// Perhaps it is gone; where somebody else listens, nobody says so.
-		a.publisher.stream.forget()
-		_ = a.publisher.stream.ensureWithin(conn.ctx, time.Now().Add(resendAfter)) // what is sent all the same tells
-		slices.Sort(ids)                                                           // in the order in which they were published
+		a.publisher.stream.Forget()
+		_ = a.publisher.stream.ensureWithin(conn.ctx, time.Now().Add(stores.ResendAfter)) // what is sent all the same tells
+		slices.Sort(ids)                                                                  // in the order in which they were published
 		conn.async.resend(ids)
 	})
 	if !started { // the connection is closed, and all of them end
@@ -166,14 +167,14 @@ func (a *asyncPublisher) sendAgain(ids []uint64) {
 // mayRepeat reports whether a further copy is recognised as one.
 func (f *PubFuture) mayRepeat(now time.Time) bool {
 	p := f.of.publisher
-	window := p.stream.window()
+	window := p.stream.Window()
 	return f.again && (window == 0 || now.Sub(f.deadline.Add(-p.timeout())) < window/2)
 }
 
 // unacknowledged is the outcome of an event that has no other at its deadline.
 func (f *PubFuture) unacknowledged() *Error {
 	if f.refused && !f.open {
-		return refusal(CodeUnavailable, ReasonNoResponders, "no stream takes the message")
+		return outward(stores.NoStream())
 	}
 	if last := f.of.publisher.conn.bus.LastError(); last != nil {
 		if subject, ok := denials.RefusesPublishing(last); ok && subject == f.subject {
@@ -184,5 +185,5 @@ func (f *PubFuture) unacknowledged() *Error {
 	if f.err != nil {
 		last = asError(f.err)
 	}
-	return undecided(true, &storing{subject: &f.subject}, last)
+	return outward(stores.Undecided(true, f.subject, &last.st))
 }

@@ -1,20 +1,17 @@
 package aegis
 
 import (
-	"math/rand/v2"
 	"time"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 // openAttempts is how often the open of a stream is tried that nobody has taken.
 const openAttempts = 3
 
-// The pauses before trying again what nobody has received.
-const (
-	notDeliveredPause    = 10 * time.Millisecond // then 40 ms
-	maxNotDeliveredPause = time.Second
-
-	stalePause = 3 * tickInterval
-)
+// stalePause is as long as an instance that was paused takes to learn that what comes is
+// new.
+const stalePause = 3 * tickInterval
 
 // pause decides whether a call that failed with err may be tried again, and
 // after how long. It may where no handler can have run, or where running it
@@ -35,19 +32,19 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	switch {
 	case a.leader != nil && a.cfg.instance == "" && (err.Reason() == ReasonNoResponders || err.Reason() == ReasonNotActive):
 		a.leader.doubt()
-		return notDelivered(a.number - max(a.fresh, 1) + 1), a.term != 0
+		return bus.Pause(a.number - max(a.fresh, 1) + 1), a.term != 0
 	case err.Reason() == ReasonLeadershipLost, err.Reason() == ReasonInstanceLost && a.pick != nil:
-		return jitter(notDeliveredPause), again && a.client.budget.withdraw(time.Now())
+		return bus.Jitter(bus.FirstPause), again && a.client.budget.withdraw(time.Now())
 	case err.Reason() == ReasonNoResponders && a.cfg.waitForReady:
 		// The last try comes shortly before the deadline, with time for a reply.
 		left := time.Until(a.deadline)
-		return min(notDelivered(a.number), left/2), left > 4*notDeliveredPause
+		return min(bus.Pause(a.number), left/2), left > 4*bus.FirstPause
 	case err.Reason() == ReasonNoResponders:
-		return notDelivered(a.number), again
+		return bus.Pause(a.number), again
 	case err.Reason() == ReasonNoMethod && a.pick == nil && a.cfg.instance == "" && a.leader == nil:
-		return notDelivered(a.number), again // that instance has left the queue group
+		return bus.Pause(a.number), again // that instance has left the queue group
 	case err.Reason() == ReasonStopping:
-		return notDelivered(a.number), again
+		return bus.Pause(a.number), again
 	case err.Reason() == ReasonStale:
 		return stale(a.number), again
 	case err.Reason() == ReasonOverloaded && a.pick.untried():
@@ -67,14 +64,9 @@ func (a *attempt) opensStream() bool { return a.stream != nil && a.method.Stream
 // which one that was paused learns that what comes is new.
 func stale(attempt int) time.Duration {
 	if attempt == 1 {
-		return notDelivered(attempt)
+		return bus.Pause(attempt)
 	}
-	return jitter(stalePause)
-}
-
-// notDelivered is 10 ms, 40 ms, and so on up to a second.
-func notDelivered(attempt int) time.Duration {
-	return jitter(min(notDeliveredPause<<(2*min(attempt-1, 8)), maxNotDeliveredPause))
+	return bus.Jitter(stalePause)
 }
 
 // backoff doubles from the method's first pause to its longest.
@@ -82,20 +74,14 @@ func (a *attempt) backoff() time.Duration {
 	r := a.method.Retry
 	pause := r.InitialBackoff
 	if a.opensStream() {
-		return notDelivered(a.number)
+		return bus.Pause(a.number)
 	}
 	for range a.number - 1 {
 		if pause *= 2; pause >= r.MaxBackoff {
 			break
 		}
 	}
-	return jitter(min(pause, r.MaxBackoff))
-}
-
-// jitter varies a pause by a fifth to either side, so that callers that failed
-// together do not come again together.
-func jitter(d time.Duration) time.Duration {
-	return d - d/5 + rand.N(2*d/5+1)
+	return bus.Jitter(min(pause, r.MaxBackoff))
 }
 
 // sleep pauses; false means that there is no time left for another try. A new
@@ -104,7 +90,7 @@ func (a *attempt) sleep(d time.Duration) bool {
 	if a.term != 0 {
 		return a.sleepUntilLed(d)
 	}
-	return pauseUntil(a.ctx, d, a.deadline)
+	return bus.Sleep(a.ctx, d, a.deadline)
 }
 
 func (a *attempt) sleepUntilLed(d time.Duration) bool {
@@ -113,7 +99,7 @@ func (a *attempt) sleepUntilLed(d time.Duration) bool {
 		until = a.deadline
 	}
 	if err := a.leader.await(a.ctx, a.news, until); err != nil { // a leader may yet announce itself
-		pauseUntil(a.ctx, time.Until(until), a.deadline)
+		bus.Sleep(a.ctx, time.Until(until), a.deadline)
 	}
 	return a.ctx.Err() == nil && time.Now().Before(a.deadline)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 func between(t *testing.T, d, least, most time.Duration) {
@@ -31,17 +32,17 @@ func TestPausesGrowAndAreJittered(t *testing.T) {
 	between(t, a.backoff(), 800*time.Millisecond, 1200*time.Millisecond)
 	for n, millis := range []int{10, 40, 160, 640, 1000, 1000} {
 		want := time.Duration(millis) * time.Millisecond
-		between(t, notDelivered(n+1), want*8/10, want*12/10)
+		between(t, bus.Pause(n+1), want*8/10, want*12/10)
 	}
-	between(t, notDelivered(1<<30), 800*time.Millisecond, 1200*time.Millisecond)
+	between(t, bus.Pause(1<<30), 800*time.Millisecond, 1200*time.Millisecond)
 	between(t, stale(1), 8*time.Millisecond, 12*time.Millisecond)
 	between(t, stale(2), 2*tickInterval, 4*tickInterval) // see pauseDetector.ticked
 	seen := map[time.Duration]bool{}
 	for range 100 {
-		seen[jitter(time.Second)] = true
+		seen[bus.Jitter(time.Second)] = true
 	}
 	require.Greater(t, len(seen), 50)
-	require.Zero(t, jitter(0))
+	require.Zero(t, bus.Jitter(0))
 }
 
 func TestBudgetAllowsAShareOfTheCalls(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/attempts"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/members"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -71,14 +72,14 @@ type partition struct {
 func newDurableRunner(s *subscription) *durableRunner {
 	r := &durableRunner{subscription: s, partitions: make(map[int]*partition), floors: make(map[int]uint64)}
 	conn := s.server.conn
-	r.stream.conn, r.stream.config = conn, conn.eventStream(s.service, &s.cfg.storage)
-	r.stream.policy = s.cfg.storage.policy(warnOnce(s.logger))
+	policy := s.cfg.storage.policy(warnOnce(s.logger))
+	r.stream = conn.openStream(conn.eventStream(s.service, &s.cfg.storage), policy)
 	r.part = part{of: &s.server.parts, name: "the events of " + s.spec.name(), logger: s.logger}
-	r.tries.conn, r.tries.config, r.tries.policy = conn, conn.attemptStream(s.service, &s.cfg.storage), r.stream.policy
+	r.tries = conn.openStream(conn.attemptStream(s.service, &s.cfg.storage), policy)
 	r.records = attemptRecords{stream: &r.tries, subject: r.attemptsOf, most: s.retry.MaxAttempts, optional: true, logger: s.logger}
 	r.records.init()
 	r.causes.part = &r.part
-	r.dead.init(conn, s.service.Name, &s.cfg.storage, s.service.EventStorage, r.stream.policy)
+	r.dead.init(conn, s.service.Name, &s.cfg.storage, s.service.EventStorage, r.stream.Policy)
 	r.letters = newDeadStream(s.server, &r.dead, s.logger)
 	r.letters.found.Store(s.cfg.noDeadLetters) // there is none to look for
 	r.patience, r.giveUp = context.WithCancel(context.Background())
@@ -151,7 +152,7 @@ func (r *durableRunner) consumerName(p int) string {
 
 // open finds or makes stream and consumer.
 func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
-	stream, err := r.server.conn.stores.Stream(ctx, r.stream.config, r.stream.policy)
+	stream, err := r.server.conn.stores.Stream(ctx, r.stream.Want, r.stream.Policy)
 	if err != nil {
 		return pull.Source{}, err
 	}
@@ -172,7 +173,7 @@ func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
 	case again: // with its stream, and what is in there now is new
 		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverAllPolicy, 0, nil
 	}
-	c, err := r.server.conn.stores.Consumer(ctx, r.stream.config.Name, want, r.stream.policy)
+	c, err := r.server.conn.stores.Consumer(ctx, r.stream.Want.Name, want, r.stream.Policy)
 	if err != nil {
 		return pull.Source{}, err
 	}
@@ -274,7 +275,7 @@ func (r *durableRunner) take(p int) error {
 		return nil
 	}
 	taken := &partition{}
-	options := r.causes.pulling(r.server.conn, r.stream.config.Name, r.consumerName(p))
+	options := r.causes.pulling(r.server.conn, r.stream.Want.Name, r.consumerName(p))
 	options.Open = func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) }
 	options.Deliver = r.lanes.put
 	if r.keyed() {
@@ -314,7 +315,7 @@ func (r *durableRunner) followFloors(ctx context.Context) {
 		}
 		r.mu.Unlock()
 		for _, p := range taken {
-			floor, err := r.server.conn.stores.Floor(ctx, r.stream.config.Name, r.consumerName(p))
+			floor, err := r.server.conn.stores.Floor(ctx, r.stream.Want.Name, r.consumerName(p))
 			if err != nil {
 				break // another time
 			}
@@ -439,7 +440,7 @@ func (r *durableRunner) buried(m *pull.Message, letter *deadLetter) {
 // handler must not run again because of them.
 func (r *durableRunner) buryLater(m *pull.Message, letter *deadLetter) {
 	for attempt := 1; ; attempt++ {
-		if !pauseUntil(r.patience, jitter(min(firstBuryPause<<min(attempt, 10), lastBuryPause)), time.Now().Add(time.Hour)) {
+		if !bus.Sleep(r.patience, bus.Jitter(min(firstBuryPause<<min(attempt, 10), lastBuryPause)), time.Now().Add(time.Hour)) {
 			_ = m.Nak(0) // to another instance
 			return
 		}
@@ -529,11 +530,11 @@ func (r *durableRunner) end() {
 func (r *durableRunner) forget() {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
-	ctx, why := r.server.conn.stores.Allowed(ctx, "CONSUMER.DELETE."+r.stream.config.Name)
+	ctx, why := r.server.conn.stores.Allowed(ctx, "CONSUMER.DELETE."+r.stream.Want.Name)
 	defer func() { _ = why(nil) }()
 	for p := range r.event.Partitions {
 		// NATS deletes it by itself, later.
-		if err := r.server.conn.stores.JetStream().DeleteConsumer(ctx, r.stream.config.Name, r.consumerName(p)); err != nil {
+		if err := r.server.conn.stores.JetStream().DeleteConsumer(ctx, r.stream.Want.Name, r.consumerName(p)); err != nil {
 			return
 		}
 	}

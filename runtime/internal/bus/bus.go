@@ -32,7 +32,7 @@ type Bus struct {
 	told     bool // of asynchronous errors
 }
 
-// New makes the bus of a connection. Frames gets what comes for streams; told says that
+// New makes the bus of a connection. Frames gets what comes for streams, and may be nil; told says that
 // Denials hears of all asynchronous errors.
 func New(nc *nats.Conn, frames Frames, told bool) (*Bus, error) {
 	b := &Bus{NATS: nc, Denials: denials.New(nc, told), told: told}

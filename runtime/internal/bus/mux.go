@@ -31,7 +31,7 @@ type mux struct {
 	nc     *nats.Conn
 	prefix string // "_INBOX.<nuid>."
 	sub    *nats.Subscription
-	frames Frames
+	frames Frames // nil without streams
 	slots  atomic.Pointer[[]*Slot]
 	nobody *string // see Slot.storedBy
 
@@ -94,7 +94,9 @@ func (m *mux) deliver(msg *nats.Msg) {
 	token := msg.Subject[len(m.prefix):]
 	if token != "" && token[0] < 'a' && token[0] > '9' { // in capitals
 		if token[0] != 'B' {
-			m.frames.Deliver(token, msg)
+			if m.frames != nil {
+				m.frames.Deliver(token, msg)
+			}
 		} else if f, ok := m.collectors.Load(token); ok {
 			f.(func(*nats.Msg))(msg) //nolint:forcetypeassert // nothing else is stored
 		}
@@ -137,7 +139,9 @@ func (m *mux) stored(slot *Slot, msg *nats.Msg) bool {
 func (m *mux) answerAlive(msg *nats.Msg) {
 	if msg.Reply != "" && msg.Subject[len(m.prefix):] == wire.CallerAliveToken {
 		_ = m.nc.Publish(msg.Reply, nil)
-		m.frames.AskedBy(msg.Reply)
+		if m.frames != nil {
+			m.frames.AskedBy(msg.Reply)
+		}
 	}
 }
 

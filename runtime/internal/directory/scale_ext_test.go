@@ -23,7 +23,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/leaktest"
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
@@ -69,7 +69,11 @@ func measure(url string) error {
 		return err
 	}
 	defer nc.Close()
-	js, err := stores.New(nc, "", "", denials.New(nc, false))
+	b, err := bus.New(nc, nil, false)
+	if err != nil {
+		return err
+	}
+	js, err := stores.New(b, "", "")
 	if err != nil {
 		return err
 	}
@@ -130,7 +134,9 @@ func simulate(t testing.TB, url string) (beat func(ctx context.Context)) {
 	nc, err := nats.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	api, err := stores.New(nc, "", "", denials.New(nc, false))
+	b, err := bus.New(nc, nil, false)
+	require.NoError(t, err)
+	api, err := stores.New(b, "", "")
 	require.NoError(t, err)
 	bucket := regstore.New(regstore.Options{NATS: nc, JetStream: api, Namespace: "aegis"})
 	created, err := bucket.Open(t.Context())
@@ -204,7 +210,9 @@ func BenchmarkViewReady(b *testing.B) {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(b, err)
 	defer nc.Close()
-	js, err := stores.New(nc, "", "", denials.New(nc, false))
+	conn, err := bus.New(nc, nil, false)
+	require.NoError(b, err)
+	js, err := stores.New(conn, "", "")
 	require.NoError(b, err)
 	for name, service := range map[string]string{"one of 100 services": serviceName(7), "all 10,000 instances": ""} {
 		b.Run(name, func(b *testing.B) {

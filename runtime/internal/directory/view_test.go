@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
-	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -21,7 +21,9 @@ func TestViewsAreSharedAndEndWhenNobodyUsesThem(t *testing.T) {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	js, err := stores.New(nc, "", "", denials.New(nc, false))
+	b, err := bus.New(nc, nil, false)
+	require.NoError(t, err)
+	js, err := stores.New(b, "", "")
 	require.NoError(t, err)
 	d := New(Options{NATS: nc, Link: link.New(nc), JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)

@@ -20,7 +20,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/leaktest"
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
@@ -102,7 +102,9 @@ func (l *log) count(text string) int {
 func newInstance(t *testing.T, nc *nats.Conn, name, process string, live bool) *instance {
 	t.Helper()
 	i := &instance{nc: nc, taken: make(chan error, 1), log: &log{}}
-	js, err := stores.New(nc, "", "", denials.New(nc, false))
+	b, err := bus.New(nc, nil, false)
+	require.NoError(t, err)
+	js, err := stores.New(b, "", "")
 	require.NoError(t, err)
 	i.Registrar = registrar.New(registrar.Options{
 		NATS: nc, Link: linkOf(t, nc), JetStream: js, Namespace: "aegis", Process: process, Instance: name, Logger: slog.New(slog.NewTextHandler(i.log, nil)),
@@ -149,7 +151,9 @@ func record(t *testing.T, nc *nats.Conn, name string) *registry.Record {
 // watch returns the changes that a watcher sees, as text.
 func watch(t *testing.T, nc *nats.Conn) (next func() string, view *directory.View) {
 	t.Helper()
-	js, err := stores.New(nc, "", "", denials.New(nc, false))
+	b, err := bus.New(nc, nil, false)
+	require.NoError(t, err)
+	js, err := stores.New(b, "", "")
 	require.NoError(t, err)
 	d := directory.New(directory.Options{NATS: nc, Link: linkOf(t, nc), JetStream: js, Namespace: "aegis", Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
@@ -40,6 +41,7 @@ var ErrUnavailable = errors.New("JetStream is not available")
 
 // Stores is the JetStream of a connection. It is safe for concurrent use.
 type Stores struct {
+	bus     *bus.Bus
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	denials *denials.Denials
@@ -60,8 +62,9 @@ func (s *Stores) Background(start func(func(context.Context)) bool) { s.start = 
 
 // New returns the JetStream of a domain, or behind a prefix of its API; of the
 // account itself if both are "".
-func New(nc *nats.Conn, domain, prefix string, denied *denials.Denials) (*Stores, error) {
-	s := &Stores{nc: nc, denials: denied, prefix: defaultPrefix}
+func New(b *bus.Bus, domain, prefix string) (*Stores, error) {
+	nc := b.NATS
+	s := &Stores{bus: b, nc: nc, denials: b.Denials, prefix: defaultPrefix}
 	var err error
 	switch {
 	case domain != "":

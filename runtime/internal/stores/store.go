@@ -1,0 +1,228 @@
+package stores
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+)
+
+// Stream is a stream that is found or made when it is first needed.
+type Stream struct {
+	Stores *Stores
+	Want   Want
+	Policy Policy
+
+	ready atomic.Bool
+	mu    sync.Mutex
+	// dedupe is for how long the stream really remembers message ids.
+	dedupe atomic.Int64
+}
+
+// Window is for how long the stream remembers message ids; 0 while that is unknown.
+func (o *Stream) Window() time.Duration { return time.Duration(o.dedupe.Load()) }
+
+// Ready reports whether the stream was there.
+func (o *Stream) Ready() bool { return o.ready.Load() }
+
+// Found says that it is there.
+func (o *Stream) Found() { o.ready.Store(true) }
+
+func (o *Stream) ensure(ctx context.Context) *status.Status {
+	if o.ready.Load() {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ready.Load() {
+		return nil
+	}
+	stream, err := o.Stores.Stream(ctx, o.Want, o.Policy)
+	if err != nil {
+		return StatusOf(err)
+	}
+	o.dedupe.Store(int64(stream.CachedInfo().Config.Duplicates))
+	o.ready.Store(true)
+	return nil
+}
+
+// Forget has the next one look for it again.
+func (o *Stream) Forget() { o.ready.Store(false) }
+
+// Ensure finds or makes the stream, unless it has no name.
+func (o *Stream) Ensure(ctx context.Context, deadline time.Time) *status.Status {
+	if o.ready.Load() || o.Want.Name == "" {
+		return nil
+	}
+	if !o.Stores.bus.LinkUp() {
+		if why := o.Stores.bus.AwaitLink(ctx, o.Want.Subjects[0], deadline); why != nil {
+			return why
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return o.ensure(ctx)
+}
+
+// ResendAfter is how long an acknowledgement may take before a message that is
+// stored once, however often it is sent, is sent again.
+const ResendAfter = 2 * time.Second
+
+// Storing is one message on its way into a stream.
+type Storing struct {
+	Subject  *string
+	Header   nats.Header // nil without any
+	Deadline time.Time
+	Again    bool // sending it twice stores it once
+	// window is for how long that holds; 0: for ever.
+	Window time.Duration
+}
+
+// Store sends what is in the slot's payload and waits until it is stored.
+//
+// Only a PubAck says that it is. A refusal says that this copy is not; when an
+// earlier copy was sent and never answered, that one may be on its way yet, so
+// that a refusal decides nothing: the error is then CodeDeadlineExceeded, which
+// leaves it open. A compare-and-set that was refused is the caller's to decide.
+func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *status.Status) {
+	first, open := time.Now(), false // open: a copy may yet be stored
+	for attempt := 1; ; attempt++ {
+		again := s.Again && (s.Window == 0 || time.Since(first)+ResendAfter < s.Window/2)
+		ack, err := o.storeOnce(ctx, slot, s, again)
+		switch {
+		case err == nil:
+			return ack, nil
+		case err == bus.LinkWasDown:
+			attempt--
+			continue
+		case jserror.WrongLastSequence(err.Cause):
+			return nil, err
+		case err.Reason == status.ReasonNoResponders && o.Want.Name != "":
+			// The stream is gone, or about to have a new leader. Nothing is stored.
+			if !bus.Sleep(ctx, bus.Pause(attempt), s.Deadline) {
+				return nil, Undecided(open, *s.Subject, err)
+			}
+		case err.Code == status.DeadlineExceeded && ctx.Err() == nil && again && time.Now().Before(s.Deadline):
+			// Where somebody else listens on the subject, nobody says that the
+			// stream is gone.
+			open = true
+		case err.Code == status.DeadlineExceeded:
+			o.Forget()
+			return nil, Undecided(true, *s.Subject, err)
+		case again && (open || jserror.InProcess(err.Cause)):
+			open = true
+			if !bus.Sleep(ctx, bus.Pause(attempt), s.Deadline) {
+				return nil, Undecided(true, *s.Subject, err)
+			}
+			continue // the stream is there, as it answers
+		default:
+			return nil, Undecided(open || jserror.InProcess(err.Cause), *s.Subject, err)
+		}
+		o.Forget()
+		if err := o.Ensure(ctx, s.Deadline); err != nil {
+			return nil, Undecided(open, *s.Subject, err)
+		}
+	}
+}
+
+// Undecided is what a publisher is told that has err as the last answer.
+func Undecided(open bool, subject string, err *status.Status) *status.Status {
+	if !open || err.Code == status.Canceled {
+		return err
+	}
+	text := "no acknowledgement of " + subject + " before the deadline; whether the message is stored is unknown"
+	if err.Code != status.DeadlineExceeded {
+		text += "; the last answer: " + err.Message
+	}
+	return status.Because(context.DeadlineExceeded, status.DeadlineExceeded, text)
+}
+
+// storeOnce sends one copy. It waits for 2 s if another one can follow.
+func (o *Stream) storeOnce(ctx context.Context, slot *bus.Slot, s *Storing, again bool) (*Ack, *status.Status) {
+	r := bus.Request{Subject: s.Subject, Payload: slot.Payload, Deadline: s.Deadline, Timed: true}
+	if s.Header != nil {
+		slot.Message = nats.Msg{Header: s.Header}
+		r.Message = &slot.Message
+	}
+	if next := time.Now().Add(ResendAfter); again && next.Before(s.Deadline) {
+		r.Deadline = next
+	}
+	msg, err := o.Stores.bus.RoundTrip(ctx, slot, &r)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAck(msg, o.Want.Name)
+}
+
+// NoStream is the status of a message that nobody stores.
+func NoStream() *status.Status {
+	return status.Refusal(status.Unavailable, status.ReasonNoResponders, "no stream takes the message").WithNotRun(true)
+}
+
+// Ack is JetStream's word that a message is stored.
+type Ack struct {
+	Stream    string
+	Sequence  uint64
+	Duplicate bool // of a message that was stored before
+}
+
+// ParseAck reads JetStream's answer, most likely of a certain stream.
+func ParseAck(msg *nats.Msg, stream string) (*Ack, *status.Status) {
+	if bus.NoResponders(msg) {
+		return nil, NoStream()
+	}
+	if ack := quickAck(msg.Data, stream); ack != nil {
+		return ack, nil
+	}
+	var answer struct {
+		jetstream.PubAck
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil || answer.Error == nil && answer.Stream == "" {
+		return nil, status.New(status.Internal, "what answered is not JetStream: "+strconv.QuoteToASCII(string(msg.Data[:min(len(msg.Data), 100)])))
+	}
+	if answer.Error != nil {
+		code := codeOf(answer.Error)
+		return nil, status.Newf(code, "JetStream refuses the message: %w%s", answer.Error, refusalHint(code, answer.Error))
+	}
+	return &Ack{Stream: answer.Stream, Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
+}
+
+// quickAck reads the answer that says nothing but stream and sequence, which
+// is nearly every one; nil for all others.
+func quickAck(data []byte, stream string) *Ack {
+	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	if !ok {
+		return nil
+	}
+	name, rest, ok := bytes.Cut(rest, []byte(`"`))
+	if !ok || bytes.IndexByte(name, '\\') >= 0 {
+		return nil
+	}
+	if string(name) != stream {
+		stream = string(name)
+	}
+	rest = bytes.TrimLeft(rest, ", ")
+	if rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`)); !ok {
+		return nil
+	}
+	digits, ok := bytes.CutSuffix(bytes.TrimLeft(rest, " "), []byte("}"))
+	if !ok {
+		return nil
+	}
+	seq, err := strconv.ParseUint(string(digits), 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &Ack{Stream: stream, Sequence: seq}
+}
