@@ -111,7 +111,7 @@ func (m *serverMethod) checkSize(msg *nats.Msg) *Error {
 		return Errorf(CodeInvalidArgument, "%s %s is not a number of bytes", wire.HeaderChunked, quote(text))
 	}
 	if size > uint64(m.method.MaxMessageBytes) {
-		return outward(rpcstream.TooLargeFor(m.spec.name(), int(size), m.method.MaxMessageBytes))
+		return outward(rpcstream.TooLargeFor(m.name, int(size), m.method.MaxMessageBytes))
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func (m *serverMethod) checkSize(msg *nats.Msg) *Error {
 func (m *serverMethod) serveInParts(ctx context.Context, s Stream) error {
 	req := m.request()
 	if err := s.Recv(req); err == io.EOF { //nolint:errorlint // only the end itself is one
-		return Errorf(CodeInvalidArgument, "the request of %s has not come", m.spec.name())
+		return Errorf(CodeInvalidArgument, "the request of %s has not come", m.name)
 	} else if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (m *serverMethod) serveInParts(ctx context.Context, s Stream) error {
 		return err
 	}
 	if !m.response(res) {
-		return Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.spec.name(), res)
+		return Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.name, res)
 	}
 	return s.Send(res)
 }
@@ -138,18 +138,18 @@ func (m *serverMethod) serveInParts(ctx context.Context, s Stream) error {
 // a client that can take it as a stream.
 func (s *Server) respondInParts(o *outcome) *Error {
 	most := o.method.method.MaxMessageBytes
-	if size := len(o.worker.payload); size > most {
-		return outward(rpcstream.TooLargeFor(o.context.call.spec.name(), size, most))
+	if size := len(o.worker.Payload); size > most {
+		return outward(rpcstream.TooLargeFor(o.method.name, size, most))
 	}
 	window, err := clientWindow(o.msg.Header, true)
 	if err != nil {
 		return err
 	}
-	st := &serverStream{server: s, method: o.method, term: o.term, named: o.named, arrived: o.context.arrived, call: o.context.call, counted: true}
+	st := &serverStream{server: s, method: o.method, term: o.term, named: o.named, arrived: o.context.Arrived, call: o.context.call, counted: true}
 	st.begin(rpcstream.Config{
-		Name: o.context.call.spec.name(), To: o.msg.Reply, JSON: o.json, MaxMessage: most, Window: s.cfg.window, Limit: window,
-	}, max(time.Until(o.context.deadline), time.Nanosecond))
-	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.payload)), o.worker.payload...)
+		Name: o.method.name, To: o.msg.Reply, JSON: o.json, MaxMessage: most, Window: s.cfg.window, Limit: window,
+	}, max(time.Until(o.context.Due), time.Nanosecond))
+	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.Payload)), o.worker.Payload...)
 	st.handler = func(context.Context, Stream) error {
 		if err := st.head(); err != nil {
 			return err

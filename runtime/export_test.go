@@ -9,19 +9,14 @@ import (
 // What black-box tests look at inside.
 
 // CancelsNoted returns how many cancels wait for their requests.
-func (s *Server) CancelsNoted() int { return int(s.cancels.count.Load()) }
+func (s *Server) CancelsNoted() int { return s.pool.Noted() }
 
 // Expire makes s refuse requests as one does whose grace period is over.
 func (s *Server) Expire() { s.expired.Store(true) }
 
 // Suspect makes s take all that arrives for old, or for new again.
 func (s *Server) Suspect(suspect bool) {
-	if suspect {
-		s.pause.sent.Add(1) // a message to itself that never comes back
-	} else {
-		s.pause.back.Store(s.pause.sent.Load())
-	}
-	s.pause.suspect.Store(suspect)
+	s.pause.Suspect(suspect)
 }
 
 // PretendUp makes c believe that its connection is up, as it does for a moment

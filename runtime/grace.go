@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
 )
 
 // abandonTime is how long handlers get to return once their contexts have ended.
@@ -44,9 +46,9 @@ func (s *Server) finish(grace context.Context, done ...<-chan struct{}) error {
 func (s *Server) expire(done []<-chan struct{}) error {
 	s.expired.Store(true) // what is still queued is refused
 	names := make(map[string]int)
-	s.pool.each(func(c *handlerContext) {
-		names[c.call.spec.name()]++
-		c.end()
+	s.pool.Each(func(c *handling.Context) {
+		names[c.Method]++
+		c.End()
 	})
 	for _, st := range s.openStreams() {
 		names[st.Name]++

@@ -162,12 +162,12 @@ func (l *leadership) listen(t *term) error {
 	for subject := range routes {
 		t.routes = append(t.routes, subject)
 	}
-	own, err := l.server.conn.nc.ChanSubscribe(subjects.Lead(name, "*", l.group, t.info.Token), l.server.pool.queue)
+	own, err := l.server.conn.nc.ChanSubscribe(subjects.Lead(name, "*", l.group, t.info.Token), l.server.pool.Queue())
 	if err != nil {
 		return err
 	}
 	t.subs = append(t.subs, own)
-	anybody, err := l.server.conn.nc.ChanQueueSubscribe(subjects.LeadAny(name, "*", l.group), wire.Queue, l.server.pool.queue)
+	anybody, err := l.server.conn.nc.ChanQueueSubscribe(subjects.LeadAny(name, "*", l.group), wire.Queue, l.server.pool.Queue())
 	if err == nil {
 		t.subs = append(t.subs, anybody)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
 )
 
 // openAttempts is how often the open of a stream is tried that nobody has taken.
@@ -11,7 +12,7 @@ const openAttempts = 3
 
 // stalePause is as long as an instance that was paused takes to learn that what comes is
 // new.
-const stalePause = 3 * tickInterval
+const stalePause = 3 * handling.TickInterval
 
 // pause decides whether a call that failed with err may be tried again, and
 // after how long. It may where no handler can have run, or where running it

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
 )
 
 func between(t *testing.T, d, least, most time.Duration) {
@@ -36,7 +37,7 @@ func TestPausesGrowAndAreJittered(t *testing.T) {
 	}
 	between(t, bus.Pause(1<<30), 800*time.Millisecond, 1200*time.Millisecond)
 	between(t, stale(1), 8*time.Millisecond, 12*time.Millisecond)
-	between(t, stale(2), 2*tickInterval, 4*tickInterval) // see pauseDetector.ticked
+	between(t, stale(2), 2*handling.TickInterval, 4*handling.TickInterval) // see handling.PauseDetector
 	seen := map[time.Duration]bool{}
 	for range 100 {
 		seen[bus.Jitter(time.Second)] = true

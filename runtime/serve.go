@@ -14,10 +14,12 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // serve takes one message off the queue, from its arrival to its reply.
-func (s *Server) serve(w *worker, msg *nats.Msg) {
+func (s *Server) serve(w *handling.Worker, msg *nats.Msg) {
 	now := time.Now()
 	r, ok := s.routes.find(msg.Subject)
 	switch {
@@ -27,7 +29,7 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 			_ = s.conn.nc.Publish(msg.Reply, []byte(s.cfg.instance)) // the heartbeats tell as well
 			return
 		}
-		s.pause.returned(msg.Data)
+		s.pause.Returned(msg.Data)
 		return
 	default:
 		s.refuse(msg, refusal(CodeUnimplemented, ReasonNoMethod, "%s has no such method", msg.Subject))
@@ -58,7 +60,7 @@ func (s *Server) serve(w *worker, msg *nats.Msg) {
 // handle runs the handler of a request, or says why the request cannot be run.
 // A call that has run counts no longer when its reply is sent, so that as many
 // callers as may run at once are never refused.
-func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Error {
+func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.Time) *Error {
 	if s.expired.Load() {
 		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
 	}
@@ -67,12 +69,12 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 	if err := r.readHeader(); err != nil {
 		return err
 	}
-	if !m.spec.Idempotent && s.pause.stale(now) {
+	if !m.spec.Idempotent && s.pause.Stale(now) {
 		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
 	if err := r.unmarshal(req); err != nil {
-		return unreadableRequest("the request of "+m.spec.name(), req, msg.Data, r.json, err)
+		return unreadableRequest("the request of "+m.name, req, msg.Data, r.json, err)
 	}
 	if to.lead != nil {
 		// As late as can be: from here on nothing but a pause of the process lies
@@ -82,18 +84,13 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 		}
 	}
 	c := &handlerContext{
-		call:     Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
-		base:     s.base,
-		arrived:  now,
-		deadline: now.Add(r.timeout),
-		reply:    msg.Reply,
+		Context: handling.Context{Base: s.base, Method: m.name, Arrived: now, Due: now.Add(r.timeout), Reply: msg.Reply},
+		call:    Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
 	}
 	if to.term != nil {
-		c.base, c.call.term = to.term.base, to.term.info
+		c.Base, c.call.term = to.term.base, to.term.info
 	}
-	w.current.Store(c)
-	if s.cancels.take(msg.Reply) { // nobody waits for an answer
-		w.current.Store(nil)
+	if !w.Begin(&c.Context) { // nobody waits for an answer
 		m.service.running.Add(-1)
 		return nil
 	}
@@ -106,7 +103,7 @@ func (s *Server) handle(w *worker, to *route, msg *nats.Msg, now time.Time) *Err
 			o.err = s.withdrawCall(m, o.err)
 		}
 	} else if o.res = res; !m.response(res) {
-		o.err = Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.spec.name(), res)
+		o.err = Errorf(CodeInternal, "an interceptor of the server of %s returned %T without an error", m.name, res)
 	}
 	o.returned = true
 	return nil
@@ -185,7 +182,7 @@ func (r *incoming) unmarshal(req proto.Message) error {
 // handler which panics or ends its goroutine is answered as well.
 type outcome struct {
 	server   *Server
-	worker   *worker
+	worker   *handling.Worker
 	method   *serverMethod
 	context  *handlerContext
 	msg      *nats.Msg
@@ -200,10 +197,10 @@ type outcome struct {
 
 func (o *outcome) finish() {
 	if !o.returned {
-		o.err = o.server.abnormal(o.context.call.spec.name(), recover())
+		o.err = o.server.abnormal(o.method.name, recover())
 	}
-	o.worker.current.Store(nil)
-	o.context.end()
+	o.worker.End()
+	o.context.End()
 	if o.term != nil && !o.term.mayReply(o.server.clock) {
 		o.err = leadershipLost(o.context.call.spec.Service, o.term.info.Group)
 	}
@@ -211,7 +208,7 @@ func (o *outcome) finish() {
 	if o.err == nil {
 		o.err = o.server.respond(o)
 	}
-	o.method.stats.done(o.context.arrived, o.err)
+	o.method.stats.done(o.context.Arrived, o.err)
 	if o.err != nil {
 		o.server.respondError(o.msg, o.err, o.json, o.context.call.response)
 	}
@@ -242,26 +239,26 @@ var (
 func (s *Server) respond(o *outcome) *Error {
 	var err error
 	if o.json {
-		o.worker.payload, err = marshalJSON.MarshalAppend(o.worker.payload[:0], o.res)
+		o.worker.Payload, err = marshalJSON.MarshalAppend(o.worker.Payload[:0], o.res)
 	} else {
-		o.worker.payload, err = proto.MarshalOptions{}.MarshalAppend(o.worker.payload[:0], o.res)
+		o.worker.Payload, err = proto.MarshalOptions{}.MarshalAppend(o.worker.Payload[:0], o.res)
 	}
 	if err != nil {
-		s.logger.Error("aegis: a response cannot be marshalled", "method", o.context.call.spec.name(), "err", err)
-		return Errorf(CodeInternal, "the response of %s cannot be marshalled", o.context.call.spec.name())
+		s.logger.Error("aegis: a response cannot be marshalled", "method", o.method.name, "err", err)
+		return Errorf(CodeInternal, "the response of %s cannot be marshalled", o.method.name)
 	}
 	header, failure := o.header()
 	if failure != nil {
-		s.logger.Error("aegis: response metadata", "method", o.context.call.spec.name(), "err", failure)
+		s.logger.Error("aegis: response metadata", "method", o.method.name, "err", failure)
 		o.context.call.response = nil
 		return failure
 	}
-	failure = s.send(o.msg.Reply, header, o.worker.payload)
+	failure = s.send(o.msg.Reply, header, o.worker.Payload)
 	if failure != nil {
 		failure = s.respondTooLarge(o)
 	}
-	if cap(o.worker.payload) > bus.MaxKeptPayload {
-		o.worker.payload = nil
+	if cap(o.worker.Payload) > bus.MaxKeptPayload {
+		o.worker.Payload = nil
 	}
 	return failure
 }
@@ -278,7 +275,7 @@ func (s *Server) respondTooLarge(o *outcome) *Error {
 	case m.Pattern == spec.Broadcast:
 		advice = bus.SendLess
 	}
-	return tooLarge("the response", len(o.worker.payload), s.conn.nc.MaxPayload(), advice)
+	return tooLarge("the response", len(o.worker.Payload), s.conn.nc.MaxPayload(), advice)
 }
 
 func (o *outcome) header() (nats.Header, *Error) {
@@ -388,4 +385,36 @@ func (s *Server) dropped(msg *nats.Msg) {
 	s.logger.Warn("aegis: a request without a reply subject is dropped; use nats req, not nats pub", "subject", msg.Subject)
 }
 
-var _ context.Context = (*handlerContext)(nil)
+// handlerContext is the context of one handler, and its call.
+type handlerContext struct {
+	handling.Context
+
+	call Call
+}
+
+func (c *handlerContext) Value(key any) any {
+	if _, ok := key.(currentKey); ok {
+		return &c.call
+	}
+	return c.Context.Value(key)
+}
+
+// maxReplyBytes bounds a reply subject; those of clients take some 40 bytes.
+const maxReplyBytes = 512
+
+// canceled is the callback of the cancel subjects; the payload is the reply
+// subject of the call.
+func (s *Server) canceled(msg *nats.Msg) {
+	if len(msg.Data) == 0 || len(msg.Data) > maxReplyBytes {
+		return // no reply subject
+	}
+	if reply := string(msg.Data); !s.cancelStream(reply) {
+		s.pool.Cancel(reply, time.Now())
+	}
+}
+
+// callerGone asks a caller whether it is still there.
+func (s *Server) callerGone(ctx context.Context, subject string, deadline time.Time) bool {
+	why := s.conn.bus.Exchange(ctx, subject, deadline)
+	return why != nil && why.Reason == status.ReasonNoResponders
+}

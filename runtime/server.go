@@ -18,6 +18,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
@@ -43,7 +44,7 @@ type Server struct {
 	clock       election.Clock
 	routes      routes
 	liveSubject string
-	pool        *pool
+	pool        *handling.Pool
 	subs        []*nats.Subscription // those that deliver to the pool
 	cancelSubs  []*nats.Subscription
 	base        context.Context //nolint:containedctx // what handlers' contexts derive from
@@ -60,10 +61,7 @@ type Server struct {
 
 	streams serverStreams
 	changes leadershipChanges
-	cancels cancels
-	pause   pauseDetector
-	probing atomic.Bool // callers are being asked whether they are still there
-	asking  sync.WaitGroup
+	pause   handling.PauseDetector
 	expired atomic.Bool // the grace period is over
 }
 
@@ -213,7 +211,7 @@ func (s *Server) Run(ctx context.Context) error {
 	close(stop)
 	blind()
 	chores.Wait()
-	s.asking.Wait()
+	s.pool.WaitForCallers()
 	s.changes.close()
 	s.setState(StateStopped)
 	return err
@@ -247,9 +245,9 @@ func (s *Server) prepare() {
 			s.conn.void.Use(wire.KindLead)
 		}
 	}
-	s.pause.init(time.Now())
+	s.pause.Init(time.Now())
 	s.prepareStreams()
-	s.pool = newPool(handlers, s.serve)
+	s.pool = handling.NewPool(handlers, s.serve)
 }
 
 // start subscribes to everything, and waits until NATS has said yes.
@@ -342,7 +340,7 @@ func (s *Server) subscribe() error {
 
 // deliver subscribes the pool to a subject.
 func (s *Server) deliver(subject, queue string) error {
-	sub, err := s.conn.nc.ChanQueueSubscribe(subject, queue, s.pool.queue)
+	sub, err := s.conn.nc.ChanQueueSubscribe(subject, queue, s.pool.Queue())
 	if err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
@@ -365,7 +363,7 @@ func (s *Server) serveUntil(ctx context.Context) error {
 // chores does what is to be done every so often, until the last handler has
 // returned.
 func (s *Server) chores(stop <-chan struct{}) {
-	ticker := time.NewTicker(tickInterval)
+	ticker := time.NewTicker(handling.TickInterval)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -377,18 +375,21 @@ func (s *Server) chores(stop <-chan struct{}) {
 	}
 }
 
+// everySecond is how many ticks that is.
+const everySecond = int(time.Second / handling.TickInterval)
+
 // tick is called every 100 ms.
 func (s *Server) tick(now time.Time, n int) {
-	if payload := s.pause.ticked(now); payload != nil {
+	if payload := s.pause.Ticked(now); payload != nil {
 		s.logger.Warn("aegis: the process was paused; calls of unknown age are refused unless they are idempotent")
 		if err := s.conn.nc.Publish(s.liveSubject, payload); err != nil {
 			s.logger.Warn("aegis: cannot send to itself", "err", err)
 		}
 	}
-	if n%askInterval == 0 {
+	if n%everySecond == 0 {
 		s.checkHearing()
-		s.cancels.tidy(now)
-		s.askCallers(now)
+		s.pool.Tidy(now)
+		s.pool.AskCallers(s.base, now, s.callerGone)
 	}
 }
 
@@ -402,7 +403,7 @@ func (s *Server) drain() error {
 	}
 	s.stopWork(grace)
 	s.unsubscribe(grace)
-	calls := s.pool.close()
+	calls := s.pool.Close()
 	s.endLeadersStreams()
 	err := s.finish(grace, calls, s.streams.led, s.workDone(true))
 	s.release() // before all else: somebody waits to lead

@@ -158,6 +158,7 @@ type serverMethod struct {
 	service *service
 	method  *spec.Method
 	spec    Spec
+	name    string // of the spec
 	request func() proto.Message
 	// response tells responses from what an interceptor made up.
 	response func(proto.Message) bool
@@ -208,6 +209,7 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	}
 	for _, m := range desc.Methods {
 		method := &serverMethod{service: s, method: m, spec: publicSpec(desc, m), served: cfg.serves(m)}
+		method.name = method.spec.name()
 		if m.Pattern != spec.Event { // those are handled by subscribers
 			method.stats.health = recorder.Method(m.Name)
 		}

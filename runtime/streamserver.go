@@ -118,7 +118,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	if err != nil {
 		return nil, err
 	}
-	if !m.spec.Idempotent && s.pause.stale(now) {
+	if !m.spec.Idempotent && s.pause.Stale(now) {
 		return nil, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	if to.lead != nil {
@@ -147,7 +147,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	}
 	most := m.method.MaxMessageBytes
 	st.begin(rpcstream.Config{
-		Name: m.spec.name(), To: msg.Reply, JSON: r.json, MaxMessage: most, Window: windowFor(s.cfg.window, most), Limit: window,
+		Name: m.name, To: msg.Reply, JSON: r.json, MaxMessage: most, Window: windowFor(s.cfg.window, most), Limit: window,
 	}, r.timeout)
 	if !s.startStream(st) {
 		return nil, nil
@@ -174,7 +174,7 @@ func clientWindow(h nats.Header, inParts bool) (flow.Limit, *Error) {
 
 // startStream lets a stream begin, unless nobody wants it.
 func (s *Server) startStream(st *serverStream) bool {
-	if !s.streams.hub.Add(&st.Stream, st.requests) || s.cancels.take(st.To) {
+	if !s.streams.hub.Add(&st.Stream, st.requests) || s.pool.Canceled(st.To) {
 		st.leave() // NATS has delivered it twice; or nobody wants it any more
 		return false
 	}

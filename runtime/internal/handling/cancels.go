@@ -1,20 +1,17 @@
-package aegis
+package handling
 
 import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 const (
 	cancelKept    = time.Second
 	maxCancelKept = 4096
-	maxReplyBytes = 512 // of a reply subject; those of clients take some 40
 )
 
-// cancels are the calls whose callers wait no longer and which no worker serves
+// cancels are the calls whose callers wait no longer and that no worker serves
 // yet: a cancel can overtake its request. They are kept for a second, and no
 // more than 4,096 of them.
 type cancels struct {
@@ -24,26 +21,28 @@ type cancels struct {
 	since map[string]time.Time
 }
 
-// canceled is the callback of the cancel subjects; the payload is the reply
-// subject of the call. It is noted before the workers are looked at, and a
-// worker looks at the notes after it has said what it serves, so one of the two
-// sees the other.
-func (s *Server) canceled(msg *nats.Msg) {
-	if len(msg.Data) == 0 || len(msg.Data) > maxReplyBytes {
-		return // no reply subject
-	}
-	reply := string(msg.Data)
-	if s.cancelStream(reply) {
-		return
-	}
-	s.cancels.add(reply, time.Now())
-	s.pool.each(func(c *handlerContext) {
-		if c.reply == reply {
-			s.cancels.take(reply)
-			c.end()
+// Cancel ends the handler of the call with this reply subject, or notes that the call
+// is not to run. It is noted before the workers are looked at, and a worker looks at
+// the notes after it has said which call it serves, so one of the two sees the other.
+func (p *Pool) Cancel(reply string, now time.Time) {
+	p.cancels.add(reply, now)
+	p.Each(func(c *Context) {
+		if c.Reply == reply {
+			p.cancels.take(reply)
+			c.End()
 		}
 	})
 }
+
+// Canceled reports whether the call with this reply subject was canceled, and forgets
+// it.
+func (p *Pool) Canceled(reply string) bool { return p.cancels.take(reply) }
+
+// Noted is how many cancels wait for their requests.
+func (p *Pool) Noted() int { return int(p.cancels.count.Load()) }
+
+// Tidy forgets the cancels that are older than a second.
+func (p *Pool) Tidy(now time.Time) { p.cancels.tidy(now) }
 
 func (c *cancels) add(reply string, now time.Time) {
 	c.mu.Lock()

@@ -1,4 +1,4 @@
-package aegis
+package handling
 
 import (
 	"strconv"
@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-const (
-	tickInterval = 100 * time.Millisecond
-	tickLateness = 400 * time.Millisecond
-)
+// TickInterval is how often Ticked is to be called.
+const TickInterval = 100 * time.Millisecond
 
-// pauseDetector notices that the process did not run for a while (SIGSTOP, a
+const tickLateness = 400 * time.Millisecond
+
+// PauseDetector notices that the process did not run for a while (SIGSTOP, a
 // suspended machine, starvation). What then waits in its socket is of unknown
 // age, until a message that the process sent to itself after the pause comes
 // back: NATS delivers in order, so everything behind it is new.
-type pauseDetector struct {
+type PauseDetector struct {
 	epoch time.Time
 	tick  atomic.Int64 // ns since epoch
 	// suspect: what arrives is of unknown age.
@@ -26,19 +26,20 @@ type pauseDetector struct {
 	settled bool          // a tick has seen it back
 }
 
-func (p *pauseDetector) init(now time.Time) { p.epoch = now }
+// Init begins at a time.
+func (p *PauseDetector) Init(now time.Time) { p.epoch = now }
 
-// stale reports whether a request that is looked at now is of unknown age. It
+// Stale reports whether a request that is looked at now is of unknown age. It
 // does not rely on the ticker having noticed the pause first.
-func (p *pauseDetector) stale(now time.Time) bool {
-	return p.suspect.Load() || now.Sub(p.epoch)-time.Duration(p.tick.Load()) > tickInterval+tickLateness
+func (p *PauseDetector) Stale(now time.Time) bool {
+	return p.suspect.Load() || now.Sub(p.epoch)-time.Duration(p.tick.Load()) > TickInterval+tickLateness
 }
 
-// ticked is called every 100 ms by one goroutine. It returns the payload of a
+// Ticked is called every 100 ms by one goroutine. It returns the payload of a
 // message to send to oneself, or nil.
-func (p *pauseDetector) ticked(now time.Time) []byte {
+func (p *PauseDetector) Ticked(now time.Time) []byte {
 	since := now.Sub(p.epoch)
-	late := since-time.Duration(p.tick.Load()) > tickInterval+tickLateness
+	late := since-time.Duration(p.tick.Load()) > TickInterval+tickLateness
 	if late {
 		p.suspect.Store(true) // before the tick, or a request slips through in between
 	}
@@ -62,14 +63,25 @@ func (p *pauseDetector) ticked(now time.Time) []byte {
 	return nil
 }
 
-func (p *pauseDetector) next() []byte {
+func (p *PauseDetector) next() []byte {
 	p.ticks, p.settled = 0, false
 	return strconv.AppendUint(nil, p.sent.Add(1), 10)
 }
 
-// returned takes a message to oneself that has come back.
-func (p *pauseDetector) returned(payload []byte) {
+// Returned takes a message to oneself that has come back.
+func (p *PauseDetector) Returned(payload []byte) {
 	if n, err := strconv.ParseUint(string(payload), 10, 64); err == nil && n <= p.sent.Load() {
 		p.back.Store(n)
 	}
+}
+
+// Suspect makes the detector take all that arrives for old, or for new again: tests call
+// it in place of a pause.
+func (p *PauseDetector) Suspect(suspect bool) {
+	if suspect {
+		p.sent.Add(1) // a message to itself that never comes back
+	} else {
+		p.back.Store(p.sent.Load())
+	}
+	p.suspect.Store(suspect)
 }

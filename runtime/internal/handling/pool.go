@@ -1,4 +1,7 @@
-package aegis
+// Package handling runs the handlers of calls: the workers that take requests off
+// one queue, the contexts of the handlers, the callers that wait no longer, and whether
+// the process was paused, so that a request is of unknown age.
+package handling
 
 import (
 	"sync"
@@ -19,43 +22,69 @@ const queueLength = 1 << 18
 // the next message in the queue, and do not sleep at all.
 const hotWorkers = 4
 
-// pool is a server's workers. All its subscriptions deliver into one channel
+// Pool is the workers of one server. All its subscriptions deliver into one channel
 // from which the workers take for themselves, so that there is no hand-over
 // between a reader and a handler. There are two more workers than handlers may
-// run at once: however busy the server is, somebody is free to refuse.
-type pool struct {
-	queue chan *nats.Msg
-	serve func(*worker, *nats.Msg)
-	size  int
+// run at once: however busy the server is, one of them is free to refuse. A Pool is
+// safe for concurrent use.
+type Pool struct {
+	queue   chan *nats.Msg
+	serve   func(*Worker, *nats.Msg)
+	size    int
+	cancels cancels
+	probing atomic.Bool    // callers are being asked whether they are still there
+	asking  sync.WaitGroup // the goroutines that ask
 
 	// waiting counts the workers that are free for the queue. It is 0 only for a
-	// moment or when all workers are busy: who brings it to 0 calls another.
+	// moment or when all workers are busy: the worker that brings it to 0 calls another.
 	waiting atomic.Int64
-	workers atomic.Pointer[[]*worker]
-	mu      sync.Mutex
-	parked  []*worker // free, and not needed now; the last one is called first
+	workers atomic.Pointer[[]*Worker]
+	mu      sync.Mutex // guards parked and closed, and the changes of workers
+	parked  []*Worker  // free, and not needed now; the last one is called first
 	closed  bool
 	running sync.WaitGroup
 }
 
-// worker serves one message at a time.
-type worker struct {
-	// current is the call that it serves now, nil between calls.
-	current atomic.Pointer[handlerContext]
-	payload []byte // scratch for the reply
+// Worker serves one message at a time.
+type Worker struct {
+	// Payload is scratch for the reply.
+	Payload []byte
+
+	pool    *Pool
+	current atomic.Pointer[Context] // of the call that it serves now; nil between calls
 	called  chan struct{}
 }
 
-func newPool(handlers int, serve func(*worker, *nats.Msg)) *pool {
-	p := &pool{queue: make(chan *nats.Msg, queueLength), serve: serve, size: handlers + 2}
-	p.workers.Store(&[]*worker{})
+// NewPool makes a pool for so many handlers at once. Serve is called with each message
+// of the queue, in the goroutine of a worker.
+func NewPool(handlers int, serve func(*Worker, *nats.Msg)) *Pool {
+	p := &Pool{queue: make(chan *nats.Msg, queueLength), serve: serve, size: handlers + 2}
+	p.workers.Store(&[]*Worker{})
 	p.call()
 	return p
 }
 
+// Queue is where subscriptions deliver.
+func (p *Pool) Queue() chan *nats.Msg { return p.queue }
+
+// Begin says that the worker is about to run the handler of c. It reports false if
+// the caller has canceled the call already; the handler must not run then. Else End
+// follows.
+func (w *Worker) Begin(c *Context) bool {
+	w.current.Store(c)
+	if w.pool.cancels.take(c.Reply) {
+		w.current.Store(nil)
+		return false
+	}
+	return true
+}
+
+// End says that the handler has returned.
+func (w *Worker) End() { w.current.Store(nil) }
+
 // call has one more worker wait for messages: a parked one, or a new one unless
 // there are enough.
-func (p *pool) call() {
+func (p *Pool) call() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.parked); n > 0 {
@@ -69,18 +98,18 @@ func (p *pool) call() {
 	if len(old) >= p.size {
 		return
 	}
-	w := &worker{called: make(chan struct{}, 1)}
+	w := &Worker{pool: p, called: make(chan struct{}, 1)}
 	old = append(old, w) // readers look no further than the length that they loaded
 	p.workers.Store(&old)
 	p.start(w)
 }
 
-func (p *pool) start(w *worker) {
+func (p *Pool) start(w *Worker) {
 	p.waiting.Add(1)
 	p.running.Go(func() { p.work(w) })
 }
 
-func (p *pool) work(w *worker) {
+func (p *Pool) work(w *Worker) {
 	finished := false
 	defer func() {
 		if !finished { // a handler ended its goroutine with runtime.Goexit
@@ -89,7 +118,7 @@ func (p *pool) work(w *worker) {
 	}()
 	for msg := range p.queue {
 		if p.waiting.Add(-1) == 0 {
-			p.call() // somebody has to wait for the next message
+			p.call() // one worker has to wait for the next message
 		}
 		p.serve(w, msg)
 		if p.waiting.Add(1) > hotWorkers {
@@ -100,7 +129,7 @@ func (p *pool) work(w *worker) {
 }
 
 // park waits until the worker is called, unless it is needed after all.
-func (p *pool) park(w *worker) {
+func (p *Pool) park(w *Worker) {
 	p.mu.Lock()
 	if p.closed || len(p.queue) > 0 {
 		p.mu.Unlock()
@@ -116,8 +145,8 @@ func (p *pool) park(w *worker) {
 	<-w.called
 }
 
-// each calls f with every call that is being served.
-func (p *pool) each(f func(*handlerContext)) {
+// Each calls f with the context of every handler that runs.
+func (p *Pool) Each(f func(*Context)) {
 	for _, w := range *p.workers.Load() {
 		if c := w.current.Load(); c != nil {
 			f(c)
@@ -125,10 +154,10 @@ func (p *pool) each(f func(*handlerContext)) {
 	}
 }
 
-// close lets the workers serve what is queued and then end. Nothing may be
+// Close lets the workers serve what is queued and then end. Nothing may be
 // queued any more when it is called. The returned channel is closed when all
 // have ended.
-func (p *pool) close() <-chan struct{} {
+func (p *Pool) Close() <-chan struct{} {
 	close(p.queue)
 	p.mu.Lock()
 	p.closed = true

@@ -1,4 +1,4 @@
-package aegis
+package handling
 
 import (
 	"sync"
@@ -15,7 +15,7 @@ func TestPoolFindsAWorkerForEachMessage(t *testing.T) {
 	const handlers = 100
 	release := make(chan struct{})
 	var started, done sync.WaitGroup
-	p := newPool(handlers, func(*worker, *nats.Msg) {
+	p := NewPool(handlers, func(*Worker, *nats.Msg) {
 		started.Done()
 		<-release
 		done.Done()
@@ -38,13 +38,13 @@ func TestPoolFindsAWorkerForEachMessage(t *testing.T) {
 		}, 5*time.Second, time.Millisecond)
 	}
 	require.Len(t, *p.workers.Load(), handlers+2)
-	<-p.close()
+	<-p.Close()
 }
 
 func TestPoolServesEverythingThatIsQueuedBeforeItEnds(t *testing.T) {
 	var mu sync.Mutex
 	served := 0
-	p := newPool(8, func(*worker, *nats.Msg) {
+	p := NewPool(8, func(*Worker, *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
 		served++
@@ -52,6 +52,6 @@ func TestPoolServesEverythingThatIsQueuedBeforeItEnds(t *testing.T) {
 	for range 10_000 {
 		p.queue <- &nats.Msg{}
 	}
-	<-p.close()
+	<-p.Close()
 	require.Equal(t, 10_000, served)
 }

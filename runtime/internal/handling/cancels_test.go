@@ -1,11 +1,10 @@
-package aegis
+package handling
 
 import (
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,15 +37,4 @@ func TestCancelsAreBounded(t *testing.T) {
 	c.add("new", now.Add(2*cancelKept))
 	require.EqualValues(t, 1, c.count.Load(), "old ones make room")
 	require.True(t, c.take("new"))
-}
-
-func TestCancelsAreReplySubjects(t *testing.T) {
-	t.Parallel()
-	s := &Server{pool: newPool(0, nil)}
-	for payload, want := range map[int]int64{0: 0, maxReplyBytes + 1: 0, maxReplyBytes: 1} {
-		s.cancels = cancels{}
-		s.canceled(&nats.Msg{Data: make([]byte, payload)})
-		require.Equal(t, want, s.cancels.count.Load(), payload)
-	}
-	<-s.pool.close()
 }

@@ -1,4 +1,4 @@
-package aegis
+package handling
 
 import (
 	"context"
@@ -8,40 +8,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newHandlerContext(timeout time.Duration) (*handlerContext, context.CancelFunc) {
+func newContext(timeout time.Duration) (*Context, context.CancelFunc) {
 	base, cancel := context.WithCancel(context.Background())
-	return &handlerContext{base: base, deadline: time.Now().Add(timeout)}, cancel
+	return &Context{Base: base, Due: time.Now().Add(timeout)}, cancel
 }
 
-func TestHandlerContextMakesNothingUntilAsked(t *testing.T) {
+func TestContextMakesNothingUntilAsked(t *testing.T) {
 	t.Parallel()
-	c, cancel := newHandlerContext(time.Hour)
+	c, cancel := newContext(time.Hour)
 	defer cancel()
 	require.NoError(t, c.Err())
-	require.Same(t, &c.call, c.Value(currentKey{}))
 	require.Nil(t, c.Value("nothing"))
 	require.Nil(t, c.inner, "no timer for a handler that does not look")
 	first := c.Done()
 	require.NotNil(t, first)
 	require.NotNil(t, c.inner)
 	require.Equal(t, first, c.Done())
-	c.end()
+	c.End()
 }
 
-func TestHandlerContextEnds(t *testing.T) {
+func TestContextEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		timeout time.Duration
-		end     func(c *handlerContext, cancelBase context.CancelFunc)
+		end     func(c *Context, cancelBase context.CancelFunc)
 		want    error
 	}{
-		"at its deadline":       {time.Nanosecond, func(*handlerContext, context.CancelFunc) {}, context.DeadlineExceeded},
-		"with its handler":      {time.Hour, func(c *handlerContext, _ context.CancelFunc) { c.end() }, context.Canceled},
-		"with its server":       {time.Hour, func(_ *handlerContext, cancel context.CancelFunc) { cancel() }, context.Canceled},
-		"once, at its deadline": {time.Nanosecond, func(c *handlerContext, cancel context.CancelFunc) { c.end(); cancel() }, nil},
+		"at its deadline":       {time.Nanosecond, func(*Context, context.CancelFunc) {}, context.DeadlineExceeded},
+		"with its handler":      {time.Hour, func(c *Context, _ context.CancelFunc) { c.End() }, context.Canceled},
+		"with its server":       {time.Hour, func(_ *Context, cancel context.CancelFunc) { cancel() }, context.Canceled},
+		"once, at its deadline": {time.Nanosecond, func(c *Context, cancel context.CancelFunc) { c.End(); cancel() }, nil},
 	} {
 		for _, lookFirst := range []bool{false, true} {
-			ctx, cancel := newHandlerContext(c.timeout)
+			ctx, cancel := newContext(c.timeout)
 			if lookFirst {
 				_ = ctx.Done()
 			}
@@ -61,20 +60,20 @@ func TestHandlerContextEnds(t *testing.T) {
 }
 
 // What package context promises: once an error, always the same.
-func TestHandlerContextKeepsItsError(t *testing.T) {
+func TestContextKeepsItsError(t *testing.T) {
 	t.Parallel()
-	c, cancel := newHandlerContext(time.Nanosecond)
+	c, cancel := newContext(time.Nanosecond)
 	require.Eventually(t, func() bool { return c.Err() != nil }, 5*time.Second, time.Millisecond)
 	want := c.Err()
-	c.end()
+	c.End()
 	cancel()
 	require.Equal(t, want, c.Err())
 	<-c.Done()
 	require.Equal(t, want, c.Err())
 
-	c, cancel = newHandlerContext(20 * time.Millisecond)
+	c, cancel = newContext(20 * time.Millisecond)
 	defer cancel()
-	c.end()
+	c.End()
 	require.Equal(t, context.Canceled, c.Err())
 	<-time.After(30 * time.Millisecond) // the deadline passes
 	require.Equal(t, context.Canceled, c.Err())

@@ -1,4 +1,4 @@
-package aegis
+package handling
 
 import (
 	"testing"
@@ -7,32 +7,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ticking is a pauseDetector with a clock of its own.
+// ticking is a PauseDetector with a clock of its own.
 type ticking struct {
-	pauseDetector
+	PauseDetector
 	now time.Time
 }
 
 func newTicking() *ticking {
 	p := &ticking{now: time.Now()}
-	p.init(p.now)
+	p.Init(p.now)
 	return p
 }
 
 func (p *ticking) after(d time.Duration) []byte {
 	p.now = p.now.Add(d)
-	return p.ticked(p.now)
+	return p.Ticked(p.now)
 }
 
-func (p *ticking) isStale() bool { return p.stale(p.now) }
+func (p *ticking) isStale() bool { return p.Stale(p.now) }
 
 func TestTicksInTimeAreNoPause(t *testing.T) {
 	t.Parallel()
 	p := newTicking()
 	for range 50 {
-		require.Nil(t, p.after(tickInterval))
+		require.Nil(t, p.after(TickInterval))
 		require.False(t, p.isStale())
-		require.Nil(t, p.after(tickInterval+tickLateness), "late, but not too late")
+		require.Nil(t, p.after(TickInterval+tickLateness), "late, but not too late")
 		require.False(t, p.isStale())
 	}
 }
@@ -40,19 +40,19 @@ func TestTicksInTimeAreNoPause(t *testing.T) {
 func TestAfterAPauseRequestsAreStaleUntilAMessageToOneselfIsBack(t *testing.T) {
 	t.Parallel()
 	p := newTicking()
-	barrier := p.after(tickInterval + tickLateness + 1)
+	barrier := p.after(TickInterval + tickLateness + 1)
 	require.NotNil(t, barrier)
 	for range 5 {
 		require.True(t, p.isStale())
-		require.Nil(t, p.after(tickInterval))
+		require.Nil(t, p.after(TickInterval))
 	}
-	p.returned(barrier)
+	p.Returned(barrier)
 	require.True(t, p.isStale(), "what was taken off the queue before it may not have been looked at yet")
-	require.Nil(t, p.after(tickInterval))
+	require.Nil(t, p.after(TickInterval))
 	require.True(t, p.isStale(), "the tick may have come right after it")
-	require.Nil(t, p.after(tickInterval))
+	require.Nil(t, p.after(TickInterval))
 	require.False(t, p.isStale())
-	require.Nil(t, p.after(tickInterval))
+	require.Nil(t, p.after(TickInterval))
 	require.False(t, p.isStale())
 }
 
@@ -60,8 +60,8 @@ func TestAfterAPauseRequestsAreStaleUntilAMessageToOneselfIsBack(t *testing.T) {
 func TestPauseIsNoticedBeforeTheTick(t *testing.T) {
 	t.Parallel()
 	p := newTicking()
-	p.after(tickInterval)
-	p.now = p.now.Add(tickInterval + tickLateness)
+	p.after(TickInterval)
+	p.now = p.now.Add(TickInterval + tickLateness)
 	require.False(t, p.isStale())
 	p.now = p.now.Add(1)
 	require.True(t, p.isStale())
@@ -76,18 +76,18 @@ func TestLostMessageToOneselfIsSentAgain(t *testing.T) {
 	var second []byte
 	n := 0
 	for ; second == nil; n++ {
-		second = p.after(tickInterval)
+		second = p.after(TickInterval)
 	}
 	require.Equal(t, 10, n)
 	require.NotEqual(t, first, second)
-	p.returned(first) // was only late
+	p.Returned(first) // was only late
 	for range 5 {
-		p.after(tickInterval)
+		p.after(TickInterval)
 		require.True(t, p.isStale(), "the first does not count any more")
 	}
-	p.returned(second)
-	p.after(tickInterval)
-	p.after(tickInterval)
+	p.Returned(second)
+	p.after(TickInterval)
+	p.after(TickInterval)
 	require.False(t, p.isStale())
 }
 
@@ -95,16 +95,16 @@ func TestASecondPauseStartsAnew(t *testing.T) {
 	t.Parallel()
 	p := newTicking()
 	first := p.after(time.Minute)
-	p.returned(first)
-	p.after(tickInterval)
+	p.Returned(first)
+	p.after(TickInterval)
 	second := p.after(time.Minute)
 	require.NotNil(t, second)
-	p.after(tickInterval)
+	p.after(TickInterval)
 	require.True(t, p.isStale())
-	p.returned(second)
-	p.after(tickInterval)
+	p.Returned(second)
+	p.after(TickInterval)
 	require.True(t, p.isStale())
-	p.after(tickInterval)
+	p.after(TickInterval)
 	require.False(t, p.isStale())
 }
 
@@ -113,9 +113,9 @@ func TestRubbishIsNoMessageToOneself(t *testing.T) {
 	p := newTicking()
 	p.after(time.Minute)
 	for _, payload := range []string{"", "x", "-1", "2", "18446744073709551616"} {
-		p.returned([]byte(payload))
+		p.Returned([]byte(payload))
 	}
-	p.after(tickInterval)
-	p.after(tickInterval)
+	p.after(TickInterval)
+	p.after(TickInterval)
 	require.True(t, p.isStale())
 }
