@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/runtime/internal/quiet"
 )
 
 // refusedInterval is how often it is logged that NATS still refuses the user.
@@ -20,7 +22,7 @@ type asyncErrors struct {
 	users  nats.ErrHandler      // nil if the user has none
 	conn   atomic.Pointer[Conn] // nil until there is one: errors may arrive before
 
-	repeated repeated
+	repeated quiet.Repeated
 
 	mu      sync.Mutex
 	refused int // how often NATS has refused the user since the connection was up
@@ -32,7 +34,7 @@ type asyncErrors struct {
 func (a *asyncErrors) happened(nc *nats.Conn, sub *nats.Subscription, err error) {
 	told := false
 	if conn := a.conn.Load(); conn != nil {
-		told = conn.permissionDenied(err) || conn.subscriptionRefused(err) || conn.patterns.expected(err)
+		told = conn.permissionDenied(err) || conn.subscriptionRefused(err) || conn.patterns.Expected(err)
 	}
 	switch {
 	case a.users != nil:
@@ -41,11 +43,11 @@ func (a *asyncErrors) happened(nc *nats.Conn, sub *nats.Subscription, err error)
 	case sub == nil && refusesUser(err):
 		a.refuse(err)
 	case sub != nil:
-		a.repeated.tell(sub.Subject+" "+err.Error(), func(more ...any) {
+		a.repeated.Tell(sub.Subject+" "+err.Error(), func(more ...any) {
 			a.logger.Error("aegis: NATS error", append([]any{"subject", sub.Subject, "err", err}, more...)...)
 		})
 	default:
-		a.repeated.tell(err.Error(), func(more ...any) {
+		a.repeated.Tell(err.Error(), func(more ...any) {
 			a.logger.Error("aegis: NATS error", append([]any{"err", err}, more...)...)
 		})
 	}

@@ -257,7 +257,7 @@ func (b *broadcast) Recv(res proto.Message) error {
 			b.close()
 			if b.unheard() {
 				err := refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject).notRun(true)
-				b.method.client.conn.patterns.doubt(b.method.client.service, err)
+				b.method.client.conn.patterns.Doubt(b.method.client.service, err.Reason())
 				return err
 			}
 			return io.EOF

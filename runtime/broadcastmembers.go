@@ -9,6 +9,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/patterns"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -56,7 +57,7 @@ func (b *broadcast) findMembers() error {
 	defer view.Release()
 	for _, i := range view.Instances() {
 		pattern, known := i.Record.Pattern(m.spec.Method)
-		if i.Record.State == registry.Running && i.Record.Serves(m.spec.Method) && (!known || pattern == patternOf(m.method)) {
+		if i.Record.State == registry.Running && i.Record.Serves(m.spec.Method) && (!known || pattern == patterns.Of(m.method)) {
 			b.members[i.Record.Instance] = &member{subject: conn.subjects.Instance(i.Record.Instance, m.spec.Service, wire.NoMethod)}
 		}
 	}
@@ -117,7 +118,7 @@ func (b *broadcast) lost() (name string, err *Error) {
 	}
 	err = refusal(CodeUnavailable, ReasonNoResponders, "%s has not run %s, as nobody listens on %s: it lacks the method, or is gone",
 		name, b.method.spec.name(), b.method.subject).notRun(true)
-	b.method.client.conn.patterns.doubt(b.method.client.service, err)
+	b.method.client.conn.patterns.Doubt(b.method.client.service, err.Reason())
 	return name, err
 }
 

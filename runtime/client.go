@@ -15,6 +15,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
@@ -25,7 +26,7 @@ type Client struct {
 	service *spec.Service
 	cfg     clientConfig
 	budget  *retryBudget
-	leaders map[string]*leaderView // by group
+	leaders map[string]*leaderview.View // by group
 }
 
 type clientConfig struct {
@@ -77,12 +78,12 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 
 // followLeaders begins to know who leads the groups of the service.
 func (c *Client) followLeaders() error {
-	c.leaders = make(map[string]*leaderView)
+	c.leaders = make(map[string]*leaderview.View)
 	for _, m := range c.service.Methods {
 		if m.Pattern != spec.SingleActive || c.leaders[m.Group] != nil {
 			continue
 		}
-		view, err := c.conn.leader(c.service.Name, m.Group)
+		view, err := c.conn.leaders.Of(c.service.Name, m.Group)
 		if err != nil {
 			return fmt.Errorf("aegis: subscribe to who leads %s, group %s: %w", c.service.Name, m.Group, err)
 		}
@@ -124,7 +125,7 @@ type clientMethod struct {
 	keyField keyField
 	selector *atomic.Pointer[methodSelector] // nil before the first call that needs it
 
-	leader *leaderView                  // nil unless the method is single active
+	leader *leaderview.View               // nil unless the method is single active
 	led    *atomic.Pointer[termSubject] // where the leader of the last term known is called
 }
 
@@ -325,9 +326,9 @@ func (a *attempt) failed(e *Error) *Error {
 	if errors.Is(a.ctx.Err(), context.Canceled) {
 		return asError(a.ctx.Err())
 	}
-	a.client.conn.patterns.doubt(a.client.service, e)
+	a.client.conn.patterns.Doubt(a.client.service, e.Reason())
 	if e.Reason() == ReasonNoResponders && a.leader != nil && a.cfg.instance == "" {
-		return a.leader.unserved()
+		return outward(a.leader.Unserved())
 	}
 	return e
 }
@@ -433,20 +434,20 @@ func (a *attempt) findLeader() *Error {
 	a.readNews()
 	if a.term == 0 {
 		a.waited = true
-		a.leader.doubt() // it may have been refused before, and be allowed by now
-		if err := a.leader.await(a.ctx, 0, a.deadline); err != nil {
-			return err.notRun(true)
+		a.leader.Doubt() // it may have been refused before, and be allowed by now
+		if why := a.leader.Await(a.ctx, 0, a.deadline); why != nil {
+			return outward(why).notRun(true)
 		}
 		if a.readNews(); a.term == 0 {
 			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
 				return asError(err).notRun(true)
 			}
-			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.spec.Service, a.leader.group).notRun(true)
+			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.spec.Service, a.leader.Group).notRun(true)
 		}
 	}
 	led := a.led.Load()
 	if led == nil || led.term != a.term {
-		led = &termSubject{a.term, a.client.conn.subjects.Lead(a.spec.Service, a.spec.Method, a.leader.group, a.term)}
+		led = &termSubject{a.term, a.client.conn.subjects.Lead(a.spec.Service, a.spec.Method, a.leader.Group, a.term)}
 		a.led.Store(led)
 	}
 	a.subject = &led.subject
@@ -456,10 +457,10 @@ func (a *attempt) findLeader() *Error {
 // readNews reads who leads. The news come before the term: what comes later wakes
 // this attempt.
 func (a *attempt) readNews() {
-	if news := a.leader.news.Load(); news != a.news {
+	if news := a.leader.News(); news != a.news {
 		a.news, a.fresh = news, a.number
 	}
-	a.term = a.leader.term.Load()
+	a.term = a.leader.Term()
 }
 
 // message returns the request with the headers that this attempt needs, or nil
@@ -495,7 +496,7 @@ func (a *attempt) message() *nats.Msg {
 // decode reads a reply into res and the call's response header.
 func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 	if a.call != nil && a.term != 0 {
-		a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: a.term}
+		a.call.term = Term{Service: a.spec.Service, Group: a.leader.Group, Token: a.term}
 	}
 	if msg.Header != nil {
 		if bus.NoResponders(msg) {
@@ -504,7 +505,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 		if a.call != nil {
 			a.call.response, _ = decodeHeader(msg.Header) // what is no metadata is left out
 			if t, err := strconv.ParseUint(msg.Header.Get(wire.HeaderTerm), 10, 64); err == nil && a.leader != nil {
-				a.call.term = Term{Service: a.spec.Service, Group: a.leader.group, Token: t}
+				a.call.term = Term{Service: a.spec.Service, Group: a.leader.Group, Token: t}
 			}
 		}
 		if failed(msg) {

@@ -122,7 +122,7 @@ func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandM
 		if method.Name == string(name) && method.Command != nil {
 			m.method, m.spec = method, publicSpec(c.service, method)
 			m.commands = c.conn.commandsOf(c.service)
-			c.conn.patterns.use(c.service)
+			c.conn.patterns.Use(c.service)
 		}
 	}
 	if m.method != nil {

@@ -19,9 +19,9 @@ const leaderPause = 100 * time.Millisecond
 // attempt works one command that has not ended, if it may have another attempt.
 func (c *commandMessage) attempt() {
 	switch {
-	case c.try.Exhausted():
-		c.bury(c.try.Counted(), c.exhausted())
-	case c.try.Number() == 1 && c.expired(time.Now()):
+	case c.job.Try.Exhausted():
+		c.bury(c.job.Try.Counted(), c.exhausted())
+	case c.job.Try.Number() == 1 && c.expired(time.Now()):
 		c.finish(outcomeOf(wire.StateExpired, errExpiredCommand, 0))
 	default:
 		c.run()
@@ -31,31 +31,15 @@ func (c *commandMessage) attempt() {
 // begin waits until the handler may begin, and stores that it does where that has
 // to be known. If it returns false, the command was given back.
 func (c *commandMessage) begin() bool {
-	w, m := c.worker, c.message
+	w := c.worker
 	base := w.server.base
 	if c.term != nil {
 		base = c.term.base
 	}
-	var ok bool
-	if c.pass, ok = w.server.alone.begin(base, c.try.Suspect()); !ok || !w.mayWork(c) {
-		if ok {
-			w.server.alone.end(c.pass)
-		}
-		w.records.giveBack(w.server.base, m, c.try, false, leaderPause)
-		return false
-	}
-	if !w.records.note(base, m, c.try) {
-		w.server.alone.end(c.pass)
-		w.records.giveBack(w.server.base, m, c.try, false, backoffAfter(w.spec().Retry, 1))
-		return false
-	}
-	return true
+	return c.job.Begin(base, func() bool { return w.mayWork(c) })
 }
 
 // exhausted is why the command has no further attempt.
 func (c *commandMessage) exhausted() *Error {
-	if reason := c.try.Reason(); reason != "" {
-		return NewError(CodeAborted, reason)
-	}
-	return Errorf(CodeAborted, "the worker of the last attempt was lost")
+	return NewError(CodeAborted, c.job.Exhausted("the worker of the last attempt was lost").Error())
 }

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -94,7 +95,7 @@ func (o *openStream) forgetStop(ctx context.Context, service, id string, sequenc
 	slot := o.conn.bus.Acquire()
 	defer o.conn.bus.Release(slot)
 	slot.Payload = append(slot.Payload[:0], wire.StopOver...)
-	header := nats.Header{wire.HeaderTTL: {time.Second.String()}, wire.HeaderExpectedLast: {uitoa(sequence)}}
+	header := nats.Header{wire.HeaderTTL: {time.Second.String()}, wire.HeaderExpectedLast: {strconv.FormatUint(sequence, 10)}}
 	ack, err := o.store(ctx, slot, &storing{Subject: &subject, Header: header, Deadline: time.Now().Add(stores.DefaultTimeout), Again: true})
 	if err == nil {
 		o.conn.tellStop(service, id, ack.Sequence, wire.StopOver)
@@ -103,7 +104,7 @@ func (o *openStream) forgetStop(ctx context.Context, service, id string, sequenc
 
 // tellStop tells the workers of a cancel, or of the end of one.
 func (c *Conn) tellStop(service, id string, sequence uint64, what string) {
-	c.tell(service, id, wire.ResultStop, nats.Header{wire.HeaderSequence: {uitoa(sequence)}}, []byte(what))
+	c.tell(service, id, wire.ResultStop, nats.Header{wire.HeaderSequence: {strconv.FormatUint(sequence, 10)}}, []byte(what))
 }
 
 // unschedule takes the command out of the schedule; if it has just entered the

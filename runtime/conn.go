@@ -16,6 +16,8 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
+	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
+	"github.com/aegisrpc/aegis/runtime/internal/patterns"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -39,14 +41,14 @@ type Conn struct {
 	transit   rpcstream.Transit
 	outages   outages
 	void      *bus.Void
-	leaders   leaders
+	leaders   *leaderview.Views
 	directory *directory.Directory
 	selectors selectors
 	stores    *stores.Stores
 	commands  commandClients
 	async     asyncEvents
 	specs     serviceSpecs
-	patterns  patterns
+	patterns  *patterns.Watch
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
@@ -167,7 +169,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		return nil, fmt.Errorf("aegis: %w", err)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.stores.Background(func(f func(context.Context)) bool { return c.start(func() { f(c.ctx) }) })
+	c.stores.Background(c.startWithin)
 	c.outages.init(c)
 	c.directory = directory.New(directory.Options{NATS: nc, Link: c.bus.Link, JetStream: c.stores, Namespace: cfg.namespace, Logger: cfg.logger})
 	c.assembly.Limit = cfg.assembly
@@ -175,7 +177,10 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.streams.Init(c.streamConnection(), c.bus.Prefix(), false)
 	c.void = bus.NewVoid(c.bus, c.subjects, &c.transit, cfg.logger)
 	c.async.init(c)
-	c.patterns.init(c)
+	c.leaders = leaderview.New(leaderview.Options{Bus: c.bus, Subjects: c.subjects, Start: c.startWithin, FailStreams: c.streams.FailTargets})
+	c.patterns = patterns.New(patterns.Options{
+		NATS: nc, Stores: c.stores, Bucket: wire.RegistryBucket(c.ns), Start: c.startWithin, Logger: c.logger,
+	})
 	c.watchers.Go(c.watchLink)
 	c.watchers.Go(func() { c.void.Run(c.ctx) })
 	return c, nil
@@ -197,9 +202,9 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.mu.Unlock()
 		c.directory.Close()
 		c.watchers.Wait()
-		c.outages.stop()
+		c.outages.Stop()
 		c.bus.Close()
-		c.leaders.close()
+		c.leaders.Close()
 		c.async.close()
 		if c.owned {
 			if c.nc.IsConnected() {
@@ -224,6 +229,9 @@ func (c *Conn) start(f func()) bool {
 	c.watchers.Go(f)
 	return true
 }
+
+// startWithin is start for a function that takes the connection's context.
+func (c *Conn) startWithin(f func(ctx context.Context)) bool { return c.start(func() { f(c.ctx) }) }
 
 func (c *Conn) closed() bool {
 	return c.ctx.Err() != nil || c.nc.IsClosed()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/runtime/internal/link"
+	"github.com/aegisrpc/aegis/runtime/internal/quiet"
 )
 
 // watchLink follows the NATS connection until it is closed, by Close or in another
@@ -34,12 +35,12 @@ func (c *Conn) cameUp() {
 	}
 	c.transit.Reconnected()
 	c.bus.Outbox.Flush()
-	c.leaders.reconnected()
+	c.leaders.Reconnected()
 }
 
 // outages tells in the log when the connection is down, and when it is up again.
 type outages struct {
-	interruptions
+	quiet.Interruptions
 
 	conn   *Conn
 	server atomic.Pointer[string] // the last one
@@ -47,16 +48,16 @@ type outages struct {
 
 func (o *outages) init(c *Conn) {
 	o.conn = c
-	o.lasts = func(since time.Duration) {
+	o.Lasts = func(since time.Duration) {
 		c.logger.Warn("aegis: the connection to NATS is down; what needs it waits",
 			"server", *o.server.Load(), "for", since.Round(time.Millisecond))
 	}
-	o.over = func(t interruptionTimes) {
-		c.logger.Info("aegis: the connection to NATS is up again", append([]any{"server", *o.server.Load()}, t.attrs()...)...)
+	o.Over = func(t quiet.Times) {
+		c.logger.Info("aegis: the connection to NATS is up again", append([]any{"server", *o.server.Load()}, t.Attrs()...)...)
 	}
 	o.note()
 	if !c.bus.Link.Up() {
-		o.begin(time.Now())
+		o.Begin(time.Now())
 	}
 }
 
@@ -73,10 +74,10 @@ func (o *outages) note() {
 func (o *outages) changed(up, returned bool) {
 	now := time.Now()
 	if !up || returned {
-		o.begin(now) // unless it was told
+		o.Begin(now) // unless it was told
 	}
 	if up {
 		o.note()
-		o.end(now)
+		o.End(now)
 	}
 }

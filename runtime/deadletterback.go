@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -35,10 +36,10 @@ func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
 	if there, err := c.letterIsThere(ctx, d); !there || err != nil {
 		return err
 	}
-	send := "dead" + itoa64(d.created.UnixNano()) + "x" + uitoa(d.Sequence) // of this letter for ever
+	send := "dead" + strconv.FormatInt(d.created.UnixNano(), 10) + "x" + strconv.FormatUint(d.Sequence, 10) // of this letter for ever
 	h := make(nats.Header, len(d.raw)+4)
 	for key, values := range d.raw {
-		if !hasPrefixFold(key, "nats-") && !hasPrefixFold(key, "aegis-dead-") {
+		if !wire.HasPrefixFold(key, "nats-") && !wire.HasPrefixFold(key, "aegis-dead-") {
 			h[key] = values
 		}
 	}
@@ -169,7 +170,7 @@ func (c *Conn) forgetFailure(ctx context.Context, d *DeadLetter, send string) (d
 	}
 	stream, err := c.stores.Find(ctx, results)
 	if err == nil {
-		err = c.deleteStored(ctx, stream, outcome.Sequence) // this one, whatever comes after it
+		err = c.stores.Delete(ctx, stream, outcome.Sequence) // this one, whatever comes after it
 	}
 	if err == nil {
 		asking, why := c.stores.Allowed(ctx, "STREAM.PURGE."+results)
@@ -204,25 +205,10 @@ func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
 		return nil // it went with its stream, and another letter has its sequence
 	}
 	if err == nil {
-		err = c.deleteStored(ctx, stream, d.Sequence)
+		err = c.stores.Delete(ctx, stream, d.Sequence)
 	}
 	if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
 	return storeError(fmt.Errorf("dead letter %d of %s cannot be deleted: %w", d.Sequence, d.Service, err))
-}
-
-// deleteStored deletes a message of a stream; it is no error if it is gone. What
-// JetStream answers then has no code of its own, so that a look decides.
-func (c *Conn) deleteStored(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
-	name := stream.CachedInfo().Config.Name
-	asking, why := c.stores.Allowed(ctx, "STREAM.MSG.DELETE."+name)
-	err := why(stream.DeleteMsg(asking, sequence))
-	if err == nil || errors.Is(err, stores.ErrPermission) {
-		return err
-	}
-	if msg, failure := c.storedAt(ctx, name, sequence); msg == nil && failure == nil {
-		return nil
-	}
-	return err
 }

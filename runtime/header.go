@@ -94,11 +94,7 @@ func checkKey(key string) *Error {
 
 // reservedKey tells the transport's headers from the user's, in any case.
 func reservedKey(key string) bool {
-	return hasPrefixFold(key, "nats-") || hasPrefixFold(key, "aegis-") || strings.EqualFold(key, wire.HeaderContentType)
-}
-
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+	return wire.HasPrefixFold(key, "nats-") || wire.HasPrefixFold(key, "aegis-") || strings.EqualFold(key, wire.HeaderContentType)
 }
 
 func validValue(v string) bool {

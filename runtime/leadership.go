@@ -16,6 +16,8 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
+	"github.com/aegisrpc/aegis/runtime/internal/parts"
+	"github.com/aegisrpc/aegis/runtime/internal/quiet"
 )
 
 // leadership is this server's part in one group of a single active service. It
@@ -32,8 +34,8 @@ type leadership struct {
 	current  atomic.Pointer[term] // from Leading to Lost
 	resigned chan struct{}        // closed when nothing is left to release
 
-	part part          // it fails while the candidate cannot stand
-	gaps interruptions // of its contact with NATS, while it leads
+	part *parts.Part         // it fails while the candidate cannot stand
+	gaps quiet.Interruptions // of its contact with NATS, while it leads
 
 	mu       sync.Mutex
 	stopping bool
@@ -90,7 +92,7 @@ const slowLoading = 5 * time.Second
 
 // loadsSlowly says so, and again every minute.
 func (l *leadership) loadsSlowly(t *term) {
-	ticker := time.NewTicker(sameProblem)
+	ticker := time.NewTicker(quiet.Interval)
 	defer ticker.Stop()
 	for {
 		l.server.logger.Warn("aegis: OnLeading has not returned, and until it does nobody serves what the leader does; it should only load the state",
@@ -193,29 +195,29 @@ const longGap = time.Second
 // suspended.
 func (l *leadership) tellGaps() {
 	attrs := append(l.groupAttrs(), "act_window", cmp.Or(l.service.election.Window, election.Balanced.Config().Window))
-	l.gaps.least = longGap
-	l.gaps.lasts = func(since time.Duration) {
+	l.gaps.Least = longGap
+	l.gaps.Lasts = func(since time.Duration) {
 		l.server.logger.Warn("aegis: this leader does not act: what it sends to itself through NATS does not come back; "+
 			"calls are refused and tried again, and others lead once its lease has ended", slices.Concat(attrs, []any{"for", since.Round(time.Millisecond)})...)
 	}
-	l.gaps.over = func(t interruptionTimes) {
+	l.gaps.Over = func(t quiet.Times) {
 		l.server.logger.Warn("aegis: this leader did not act for a moment: what it sends to itself through NATS did not come back within the act window; "+
 			"calls were refused and tried again. If this comes often, give this process and NATS more CPU time, or raise act_window",
-			slices.Concat(attrs, t.attrs())...)
+			slices.Concat(attrs, t.Attrs())...)
 	}
 }
 
 // Suspended and Resumed: contact is lost and back.
 func (l *leadership) Suspended(*election.Lease) {
 	if l.current.Load() != nil {
-		l.gaps.begin(time.Now())
+		l.gaps.Begin(time.Now())
 	}
 }
 
 // Resumed lets the replies that wait look again, and wakes the calls that were
 // refused meanwhile.
 func (l *leadership) Resumed(*election.Lease) {
-	l.gaps.end(time.Now())
+	l.gaps.End(time.Now())
 	if t := l.current.Load(); t != nil {
 		t.wake()
 		if t.served.Load() {
@@ -237,7 +239,7 @@ func (l *leadership) Lost(_ *election.Lease, cause error) {
 	if t == nil {
 		return
 	}
-	l.gaps.end(time.Now())
+	l.gaps.End(time.Now())
 	t.end()
 	t.cancel()
 	t.wake()
@@ -262,12 +264,12 @@ func (l *leadership) Resigned() { close(l.resigned) }
 // Problem says what keeps the candidate from standing.
 func (l *leadership) Problem(err error) {
 	if state := l.server.State(); state == StateRunning || state == StateStarting {
-		l.part.fails(err)
+		l.part.Fails(err)
 	}
 }
 
 // Standing says that nothing keeps it from that any more.
-func (l *leadership) Standing() { l.part.works() }
+func (l *leadership) Standing() { l.part.Works() }
 
 func (l *leadership) attrs(t *term) []any {
 	return append(l.groupAttrs(), "term", t.info.Token)
@@ -296,7 +298,7 @@ func (l *leadership) resign() []*nats.Subscription {
 
 // release gives the leadership up when nothing of the term runs any more.
 func (l *leadership) release(ctx context.Context) {
-	defer l.gaps.stop()
+	defer l.gaps.Stop()
 	if t := l.current.Load(); t != nil {
 		select {
 		case <-t.loaded:

@@ -73,13 +73,13 @@ func (s *Server) Ready(context.Context) error {
 	if f := s.monitor.unhealthy(); f != nil {
 		return fmt.Errorf("aegis: unhealthy by check %q: %s", f.Check, f.Reason)
 	}
-	return s.parts.err()
+	return s.parts.Err()
 }
 
 // Broken returns what the server cannot do at present beside calls, and why: a part's
 // name, such as "the commands of order.v1.OrderService.Reconcile", in order of the
 // names. All else works meanwhile, and Ready fails. It is empty before Run.
-func (s *Server) Broken() iter.Seq2[string, error] { return s.parts.all() }
+func (s *Server) Broken() iter.Seq2[string, error] { return s.parts.All() }
 
 // Report returns how a registered service does on this instance, with the figures
 // of each method over the last minute, and whether there is such a service. Before

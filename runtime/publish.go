@@ -123,7 +123,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 		return nil, err
 	}
 	p.async.init(p)
-	conn.patterns.use(desc)
+	conn.patterns.Use(desc)
 	return p, nil
 }
 

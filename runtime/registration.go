@@ -10,6 +10,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
+	"github.com/aegisrpc/aegis/runtime/internal/patterns"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -42,7 +43,7 @@ func (s *Server) claim(ctx context.Context) error {
 		Taken: func(err error) { s.taken <- err },
 	})
 	for _, service := range s.services {
-		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames(), Patterns: patternsOf(service.spec.Methods)})
+		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames(), Patterns: patterns.All(service.spec.Methods)})
 	}
 	for _, of := range s.subscribed() {
 		r.Add(of.registration())
@@ -133,7 +134,7 @@ func (s *Server) microMetadata(service string) map[string]string {
 func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
 	e := micro.Endpoint{
 		Name: m.spec.Method, Queue: wire.Queue, Stats: func() micro.Stats { return s.microStats(&m.stats) },
-		Metadata: map[string]string{"pattern": patternName(m.method)},
+		Metadata: map[string]string{"pattern": patterns.Name(m.method)},
 	}
 	switch m.method.Pattern {
 	case spec.SingleActive:

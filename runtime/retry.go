@@ -32,7 +32,7 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	}
 	switch {
 	case a.leader != nil && a.cfg.instance == "" && (err.Reason() == ReasonNoResponders || err.Reason() == ReasonNotActive):
-		a.leader.doubt()
+		a.leader.Doubt()
 		return bus.Pause(a.number - max(a.fresh, 1) + 1), a.term != 0
 	case err.Reason() == ReasonLeadershipLost, err.Reason() == ReasonInstanceLost && a.pick != nil:
 		return bus.Jitter(bus.FirstPause), again && a.client.budget.withdraw(time.Now())
@@ -99,7 +99,7 @@ func (a *attempt) sleepUntilLed(d time.Duration) bool {
 	if until.After(a.deadline) {
 		until = a.deadline
 	}
-	if err := a.leader.await(a.ctx, a.news, until); err != nil { // a leader may yet announce itself
+	if why := a.leader.Await(a.ctx, a.news, until); why != nil { // a leader may yet announce itself
 		bus.Sleep(a.ctx, time.Until(until), a.deadline)
 	}
 	return a.ctx.Err() == nil && time.Now().Before(a.deadline)

@@ -132,17 +132,14 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	l := &leadership{
 		server: s, service: service, group: group, methods: methods,
 		onLeading: service.onLeading, resigned: make(chan struct{}),
-		part: part{
-			of: &s.parts, name: "the election of the group " + group + " of " + service.spec.Name,
-			logger: func() *slog.Logger { return s.logger },
-		},
+		part: s.parts.New("the election of the group "+group+" of "+service.spec.Name, func() *slog.Logger { return s.logger }),
 	}
 	l.tellGaps()
 	var err error
 	if l.candidate, err = s.elector.Add(service.spec.Name, group, service.election, l); err != nil {
 		return err
 	}
-	l.part.begins()
+	l.part.Begins()
 	s.leaderships = append(s.leaderships, l)
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
+	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
@@ -202,7 +203,7 @@ func (o *outcome) finish() {
 	o.worker.End()
 	o.context.End()
 	if o.term != nil && !o.term.mayReply(o.server.clock) {
-		o.err = leadershipLost(o.context.call.spec.Service, o.term.info.Group)
+		o.err = outward(leaderview.Lost(o.context.call.spec.Service, o.term.info.Group))
 	}
 	o.method.service.running.Add(-1)
 	if o.err == nil {

@@ -21,8 +21,10 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
+	"github.com/aegisrpc/aegis/runtime/internal/parts"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/work"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -56,8 +58,8 @@ type Server struct {
 	taken       chan error       // another process has the instance's name
 	unheard     unheard          // what NATS refuses while it starts
 	monitor     *monitor
-	parts       parts
-	alone       *alone // of handlers of what is stored
+	parts       parts.Set
+	alone       *work.Alone // of handlers of what is stored
 
 	streams serverStreams
 	changes leadershipChanges
@@ -96,7 +98,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 		return nil, errors.New("aegis: the NATS connection has the NoEcho option, and a server has to hear its own messages; connect without nats.NoEcho()")
 	}
 	s := &Server{
-		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1), alone: newAlone(),
+		conn: conn, process: rand.Text(), clock: election.NewClock(), taken: make(chan error, 1), alone: work.NewAlone(),
 		cfg: serverConfig{
 			grace: 30 * time.Second, logger: conn.logger, heartbeat: registry.DefaultHeartbeat,
 			window: defaultWindow(), maxStreams: 10_000, streamGrace: time.Second,

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
@@ -276,7 +277,7 @@ func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 func (st *serverStream) contextError() *Error {
 	switch err := st.ctx.Err(); {
 	case st.term != nil && st.term.base.Err() != nil && st.server.base.Err() == nil:
-		return leadershipLost(st.call.spec.Service, st.term.info.Group)
+		return outward(leaderview.Lost(st.call.spec.Service, st.term.info.Group))
 	case errors.Is(err, context.DeadlineExceeded):
 		return asError(err)
 	default:
@@ -353,7 +354,7 @@ func (st *serverStream) count() {
 // conclude ends the stream with what the handler has returned.
 func (st *serverStream) conclude(status *Error) {
 	if st.term != nil && !st.term.mayReply(st.server.clock) {
-		st.Abort(&leadershipLost(st.call.spec.Service, st.term.info.Group).st, 0)
+		st.Abort(leaderview.Lost(st.call.spec.Service, st.term.info.Group), 0)
 		return
 	}
 	if err := st.head(); err != nil && status == nil {
@@ -378,7 +379,7 @@ func (st *serverStream) conclude(status *Error) {
 // Send sends a message.
 func (st *serverStream) Send(m proto.Message) error {
 	if st.term != nil && !st.term.mayReply(st.server.clock) {
-		st.Abort(&leadershipLost(st.call.spec.Service, st.term.info.Group).st, 0)
+		st.Abort(leaderview.Lost(st.call.spec.Service, st.term.info.Group), 0)
 	}
 	if st.answered.IsZero() {
 		st.answered = time.Now()

@@ -2,28 +2,26 @@ package aegis
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/attempts"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/members"
+	"github.com/aegisrpc/aegis/runtime/internal/parts"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
-	"github.com/aegisrpc/aegis/runtime/internal/stores"
+	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
 const (
 	// The pauses between attempts to bury an event double from the first to the last.
 	firstBuryPause = 100 * time.Millisecond
 	lastBuryPause  = 5 * time.Second
-	// maxUnacknowledged is how many events of one consumer may be under way, or
-	// wait for being delivered again, in all instances together.
-	maxUnacknowledged = 10_000
 	// forgottenAfter is how long NATS keeps the consumer of an instance without a
 	// name of its own.
 	forgottenAfter = 5 * time.Minute
@@ -40,17 +38,17 @@ const (
 type durableRunner struct {
 	*subscription
 	stream  openStream
-	dead    deadLetters
 	tries   openStream
-	records attemptRecords
-	letters *deadStream
+	work    work.Worker
+	dead    *work.DeadLetters
+	letters *work.LetterStream
+	trouble *parts.Part    // of the dead letters
 	burying sync.WaitGroup // events that the dead letters do not take yet
 	// patience ends with giveUp, when they are left to other instances.
 	patience context.Context //nolint:containedctx // the life of what waits
 	giveUp   context.CancelFunc
-	lanes    *lanes
-	part     part
-	causes   causes
+	lanes    *work.Lanes
+	causes   *parts.Causes
 
 	mu         sync.Mutex
 	stopped    bool
@@ -66,7 +64,7 @@ type durableRunner struct {
 // partition is one consumer.
 type partition struct {
 	puller *pull.Puller
-	pace   pace
+	pace   work.Pace
 }
 
 func newDurableRunner(s *subscription) *durableRunner {
@@ -74,14 +72,19 @@ func newDurableRunner(s *subscription) *durableRunner {
 	conn := s.server.conn
 	policy := s.cfg.storage.policy(warnOnce(s.logger))
 	r.stream = conn.openStream(conn.eventStream(s.service, &s.cfg.storage), policy)
-	r.part = part{of: &s.server.parts, name: "the events of " + s.spec.name(), logger: s.logger}
 	r.tries = conn.openStream(conn.attemptStream(s.service, &s.cfg.storage), policy)
-	r.records = attemptRecords{stream: &r.tries, subject: r.attemptsOf, most: s.retry.MaxAttempts, optional: true, logger: s.logger}
-	r.records.init()
-	r.causes.part = &r.part
-	r.dead.init(conn, s.service.Name, &s.cfg.storage, s.service.EventStorage, r.stream.Policy)
-	r.letters = newDeadStream(s.server, &r.dead, s.logger)
-	r.letters.found.Store(s.cfg.noDeadLetters) // there is none to look for
+	r.work = work.Worker{
+		Noun: "an event", Alone: s.server.alone, Logger: s.logger,
+		Attr:    func(m *pull.Message) slog.Attr { return slog.Uint64("sequence", m.Sequence) },
+		Backoff: func(failed int) time.Duration { return backoffAfter(s.retry, failed) },
+		Records: work.NewRecords(work.RecordsConfig{
+			Bus: conn.bus, Stores: conn.stores, Stream: &r.tries.Stream, Subject: r.attemptsOf,
+			Most: s.retry.MaxAttempts, Optional: true, Logger: s.logger,
+		}),
+	}
+	r.causes = parts.NewCauses(s.server.parts.New("the events of "+s.name, s.logger))
+	r.dead, r.trouble = s.server.deadLetters(s.service.Name, &s.cfg.storage, s.service.EventStorage, policy, s.logger)
+	r.letters = work.NewLetterStream(r.dead, r.trouble, s.cfg.noDeadLetters)
 	r.patience, r.giveUp = context.WithCancel(context.Background())
 	return r
 }
@@ -94,29 +97,30 @@ func (r *durableRunner) attemptsOf(m *pull.Message) string {
 func (r *durableRunner) keyed() bool { return r.event.KeyField != nil }
 
 func (r *durableRunner) start(ctx context.Context) error {
+	r.work.Base = r.server.base
 	room := r.concurrency() + pullAhead
 	if r.keyed() {
 		room = 4 * r.event.Partitions // those of a partition that comes back may still be there
 	}
-	r.lanes = newLanes(r.concurrency(), room, &r.server.expired, r.handleMessage,
-		func(m *pull.Message) { r.records.giveBackTaken(m, 0) })
+	r.lanes = work.NewLanes(r.concurrency(), room, &r.server.expired, r.handleMessage,
+		func(m *pull.Message) { r.work.Records.GiveBackTaken(m, 0) })
 	// What can never work is told at once; what may come, such as JetStream, is
 	// waited for.
 	for p := range r.event.Partitions {
 		if _, err := r.open(ctx, p); err != nil {
-			if lasting(err) {
+			if work.Lasting(err) {
 				return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
 			}
-			r.causes.fails(r.consumerName(p), err)
+			r.causes.Fails(r.consumerName(p), err)
 			break
 		}
 	}
-	if err := r.letters.start(ctx); err != nil {
+	if err := r.letters.Start(ctx); err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
 	}
 	life, halt := context.WithCancel(context.Background())
 	r.halt = halt
-	r.chores.Go(func() { r.letters.follow(life) })
+	r.chores.Go(func() { r.letters.Follow(life) })
 	r.chores.Go(func() { r.followFloors(life) })
 	if r.each || !r.keyed() {
 		for p := range r.event.Partitions {
@@ -137,12 +141,6 @@ func (r *durableRunner) start(ctx context.Context) error {
 // pullAhead is the most that is held ahead of the handlers.
 const pullAhead = 2048
 
-// lasting tells errors that do not go away by themselves. Permissions do: they change
-// under a server that runs, and all else that it does works without them.
-func lasting(err error) bool {
-	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrConfig)
-}
-
 func (r *durableRunner) consumerName(p int) string {
 	if r.keyed() {
 		return wire.PartitionConsumer(r.consumer, p)
@@ -156,7 +154,7 @@ func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
 	if err != nil {
 		return pull.Source{}, err
 	}
-	r.letters.beside(stream)
+	r.letters.Beside(stream)
 	created := stream.CachedInfo().Created
 	r.mu.Lock()
 	again := !r.created.IsZero()
@@ -180,7 +178,7 @@ func (r *durableRunner) open(ctx context.Context, p int) (pull.Source, error) {
 	r.mu.Lock()
 	r.floors[p] = c.Floor
 	r.mu.Unlock()
-	return sourceOf(r.server.conn, c), nil
+	return work.Source(r.server.conn.stores, c), nil
 }
 
 func (r *durableRunner) consumerConfig(p int) jetstream.ConsumerConfig {
@@ -190,7 +188,7 @@ func (r *durableRunner) consumerConfig(p int) jetstream.ConsumerConfig {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       r.event.AckWait,
 		MaxDeliver:    -1, // the runtime counts: what NATS gives up has no dead letter
-		MaxAckPending: maxUnacknowledged,
+		MaxAckPending: work.MaxUnacknowledged,
 		FilterSubject: r.server.conn.subjects.LogAll(r.service.Name, r.method.Name),
 		DeliverPolicy: jetstream.DeliverNewPolicy,
 	}
@@ -235,15 +233,15 @@ func (r *durableRunner) share(all []string) {
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
-	stopPulling(ctx, leaving)
+	work.StopPulling(ctx, leaving)
 	for p := range r.event.Partitions { // also those that were only looked for at the start
-		if name := r.consumerName(p); !mine[p] && r.causes.failed(name) {
-			r.causes.works(name) // its troubles are those of others now
+		if name := r.consumerName(p); !mine[p] && r.causes.Failed(name) {
+			r.causes.Works(name) // its troubles are those of others now
 		}
 	}
 	for p := range mine {
 		if err := r.take(p); err != nil {
-			r.causes.fails(r.consumerName(p), err)
+			r.causes.Fails(r.consumerName(p), err)
 		}
 	}
 	r.sweep()
@@ -275,12 +273,10 @@ func (r *durableRunner) take(p int) error {
 		return nil
 	}
 	taken := &partition{}
-	options := r.causes.pulling(r.server.conn, r.stream.Want.Name, r.consumerName(p))
+	conn := r.server.conn
+	options := work.Pulling(conn.bus, conn.stores, r.causes, r.stream.Want.Name, r.consumerName(p), r.keyed())
 	options.Open = func(ctx context.Context) (pull.Source, error) { return r.open(ctx, p) }
-	options.Deliver = r.lanes.put
-	if r.keyed() {
-		options.Backlog = nil // one at a time is how it is meant
-	}
+	options.Deliver = r.lanes.Put
 	puller, err := pull.Start(options)
 	if err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", r.spec.name(), err)
@@ -290,7 +286,7 @@ func (r *durableRunner) take(p int) error {
 		puller.SetWindow(2) // one under way, and one that NATS knows where to send
 	} else {
 		puller.SetWindow(r.concurrency())
-		taken.pace = pace{puller: puller, most: r.concurrency(), onlyOne: r.retry.MaxAttempts == 1}
+		taken.pace = work.Pace{Puller: puller, Most: r.concurrency(), OnlyOne: r.retry.MaxAttempts == 1}
 	}
 	r.partitions[p] = taken
 	return nil
@@ -335,133 +331,91 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		_ = m.Ack() // put back for somebody else; if that is lost it comes again
 		return
 	}
-	try, failure := r.records.look(r.server.base, m)
-	if failure != nil {
-		r.logger().Warn("aegis: it cannot be seen how many attempts an event has had; it is looked at again", "sequence", m.Sequence, "err", failure)
-		_ = m.Nak(backoffAfter(r.retry, 1)) // else it comes when its time is over
+	job, ok := r.work.Look(m)
+	if !ok {
 		return
 	}
-	if try.Exhausted() {
-		r.bury(m, try, try.Counted(), exhaustedBy(try, errLost))
+	if job.Try.Exhausted() {
+		r.bury(&job, job.Try.Counted(), job.Exhausted("the instance that worked on the last attempt was lost"))
 		return
 	}
 	ev, err := r.read(m.Msg)
 	if err != nil {
-		r.bury(m, try, try.Counted()+1, err)
+		r.bury(&job, job.Attempts(), err)
 		return
 	}
-	running, ok := r.begin(m, try)
-	if !ok {
+	if !job.Begin(r.server.base, nil) {
 		return
 	}
-	ctx := r.context(m.Msg, Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: try.Number()})
+	ctx := r.context(m.Msg, Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: job.Try.Number()})
 	r.call(ctx, ev, func(err error) {
-		r.server.alone.end(running)
-		r.ended(m, try, err)
+		job.Ended()
+		r.ended(&job, err)
 	})
 }
 
-// begin waits until the handler may begin, and stores that it does where that has
-// to be known. If it returns false, the event was given back.
-func (r *durableRunner) begin(m *pull.Message, try attempts.Try) (pass, bool) {
-	running, ok := r.server.alone.begin(r.server.base, try.Suspect())
-	if !ok {
-		r.records.giveBack(r.server.base, m, try, false, 0)
-		return running, false
-	}
-	if !r.records.note(r.server.base, m, try) {
-		r.server.alone.end(running)
-		r.records.giveBack(r.server.base, m, try, false, backoffAfter(r.retry, 1))
-		return running, false
-	}
-	return running, true
-}
-
-// errLost is why an event is dead whose last attempt never ended.
-var errLost = errors.New("the instance that worked on the last attempt was lost")
-
-func (r *durableRunner) ended(m *pull.Message, try attempts.Try, err error) {
+// ended decides what becomes of an event whose handler has returned.
+func (r *durableRunner) ended(job *work.Job, err error) {
 	switch {
 	case err == nil:
-		_ = m.Ack() // if it is lost the event comes again
-		r.forgetAttempts(m)
+		job.Done()
 	case r.server.expired.Load():
-		r.records.giveBack(r.server.base, m, try, true, 0) // the server's patience ended it; another instance may do better
-	case IsPermanent(err), try.Last():
-		r.bury(m, try, try.Counted()+1, err)
+		job.GiveBack() // the server's patience ended it; another instance may do better
+	case IsPermanent(err), job.Try.Last():
+		r.bury(job, job.Attempts(), err)
 	default:
-		pause := backoffAfter(r.retry, try.Counted()+1)
-		r.logger().Warn("aegis: the handler of an event failed", "sequence", m.Sequence, "attempt", try.Number(), "again_in", pause, "err", original(err))
-		r.records.failed(r.server.base, m, try)
-		_ = m.Nak(pause) // else it comes when its time is over
-	}
-}
-
-// forgetAttempts takes away what is recorded of an event that has ended.
-func (r *durableRunner) forgetAttempts(m *pull.Message) {
-	if m.Delivered() > 1 || r.retry.MaxAttempts == 1 {
-		r.records.forget(m)
+		job.Fail(original(err))
 	}
 }
 
 // bury puts an event into the dead letters, and acknowledges it when it is there.
-func (r *durableRunner) bury(m *pull.Message, try attempts.Try, attempts int, reason error) {
+func (r *durableRunner) bury(job *work.Job, attempts int, reason error) {
 	if r.cfg.noDeadLetters {
-		r.logger().Error("aegis: an event is dropped", "sequence", m.Sequence, "attempts", attempts, "reason", original(reason))
-		_ = m.Ack() // if it is lost it is dropped again
-		r.forgetAttempts(m)
+		r.logger().Error("aegis: an event is dropped", "sequence", job.Sequence, "attempts", attempts, "reason", original(reason))
+		job.Done() // if that is lost it is dropped again
 		return
 	}
-	letter := &deadLetter{
-		method: r.method.Name, id: uitoa(m.Sequence), consumer: r.consumer, subject: m.Subject, sequence: m.Sequence, stored: m.Time,
-		reason: reason.Error(), why: original(reason), attempts: attempts, header: m.Header, data: m.Data,
+	letter := &work.Letter{
+		Method: r.method.Name, ID: strconv.FormatUint(job.Sequence, 10), Consumer: r.consumer,
+		Subject: job.Subject, Sequence: job.Sequence, Stored: job.Time,
+		Reason: reason.Error(), Attempts: attempts, Header: job.Header, Data: job.Data,
 	}
-	_, err := r.dead.add(r.server.base, letter)
-	if err == nil {
-		r.buried(m, letter)
+	_, why := r.dead.Add(r.server.base, letter)
+	if why == nil {
+		r.buried(job, letter, reason)
 		return
 	}
 	r.logger().Error("aegis: an event belongs to the dead letters, which do not take it; it is tried again",
-		"sequence", m.Sequence, "err", err, "reason", letter.why)
-	r.letters.part.fails(err)
-	r.records.dead(r.server.base, m, try, letter.reason) // should this instance be lost
-	m.Park()
-	r.burying.Go(func() { r.buryLater(m, letter) })
+		"sequence", job.Sequence, "err", why.Text(), "reason", original(reason))
+	r.trouble.Fails(outward(why))
+	job.Dead(letter.Reason) // should this instance be lost
+	job.Park()
+	r.burying.Go(func() { r.buryLater(job, letter, reason) })
 }
 
-func (r *durableRunner) buried(m *pull.Message, letter *deadLetter) {
-	r.letters.part.works()
-	r.logger().Error("aegis: an event went to the dead letters", "sequence", m.Sequence, "attempts", letter.attempts, "reason", letter.why)
-	_ = m.Ack() // if it is lost, the dead letter's id tells the second one
-	r.forgetAttempts(m)
+func (r *durableRunner) buried(job *work.Job, letter *work.Letter, reason error) {
+	r.trouble.Works()
+	r.logger().Error("aegis: an event went to the dead letters", "sequence", job.Sequence, "attempts", letter.Attempts, "reason", original(reason))
+	job.Done() // if that is lost, the dead letter's id tells the second one
 }
 
 // buryLater tries until the dead letters take the event, or the server ends: its
 // handler must not run again because of them.
-func (r *durableRunner) buryLater(m *pull.Message, letter *deadLetter) {
+func (r *durableRunner) buryLater(job *work.Job, letter *work.Letter, reason error) {
 	for attempt := 1; ; attempt++ {
 		if !bus.Sleep(r.patience, bus.Jitter(min(firstBuryPause<<min(attempt, 10), lastBuryPause)), time.Now().Add(time.Hour)) {
-			_ = m.Nak(0) // to another instance
+			_ = job.Nak(0) // to another instance
 			return
 		}
-		_, err := r.dead.add(r.patience, letter)
-		if err == nil {
-			r.buried(m, letter)
+		_, why := r.dead.Add(r.patience, letter)
+		if why == nil {
+			r.buried(job, letter, reason)
 			return
 		}
 		if r.patience.Err() == nil {
-			r.letters.part.fails(err)
+			r.trouble.Fails(outward(why))
 		}
 	}
-}
-
-// exhaustedBy is why a message has no further attempt: what was stored, or else
-// that its worker was lost.
-func exhaustedBy(try attempts.Try, lost error) error {
-	if reason := try.Reason(); reason != "" {
-		return errors.New(reason)
-	}
-	return lost
 }
 
 // done counts an event, so that the puller keeps up.
@@ -473,7 +427,7 @@ func (r *durableRunner) done() {
 	taken := r.partitions[0]
 	r.mu.Unlock()
 	if taken != nil {
-		taken.pace.done()
+		taken.pace.Done()
 	}
 }
 
@@ -500,13 +454,13 @@ func (r *durableRunner) stop(ctx context.Context) {
 	if r.membership != nil {
 		r.membership.Leave(ctx)
 	}
-	stopPulling(ctx, r.pullers())
-	r.lanes.close()
+	work.StopPulling(ctx, r.pullers())
+	r.lanes.Close()
 }
 
 func (r *durableRunner) wait() {
 	if r.lanes != nil {
-		r.lanes.wait()
+		r.lanes.Wait()
 	}
 }
 
@@ -517,7 +471,7 @@ func (r *durableRunner) end() {
 	}
 	r.giveUp()
 	r.burying.Wait()
-	r.records.end() // what the server's patience was too short for is still given back
+	r.work.Records.End() // what the server's patience was too short for is still given back
 	for _, p := range r.pullers() {
 		p.Close()
 	}
@@ -542,7 +496,7 @@ func (r *durableRunner) forget() {
 
 func (r *durableRunner) running(names map[string]int) {
 	if r.lanes != nil {
-		if n := int(r.lanes.busy.Load()); n > 0 {
+		if n := r.lanes.Running(); n > 0 {
 			names[r.spec.name()] += n
 		}
 	}

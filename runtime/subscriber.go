@@ -9,6 +9,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
+	"github.com/aegisrpc/aegis/runtime/internal/patterns"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 )
 
@@ -61,7 +62,7 @@ func (s *subscribedService) registration() registrar.Service {
 			r.Shared = false
 		}
 	}
-	r.Methods, r.Patterns = slices.Compact(r.Methods), patternsOf(methods)
+	r.Methods, r.Patterns = slices.Compact(r.Methods), patterns.All(methods)
 	return r
 }
 
@@ -77,7 +78,7 @@ func (s *Server) microSubscriber(of subscribedService) micro.Service {
 		e := micro.Endpoint{
 			Name: sub.method.Name, Queue: sub.group,
 			Subject:  s.conn.subjects.Event(of.service.Name, sub.method.Name),
-			Metadata: map[string]string{"pattern": patternName(sub.method), "consumer": sub.consumer},
+			Metadata: map[string]string{"pattern": patterns.Name(sub.method), "consumer": sub.consumer},
 			Stats:    func() micro.Stats { return s.microStats(&sub.stats) },
 		}
 		if sub.event.Durable {
@@ -92,10 +93,10 @@ func (s *Server) microSubscriber(of subscribedService) micro.Service {
 // subscribes to.
 func (s *Server) comparePatterns() {
 	for _, service := range s.services {
-		s.conn.patterns.use(service.spec)
+		s.conn.patterns.Use(service.spec)
 	}
 	for _, of := range s.subscribed() {
-		s.conn.patterns.use(of.service)
+		s.conn.patterns.Use(of.service)
 	}
 }
 

@@ -2,7 +2,13 @@ package aegis
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/internal/parts"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
 // workload is what a server does without being called: it handles events or
@@ -66,4 +72,16 @@ func (s *Server) workDone(led bool) <-chan struct{} {
 		}
 	}()
 	return done
+}
+
+// deadLetters are those of a service, and the part of the server that they are.
+func (s *Server) deadLetters(
+	service string, storage *Storage, proto *spec.Storage, policy stores.Policy, logger func() *slog.Logger,
+) (*work.DeadLetters, *parts.Part) {
+	conn := s.conn
+	letters := &work.DeadLetters{
+		Bus: conn.bus, Stores: conn.stores, Subjects: conn.subjects, Service: service,
+		Stream: stores.Stream{Stores: conn.stores, Want: conn.deadStream(service, storage, proto), Policy: policy},
+	}
+	return letters, s.parts.Shared("the dead letters of "+service, logger)
 }

@@ -36,3 +36,8 @@ func HeaderText(s string) string {
 	}
 	return string(b)
 }
+
+// HasPrefixFold is strings.HasPrefix for keys, whose case does not matter.
+func HasPrefixFold(key, prefix string) bool {
+	return len(key) >= len(prefix) && strings.EqualFold(key[:len(prefix)], prefix)
+}

@@ -1,46 +1,48 @@
-package aegis
+// Package quiet tells the log once of something that happens again and again.
+package quiet
 
 import (
 	"sync"
 	"time"
 )
 
-// interruptionsInterval is the time between two lines about the same.
-const interruptionsInterval = time.Minute
+// Interval is the time between two lines about the same.
+const Interval = time.Minute
 
-// interruptions tells of something that is interrupted, maybe many times a second,
+// Interruptions tells of something that is interrupted, maybe many times a second,
 // without a line for each time. The first interruption is told at once, further
 // ones at most once a minute, with their number and duration. One that lasts longer
-// than others is told while it lasts, once a minute, and at its end.
-type interruptions struct {
-	// least is how long an interruption lasts that is told before its end.
-	least time.Duration
-	// lasts tells of an interruption that has not ended, and over of those that have.
-	lasts func(since time.Duration)
-	over  func(t interruptionTimes)
+// than others is told while it lasts, once a minute, and at its end. It is safe for
+// concurrent use; its exported fields do not change after the first one.
+type Interruptions struct {
+	// Least is how long an interruption lasts that is told before its end.
+	Least time.Duration
+	// Lasts tells of an interruption that has not ended, and Over of those that have.
+	Lasts func(since time.Duration)
+	Over  func(t Times)
 
 	mu        sync.Mutex
 	began     time.Time // of the present interruption; zero: there is none
 	announced bool      // that it lasts was told
-	times     interruptionTimes
+	times     Times
 	told      time.Time
 	timer     *time.Timer // nil before the first interruption
 	stopped   bool
 }
 
-// interruptionTimes are the interruptions that have ended since the last line.
-type interruptionTimes struct {
+// Times are the interruptions that have ended since the last line.
+type Times struct {
 	Count          int
 	Total, Longest time.Duration
 }
 
-// attrs are those of a line in the log.
-func (t *interruptionTimes) attrs() []any {
+// Attrs are those of a line in the log.
+func (t *Times) Attrs() []any {
 	return []any{"times", t.Count, "for", t.Total.Round(time.Millisecond), "longest", t.Longest.Round(time.Millisecond)}
 }
 
-// begin begins an interruption, unless there is one.
-func (i *interruptions) begin(now time.Time) {
+// Begin begins an interruption, unless there is one.
+func (i *Interruptions) Begin(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.stopped || !i.began.IsZero() {
@@ -50,8 +52,8 @@ func (i *interruptions) begin(now time.Time) {
 	i.look(now)
 }
 
-// end ends it.
-func (i *interruptions) end(now time.Time) {
+// End ends it.
+func (i *Interruptions) End(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.began.IsZero() {
@@ -71,13 +73,13 @@ func (i *interruptions) end(now time.Time) {
 
 // look tells what is to be told now, and comes back when there is more. i.mu is
 // held.
-func (i *interruptions) look(now time.Time) {
-	next := i.told.Add(interruptionsInterval)
+func (i *Interruptions) look(now time.Time) {
+	next := i.told.Add(Interval)
 	switch lasts := !i.began.IsZero(); {
 	case i.stopped || !lasts && i.times.Count == 0:
 		return
 	case lasts:
-		if ripe := i.began.Add(i.least); ripe.After(next) {
+		if ripe := i.began.Add(i.Least); ripe.After(next) {
 			next = ripe
 		}
 	}
@@ -90,18 +92,18 @@ func (i *interruptions) look(now time.Time) {
 		return
 	}
 	i.announced, i.told = true, now
-	i.lasts(now.Sub(i.began))
-	i.lookAfter(interruptionsInterval)
+	i.Lasts(now.Sub(i.began))
+	i.lookAfter(Interval)
 }
 
 // tell tells of those that are over. i.mu is held.
-func (i *interruptions) tell(now time.Time) {
+func (i *Interruptions) tell(now time.Time) {
 	times := i.times
-	i.times, i.told = interruptionTimes{}, now
-	i.over(times)
+	i.times, i.told = Times{}, now
+	i.Over(times)
 }
 
-func (i *interruptions) lookAfter(d time.Duration) {
+func (i *Interruptions) lookAfter(d time.Duration) {
 	if i.timer != nil {
 		i.timer.Reset(d)
 		return
@@ -113,8 +115,8 @@ func (i *interruptions) lookAfter(d time.Duration) {
 	})
 }
 
-// stop ends all of it.
-func (i *interruptions) stop() {
+// Stop ends all of it.
+func (i *Interruptions) Stop() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.stopped = true

@@ -1,4 +1,4 @@
-package aegis
+package quiet
 
 import (
 	"fmt"
@@ -11,25 +11,25 @@ import (
 
 // tellings are what an interruptions has told.
 type tellings struct {
-	interruptions
+	Interruptions
 
 	lines []string
 }
 
 func newTellings(least time.Duration) *tellings {
 	t := &tellings{}
-	t.least = least
-	t.lasts = func(since time.Duration) { t.lines = append(t.lines, fmt.Sprintf("lasts %v", since)) }
-	t.over = func(times interruptionTimes) {
+	t.Least = least
+	t.Lasts = func(since time.Duration) { t.lines = append(t.lines, fmt.Sprintf("lasts %v", since)) }
+	t.Over = func(times Times) {
 		t.lines = append(t.lines, fmt.Sprintf("%d times %v, longest %v", times.Count, times.Total, times.Longest))
 	}
 	return t
 }
 
 func (t *tellings) interrupt(d time.Duration) {
-	t.begin(time.Now())
+	t.Begin(time.Now())
 	time.Sleep(d)
-	t.end(time.Now())
+	t.End(time.Now())
 }
 
 func (t *tellings) told() []string {
@@ -45,7 +45,7 @@ func TestManyInterruptionsMakeOneLineAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		told := newTellings(time.Second)
-		defer told.stop()
+		defer told.Stop()
 		told.interrupt(150 * time.Millisecond)
 		require.Equal(t, []string{"1 times 150ms, longest 150ms"}, told.told(), "the first one at once")
 		for range 40 {
@@ -64,15 +64,15 @@ func TestAnInterruptionThatLastsIsToldMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		told := newTellings(time.Second)
-		defer told.stop()
-		told.begin(time.Now())
-		told.begin(time.Now()) // is the same
+		defer told.Stop()
+		told.Begin(time.Now())
+		told.Begin(time.Now()) // is the same
 		time.Sleep(999 * time.Millisecond)
 		require.Empty(t, told.told())
 		time.Sleep(2 * time.Minute)
 		require.Equal(t, []string{"lasts 1s", "lasts 1m1s"}, told.told())
-		told.end(time.Now())
-		told.end(time.Now())
+		told.End(time.Now())
+		told.End(time.Now())
 		require.Equal(t, []string{"1 times 2m0.999s, longest 2m0.999s"}, told.told())
 	})
 }
@@ -81,18 +81,18 @@ func TestInterruptionsThatAreToldAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		told := newTellings(0)
-		defer told.stop()
+		defer told.Stop()
 		told.interrupt(time.Second)
 		require.Equal(t, []string{"lasts 0s", "1 times 1s, longest 1s"}, told.told())
 		told.interrupt(time.Second) // again within a minute
 		require.Empty(t, told.told())
-		told.begin(time.Now())
+		told.Begin(time.Now())
 		time.Sleep(time.Minute)
 		require.Equal(t, []string{"lasts 59s"}, told.told())
-		told.end(time.Now())
+		told.End(time.Now())
 		require.Equal(t, []string{"2 times 1m1s, longest 1m0s"}, told.told())
-		told.begin(time.Now())
-		told.stop()
+		told.Begin(time.Now())
+		told.Stop()
 		time.Sleep(time.Hour)
 		require.Empty(t, told.told())
 	})

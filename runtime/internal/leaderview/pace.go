@@ -1,4 +1,4 @@
-package aegis
+package leaderview
 
 import (
 	"math/rand/v2"
@@ -12,20 +12,20 @@ const (
 	longestAskPause = 5 * time.Second
 )
 
-// askPace says when a client may ask again who leads. While nobody does, all
+// pace says when a client may ask again who leads. While nobody does, all
 // clients ask, so the pause grows, and varies by half to either side. A client
 // misses nothing by it: a leader that comes tells all of them.
-type askPace struct {
+type pace struct {
 	asked time.Time
 	mean  time.Duration // of the pause since then, before it was varied
 	pause time.Duration
 }
 
 // wait returns how long it is until the next question; none if it is not positive.
-func (p *askPace) wait(now time.Time) time.Duration { return p.asked.Add(p.pause).Sub(now) }
+func (p *pace) wait(now time.Time) time.Duration { return p.asked.Add(p.pause).Sub(now) }
 
 // ask notes that a question is asked now.
-func (p *askPace) ask(now time.Time) {
+func (p *pace) ask(now time.Time) {
 	if now.Sub(p.asked) > 2*longestAskPause {
 		p.mean = 0 // that was another occasion
 	}

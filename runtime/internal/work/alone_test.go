@@ -1,4 +1,4 @@
-package aegis
+package work
 
 import (
 	"context"
@@ -10,19 +10,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func mustBegin(t *testing.T, a *alone, suspect bool) pass {
+func mustBegin(t *testing.T, a *Alone, suspect bool) Pass {
 	t.Helper()
-	p, ok := a.begin(t.Context(), suspect)
+	p, ok := a.Begin(t.Context(), suspect)
 	require.True(t, ok)
 	return p
 }
 
 // beginning is begin in a goroutine.
-func beginning(t *testing.T, a *alone, suspect bool) <-chan pass {
+func beginning(t *testing.T, a *Alone, suspect bool) <-chan Pass {
 	t.Helper()
-	begun := make(chan pass, 1)
+	begun := make(chan Pass, 1)
 	go func() {
-		if p, ok := a.begin(t.Context(), suspect); ok {
+		if p, ok := a.Begin(t.Context(), suspect); ok {
 			begun <- p
 		}
 	}()
@@ -48,14 +48,14 @@ func becomes(t *testing.T, what string, is func() bool) {
 // of them run.
 func TestSuspectsRunAlone(t *testing.T) {
 	t.Parallel()
-	a := newAlone()
+	a := NewAlone()
 	var running, suspects, wrong, ran atomic.Int64
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
 			for n := range 200 {
 				suspect := (i+n)%7 == 0
-				p, ok := a.begin(t.Context(), suspect)
+				p, ok := a.Begin(t.Context(), suspect)
 				if !ok {
 					return
 				}
@@ -71,7 +71,7 @@ func TestSuspectsRunAlone(t *testing.T) {
 					suspects.Add(-1)
 				}
 				running.Add(-1)
-				a.end(p)
+				a.End(p)
 				ran.Add(1)
 			}
 		})
@@ -85,11 +85,11 @@ func TestSuspectsRunAlone(t *testing.T) {
 
 func TestSuspectDoesNotWaitForHandlersThatTakeLong(t *testing.T) {
 	t.Parallel()
-	a := newAlone()
+	a := NewAlone()
 	a.patience = 10 * time.Millisecond
 	long := mustBegin(t, a, false)
 	first := soon(t, "the patience is over", beginning(t, a, true))
-	a.end(first)
+	a.End(first)
 	a.patience = time.Hour // one that was waited for in vain is not waited for again
 	second := soon(t, "the next one", beginning(t, a, true))
 	other := beginning(t, a, false)
@@ -99,20 +99,20 @@ func TestSuspectDoesNotWaitForHandlersThatTakeLong(t *testing.T) {
 		return a.current.waiting == 1
 	})
 	require.Empty(t, other)
-	a.end(second)
+	a.End(second)
 	p := soon(t, "it is let in", other)
 	third := beginning(t, a, true)
 	becomes(t, "the next one waits for it", func() bool { return a.suspects.Load() == 1 && len(a.turn) == 1 })
 	require.Empty(t, third)
-	a.end(p)
-	a.end(soon(t, "then it begins", third))
-	a.end(long)
+	a.End(p)
+	a.End(soon(t, "then it begins", third))
+	a.End(long)
 	require.Zero(t, a.crowd.Load().running.Load())
 }
 
 func TestSuspectThatTakesLongKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	a := newAlone()
+	a := NewAlone()
 	long := mustBegin(t, a, true)
 	other := beginning(t, a, false)
 	becomes(t, "another one waits", func() bool {
@@ -121,22 +121,22 @@ func TestSuspectThatTakesLongKeepsNobodyWaiting(t *testing.T) {
 		return a.current.waiting == 1
 	})
 	long.turn.timer.Reset(0) // the time is over
-	a.end(soon(t, "it is let in", other))
-	a.end(soon(t, "so is another suspect", beginning(t, a, true)))
-	a.end(long)
-	a.end(mustBegin(t, a, true))
+	a.End(soon(t, "it is let in", other))
+	a.End(soon(t, "so is another suspect", beginning(t, a, true)))
+	a.End(long)
+	a.End(mustBegin(t, a, true))
 	require.Zero(t, a.suspects.Load())
 }
 
 func TestWaitingForSuspectsEndsWithTheContext(t *testing.T) {
 	t.Parallel()
-	a := newAlone()
+	a := NewAlone()
 	long := mustBegin(t, a, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan bool, 3)
 	for _, suspect := range []bool{false, true, false} {
 		go func() {
-			_, ok := a.begin(ctx, suspect)
+			_, ok := a.Begin(ctx, suspect)
 			ended <- ok
 		}()
 	}
@@ -149,20 +149,20 @@ func TestWaitingForSuspectsEndsWithTheContext(t *testing.T) {
 	for range 3 {
 		require.False(t, soon(t, "it waits no longer", ended))
 	}
-	a.end(long)
+	a.End(long)
 	require.Zero(t, a.suspects.Load())
 	require.Zero(t, a.crowd.Load().running.Load())
 	a.patience = time.Hour
-	a.end(mustBegin(t, a, false))
-	a.end(mustBegin(t, a, true))
+	a.End(mustBegin(t, a, false))
+	a.End(mustBegin(t, a, true))
 }
 
 func BenchmarkBeginWithoutSuspects(b *testing.B) {
-	a := newAlone()
+	a := NewAlone()
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		p, _ := a.begin(ctx, false)
-		a.end(p)
+		p, _ := a.Begin(ctx, false)
+		a.End(p)
 	}
 }

@@ -1,4 +1,4 @@
-package aegis
+package quiet
 
 import (
 	"maps"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// repeated keeps an error that comes again and again to one line a minute, with how
-// often it has come meanwhile: there may be many a second for as long as it lasts.
-type repeated struct {
+// Repeated keeps an error that comes again and again to one line a minute, with how
+// often it has come meanwhile: there may be many a second for as long as it lasts. It is safe for concurrent use.
+type Repeated struct {
 	mu   sync.Mutex
 	told map[string]*repetition
 }
@@ -24,13 +24,13 @@ type repetition struct {
 const maxRepeated = 64
 
 // varying are the parts of subjects that are another one each time, where what NATS
-// says about it is the same: names of consumers that somebody has made for a while,
+// says about it is the same: names of consumers that are made for a while,
 // what is acknowledged, and where a reply goes.
 var varying = regexp.MustCompile(`(\.CONSUMER\.(?:CREATE|INFO|DELETE|MSG\.NEXT)\.[^."]+\.|\$JS\.ACK\.|_INBOX\.)[^"]+`)
 
-// tell calls log unless the error was told within a minute; more says how often it
+// Tell calls log unless the error was told within a minute; more says how often it
 // has come since, where it has.
-func (r *repeated) tell(text string, log func(more ...any)) {
+func (r *Repeated) Tell(text string, log func(more ...any)) {
 	text = varying.ReplaceAllString(text, "${1}*")
 	now := time.Now()
 	r.mu.Lock()
@@ -38,12 +38,12 @@ func (r *repeated) tell(text string, log func(more ...any)) {
 		text = "" // one of many
 	}
 	known := r.told[text]
-	if known != nil && now.Sub(known.at) < sameProblem {
+	if known != nil && now.Sub(known.at) < Interval {
 		known.since++
 		r.mu.Unlock()
 		return
 	}
-	maps.DeleteFunc(r.told, func(_ string, old *repetition) bool { return now.Sub(old.at) >= sameProblem })
+	maps.DeleteFunc(r.told, func(_ string, old *repetition) bool { return now.Sub(old.at) >= Interval })
 	if r.told == nil {
 		r.told = make(map[string]*repetition)
 	}

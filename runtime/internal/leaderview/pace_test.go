@@ -1,4 +1,4 @@
-package aegis
+package leaderview
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 
 func TestPausesBetweenQuestionsGrow(t *testing.T) {
 	t.Parallel()
-	var p askPace
+	var p pace
 	now := time.Now()
 	require.LessOrEqual(t, p.wait(now), time.Duration(0), "the first question waits for nothing")
 	mean := firstAskPause

@@ -1,0 +1,310 @@
+// Package leaderview is what a client knows of who leads the single active groups that
+// it calls.
+package leaderview
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+)
+
+// supersededAfter is how long after the announcement of a new term the calls of
+// an older one are given for a reply that is under way.
+const supersededAfter = 25 * time.Millisecond
+
+// Options are those of New.
+type Options struct {
+	Bus      *bus.Bus
+	Subjects wire.Subjects
+	// Start runs a goroutine for as long as the connection lives, and reports whether it
+	// still does.
+	Start func(func(ctx context.Context)) bool
+	// FailStreams ends the streams that were sent to subjects.
+	FailStreams func(match func(subject string) bool, why *status.Status)
+}
+
+// Views are those of a connection, by service and group. They are safe for concurrent
+// use.
+type Views struct {
+	o Options
+
+	mu     sync.Mutex
+	views  map[string]*View
+	subs   []*nats.Subscription // of the views, to the announcements
+	closed bool
+}
+
+// New makes the views of a connection.
+func New(o Options) *Views { return &Views{o: o, views: make(map[string]*View)} }
+
+// View is what a connection knows of who leads a group. It asks once and
+// then follows the announcements; it asks again when what it knows proves wrong. It is
+// safe for concurrent use.
+type View struct {
+	// Group is the name of the group.
+	Group string
+
+	o        *Options
+	service  string
+	term     atomic.Uint64          // 0: not known
+	instance atomic.Pointer[string] // which leads in that term, as somebody said
+
+	// news counts what makes waiting calls try again: a new term, and the
+	// announcement that it is served. Candidates tell of a term before that.
+	news atomic.Uint64
+
+	hurry chan struct{} // of one: the pace has begun anew
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when there are news, or it is refused to ask
+	asking  bool
+	pace    pace
+	refused *status.Status // why it could not be asked, the last time
+}
+
+// Of returns the view of a group, and begins it if it is the first client
+// to want it.
+func (l *Views) Of(service, group string) (*View, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, bus.ErrClosed
+	}
+	id := service + "." + group
+	if v := l.views[id]; v != nil {
+		return v, nil
+	}
+	v := &View{Group: group, o: &l.o, service: service, changed: make(chan struct{}), hurry: make(chan struct{}, 1)}
+	sub, err := l.o.Bus.NATS.Subscribe(l.o.Subjects.Led(service, group), v.announced)
+	if err != nil {
+		return nil, err
+	}
+	l.subs = append(l.subs, sub)
+	l.views[id] = v
+	v.Doubt()
+	return v, nil
+}
+
+// Reconnected makes all views ask again: announcements may have been missed.
+func (l *Views) Reconnected() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, v := range l.views {
+		v.doubtAtOnce()
+	}
+}
+
+// Close ends the subscriptions: the NATS connection may live on.
+func (l *Views) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, sub := range l.subs {
+		_ = sub.Unsubscribe() // fails only if it is gone already
+	}
+	l.subs = nil
+}
+
+// Term is the one that is known; 0 if none is.
+func (v *View) Term() uint64 { return v.term.Load() }
+
+// News is a number that changes when a call that waits should try again.
+func (v *View) News() uint64 { return v.news.Load() }
+
+// body is what candidates answer and leaders announce.
+type body struct {
+	Term     uint64 `json:"term"`
+	Instance string `json:"instance"`
+}
+
+func (v *View) announced(msg *nats.Msg) {
+	var b body
+	if json.Unmarshal(msg.Data, &b) == nil {
+		v.learn(&b, true)
+	}
+}
+
+// learn takes a term that is newer than the one known, or that is served now.
+func (v *View) learn(b *body, served bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	term, old := b.Term, v.term.Load()
+	if term < old || term == old && !served {
+		return
+	}
+	v.instance.Store(&b.Instance)
+	v.term.Store(term)
+	v.news.Add(1)
+	close(v.changed)
+	v.changed = make(chan struct{})
+	v.pace = pace{}
+	if old != 0 && term > old {
+		time.AfterFunc(supersededAfter, func() { v.endOlder(term) })
+	}
+}
+
+// endOlder ends the calls of terms before this one: their leader acts no more,
+// and cannot reply.
+func (v *View) endOlder(term uint64) {
+	prefix := v.o.Subjects.Lead(v.service, "", "", 0)
+	prefix = prefix[:len(prefix)-len("..0")]
+	older := func(target string) bool {
+		rest, ok := strings.CutPrefix(target, prefix)
+		if !ok {
+			return false
+		}
+		tokens := strings.Split(rest, ".") // method, group, term
+		if len(tokens) != 3 || tokens[1] != v.Group {
+			return false
+		}
+		n, err := strconv.ParseUint(tokens[2], 10, 64)
+		return err == nil && n < term
+	}
+	v.o.Bus.Fail(older, Lost(v.service, v.Group))
+	v.o.FailStreams(older, Lost(v.service, v.Group))
+}
+
+// Lost is the status of a call whose leader lost its leadership.
+func Lost(service, group string) *status.Status {
+	return status.Refusal(status.Aborted, wire.ReasonLeadershipLost,
+		"the leader of %s, group %s, lost its leadership before it replied; whether the handler ran is unknown", service, group)
+}
+
+// Unserved is the status of a call that found nobody on the subject of the term that
+// is known: its leader has been elected and does not listen yet, or no more.
+func (v *View) Unserved() *status.Status {
+	leader := "its leader"
+	if name := v.instance.Load(); name != nil && *name != "" {
+		leader = *name
+	}
+	return status.Refusal(status.Unavailable, wire.ReasonNotActive, "nobody serves %s, group %s: %s was elected, and does not listen: "+
+		"its OnLeading has not returned, or it is gone and nobody has taken its place yet", v.service, v.Group, leader)
+}
+
+// Doubt asks who leads until somebody knows, or NATS does not let this user ask.
+func (v *View) Doubt() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.asking {
+		changed := v.changed
+		v.refused = nil
+		v.asking = v.o.Start(func(ctx context.Context) { v.ask(ctx, changed) })
+	}
+}
+
+// doubtAtOnce is Doubt without the rest of a pause.
+func (v *View) doubtAtOnce() {
+	v.mu.Lock()
+	v.pace = pace{}
+	v.mu.Unlock()
+	select {
+	case v.hurry <- struct{}{}:
+	default: // it hurries already
+	}
+	v.Doubt()
+}
+
+// refuse wakes the calls that wait for a leader whom this user may not ask for. The
+// next one asks at once.
+func (v *View) refuse(err *status.Status) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.refused = err
+	v.pace = pace{}
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// ask asks until somebody names a leader, there are news without that, or NATS does
+// not let this user ask.
+func (v *View) ask(ctx context.Context, changed <-chan struct{}) {
+	known := make(chan struct{}, 1)
+	reply, stop := v.o.Bus.Collect(func(msg *nats.Msg) {
+		var b body
+		if json.Unmarshal(msg.Data, &b) == nil && b.Term > 0 {
+			v.learn(&b, false)
+			select {
+			case known <- struct{}{}:
+			default:
+			}
+		}
+	})
+	defer stop()
+	defer func() {
+		v.mu.Lock()
+		v.asking = false
+		v.mu.Unlock()
+	}()
+	subject := v.o.Subjects.Who(v.service, v.Group)
+	allowed, end := v.o.Bus.Denials.Context(ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
+	defer func() {
+		if denial := end(); denial != nil {
+			v.refuse(bus.Denied(subject, denial.Err))
+		}
+	}()
+	timer := time.NewTimer(v.untilQuestion())
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			v.question(subject, reply)
+		case <-v.hurry:
+		case <-known:
+			return
+		case <-changed:
+			return
+		case <-allowed.Done():
+			return
+		}
+		timer.Reset(v.untilQuestion())
+	}
+}
+
+func (v *View) untilQuestion() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.pace.wait(time.Now())
+}
+
+func (v *View) question(subject, reply string) {
+	v.mu.Lock()
+	v.pace.ask(time.Now())
+	v.mu.Unlock()
+	_ = v.o.Bus.NATS.PublishRequest(subject, reply, nil) // asked again later
+}
+
+// Await returns as soon as there are other news than the given ones, or when ctx
+// ends or the time comes. The status is that this user may not ask who leads.
+func (v *View) Await(ctx context.Context, news uint64, until time.Time) *status.Status {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	for {
+		v.mu.Lock()
+		changed, refused := v.changed, v.refused
+		v.mu.Unlock()
+		if v.news.Load() != news {
+			return nil
+		}
+		if refused != nil {
+			return refused
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

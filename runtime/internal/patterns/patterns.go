@@ -1,0 +1,270 @@
+// Package patterns compares the patterns of the services that a process uses with those
+// that instances have in the registry.
+package patterns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// Name is a method's pattern as it travels in the registry and in NATS
+// micro.
+func Name(m *spec.Method) string {
+	if m.Event != nil && m.Event.Durable {
+		return "durable_event"
+	}
+	return strings.ReplaceAll(m.Pattern.String(), " ", "_")
+}
+
+// Of is Name with what else decides who gets a message: the group of
+// a leader.
+func Of(m *spec.Method) string {
+	name := Name(m)
+	if m.Pattern == spec.Command && m.Group != "" {
+		name = "single_active_" + name
+	}
+	if m.Group != "" && m.Group != spec.DefaultGroup {
+		name += ":" + m.Group
+	}
+	return name
+}
+
+// All are the patterns of methods as a record has them.
+func All(methods []*spec.Method) map[string]string {
+	patterns := make(map[string]string)
+	for _, m := range methods {
+		if p := Of(m); p != registry.LoadBalanced {
+			patterns[m.Name] = p
+		}
+	}
+	return patterns
+}
+
+// Watch compares the patterns of the services that a connection uses with those
+// that instances have in the registry: what a pattern that was changed on one side
+// alone loses, it loses in silence. It looks in the background, at a few records,
+// and only says what it finds. It is safe for concurrent use.
+type Watch struct {
+	o    Options
+	news chan struct{}
+
+	mu       sync.Mutex
+	running  bool
+	services map[string]*spec.Service // that are looked for now and then
+	doubted  map[string]time.Time     // when a call found nobody, last
+	due      map[string]*spec.Service
+	told     map[string]bool
+	denied   bool // this user may not read the registry
+}
+
+// Options are those of New.
+type Options struct {
+	NATS   *nats.Conn
+	Stores *stores.Stores
+	// Bucket is the name of the registry's.
+	Bucket string
+	// Start runs a goroutine for as long as the connection lives, and reports whether it
+	// still does.
+	Start  func(func(ctx context.Context)) bool
+	Logger *slog.Logger
+}
+
+// New makes the watch of a connection.
+func New(o Options) *Watch {
+	return &Watch{
+		o: o, news: make(chan struct{}, 1), services: make(map[string]*spec.Service), doubted: make(map[string]time.Time),
+		due: make(map[string]*spec.Service), told: make(map[string]bool),
+	}
+}
+
+const (
+	// patternDelay keeps the look apart from what a process begins with.
+	patternDelay = time.Second
+	// patternInterval is how often it is looked for instances that came later.
+	patternInterval = 5 * time.Minute
+	doubtInterval   = time.Minute
+	// patternRecords is how many records of a service are read.
+	patternRecords = 16
+	patternTimeout = 2 * time.Second
+)
+
+// Use has the service of a publisher, a sender of commands or a server compared.
+func (w *Watch) Use(service *spec.Service) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.services[service.Name] == nil {
+		w.services[service.Name] = service
+		w.look(service)
+	}
+}
+
+// Doubt has the service of a call compared that nobody took.
+func (w *Watch) Doubt(service *spec.Service, reason string) {
+	if reason != status.ReasonNoResponders && reason != wire.ReasonNotActive && reason != wire.ReasonNoMethod {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.doubted[service.Name]) < doubtInterval {
+		return
+	}
+	w.doubted[service.Name] = time.Now()
+	w.look(service)
+}
+
+// look has a service compared soon. w.mu is held.
+func (w *Watch) look(service *spec.Service) {
+	if w.denied {
+		return
+	}
+	w.due[service.Name] = service
+	if !w.running {
+		w.running = w.o.Start(w.run)
+	}
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Watch) run(ctx context.Context) {
+	ticker := time.NewTicker(patternInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			w.mu.Lock()
+			for _, service := range w.services {
+				w.look(service)
+			}
+			w.mu.Unlock()
+			continue
+		case <-w.news:
+		case <-ctx.Done():
+			return
+		}
+		if bus.Sleep(ctx, patternDelay, time.Now().Add(time.Hour)) {
+			w.compareAll(ctx)
+		}
+	}
+}
+
+func (w *Watch) compareAll(ctx context.Context) {
+	w.mu.Lock()
+	due := w.due
+	w.due = make(map[string]*spec.Service)
+	w.mu.Unlock()
+	for _, service := range due {
+		for _, name := range []string{service.Name, wire.SubscribersOf(service.Name)} {
+			for r := range w.records(ctx, name) {
+				w.compare(service, r)
+			}
+		}
+	}
+}
+
+// compare says in what a record differs, once.
+func (w *Watch) compare(service *spec.Service, r *registry.Record) {
+	for _, m := range service.Methods {
+		here := Of(m)
+		there, known := r.Pattern(m.Name)
+		if !known || there == here || !w.first(service.Name+"."+m.Name+" "+there) {
+			continue
+		}
+		w.o.Logger.Warn("aegis: a method has another pattern at an instance that runs: what one side sends may not reach the other, and nobody is told; "+
+			"generate and deploy both from one proto", "service", service.Name, "method", m.Name, "here", here, "there", there, "there_instance", r.Instance)
+	}
+}
+
+func (w *Watch) first(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.told[what] {
+		return false
+	}
+	w.told[what] = true
+	return true
+}
+
+// storedRecord is what JetStream answers about a message of the registry's bucket.
+type storedRecord struct {
+	Message *struct {
+		Subject  string `json:"subject"`
+		Sequence uint64 `json:"seq"`
+		Data     []byte `json:"data"`
+	} `json:"message"`
+}
+
+// records yields some records of a service, the oldest first. It needs no
+// permission but the one to read a message, and no consumer.
+func (w *Watch) records(ctx context.Context, service string) func(func(*registry.Record) bool) {
+	return func(yield func(*registry.Record) bool) {
+		prefix := "$KV." + w.o.Bucket + "."
+		sequence := uint64(1)
+		for range patternRecords {
+			stored := w.read(ctx, prefix+wire.RegistryKey(service, "*"), sequence)
+			if stored == nil || stored.Message == nil {
+				return
+			}
+			sequence = stored.Message.Sequence + 1
+			_, instance, _ := wire.ParseRegistryKey(strings.TrimPrefix(stored.Message.Subject, prefix))
+			r, err := registry.Decode(service, instance, stored.Message.Data)
+			if err == nil && !yield(r) { // others complain of what is no record
+				return
+			}
+		}
+	}
+}
+
+// read returns the first message from a sequence on; nil where there is none, or
+// it cannot be read.
+func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *storedRecord {
+	ctx, cancel := context.WithTimeout(ctx, patternTimeout)
+	defer cancel()
+	body := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, sequence, filter)
+	subject := w.subject()
+	msg, err := w.o.NATS.RequestWithContext(ctx, subject, body)
+	if err != nil {
+		if last, ok := denials.RefusesPublishing(w.o.NATS.LastError()); ok && last == subject {
+			w.mu.Lock()
+			w.denied = true // to ask again would be an error in NATS's log each time
+			w.mu.Unlock()
+		}
+		if !errors.Is(err, nats.ErrNoResponders) {
+			w.o.Logger.Debug("aegis: the registry cannot be read, so that patterns are not compared", "subject", subject, "err", err)
+		}
+		return nil
+	}
+	var stored storedRecord
+	if json.Unmarshal(msg.Data, &stored) != nil {
+		return nil
+	}
+	return &stored
+}
+
+func (w *Watch) subject() string {
+	return w.o.Stores.MsgGet("KV_" + w.o.Bucket)
+}
+
+// Expected reports whether an error is NATS's refusal of the look, which is
+// nothing that anybody has to know of.
+func (w *Watch) Expected(err error) bool {
+	subject, ok := denials.RefusesPublishing(err)
+	return ok && subject == w.subject()
+}
