@@ -46,7 +46,7 @@ type Conn struct {
 	selectors selectors
 	stores    *stores.Stores
 	commands  commandClients
-	async     asyncEvents
+	async     *stores.Async
 	specs     serviceSpecs
 	patterns  *patterns.Watch
 
@@ -176,7 +176,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.transit.Init(c.ctx, nc, c.start)
 	c.streams.Init(c.streamConnection(), c.bus.Prefix(), false)
 	c.void = bus.NewVoid(c.bus, c.subjects, &c.transit, cfg.logger)
-	c.async.init(c)
+	c.async = stores.NewAsync(c.bus, c.startWithin)
 	c.leaders = leaderview.New(leaderview.Options{Bus: c.bus, Subjects: c.subjects, Start: c.startWithin, FailStreams: c.streams.FailTargets})
 	c.patterns = patterns.New(patterns.Options{
 		NATS: nc, Stores: c.stores, Bucket: wire.RegistryBucket(c.ns), Start: c.startWithin, Logger: c.logger,
@@ -205,7 +205,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		c.outages.Stop()
 		c.bus.Close()
 		c.leaders.Close()
-		c.async.close()
+		c.async.Close()
 		if c.owned {
 			if c.nc.IsConnected() {
 				ctx, cancel := withFlushTimeout(ctx)

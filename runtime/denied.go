@@ -17,7 +17,7 @@ func (c *Conn) permissionDenied(err error) (told bool) {
 		denied := permissionError(subject, err)
 		c.bus.Fail(func(target string) bool { return target == subject }, &denied.st)
 		c.streams.Deny(subject, &denied.st)
-		c.async.deny(subject, denied)
+		c.async.Deny(subject, &denied.st)
 	}
 	return c.bus.Denials.Heard(err)
 }

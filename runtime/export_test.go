@@ -1,10 +1,6 @@
 package aegis
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // What black-box tests look at inside.
 
@@ -51,20 +47,11 @@ func (c *Conn) StreamsKept() int { return c.streams.Kept() }
 
 // LooksAfterEvents reports whether c watches over events that were published and
 // not acknowledged.
-func (c *Conn) LooksAfterEvents() bool {
-	c.async.mu.Lock()
-	defer c.async.mu.Unlock()
-	return c.async.watching
-}
+func (c *Conn) LooksAfterEvents() bool { return c.async.Watching() }
 
 // SendEventsAgain is what was chosen to be sent again a while ago: all that is not
 // acknowledged.
-func (c *Conn) SendEventsAgain() {
-	c.async.mu.Lock()
-	ids := slices.Collect(maps.Keys(c.async.pending))
-	c.async.mu.Unlock()
-	c.async.resend(ids)
-}
+func (c *Conn) SendEventsAgain() { c.async.ResendAll() }
 
 // ResultsUnderWay is how many commands have run whose results are not stored yet.
 func (s *Server) ResultsUnderWay() int {

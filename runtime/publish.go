@@ -1,6 +1,7 @@
 package aegis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // PublisherOption is an option of the generated New...Publisher functions.
@@ -94,7 +95,7 @@ type Publisher struct {
 	service *spec.Service
 	cfg     publisherConfig
 	stream  openStream
-	async   asyncPublisher
+	async   *stores.Sender
 }
 
 // NewPublisher is called by generated code.
@@ -122,7 +123,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {
 		return nil, err
 	}
-	p.async.init(p)
+	p.async = stores.NewSender(conn.async, &p.stream.Stream, "events of "+desc.Name, cmp.Or(p.cfg.maxInFlight, defaultMaxInFlight))
 	conn.patterns.Use(desc)
 	return p, nil
 }
@@ -384,13 +385,6 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 		return &e.subjects[0]
 	}
 	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
-}
-
-func publishFailed(conn *Conn, r *bus.Request, err error) *Error {
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return tooLarge("the message", len(r.Payload), conn.nc.MaxPayload(), bus.SendLess)
-	}
-	return conn.publishError(r, err)
 }
 
 func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {

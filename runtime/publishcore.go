@@ -93,7 +93,7 @@ func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
 			return nil
 		}
 		if !errors.Is(err, nats.ErrReconnectBufExceeded) {
-			return publishFailed(conn, &r, err)
+			return conn.publishError(&r, err)
 		}
 		conn.bus.Link.Doubt() // the connection went down after the look at it
 	}
