@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
@@ -61,14 +60,6 @@ const maxReplies = 1_000_000
 
 // BroadcastMethod is one broadcast of a Client. It is safe for concurrent use.
 type BroadcastMethod[Req, Res any] struct{ streamMethod }
-
-// NewBroadcastMethod is called by generated code.
-func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *BroadcastMethod[Req, Res] {
-	m := &BroadcastMethod[Req, Res]{streamMethod{clientMethod: newClientMethod(c, name)}}
-	m.subject = c.conn.subjects.All(c.service.Name, string(name))
-	m.open = wrapClientStream(m.broadcast, c.cfg.interceptors)
-	return m
-}
 
 // Call returns the replies of all instances, as they come. Nothing is sent until the
 // result is ranged over, see CollectReplies. Each iteration sends the request once; it

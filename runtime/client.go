@@ -16,7 +16,6 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
-	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
 // Client is what the generated clients are made of. It is safe for concurrent
@@ -27,53 +26,6 @@ type Client struct {
 	cfg     clientConfig
 	budget  *retryBudget
 	leaders map[string]*leaderview.View // by group
-}
-
-type clientConfig struct {
-	call         callConfig
-	interceptors []Interceptor
-	budgetRatio  float64
-	budgetMin    int
-	storage      Storage // of commands
-}
-
-type callConfig struct {
-	waitForReady bool
-	instance     string
-	strategy     strategy
-	key          string // for strategies that go by one; "": the proto's field
-	maxAttempts  int    // 0: the method's own
-	window       flow.Window
-	untilReplies int           // of a broadcast; 0: no such rule
-	untilSilence time.Duration // as above
-	given        givenOptions  // of the list that was applied last
-}
-
-// NewClient is called by generated code.
-func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...ClientOption) (*Client, error) {
-	if conn == nil {
-		return nil, errors.New("aegis: the connection of a client is nil")
-	}
-	desc, err := serviceSpec(service)
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{conn: conn, service: desc, cfg: clientConfig{budgetRatio: 0.2, budgetMin: 10}}
-	c.cfg.call.window = defaultWindow()
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyClient(&c.cfg); err != nil {
-			return nil, err
-		}
-	}
-	if err := checkClientOptions(desc, &c.cfg); err != nil {
-		return nil, err
-	}
-	c.budget = newRetryBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
-	conn.void.Use(wire.KindCall)
-	return c, c.followLeaders()
 }
 
 // followLeaders begins to know who leads the groups of the service.
@@ -125,7 +77,7 @@ type clientMethod struct {
 	keyField keyField
 	selector *atomic.Pointer[methodSelector] // nil before the first call that needs it
 
-	leader *leaderview.View               // nil unless the method is single active
+	leader *leaderview.View             // nil unless the method is single active
 	led    *atomic.Pointer[termSubject] // where the leader of the last term known is called
 }
 
@@ -133,15 +85,6 @@ type clientMethod struct {
 type termSubject struct {
 	term    uint64
 	subject string
-}
-
-// NewUnaryMethod is called by generated code.
-func NewUnaryMethod[Req, Res any](c *Client, name protoreflect.Name) *UnaryMethod[Req, Res] {
-	u := &UnaryMethod[Req, Res]{clientMethod: newClientMethod(c, name)}
-	if len(c.cfg.interceptors) > 0 && u.method != nil {
-		u.intercepted = wrapUnary(u.inside, c.cfg.interceptors)
-	}
-	return u
 }
 
 func newClientMethod(c *Client, name protoreflect.Name) clientMethod {

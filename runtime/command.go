@@ -3,13 +3,11 @@ package aegis
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -113,22 +111,6 @@ type commandMethod struct {
 	method      *spec.Method // nil: the files are of different versions
 	spec        Spec
 	intercepted UnaryFunc // nil without interceptors
-}
-
-// NewCommandMethod is called by generated code.
-func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandMethod[Req, Res] {
-	m := &CommandMethod[Req, Res]{commandMethod{client: c, spec: Spec{Service: c.service.Name, Method: string(name)}}}
-	for _, method := range c.service.Methods {
-		if method.Name == string(name) && method.Command != nil {
-			m.method, m.spec = method, publicSpec(c.service, method)
-			m.commands = c.conn.commandsOf(c.service)
-			c.conn.patterns.Use(c.service)
-		}
-	}
-	if m.method != nil {
-		m.intercepted = interceptSend(c.cfg.interceptors, m.spec, m.method.Desc, m.publish)
-	}
-	return m
 }
 
 // Send stores a command and returns a handle of it when it is stored, at the
@@ -292,30 +274,6 @@ func (m *commandMethod) setHeaders(p *publication, id string, h nats.Header) *Er
 // Command is a handle of one command, whoever sent it. It is safe for concurrent
 // use, and needs no closing.
 type Command[R any] struct{ handle *commandHandle }
-
-// NewCommand is called by generated code.
-func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name protoreflect.Name, id string) *Command[R] {
-	h := &commandHandle{id: id}
-	if conn == nil {
-		h.broken = asError(errors.New("aegis: the connection of a command is nil"))
-		return &Command[R]{h}
-	}
-	desc, err := conn.specs.of(service)
-	switch {
-	case err == nil && !wire.ValidCommandID(id):
-		err = Errorf(CodeInvalidArgument, "%s is no id of a command; use what ID returned", quote(id))
-	case err == nil:
-		for _, m := range desc.Methods {
-			if m.Name == string(name) && m.Command != nil {
-				return &Command[R]{conn.commandsOf(desc).handle(m, id)}
-			}
-		}
-		err = Errorf(CodeUnimplemented, "%s.%s is no command in the descriptor: the generated files of messages and services "+
-			"are of different versions; run buf generate", desc.Name, name)
-	}
-	h.broken = asError(err)
-	return &Command[R]{h}
-}
 
 // ID returns the id of the command, by which any process finds it again: see the
 // generated function that ends in Command.

@@ -57,29 +57,6 @@ type Conn struct {
 	watchers  sync.WaitGroup // the goroutines of this connection
 }
 
-type connConfig struct {
-	namespace string
-	logger    *slog.Logger
-	nats      []nats.Option
-	assembly  int64
-	jetStream jetStreamConfig
-	owned     bool         // Close closes the NATS connection
-	errors    *asyncErrors // of a connection that Connect has made; nil for others
-}
-
-func newConnConfig(opts []ConnOption) (*connConfig, error) {
-	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: defaultAssembly}
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyConn(c); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
 // Connect connects to NATS: url is one or several comma-separated server URLs,
 // and "" is nats://127.0.0.1:4222. It returns an error if no server answers
 // before ctx ends or nats.go's own timeout passes (2 s a server).

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
@@ -54,28 +53,6 @@ type EventHandler struct {
 	name    protoreflect.Name
 	message func() proto.Message
 	handle  UnaryFunc // nil: not subscribed
-}
-
-// NewEventHandler is called by generated code.
-func NewEventHandler[E any](name protoreflect.Name, handle func(context.Context, *E) error) EventHandler {
-	h := EventHandler{
-		name:    name,
-		message: func() proto.Message { return any(new(E)).(proto.Message) }, //nolint:forcetypeassert // generated code passes messages
-	}
-	if handle == nil {
-		return h
-	}
-	h.handle = func(ctx context.Context, in proto.Message) (proto.Message, error) {
-		ev, ok := any(in).(*E)
-		if !ok {
-			return nil, Errorf(CodeInternal, "an interceptor of the subscriber passed on an event of type %T in place of %T to %s", in, ev, name)
-		}
-		if err := handle(ctx, ev); err != nil {
-			return nil, err
-		}
-		return &emptypb.Empty{}, nil
-	}
-	return h
 }
 
 // Delivery is what is known of a durable event besides the event.

@@ -23,7 +23,6 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
-	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -65,27 +64,6 @@ type Server struct {
 	changes leadershipChanges
 	pause   handling.PauseDetector
 	expired atomic.Bool // the grace period is over
-}
-
-type serverConfig struct {
-	instance     string
-	named        bool // the instance's name is given, and so survives a restart
-	grace        time.Duration
-	logger       *slog.Logger
-	interceptors []Interceptor
-	hooks        []func(State)
-	redact       redactor
-
-	window      flow.Window // of what clients send in streams
-	maxStreams  int
-	streamGrace time.Duration
-
-	leaderBucket   BucketConfig
-	registryBucket BucketConfig
-	heartbeat      time.Duration
-
-	checks      health.Checks
-	memoryLimit uint64 // 0: the default
 }
 
 // NewServer makes a server on a connection. It refuses a NATS connection with

@@ -11,35 +11,6 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-type jetStreamConfig struct{ domain, prefix string }
-
-// WithJetStreamDomain uses the JetStream of a domain, as a leaf node has one of
-// its own beside that of its hub. It is for all that is kept there: durable
-// events, commands, leaders and the registry; those who are to find each other
-// use the same one. Default: that of the NATS server where the connection is.
-func WithJetStreamDomain(domain string) ConnOption {
-	return connOption(func(c *connConfig) error {
-		if !wire.ValidInstance(domain) {
-			return invalidOption("JetStream domain %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", domain)
-		}
-		return c.useJetStream(jetStreamConfig{domain: domain})
-	})
-}
-
-// WithJetStreamAPIPrefix uses a JetStream whose API is imported from another
-// account under a prefix, such as "JS.orders", for all that
-// [WithJetStreamDomain] names. The subjects of what is kept must be imported as
-// well, those of buckets under the prefix ("JS.orders.$KV.>"); docs/protocol.md
-// has the list. It and WithJetStreamDomain exclude each other. Default "$JS.API".
-func WithJetStreamAPIPrefix(prefix string) ConnOption {
-	return connOption(func(c *connConfig) error {
-		if !wire.ValidSubject(prefix) {
-			return invalidOption("JetStream API prefix %q: it is no subject without wildcards", prefix)
-		}
-		return c.useJetStream(jetStreamConfig{prefix: prefix})
-	})
-}
-
 // useJetStream sets which JetStream is used. A second one would make the first do
 // nothing.
 func (c *connConfig) useJetStream(js jetStreamConfig) error {
@@ -94,26 +65,6 @@ type StorageOption struct{ storage Storage }
 // WithStorage says how the streams of a service are kept where the program
 // knows better than the proto.
 func WithStorage(s Storage) StorageOption { return StorageOption{s} }
-
-func (o StorageOption) applyPublisher(c *publisherConfig) error {
-	c.storage = o.storage
-	return o.storage.checkEvents()
-}
-
-func (o StorageOption) applySubscribe(c *subscribeConfig) error {
-	c.storage = o.storage
-	return o.storage.checkEvents()
-}
-
-func (o StorageOption) applyClient(c *clientConfig) error {
-	c.storage = o.storage
-	return o.storage.checkCommands()
-}
-
-func (o StorageOption) applyService(c *serviceConfig) error {
-	c.storage = o.storage
-	return o.storage.checkCommands()
-}
 
 // checkCommands is check for a queue, which must not drop anything.
 func (s *Storage) checkCommands() error {

@@ -9,34 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// WithErrorRedactor gives the server one place that decides what leaves the process
-// of the errors of its handlers. Without it the whole text of an error travels, also
-// that of a plain Go error, whatever it says of tables, hosts or people.
-//
-// The server calls redact with each error that a handler of a call, a stream, a
-// broadcast, a command or an event returns, after the interceptors of the server and
-// the service, and with the handler's context, so that CallFromContext says which
-// method it is. The error that redact returns goes to the caller, into results and
-// dead letters, and into what nats micro shows as last error; the server's own log
-// has the first one where it logs errors of handlers, which it does for events and
-// commands: log those of calls in redact. Whether an error is Permanent, and the
-// message not tried again, the first one says as well as the second.
-//
-// An *Error that is returned as it is travels as without the option. If redact
-// returns nil or panics, CodeInternal travels, without the text. It must be safe for
-// concurrent use. Errors of the server itself, as after a panic, have no text of a
-// handler and do not come by, nor do those of methods that are not implemented.
-// Default: errors travel as they are. A nil redact is an invalid option.
-func WithErrorRedactor(redact func(ctx context.Context, err error) error) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if redact == nil {
-			return invalidOption("the error redactor is nil; leave the option out")
-		}
-		c.redact = redact
-		return nil
-	})
-}
-
 // redactor is what WithErrorRedactor was given; nil without it.
 type redactor func(context.Context, error) error
 

@@ -145,13 +145,6 @@ func stubOf[S any]() func(reflect.Type) bool {
 	return func(t reflect.Type) bool { return t.Name() == name && t.PkgPath() == face.PkgPath() }
 }
 
-// FoundBy is called by generated code: find looks the method up by a constant
-// name.
-func (h Handler[S]) FoundBy(find func(reflect.Type) (reflect.Method, bool)) Handler[S] {
-	h.find = find
-	return h
-}
-
 // implements reports whether somebody has written the handler for impl, as far as
 // that can be told before it is called.
 func (h Handler[S]) implements(impl S) (bool, error) {

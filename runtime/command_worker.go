@@ -26,11 +26,6 @@ import (
 // on at once.
 const defaultCommandConcurrency = 16
 
-func (o ConcurrencyOption) applyService(c *serviceConfig) error {
-	c.concurrency = o.n
-	return o.check()
-}
-
 // checkCommandOptions refuses options that would do nothing.
 func checkCommandOptions(desc *spec.Service, cfg *serviceConfig) error {
 	if desc.CommandStorage != nil {

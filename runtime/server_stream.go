@@ -496,62 +496,6 @@ func (s *Server) abnormal(name string, panicked any) *Error {
 	return Errorf(CodeInternal, "the handler of %s panicked", name)
 }
 
-// ServerStreamHandler is called by generated code.
-func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, *Req, Sender[Res]) error) Handler[S] {
-	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
-		return func(ctx context.Context, s Stream) error {
-			out, err := newSender[Res](ctx, s, name)
-			if err != nil {
-				return err
-			}
-			req, err := recvMessage[Req](s)
-			if err == io.EOF { //nolint:errorlint // only the end itself is one
-				return Errorf(CodeInternal, "an interceptor of the server kept the request from %s", name)
-			} else if err != nil {
-				return err
-			}
-			return call(impl, ctx, req, out)
-		}
-	}}
-}
-
-// ClientStreamHandler is called by generated code.
-func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req]) (*Res, error)) Handler[S] {
-	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
-		return func(ctx context.Context, s Stream) error {
-			in, err := newHandlerReceiver[Req](ctx, s, name)
-			if err != nil {
-				return err
-			}
-			res, err := call(impl, ctx, in)
-			switch {
-			case err != nil:
-				return err
-			case res == nil:
-				return Errorf(CodeInternal, "the handler of %s returned neither a response nor an error", name)
-			}
-			return sendMessage(s, res)
-		}
-	}}
-}
-
-// BidiStreamHandler is called by generated code.
-func BidiStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req], Sender[Res]) error) Handler[S] {
-	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
-		return func(ctx context.Context, s Stream) error {
-			in, err := newHandlerReceiver[Req](ctx, s, name)
-			if err != nil {
-				return err
-			}
-			out, err := newSender[Res](ctx, s, name)
-			if err != nil {
-				return err
-			}
-			return call(impl, ctx, in, out)
-		}
-	}}
-}
-
 // handlerStream is what a handler's receiver and sender share.
 type handlerStream struct {
 	Stream

@@ -17,38 +17,6 @@ import (
 // maxCheckName bounds the name of a check, which heartbeats carry.
 const maxCheckName = 64
 
-// WithCheck adds a check of something that this instance needs, under a name of
-// 1 to 64 bytes: health.Needs(db.PingContext), or a function that lowers the
-// score. All checks run at once before the server serves, and then as often as
-// heartbeats are sent; each has 2 s, or one heartbeat if that is less.
-//
-// While a check says unhealthy, panics or does not answer, selection strategies
-// do not pick the instance and Ready fails. It stays in the queue group, and goes
-// on leading: stopping what only this instance can do is for the program.
-func WithCheck(name string, check health.Check) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if len(name) > maxCheckName {
-			return invalidOption("a check's name has %d bytes, at most %d are possible: %.100q", len(name), maxCheckName, name)
-		}
-		if err := c.checks.Add(name, check); err != nil {
-			return fmt.Errorf("%w: check %q: %w", ErrInvalidOption, name, err)
-		}
-		return nil
-	})
-}
-
-// WithMemoryLimit sets how many bytes of memory the process may use before the
-// health score drops by 10; nothing else happens then. Default 500,000,000.
-func WithMemoryLimit(bytes uint64) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if bytes == 0 {
-			return invalidOption("a memory limit of 0 bytes; leave it out for the default of %d", uint64(health.DefaultMemoryLimit))
-		}
-		c.memoryLimit = bytes
-		return nil
-	})
-}
-
 // Live returns nil unless the server has stopped, which only a restart ends. With
 // Ready it makes an http.Handler for probes:
 //

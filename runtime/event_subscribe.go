@@ -1,14 +1,12 @@
 package aegis
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -81,27 +79,7 @@ func EachInstance() SubscribeOption {
 	})
 }
 
-// ConcurrencyOption is what WithConcurrency returns: an option of subscribers and of
-// services.
-type ConcurrencyOption struct{ n int }
-
-// WithConcurrency sets how many handlers of one event, or of the commands of one
-// method, run at once in this instance: 1 to 10,000. It is an option of the generated
-// Subscribe functions, for events, and of the Register functions, for commands; calls
-// have WithMaxConcurrency. Default for events: 1, one after the other in the order of
-// the stream; as many as there are partitions for events with a key, whose order is
-// kept however many handlers run. Default for commands: 16. A leader's commands are
-// worked one after the other whatever it says.
-func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
-
 const maxConcurrency = 10_000
-
-func (o ConcurrencyOption) check() error {
-	if o.n < 1 || o.n > maxConcurrency {
-		return invalidOption("concurrency %d: use 1 to %d", o.n, maxConcurrency)
-	}
-	return nil
-}
 
 func (o ConcurrencyOption) applySubscribe(c *subscribeConfig) error {
 	c.concurrency = o.n
@@ -179,44 +157,6 @@ func StartFrom(s Start) SubscribeOption {
 		c.start = &s
 		return nil
 	})
-}
-
-// SubscribeEvents is called by generated code.
-func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers []EventHandler, opts ...SubscribeOption) error {
-	if srv == nil {
-		return errors.New("aegis: the server to subscribe with is nil")
-	}
-	service, err := serviceSpec(desc)
-	if err != nil {
-		return err
-	}
-	cfg := subscribeConfig{interceptors: append([]Interceptor(nil), srv.cfg.interceptors...)}
-	for i, o := range opts {
-		if o == nil {
-			return nilOption(i)
-		}
-		if err := o.applySubscribe(&cfg); err != nil {
-			return err
-		}
-	}
-	var subs []*subscription
-	for _, h := range handlers {
-		if h.handle == nil {
-			continue
-		}
-		sub, err := newSubscription(srv, service, h, &cfg)
-		if err != nil {
-			return err
-		}
-		subs = append(subs, sub)
-	}
-	if len(subs) == 0 {
-		return fmt.Errorf("aegis: no event of %s has a handler", service.Name)
-	}
-	if err := checkDurable(service, subs, &cfg); err != nil {
-		return err
-	}
-	return srv.addSubscriptions(subs)
 }
 
 // checkDurable refuses options that would do nothing.
@@ -392,4 +332,9 @@ func (s *subscription) concurrency() int {
 
 func (s *subscription) logger() *slog.Logger {
 	return s.server.logger.With("event", s.spec.name(), "consumer", s.consumer)
+}
+
+func (o StorageOption) applySubscribe(c *subscribeConfig) error {
+	c.storage = o.storage
+	return o.storage.checkEvents()
 }

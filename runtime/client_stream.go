@@ -265,11 +265,6 @@ func (m *serverMetadata) read(s *rpcstream.Stream) (header, trailer Header) {
 // is safe for concurrent use.
 type ServerStreamMethod[Req, Res any] struct{ streamMethod }
 
-// NewServerStreamMethod is called by generated code.
-func NewServerStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *ServerStreamMethod[Req, Res] {
-	return &ServerStreamMethod[Req, Res]{newStreamMethod(c, name)}
-}
-
 // Open sends the request and returns when a server has taken it.
 func (m *ServerStreamMethod[Req, Res]) Open(ctx context.Context, req *Req, opts ...CallOption) (Receiver[Res], error) {
 	b, err := m.start(ctx, opts)
@@ -290,11 +285,6 @@ func (m *ServerStreamMethod[Req, Res]) Open(ctx context.Context, req *Req, opts 
 // is safe for concurrent use.
 type ClientStreamMethod[Req, Res any] struct{ streamMethod }
 
-// NewClientStreamMethod is called by generated code.
-func NewClientStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *ClientStreamMethod[Req, Res] {
-	return &ClientStreamMethod[Req, Res]{newStreamMethod(c, name)}
-}
-
 // Open returns when a server has taken the stream.
 func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (ClientStream[Req, Res], error) {
 	b, err := m.start(ctx, opts)
@@ -307,11 +297,6 @@ func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOpt
 // BidiStreamMethod is one method of a Client whose requests and responses are
 // streams. It is safe for concurrent use.
 type BidiStreamMethod[Req, Res any] struct{ streamMethod }
-
-// NewBidiStreamMethod is called by generated code.
-func NewBidiStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *BidiStreamMethod[Req, Res] {
-	return &BidiStreamMethod[Req, Res]{newStreamMethod(c, name)}
-}
 
 // Open returns when a server has taken the stream.
 func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (BidiClient[Req, Res], error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -122,14 +121,6 @@ func (o WindowOption) apply(to *flow.Window) error {
 	return nil
 }
 
-func (o WindowOption) applyServer(c *serverConfig) error { return o.apply(&c.window) }
-func (o WindowOption) applyClient(c *clientConfig) error { return o.applyCall(&c.call) }
-
-func (o WindowOption) applyCall(c *callConfig) error {
-	c.given.window = "WithStreamWindow"
-	return o.apply(&c.window)
-}
-
 func defaultWindow() flow.Window {
 	return flow.Window{Messages: wire.DefaultWindowMessages, Bytes: wire.DefaultWindowBytes}
 }
@@ -177,32 +168,4 @@ func sendMessage(s Stream, m any) error {
 	return nil
 }
 
-// WithMaxStreams sets how many streams a server has open at once, of all its
-// services; further ones are refused at once with CodeResourceExhausted and
-// ReasonOverloaded, and clients try them elsewhere. 1 to 10,000,000. Default
-// 10,000.
-func WithMaxStreams(n int) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if n < 1 || n > maxMaxStreams {
-			return invalidOption("max streams %d: use 1 to %d", n, maxMaxStreams)
-		}
-		c.maxStreams = n
-		return nil
-	})
-}
-
 const maxMaxStreams = 10_000_000
-
-// WithStreamGrace sets for how long a server that stops leaves its streams alone,
-// so that short ones are finished. Then it ends those that are open:
-// clients get CodeUnavailable with ReasonStopping, and the contexts of the
-// handlers end. The grace period is the longest. Default 1 s.
-func WithStreamGrace(d time.Duration) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if d < 0 {
-			return invalidOption("stream grace %v: must not be negative", d)
-		}
-		c.streamGrace = d
-		return nil
-	})
-}

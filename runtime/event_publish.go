@@ -1,9 +1,7 @@
 package aegis
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -98,36 +96,6 @@ type Publisher struct {
 	async   *stores.Sender
 }
 
-// NewPublisher is called by generated code.
-func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...PublisherOption) (*Publisher, error) {
-	if conn == nil {
-		return nil, errors.New("aegis: the connection of a publisher is nil")
-	}
-	desc, err := serviceSpec(service)
-	if err != nil {
-		return nil, err
-	}
-	p := &Publisher{conn: conn, service: desc}
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyPublisher(&p.cfg); err != nil {
-			return nil, err
-		}
-	}
-	if desc.EventStorage != nil {
-		p.stream = conn.openStream(conn.eventStream(desc, &p.cfg.storage),
-			p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) }))
-		conn.void.Use(wire.KindLog)
-	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {
-		return nil, err
-	}
-	p.async = stores.NewSender(conn.async, &p.stream.Stream, "events of "+desc.Name, cmp.Or(p.cfg.maxInFlight, defaultMaxInFlight))
-	conn.patterns.Use(desc)
-	return p, nil
-}
-
 // eventMethod is one event of a publisher.
 type eventMethod struct {
 	publisher *Publisher
@@ -164,13 +132,6 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 // concurrent use.
 type CoreEvent[E any] struct{ eventMethod }
 
-// NewCoreEvent is called by generated code.
-func NewCoreEvent[E any](p *Publisher, name protoreflect.Name) *CoreEvent[E] {
-	e := &CoreEvent[E]{newEventMethod(p, name)}
-	e.intercept(e.publishCore)
-	return e
-}
-
 // Publish hands an event to NATS. It waits for the connection until ctx ends, or
 // the service's timeout if ctx has no deadline. Whether anybody receives the
 // event is not known. The first one waits besides until NATS has read it: the code
@@ -197,13 +158,6 @@ func (e *CoreEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption
 // DurableEvent is one event of a Publisher that is stored. It is safe for
 // concurrent use.
 type DurableEvent[E any] struct{ eventMethod }
-
-// NewDurableEvent is called by generated code.
-func NewDurableEvent[E any](p *Publisher, name protoreflect.Name) *DurableEvent[E] {
-	e := &DurableEvent[E]{newEventMethod(p, name)}
-	e.intercept(e.publishDurable)
-	return e
-}
 
 // Publish stores an event and returns when it is stored, at the latest when ctx
 // ends, or the service's timeout if ctx has no deadline. An error whose code is
@@ -409,4 +363,9 @@ func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 		Subject: e.subject(msg), Header: header, Deadline: p.deadline, Again: p.cfg.id != "", Window: e.publisher.stream.Window(),
 	})
 	return failure
+}
+
+func (o StorageOption) applyPublisher(c *publisherConfig) error {
+	c.storage = o.storage
+	return o.storage.checkEvents()
 }

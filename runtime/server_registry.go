@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -19,19 +18,6 @@ import (
 // has the name of this instance: at the start, or because this process was
 // unreachable for so long that another one took its name over.
 var ErrInstanceTaken = errors.New("aegis: the name of the instance is taken")
-
-// WithHeartbeat sets how often the instance says that it lives, 100 ms to 1 min:
-// whoever watches takes it for gone after three missed heartbeats. Each is one
-// small message per service. Default 2 s.
-func WithHeartbeat(interval time.Duration) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if interval < registry.MinHeartbeat || interval > registry.MaxHeartbeat || interval%time.Millisecond != 0 {
-			return invalidOption("heartbeat %v: use %v to %v, in whole milliseconds", interval, registry.MinHeartbeat, registry.MaxHeartbeat)
-		}
-		c.heartbeat = interval
-		return nil
-	})
-}
 
 // claim registers the instance under its name before it listens under that name.
 func (s *Server) claim(ctx context.Context) error {

@@ -1,0 +1,121 @@
+package aegis
+
+import (
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+)
+
+// ClientOption is an option of the generated New...Client functions.
+type ClientOption interface{ applyClient(c *clientConfig) error }
+
+// CallOption is an option of one call; given to a New...Client function it is
+// the default of all calls.
+type CallOption interface {
+	ClientOption
+	applyCall(c *callConfig) error
+}
+
+func (o InterceptorsOption) applyClient(c *clientConfig) error { return o.appendTo(&c.interceptors) }
+
+// WithRetryBudget bounds what a client sends again, so that its retries cannot
+// multiply an overload: within any 10 s at most ratio times its calls, and at
+// least minPerSecond a second. Retries of overloaded calls and of idempotent
+// ones of unknown outcome are charged; those that found nobody listening, or a
+// stopping instance, are free. A call whose retry the budget forbids ends with
+// the error that it has. Default 0.2 and 10.
+func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if !(ratio >= 0 && ratio <= 100) || minPerSecond < 0 {
+			return invalidOption("retry budget %v, %d: use a ratio of 0 to 100 and a minimum of at least 0", ratio, minPerSecond)
+		}
+		c.budgetRatio, c.budgetMin = ratio, minPerSecond
+		return nil
+	})
+}
+
+// WaitForReady makes a call for which nobody listens go on trying until its
+// deadline. Default: it ends as ErrNoResponders after two more attempts, 10 and
+// 40 ms later. Given to a broadcast, which is sent once, it is an error with
+// CodeInvalidArgument.
+func WaitForReady() CallOption {
+	return callOption(func(c *callConfig) error {
+		c.waitForReady, c.given.retry = true, "WaitForReady"
+		return nil
+	})
+}
+
+// ToInstance sends a call to the instance of this name and to no other. If it
+// is not there, the call ends as ErrNoResponders. If it is found to be gone
+// before it replies, the call ends at once, with CodeUnavailable and
+// ReasonInstanceLost; for that the connection watches the service, as for
+// RoundRobin, but no call waits for it. It cannot be combined with an option for a
+// strategy, see QueueGroup.
+func ToInstance(name string) CallOption {
+	return callOption(func(c *callConfig) error {
+		if !wire.ValidInstance(name) {
+			return invalidOption("instance %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", name)
+		}
+		if err := c.given.selects(toInstance); err != nil {
+			return err
+		}
+		c.instance = name
+		return nil
+	})
+}
+
+// MaxAttempts sets how often a call is tried in all, the first time included: 1
+// to 100. It wins over the proto's retry option. Default 3. An instance that was
+// picked, and turned out not to listen or to be stopping, does not count. Given to a
+// broadcast, which is sent once, it is an error with CodeInvalidArgument.
+func MaxAttempts(n int) CallOption {
+	return callOption(func(c *callConfig) error {
+		if n < 1 || n > 100 {
+			return invalidOption("max attempts %d: use 1 to 100", n)
+		}
+		c.maxAttempts, c.given.retry = n, "MaxAttempts"
+		return nil
+	})
+}
+
+type (
+	clientOption func(*clientConfig) error
+	callOption   func(*callConfig) error
+)
+
+func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
+func (o callOption) applyCall(c *callConfig) error       { return o(c) }
+func (o callOption) applyClient(c *clientConfig) error   { return o(&c.call) }
+
+type clientConfig struct {
+	call         callConfig
+	interceptors []Interceptor
+	budgetRatio  float64
+	budgetMin    int
+	storage      Storage // of commands
+}
+
+type callConfig struct {
+	waitForReady bool
+	instance     string
+	strategy     strategy
+	key          string // for strategies that go by one; "": the proto's field
+	maxAttempts  int    // 0: the method's own
+	window       flow.Window
+	untilReplies int           // of a broadcast; 0: no such rule
+	untilSilence time.Duration // as above
+	given        givenOptions  // of the list that was applied last
+}
+
+func (o StorageOption) applyClient(c *clientConfig) error {
+	c.storage = o.storage
+	return o.storage.checkCommands()
+}
+
+func (o WindowOption) applyClient(c *clientConfig) error { return o.applyCall(&c.call) }
+
+func (o WindowOption) applyCall(c *callConfig) error {
+	c.given.window = "WithStreamWindow"
+	return o.apply(&c.window)
+}

@@ -1,0 +1,111 @@
+package aegis
+
+import (
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// ConnOption is an option of Connect and NewConn.
+type ConnOption interface{ applyConn(c *connConfig) error }
+
+// WithNamespace sets the first token of every subject, so that several
+// environments can share one NATS account: 1 to 32 characters of A-Z a-z 0-9 _.
+// Clients and servers find each other only within one namespace. Default
+// "aegis".
+func WithNamespace(namespace string) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if !wire.ValidNamespace(namespace) {
+			return invalidOption("namespace %q: use 1 to 32 characters of A-Z a-z 0-9 _", namespace)
+		}
+		c.namespace = namespace
+		return nil
+	})
+}
+
+// WithNATSOptions passes options to nats.Connect: TLS, credentials, name and so
+// on. They win over the defaults of Connect. NewConn refuses it, as there the
+// connection exists already.
+func WithNATSOptions(opts ...nats.Option) ConnOption {
+	return connOption(func(c *connConfig) error {
+		c.nats = append(c.nats, opts...)
+		return nil
+	})
+}
+
+func (o LoggerOption) applyConn(c *connConfig) error {
+	c.logger = o.logger
+	return o.check()
+}
+
+type connConfig struct {
+	namespace string
+	logger    *slog.Logger
+	nats      []nats.Option
+	assembly  int64
+	jetStream jetStreamConfig
+	owned     bool         // Close closes the NATS connection
+	errors    *asyncErrors // of a connection that Connect has made; nil for others
+}
+
+func newConnConfig(opts []ConnOption) (*connConfig, error) {
+	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: defaultAssembly}
+	for i, o := range opts {
+		if o == nil {
+			return nil, nilOption(i)
+		}
+		if err := o.applyConn(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+type connOption func(*connConfig) error
+
+func (o connOption) applyConn(c *connConfig) error { return o(c) }
+
+// WithJetStreamDomain uses the JetStream of a domain, as a leaf node has one of
+// its own beside that of its hub. It is for all that is kept there: durable
+// events, commands, leaders and the registry; those who are to find each other
+// use the same one. Default: that of the NATS server where the connection is.
+func WithJetStreamDomain(domain string) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if !wire.ValidInstance(domain) {
+			return invalidOption("JetStream domain %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", domain)
+		}
+		return c.useJetStream(jetStreamConfig{domain: domain})
+	})
+}
+
+// WithJetStreamAPIPrefix uses a JetStream whose API is imported from another
+// account under a prefix, such as "JS.orders", for all that
+// [WithJetStreamDomain] names. The subjects of what is kept must be imported as
+// well, those of buckets under the prefix ("JS.orders.$KV.>"); docs/protocol.md
+// has the list. It and WithJetStreamDomain exclude each other. Default "$JS.API".
+func WithJetStreamAPIPrefix(prefix string) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if !wire.ValidSubject(prefix) {
+			return invalidOption("JetStream API prefix %q: it is no subject without wildcards", prefix)
+		}
+		return c.useJetStream(jetStreamConfig{prefix: prefix})
+	})
+}
+
+type jetStreamConfig struct{ domain, prefix string }
+
+// WithReassemblyLimit sets how many bytes of messages that come in parts (those
+// of methods with max_message_bytes) a connection may hold at once, over all of
+// its streams and calls; what exceeds it ends as CodeResourceExhausted. 1 byte to
+// 2^40. Default 256 MiB.
+func WithReassemblyLimit(bytes int64) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if bytes < 1 || bytes > 1<<40 {
+			return invalidOption("reassembly limit of %d bytes: use 1 to %d", bytes, int64(1)<<40)
+		}
+		c.assembly = bytes
+		return nil
+	})
+}

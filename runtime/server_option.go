@@ -1,0 +1,267 @@
+package aegis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+	"github.com/aegisrpc/aegis/runtime/registry"
+)
+
+// ServerOption is an option of NewServer.
+type ServerOption interface{ applyServer(c *serverConfig) error }
+
+// ServiceOption is an option of the generated Register functions.
+type ServiceOption interface{ applyService(c *serviceConfig) error }
+
+func (o LoggerOption) applyServer(c *serverConfig) error {
+	c.logger = o.logger
+	return o.check()
+}
+
+func (o InterceptorsOption) applyServer(c *serverConfig) error { return o.appendTo(&c.interceptors) }
+
+func (o InterceptorsOption) applyService(c *serviceConfig) error { return o.appendTo(&c.interceptors) }
+
+// WithInstance names the instance: 1 to 64 characters of A-Z a-z 0-9 _ -. The
+// name must be unique among the running instances of a service. Default, and
+// what "" means: the first label of the host's name and six random characters.
+func WithInstance(name string) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if name != "" && !wire.ValidInstance(name) {
+			return invalidOption("instance %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", name)
+		}
+		c.instance = name
+		return nil
+	})
+}
+
+// WithGracePeriod sets for how long a server that stops waits for its running
+// handlers; then their contexts end, and they are named in the log. Default
+// 30 s; 0 means not to wait.
+func WithGracePeriod(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if d < 0 {
+			return invalidOption("grace period %v: must not be negative", d)
+		}
+		c.grace = d
+		return nil
+	})
+}
+
+// WithStateHook calls f with each state of the server's life, in order:
+// StateInit from within NewServer, the others from within Run. f must return;
+// Run waits for it. Several hooks are called in the order given.
+func WithStateHook(f func(State)) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if f == nil {
+			return invalidOption("the state hook is nil")
+		}
+		c.hooks = append(c.hooks, f)
+		return nil
+	})
+}
+
+// WithMaxConcurrency sets how many unary handlers of the service run at once in
+// this instance; further calls are refused at once with CodeResourceExhausted
+// and ReasonOverloaded, and clients try them elsewhere. 1 to 1,000,000, as in the
+// proto. It wins over the proto's max_concurrency. Default 256.
+func WithMaxConcurrency(n int) ServiceOption {
+	return serviceOption(func(c *serviceConfig) error {
+		if n < 1 || n > spec.MaxMaxConcurrency {
+			return invalidOption("max concurrency %d: use 1 to %d", n, spec.MaxMaxConcurrency)
+		}
+		c.maxConcurrency, c.callsAtOnce = n, true
+		return nil
+	})
+}
+
+// WithElection sets how fast a lost leader of the service is replaced: what is
+// not zero wins over the proto's election option. The presets are
+// election.Aggressive.Config() and its like. The error of an invalid
+// combination wraps ErrInvalidOption and election.ErrInvalidConfig.
+func WithElection(cfg election.Config) ServiceOption {
+	return serviceOption(func(c *serviceConfig) error {
+		c.election = cfg
+		return nil
+	})
+}
+
+type serverConfig struct {
+	instance     string
+	named        bool // the instance's name is given, and so survives a restart
+	grace        time.Duration
+	logger       *slog.Logger
+	interceptors []Interceptor
+	hooks        []func(State)
+	redact       redactor
+
+	window      flow.Window // of what clients send in streams
+	maxStreams  int
+	streamGrace time.Duration
+
+	leaderBucket   BucketConfig
+	registryBucket BucketConfig
+	heartbeat      time.Duration
+
+	checks      health.Checks
+	memoryLimit uint64 // 0: the default
+}
+
+type (
+	serverOption  func(*serverConfig) error
+	serviceOption func(*serviceConfig) error
+)
+
+func (o serverOption) applyServer(c *serverConfig) error    { return o(c) }
+func (o serviceOption) applyService(c *serviceConfig) error { return o(c) }
+
+// WithMaxStreams sets how many streams a server has open at once, of all its
+// services; further ones are refused at once with CodeResourceExhausted and
+// ReasonOverloaded, and clients try them elsewhere. 1 to 10,000,000. Default
+// 10,000.
+func WithMaxStreams(n int) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if n < 1 || n > maxMaxStreams {
+			return invalidOption("max streams %d: use 1 to %d", n, maxMaxStreams)
+		}
+		c.maxStreams = n
+		return nil
+	})
+}
+
+// WithStreamGrace sets for how long a server that stops leaves its streams alone,
+// so that short ones are finished. Then it ends those that are open:
+// clients get CodeUnavailable with ReasonStopping, and the contexts of the
+// handlers end. The grace period is the longest. Default 1 s.
+func WithStreamGrace(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if d < 0 {
+			return invalidOption("stream grace %v: must not be negative", d)
+		}
+		c.streamGrace = d
+		return nil
+	})
+}
+
+// WithHeartbeat sets how often the instance says that it lives, 100 ms to 1 min:
+// whoever watches takes it for gone after three missed heartbeats. Each is one
+// small message per service. Default 2 s.
+func WithHeartbeat(interval time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if interval < registry.MinHeartbeat || interval > registry.MaxHeartbeat || interval%time.Millisecond != 0 {
+			return invalidOption("heartbeat %v: use %v to %v, in whole milliseconds", interval, registry.MinHeartbeat, registry.MaxHeartbeat)
+		}
+		c.heartbeat = interval
+		return nil
+	})
+}
+
+type serviceConfig struct {
+	maxConcurrency int
+	interceptors   []Interceptor
+	election       election.Config // what is zero is as the proto says
+	storage        Storage         // of commands
+	concurrency    int             // of commands; 0: the default
+	callsAtOnce    bool            // maxConcurrency is said by an option
+
+	withoutCalls, withoutCommands, unimplemented bool
+}
+
+// WithCheck adds a check of something that this instance needs, under a name of
+// 1 to 64 bytes: health.Needs(db.PingContext), or a function that lowers the
+// score. All checks run at once before the server serves, and then as often as
+// heartbeats are sent; each has 2 s, or one heartbeat if that is less.
+//
+// While a check says unhealthy, panics or does not answer, selection strategies
+// do not pick the instance and Ready fails. It stays in the queue group, and goes
+// on leading: stopping what only this instance can do is for the program.
+func WithCheck(name string, check health.Check) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if len(name) > maxCheckName {
+			return invalidOption("a check's name has %d bytes, at most %d are possible: %.100q", len(name), maxCheckName, name)
+		}
+		if err := c.checks.Add(name, check); err != nil {
+			return fmt.Errorf("%w: check %q: %w", ErrInvalidOption, name, err)
+		}
+		return nil
+	})
+}
+
+// WithMemoryLimit sets how many bytes of memory the process may use before the
+// health score drops by 10; nothing else happens then. Default 500,000,000.
+func WithMemoryLimit(bytes uint64) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if bytes == 0 {
+			return invalidOption("a memory limit of 0 bytes; leave it out for the default of %d", uint64(health.DefaultMemoryLimit))
+		}
+		c.memoryLimit = bytes
+		return nil
+	})
+}
+
+// WithErrorRedactor gives the server one place that decides what leaves the process
+// of the errors of its handlers. Without it the whole text of an error travels, also
+// that of a plain Go error, whatever it says of tables, hosts or people.
+//
+// The server calls redact with each error that a handler of a call, a stream, a
+// broadcast, a command or an event returns, after the interceptors of the server and
+// the service, and with the handler's context, so that CallFromContext says which
+// method it is. The error that redact returns goes to the caller, into results and
+// dead letters, and into what nats micro shows as last error; the server's own log
+// has the first one where it logs errors of handlers, which it does for events and
+// commands: log those of calls in redact. Whether an error is Permanent, and the
+// message not tried again, the first one says as well as the second.
+//
+// An *Error that is returned as it is travels as without the option. If redact
+// returns nil or panics, CodeInternal travels, without the text. It must be safe for
+// concurrent use. Errors of the server itself, as after a panic, have no text of a
+// handler and do not come by, nor do those of methods that are not implemented.
+// Default: errors travel as they are. A nil redact is an invalid option.
+func WithErrorRedactor(redact func(ctx context.Context, err error) error) ServerOption {
+	return serverOption(func(c *serverConfig) error {
+		if redact == nil {
+			return invalidOption("the error redactor is nil; leave the option out")
+		}
+		c.redact = redact
+		return nil
+	})
+}
+
+func (o WindowOption) applyServer(c *serverConfig) error { return o.apply(&c.window) }
+
+func (o StorageOption) applyService(c *serviceConfig) error {
+	c.storage = o.storage
+	return o.storage.checkCommands()
+}
+
+func (o ConcurrencyOption) applyService(c *serviceConfig) error {
+	c.concurrency = o.n
+	return o.check()
+}
+
+// ConcurrencyOption is what WithConcurrency returns: an option of subscribers and of
+// services.
+type ConcurrencyOption struct{ n int }
+
+func (o ConcurrencyOption) check() error {
+	if o.n < 1 || o.n > maxConcurrency {
+		return invalidOption("concurrency %d: use 1 to %d", o.n, maxConcurrency)
+	}
+	return nil
+}
+
+// WithConcurrency sets how many handlers of one event, or of the commands of one
+// method, run at once in this instance: 1 to 10,000. It is an option of the generated
+// Subscribe functions, for events, and of the Register functions, for commands; calls
+// have WithMaxConcurrency. Default for events: 1, one after the other in the order of
+// the stream; as many as there are partitions for events with a key, whose order is
+// kept however many handlers run. Default for commands: 16. A leader's commands are
+// worked one after the other whatever it says.
+func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
