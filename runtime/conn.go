@@ -49,6 +49,7 @@ type Conn struct {
 	async     *stores.Async
 	specs     serviceSpecs
 	patterns  *patterns.Watch
+	shared    sharedValues // of this connection's users, see perConn
 
 	mu        sync.Mutex // between start and Close
 	closeOnce sync.Once
