@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/spec"
 )
 
 // Spec says which method a call is of.
@@ -111,3 +113,9 @@ func outgoingCall(ctx context.Context) *Call {
 	c, _ := ctx.Value(outgoingKey{}).(*Call)
 	return c
 }
+
+func publicSpec(s *spec.Service, m *spec.Method) Spec {
+	return Spec{Service: s.Name, Method: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
+}
+
+func (s Spec) name() string { return s.Service + "." + s.Method }

@@ -45,19 +45,6 @@ func (c *Client) followLeaders() error {
 	return nil
 }
 
-// serviceSpec reads the options of a service descriptor of generated code.
-func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) {
-	if service == nil {
-		return nil, errors.New("aegis: the service's descriptor is missing: the generated files of messages and services " +
-			"are of different versions; run buf generate")
-	}
-	desc, err := spec.FromDescriptor(service)
-	if err != nil {
-		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
-	}
-	return desc, nil
-}
-
 // UnaryMethod is one unary method of a Client. It is safe for concurrent use.
 type UnaryMethod[Req, Res any] struct {
 	clientMethod
@@ -107,10 +94,6 @@ func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 		}
 	}
 	return m
-}
-
-func publicSpec(s *spec.Service, m *spec.Method) Spec {
-	return Spec{Service: s.Name, Method: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
 }
 
 // Call calls the method. The deadline is that of ctx, else the method's timeout
@@ -465,5 +448,3 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 	}
 	return nil
 }
-
-func (s Spec) name() string { return s.Service + "." + s.Method }

@@ -1,6 +1,8 @@
 package aegis
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -48,4 +50,17 @@ func (s *serviceSpecs) misspelled(service string) bool {
 	}
 	_, told := s.foreign.LoadOrStore(service, true)
 	return !told
+}
+
+// serviceSpec reads the options of a service descriptor of generated code.
+func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) {
+	if service == nil {
+		return nil, errors.New("aegis: the service's descriptor is missing: the generated files of messages and services " +
+			"are of different versions; run buf generate")
+	}
+	desc, err := spec.FromDescriptor(service)
+	if err != nil {
+		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)
+	}
+	return desc, nil
 }
