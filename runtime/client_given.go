@@ -67,14 +67,3 @@ func checkClientOptions(s *spec.Service, cfg *clientConfig) error {
 	return invalidOption("%s: %s has no broadcast; leave it out", cfg.call.given.stop, s.Name)
 }
 
-// checkPublisherOptions refuses options that would do nothing for a service without
-// durable events.
-func checkPublisherOptions(s *spec.Service, cfg *publisherConfig) error {
-	switch {
-	case cfg.storage != (Storage{}):
-		return invalidOption("WithStorage: %s has no durable event", s.Name)
-	case cfg.maxInFlight != 0:
-		return invalidOption("WithMaxInFlight: %s has no durable event", s.Name)
-	}
-	return nil
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
 // SendOption is an option of sending one command.
@@ -93,8 +94,8 @@ func Expiry(t time.Time) SendOption {
 // waits or its result can be asked for. 1 to 256 characters.
 func DedupeKey(key string) SendOption {
 	return sendOption(func(c *sendConfig) error {
-		if key == "" || len(key) > maxMessageID {
-			return invalidOption("dedupe key %s: use 1 to %d characters", quote(key), maxMessageID)
+		if key == "" || len(key) > stores.MaxMessageID {
+			return invalidOption("dedupe key %s: use 1 to %d characters", quote(key), stores.MaxMessageID)
 		}
 		c.key = key
 		return nil
@@ -137,7 +138,23 @@ func (m *CommandMethod[Req, Res]) Send(ctx context.Context, req *Req, opts ...Se
 	return &Command[Res]{p.handle}, nil
 }
 
-func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*publication, error) {
+// commandPublication is one command on its way out: the context that interceptors see,
+// what the caller asked for, and the handle when the command is stored.
+type commandPublication struct {
+	publication
+
+	send   *sendConfig
+	handle *commandHandle
+}
+
+func (p *commandPublication) Value(key any) any {
+	if _, ok := key.(publicationKey); ok {
+		return p
+	}
+	return p.publication.Value(key)
+}
+
+func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*commandPublication, error) {
 	if m.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not a command in the descriptor of the service: the generated files of messages and services "+
 			"are of different versions; run buf generate", m.spec.name())
@@ -159,20 +176,12 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*pu
 	case send.level == "":
 		send.level = wire.LevelNormal
 	}
-	p := newPublication(ctx, m.spec, m.client.service.Timeout)
-	p.send = send
+	p := &commandPublication{publication: newPublication(ctx, m.spec, m.client.service.Timeout), send: send}
 	return p, ctxError(ctx)
 }
 
-func ctxError(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return asError(err)
-	}
-	return nil
-}
-
 // publish stores the command.
-func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
+func (m *commandMethod) publish(p *commandPublication, msg proto.Message) *Error {
 	id, keyed := m.commands.newID(), p.send.key != ""
 	if keyed {
 		id = wire.KeyedCommandID(m.method.Name, p.send.key)
@@ -216,7 +225,7 @@ func (m *commandMethod) publish(p *publication, msg proto.Message) *Error {
 // storeKeyed stores a command unless there is one with its key: one that waits or
 // runs, on whichever level, or one whose result is kept. Copies of this send are
 // told apart by its own id, those of others by their being there.
-func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *bus.Slot, s *storing, handle *commandHandle) *Error {
+func (m *commandMethod) storeKeyed(p *commandPublication, stream *openStream, slot *bus.Slot, s *storing, handle *commandHandle) *Error {
 	conn := m.client.conn
 	anywhere := conn.subjects.CommandAnywhere(m.spec.Service, m.method.Name, handle.id)
 	send := rand.Text()
@@ -247,7 +256,7 @@ func (m *commandMethod) storeKeyed(p *publication, stream *openStream, slot *bus
 
 // subject is where the command is stored; one that is not due says in its header
 // where it goes then.
-func (m *commandMethod) subject(p *publication, id string, header nats.Header) string {
+func (m *commandMethod) subject(p *commandPublication, id string, header nats.Header) string {
 	subjects := m.client.conn.subjects
 	queue := subjects.Command(m.spec.Service, m.spec.Method, p.send.level, id)
 	if !p.send.notBefore.After(time.Now()) {
@@ -258,7 +267,7 @@ func (m *commandMethod) subject(p *publication, id string, header nats.Header) s
 	return subjects.CommandAt(m.spec.Service, m.spec.Method, p.send.level, id)
 }
 
-func (m *commandMethod) setHeaders(p *publication, id string, h nats.Header) *Error {
+func (m *commandMethod) setHeaders(p *commandPublication, id string, h nats.Header) *Error {
 	if p.call != nil && len(p.call.request) > 0 {
 		if err := p.call.request.encodeTo(h); err != nil {
 			return err

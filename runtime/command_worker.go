@@ -100,7 +100,7 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, stops *comma
 			id, _ := wire.ParseCommandID(msg.Subject, 0)
 			return slog.String("command", id)
 		},
-		Backoff: func(failed int) time.Duration { return backoffAfter(w.spec().Retry, failed) },
+		Backoff: func(failed int) time.Duration { return work.Backoff(w.spec().Retry, failed) },
 		Records: work.NewRecords(work.RecordsConfig{
 			Bus: conn.bus, Stores: conn.stores, Stream: &w.results.Stream, Subject: w.attemptsOf,
 			Most: m.method.Command.Retry.MaxAttempts, TTL: max(m.method.Command.ResultTTL, work.AttemptsTTL), Logger: w.logger,
@@ -390,13 +390,6 @@ func (c *commandMessage) run() {
 	})
 }
 
-func errorOrNil(err error) *Error {
-	if err == nil {
-		return nil
-	}
-	return asError(err)
-}
-
 // ended decides what becomes of a command whose handler has returned.
 func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error) {
 	w := c.worker
@@ -472,7 +465,7 @@ func (c *commandMessage) storeOutcome(o *commandOutcome) (state string) {
 			continue
 		}
 		w.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", c.id, "err", err)
-		if !bus.Sleep(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
+		if !bus.Sleep(w.server.base, work.Backoff(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
 			c.message.Leave() // it comes again
 			return ""
 		}
@@ -505,7 +498,7 @@ func (c *commandMessage) bury(attempts int, reason *Error) {
 		}
 		w.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again",
 			"command", c.id, "err", why.Text(), "reason", original(reason))
-		if !bus.Sleep(w.server.base, backoffAfter(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
+		if !bus.Sleep(w.server.base, work.Backoff(w.spec().Retry, attempt), time.Now().Add(24*time.Hour)) {
 			m.Leave() // it comes again
 			return
 		}

@@ -109,3 +109,13 @@ func WithReassemblyLimit(bytes int64) ConnOption {
 		return nil
 	})
 }
+
+// useJetStream sets the JetStream of the connection. A second choice is refused, as
+// the first one would do nothing then.
+func (c *connConfig) useJetStream(js jetStreamConfig) error {
+	if c.jetStream != (jetStreamConfig{}) {
+		return invalidOption("WithJetStreamDomain and WithJetStreamAPIPrefix: give one of them, once")
+	}
+	c.jetStream = js
+	return nil
+}

@@ -78,14 +78,6 @@ func (c *Conn) letterIsThere(ctx context.Context, d *DeadLetter) (bool, error) {
 	return msg != nil, errorOrNone(failure)
 }
 
-// errorOrNone keeps a nil *Error from becoming an error.
-func errorOrNone(err *Error) error {
-	if err == nil {
-		return nil
-	}
-	return err
-}
-
 func (c *Conn) putEventBack(ctx context.Context, d *DeadLetter, h nats.Header) error {
 	origin, err := c.stores.Find(ctx, wire.EventStream(c.ns, d.Service))
 	if err != nil {

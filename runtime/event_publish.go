@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -58,8 +57,6 @@ func WithMaxInFlight(n int) PublisherOption {
 	})
 }
 
-const maxMessageID = 256
-
 // MessageID identifies a durable event to its publisher: a second event of the
 // same method with the same id is discarded, and acknowledged as a duplicate, if
 // it comes within the dedupe window of the stream (2 min unless the storage
@@ -68,8 +65,8 @@ const maxMessageID = 256
 // to 256 characters without control characters. Core events have no ids.
 func MessageID(id string) PublishOption {
 	return publishOption(func(c *publishConfig) error {
-		if id == "" || len(id) > maxMessageID || !validValue(id) {
-			return invalidOption("message id %s: use 1 to %d characters, without control characters or white space at an end", quote(id), maxMessageID)
+		if id == "" || len(id) > stores.MaxMessageID || !validValue(id) {
+			return invalidOption("message id %s: use 1 to %d characters, without control characters or white space at an end", quote(id), stores.MaxMessageID)
 		}
 		c.id = id
 		return nil
@@ -205,61 +202,30 @@ func (e *DurableEvent[E]) PublishAsync(ctx context.Context, ev *E, opts ...Publi
 	return p.future, nil
 }
 
-type publicationKey struct{}
+// eventPublication is one event on its way out: the context that interceptors see,
+// what the caller asked for, and what became of it.
+type eventPublication struct {
+	publication
 
-// publication is one event on its way out, and the context that interceptors
-// see.
-type publication struct {
-	context.Context //nolint:containedctx // it is a context
-	call            *Call
-	own             Call
-	cfg             publishConfig
-	async           bool
-	deadline        time.Time
-
+	cfg    publishConfig
+	async  bool
 	ack    *PubAck
 	future *PubFuture
-
-	send   *sendConfig // of a command
-	handle *commandHandle
 }
 
-func newPublication(ctx context.Context, spec Spec, timeout time.Duration) *publication {
-	p := &publication{Context: ctx, call: outgoingCall(ctx)}
-	var ok bool
-	if p.deadline, ok = ctx.Deadline(); !ok {
-		p.deadline = time.Now().Add(timeout)
-	}
-	p.own.spec = spec
-	if p.call != nil {
-		p.call.spec = spec
-	}
-	return p
-}
-
-func (p *publication) Value(key any) any {
-	switch key.(type) {
-	case currentKey:
-		if p.call == nil {
-			p.own.attempt = 1
-			p.call = &p.own
-		}
-		return p.call
-	case publicationKey:
+func (p *eventPublication) Value(key any) any {
+	if _, ok := key.(publicationKey); ok {
 		return p
-	case outgoingKey:
-		return nil
-	default:
-		return p.Context.Value(key)
 	}
+	return p.publication.Value(key)
 }
 
-func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*publication, error) {
+func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*eventPublication, error) {
 	if e.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not an event in the descriptor of the service: the generated files of messages and services "+
 			"are of different versions; run buf generate", e.spec.name())
 	}
-	p := newPublication(ctx, e.spec, e.publisher.timeout())
+	p := &eventPublication{publication: newPublication(ctx, e.spec, e.publisher.timeout())}
 	for i, o := range opts {
 		if o == nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
@@ -277,35 +243,13 @@ func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*p
 // timeout is how long publishing may take when the caller does not say.
 func (p *Publisher) timeout() time.Duration { return p.service.Timeout }
 
-func (e *eventMethod) intercept(publish func(*publication, proto.Message) *Error) {
+func (e *eventMethod) intercept(publish func(*eventPublication, proto.Message) *Error) {
 	if e.method != nil {
 		e.intercepted = interceptSend(e.publisher.cfg.interceptors, e.spec, e.method.Desc, publish)
 	}
 }
 
-// interceptSend wraps the publishing of an event or a command; nil without
-// interceptors.
-func interceptSend(interceptors []Interceptor, spec Spec, desc protoreflect.MethodDescriptor, publish func(*publication, proto.Message) *Error) UnaryFunc {
-	if len(interceptors) == 0 {
-		return nil
-	}
-	name := desc.Input().FullName()
-	return wrapUnary(func(ctx context.Context, msg proto.Message) (proto.Message, error) {
-		p, ok := ctx.Value(publicationKey{}).(*publication)
-		if !ok {
-			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a context that does not derive from its own", spec.name())
-		}
-		if msg == nil || msg.ProtoReflect().Descriptor().FullName() != name {
-			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a message of type %T", spec.name(), msg)
-		}
-		if err := publish(p, msg); err != nil {
-			return nil, err
-		}
-		return &emptypb.Empty{}, nil
-	}, interceptors)
-}
-
-func (e *eventMethod) callIntercepted(p *publication, msg proto.Message) error {
+func (e *eventMethod) callIntercepted(p *eventPublication, msg proto.Message) error {
 	if _, err := e.intercepted(p, msg); err != nil {
 		return asError(err)
 	}
@@ -316,7 +260,7 @@ func (e *eventMethod) callIntercepted(p *publication, msg proto.Message) error {
 }
 
 // header is the NATS header of an event; nil without metadata and id.
-func (e *eventMethod) header(p *publication) (nats.Header, *Error) {
+func (e *eventMethod) header(p *eventPublication) (nats.Header, *Error) {
 	var h nats.Header
 	if p.call != nil && len(p.call.request) > 0 {
 		h = make(nats.Header, len(p.call.request)+1)
@@ -341,7 +285,7 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
 }
 
-func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
+func (e *eventMethod) publishDurable(p *eventPublication, msg proto.Message) *Error {
 	header, failure := e.header(p)
 	if failure != nil {
 		return failure
@@ -359,13 +303,26 @@ func (e *eventMethod) publishDurable(p *publication, msg proto.Message) *Error {
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
 	}
-	p.ack, failure = e.publisher.stream.store(p, slot, &storing{
+	ack, failure := e.publisher.stream.store(p, slot, &storing{
 		Subject: e.subject(msg), Header: header, Deadline: p.deadline, Again: p.cfg.id != "", Window: e.publisher.stream.Window(),
 	})
+	p.ack = (*PubAck)(ack)
 	return failure
 }
 
 func (o StorageOption) applyPublisher(c *publisherConfig) error {
 	c.storage = o.storage
 	return o.storage.checkEvents()
+}
+
+// checkPublisherOptions refuses options that would do nothing for a service without
+// durable events.
+func checkPublisherOptions(s *spec.Service, cfg *publisherConfig) error {
+	switch {
+	case cfg.storage != (Storage{}):
+		return invalidOption("WithStorage: %s has no durable event", s.Name)
+	case cfg.maxInFlight != 0:
+		return invalidOption("WithMaxInFlight: %s has no durable event", s.Name)
+	}
+	return nil
 }

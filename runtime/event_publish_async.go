@@ -41,7 +41,7 @@ func (f *PubFuture) outcome() (*PubAck, error) {
 // defaultMaxInFlight is the default of WithMaxInFlight.
 const defaultMaxInFlight = 1024
 
-func (e *eventMethod) publishAsync(p *publication, msg proto.Message, header nats.Header) *Error {
+func (e *eventMethod) publishAsync(p *eventPublication, msg proto.Message, header nats.Header) *Error {
 	payload, err := proto.Marshal(msg)
 	if err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)

@@ -57,7 +57,7 @@ func (p *permission) granted(ctx context.Context, deadline time.Time) *Error {
 	return nil
 }
 
-func (e *eventMethod) publishCore(p *publication, msg proto.Message) *Error {
+func (e *eventMethod) publishCore(p *eventPublication, msg proto.Message) *Error {
 	header, failure := e.header(p)
 	if failure != nil {
 		return failure

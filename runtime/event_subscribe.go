@@ -79,8 +79,6 @@ func EachInstance() SubscribeOption {
 	})
 }
 
-const maxConcurrency = 10_000
-
 func (o ConcurrencyOption) applySubscribe(c *subscribeConfig) error {
 	c.concurrency = o.n
 	return o.check()

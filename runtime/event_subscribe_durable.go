@@ -76,7 +76,7 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r.work = work.Worker{
 		Noun: "an event", Alone: s.server.alone, Logger: s.logger,
 		Attr:    func(m *pull.Message) slog.Attr { return slog.Uint64("sequence", m.Sequence) },
-		Backoff: func(failed int) time.Duration { return backoffAfter(s.retry, failed) },
+		Backoff: func(failed int) time.Duration { return work.Backoff(s.retry, failed) },
 		Records: work.NewRecords(work.RecordsConfig{
 			Bus: conn.bus, Stores: conn.stores, Stream: &r.tries.Stream, Subject: r.attemptsOf,
 			Most: s.retry.MaxAttempts, Optional: true, Logger: s.logger,

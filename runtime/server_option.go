@@ -265,3 +265,5 @@ func (o ConcurrencyOption) check() error {
 // kept however many handlers run. Default for commands: 16. A leader's commands are
 // worked one after the other whatever it says.
 func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
+
+const maxConcurrency = 10_000

@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,16 +11,6 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
-
-// useJetStream sets which JetStream is used. A second one would make the first do
-// nothing.
-func (c *connConfig) useJetStream(js jetStreamConfig) error {
-	if c.jetStream != (jetStreamConfig{}) {
-		return invalidOption("WithJetStreamDomain and WithJetStreamAPIPrefix: give one of them, once")
-	}
-	c.jetStream = js
-	return nil
-}
 
 // Storage says how the streams of a service are kept. What is zero is as the
 // proto says, and where that says nothing as documented there.
@@ -163,7 +154,7 @@ func (c *Conn) eventStream(service *spec.Service, s *Storage) stores.Want {
 	}
 	for _, m := range service.Methods {
 		if m.Event != nil && m.Event.KeyField != nil {
-			cfg.Metadata[wire.PartitionsKey(m.Name)] = itoa(m.Event.Partitions)
+			cfg.Metadata[wire.PartitionsKey(m.Name)] = strconv.Itoa(m.Event.Partitions)
 		}
 	}
 	want := s.wanted(&cfg, &kept, kept.MaxBytes)

@@ -26,9 +26,9 @@ func (o *openStream) ensureWithin(ctx context.Context, deadline time.Time) *Erro
 	return outward(o.Ensure(ctx, deadline))
 }
 
-func (o *openStream) store(ctx context.Context, slot *bus.Slot, s *storing) (*PubAck, *Error) {
+func (o *openStream) store(ctx context.Context, slot *bus.Slot, s *storing) (*stores.Ack, *Error) {
 	ack, why := o.Store(ctx, slot, s)
-	return (*PubAck)(ack), outward(why)
+	return ack, outward(why)
 }
 
 // storeError is an error of JetStream as callers see it.

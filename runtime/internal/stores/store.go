@@ -78,6 +78,9 @@ func (o *Stream) Ensure(ctx context.Context, deadline time.Time) *status.Status 
 // stored once, however often it is sent, is sent again.
 const ResendAfter = 2 * time.Second
 
+// MaxMessageID is the longest id, in bytes, that a publisher may give a message.
+const MaxMessageID = 256
+
 // Storing is one message on its way into a stream.
 type Storing struct {
 	Subject  *string
