@@ -180,14 +180,6 @@ func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[Ins
 	}
 }
 
-// checkService returns an error for what cannot be the name of a service.
-func checkService(name string) *Error {
-	if !registry.ValidService(name) {
-		return Errorf(CodeInvalidArgument, "%s is no full name of a service, such as echo.v1.EchoService", quote(name))
-	}
-	return nil
-}
-
 func (c *Conn) directoryView(ctx context.Context, service string) (*directory.View, error) {
 	if service == AllServices {
 		service = ""

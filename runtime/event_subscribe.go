@@ -197,12 +197,12 @@ func (s *Server) addSubscriptions(subs []*subscription) error {
 			}
 		}
 	}
-	recorder, err := s.eventRecorder(subs[0].service.Name)
+	subscriber, err := subscriberOf(s, subs[0].service)
 	if err != nil {
 		return err
 	}
 	for _, sub := range subs {
-		sub.stats.health = recorder.Method(sub.method.Name)
+		subscriber.add(sub)
 		s.work = append(s.work, sub.runner)
 	}
 	return nil

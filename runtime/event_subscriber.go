@@ -1,9 +1,9 @@
 package aegis
 
 import (
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -13,102 +13,88 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 )
 
-// Subscribers returns what Instances and WatchInstances take for those who
-// subscribe to the events of a service. They are no instances of the service
-// itself: nobody calls them, and no broadcast awaits them.
+// Subscribers returns the name under which Instances and WatchInstances find the
+// processes that subscribe to the events of a service. They are no instances of the
+// service itself: nobody calls them, and no broadcast waits for them.
 func Subscribers(service string) string { return wire.SubscribersOf(service) }
 
-// subscribedService is what a server subscribes to of one service.
-type subscribedService struct {
+// subscriber is all that a server subscribes to of one service, as one registrant.
+type subscriber struct {
 	server  *Server
 	service *spec.Service
 	subs    []*subscription // in order of the events
+	counts  *health.Recorder
 }
 
-// subscribed returns what the server subscribes to, in order of the services.
-func (s *Server) subscribed() []subscribedService {
-	of := make(map[string]*subscribedService)
-	for _, w := range s.work {
-		runner, ok := w.(subscriptionRunner)
-		if !ok {
-			continue
-		}
-		sub := runner.of()
-		if of[sub.service.Name] == nil {
-			of[sub.service.Name] = &subscribedService{server: s, service: sub.service}
-		}
-		of[sub.service.Name].subs = append(of[sub.service.Name].subs, sub)
+// subscriberOf returns the subscriber of a server for a service. The caller holds the
+// server's mutex.
+func subscriberOf(s *Server, service *spec.Service) (*subscriber, error) {
+	if r, ok := s.registrants[service.Name].(*subscriber); ok {
+		return r, nil
 	}
-	var all []subscribedService
-	for _, name := range slices.Sorted(maps.Keys(of)) {
-		slices.SortStableFunc(of[name].subs, func(a, b *subscription) int { return strings.Compare(a.method.Name, b.method.Name) })
-		all = append(all, *of[name])
+	counts, err := health.NewRecorder(health.Config{}, time.Now())
+	if err != nil {
+		return nil, err
 	}
-	return all
+	r := &subscriber{server: s, service: service, counts: counts}
+	if s.registrants == nil {
+		s.registrants = make(map[string]registrant)
+	}
+	s.registrants[service.Name] = r
+	return r, nil
 }
 
-// registration is how it is registered. Two processes may compete under one name,
-// but those that each get all share a consumer then, and so the events.
-func (s *subscribedService) registration() registrar.Service {
-	r := registrar.Service{
-		Name: wire.SubscribersOf(s.service.Name), Version: s.service.Version,
+// add adds a subscription, whose deliveries count from now on.
+func (r *subscriber) add(sub *subscription) {
+	sub.stats.health = r.counts.Method(sub.method.Name)
+	r.subs = append(r.subs, sub)
+	slices.SortStableFunc(r.subs, func(a, b *subscription) int { return strings.Compare(a.method.Name, b.method.Name) })
+}
+
+func (r *subscriber) spec() *spec.Service { return r.service }
+
+func (r *subscriber) recorder() *health.Recorder { return r.counts }
+
+// registration returns the entry in the registry. Two processes may compete under one
+// name of an instance. But if each instance gets all events, two processes of one name
+// would share a consumer, and so the events.
+func (r *subscriber) registration() registrar.Service {
+	entry := registrar.Service{
+		Name: wire.SubscribersOf(r.service.Name), Version: r.service.Version,
 		Methods: []string{}, Subscriber: true, Shared: true,
 	}
 	var methods []*spec.Method
-	for _, sub := range s.subs {
+	for _, sub := range r.subs {
 		methods = append(methods, sub.method)
-		r.Methods = append(r.Methods, sub.method.Name)
-		if sub.each && sub.event.Durable && s.server.cfg.named {
-			r.Shared = false
+		entry.Methods = append(entry.Methods, sub.method.Name)
+		if sub.each && sub.event.Durable && r.server.cfg.named {
+			entry.Shared = false
 		}
 	}
-	r.Methods, r.Patterns = slices.Compact(r.Methods), patterns.All(methods)
-	return r
+	entry.Methods, entry.Patterns = slices.Compact(entry.Methods), patterns.All(methods)
+	return entry
 }
 
-// microSubscriber shows a subscriber to the tools for NATS micro. Its endpoints
-// are its subscriptions, to which nobody sends requests.
-func (s *Server) microSubscriber(of subscribedService) micro.Service {
+// micro shows the subscriber to the tools for NATS micro. Its endpoints are its
+// subscriptions, to which nobody sends requests.
+func (r *subscriber) micro() micro.Service {
 	m := micro.Service{
-		Name: wire.MicroName(of.service.Name) + "-events", ID: s.process, Version: of.service.Version,
-		Metadata: s.microMetadata(of.service.Name),
+		Name: wire.MicroName(r.service.Name) + "-events", ID: r.server.process, Version: r.service.Version,
+		Metadata: r.server.microMetadata(r.service.Name),
 	}
 	m.Metadata["role"] = "subscriber"
-	for _, sub := range of.subs {
+	subjects := r.server.conn.subjects
+	for _, sub := range r.subs {
 		e := micro.Endpoint{
 			Name: sub.method.Name, Queue: sub.group,
-			Subject:  s.conn.subjects.Event(of.service.Name, sub.method.Name),
+			Subject:  subjects.Event(r.service.Name, sub.method.Name),
 			Metadata: map[string]string{"pattern": patterns.Name(sub.method), "consumer": sub.consumer},
-			Stats:    func() micro.Stats { return s.microStats(&sub.stats) },
+			Stats:    func() micro.Stats { return r.server.microStats(&sub.stats) },
 		}
 		if sub.event.Durable {
-			e.Subject = s.conn.subjects.LogAll(of.service.Name, sub.method.Name)
+			e.Subject = subjects.LogAll(r.service.Name, sub.method.Name)
 		}
 		m.Endpoints = append(m.Endpoints, e)
 	}
 	return m
-}
-
-// comparePatterns has the patterns compared of all that the server serves or
-// subscribes to.
-func (s *Server) comparePatterns() {
-	for _, service := range s.services {
-		s.conn.patterns.Use(service.spec)
-	}
-	for _, of := range s.subscribed() {
-		s.conn.patterns.Use(of.service)
-	}
-}
-
-// recorderOf returns what counts for the name of a registration; nil for none.
-func (s *Server) recorderOf(name string) *health.Recorder {
-	if service, ok := wire.ParseSubscribers(name); ok {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.events[service]
-	}
-	if service := s.find(name); service != nil {
-		return service.recorder
-	}
-	return nil
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
-	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
@@ -37,9 +36,10 @@ type Server struct {
 
 	mu       sync.Mutex // guards what follows, and state's changes
 	services []*service
-	work     []workload                  // what is not called: see workload.go
-	events   map[string]*health.Recorder // of the events that are subscribed to, by service
-	state    atomic.Int32
+	work     []workload // what is not called: see workload.go
+	// registrants are those that subscribe to events, by the full name of the service.
+	registrants map[string]registrant
+	state       atomic.Int32
 
 	// Set when Run starts, and not changed after that.
 	clock       election.Clock

@@ -18,8 +18,8 @@ func (s *Server) announce() {
 		}
 		attrs = append(attrs, "services", strings.Join(names, " "))
 	}
-	if len(s.events) > 0 {
-		attrs = append(attrs, "events_of", strings.Join(slices.Sorted(maps.Keys(s.events)), " "))
+	if len(s.registrants) > 0 {
+		attrs = append(attrs, "events_of", strings.Join(slices.Sorted(maps.Keys(s.registrants)), " "))
 	}
 	where := cmp.Or(redact(s.conn.nc.ConnectedUrl()), "away")
 	s.logger.Info("aegis: serving", append(attrs, "nats", where)...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/health"
 )
 
@@ -81,25 +82,12 @@ func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
 // services that need not be registered here.
 func (s *Server) EventRecorders() iter.Seq2[string, *health.Recorder] {
 	s.mu.Lock()
-	recorders := maps.Clone(s.events)
+	recorders := make(map[string]*health.Recorder, len(s.registrants))
+	for service, r := range s.registrants {
+		recorders[service] = r.recorder()
+	}
 	s.mu.Unlock()
 	return maps.All(recorders)
-}
-
-// eventRecorder returns what counts the events of a service. The caller holds mu.
-func (s *Server) eventRecorder(service string) (*health.Recorder, error) {
-	if r := s.events[service]; r != nil {
-		return r, nil
-	}
-	r, err := health.NewRecorder(health.Config{}, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if s.events == nil {
-		s.events = make(map[string]*health.Recorder)
-	}
-	s.events[service] = r
-	return r, nil
 }
 
 // find returns the registered service of this name, or nil.
@@ -110,6 +98,23 @@ func (s *Server) find(name string) *service {
 		if service.spec.Name == name {
 			return service
 		}
+	}
+	return nil
+}
+
+// recorderOf returns the recorder of a registration of this server, by the name under
+// which it is in the registry; nil if there is none.
+func (s *Server) recorderOf(name string) *health.Recorder {
+	if service, ok := wire.ParseSubscribers(name); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if r := s.registrants[service]; r != nil {
+			return r.recorder()
+		}
+		return nil
+	}
+	if service := s.find(name); service != nil {
+		return service.recorder
 	}
 	return nil
 }

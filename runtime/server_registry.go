@@ -31,8 +31,8 @@ func (s *Server) claim(ctx context.Context) error {
 	for _, service := range s.services {
 		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames(), Patterns: patterns.All(service.spec.Methods)})
 	}
-	for _, of := range s.subscribed() {
-		r.Add(of.registration())
+	for _, other := range s.sortedRegistrants() {
+		r.Add(other.registration())
 	}
 	s.registrar = r
 	if err := r.Claim(ctx); errors.Is(err, registrar.ErrNameTaken) {
@@ -90,8 +90,8 @@ func (s *Server) answerMicro() {
 	for _, service := range s.services {
 		services = append(services, s.microService(service))
 	}
-	for _, of := range s.subscribed() {
-		services = append(services, s.microSubscriber(of))
+	for _, other := range s.sortedRegistrants() {
+		services = append(services, other.micro())
 	}
 	var err error
 	if s.micro, err = micro.Start(s.conn.nc, services); err != nil {
@@ -137,4 +137,15 @@ func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
 		e.Subject = s.conn.subjects.Call(service, m.spec.Method)
 	}
 	return e
+}
+
+// comparePatterns has the connection compare the patterns of the methods of all services
+// that the server serves or subscribes to with those in the registry.
+func (s *Server) comparePatterns() {
+	for _, service := range s.services {
+		s.conn.patterns.Use(service.spec)
+	}
+	for _, other := range s.sortedRegistrants() {
+		s.conn.patterns.Use(other.spec())
+	}
 }

@@ -3,10 +3,15 @@ package aegis
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
+	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
@@ -27,6 +32,26 @@ type workload interface {
 	led() bool
 	// running counts the handlers that run, by method.
 	running(names map[string]int)
+}
+
+// registrant is a part of a server that is registered beside its services: it subscribes
+// to the events of one service, and so shows in the registry, to the tools for NATS
+// micro and in the health of the instance. The server knows no more of it than that.
+type registrant interface {
+	// spec is the service; its patterns are compared with those of others.
+	spec() *spec.Service
+	registration() registrar.Service
+	micro() micro.Service
+	recorder() *health.Recorder
+}
+
+// sortedRegistrants returns the registrants in order of their services.
+func (s *Server) sortedRegistrants() []registrant {
+	all := make([]registrant, 0, len(s.registrants))
+	for _, name := range slices.Sorted(maps.Keys(s.registrants)) {
+		all = append(all, s.registrants[name])
+	}
+	return all
 }
 
 // startWork starts all at once: where NATS takes its time, they wait together.
