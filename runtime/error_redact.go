@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 
 	"google.golang.org/protobuf/proto"
@@ -28,47 +29,47 @@ func original(err error) error {
 }
 
 // unary wraps a handler with its interceptors.
-func (r redactor) unary(s *Server, next UnaryFunc) UnaryFunc {
+func (r redactor) unary(logger *slog.Logger, next UnaryFunc) UnaryFunc {
 	if r == nil {
 		return next
 	}
 	return func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		res, err := next(ctx, req)
 		if err != nil {
-			return nil, r.apply(ctx, s, err)
+			return nil, r.apply(ctx, logger, err)
 		}
 		return res, nil
 	}
 }
 
 // stream wraps the handler of a stream with its interceptors.
-func (r redactor) stream(s *Server, next ServerStreamFunc) ServerStreamFunc {
+func (r redactor) stream(logger *slog.Logger, next ServerStreamFunc) ServerStreamFunc {
 	if r == nil {
 		return next
 	}
 	return func(ctx context.Context, st Stream) error {
 		if err := next(ctx, st); err != nil {
-			return r.apply(ctx, s, err)
+			return r.apply(ctx, logger, err)
 		}
 		return nil
 	}
 }
 
-func (r redactor) apply(ctx context.Context, s *Server, err error) error {
+func (r redactor) apply(ctx context.Context, logger *slog.Logger, err error) error {
 	if _, ok := errors.AsType[*notImplementedError](err); ok {
 		return err // the runtime's own
 	}
-	said := r.call(ctx, s, err)
+	said := r.call(ctx, logger, err)
 	e := *asError(said)
 	e.st.Cause = &redactedError{original: err, said: said}
 	return &e
 }
 
 // call never returns nil, so that no error becomes a success.
-func (r redactor) call(ctx context.Context, s *Server, err error) (said error) {
+func (r redactor) call(ctx context.Context, logger *slog.Logger, err error) (said error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.logger.Error("aegis: the error redactor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			logger.Error("aegis: the error redactor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
 		if said == nil {
 			said = NewError(CodeInternal, "the handler failed")

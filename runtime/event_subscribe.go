@@ -251,7 +251,7 @@ func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *su
 		return nil, fmt.Errorf("aegis: %s.%s is no event in the descriptor: the generated files of messages and services are of different versions; run buf generate",
 			service.Name, h.name)
 	}
-	s.handle = srv.cfg.redact.unary(srv, wrapUnary(h.handle, cfg.interceptors))
+	s.handle = srv.cfg.redact.unary(srv.logger, wrapUnary(h.handle, cfg.interceptors))
 	s.retry = s.event.Redelivery
 	if cfg.redelivery.MaxAttempts != 0 {
 		s.retry = cfg.redelivery

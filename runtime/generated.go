@@ -312,17 +312,17 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 		}
 		s.offerOf(m, has)
 		if h.stream != nil {
-			m.stream = srv.cfg.redact.stream(srv, wrapServerStream(h.stream(impl), s.interceptors))
+			m.stream = srv.cfg.redact.stream(srv.logger, wrapServerStream(h.stream(impl), s.interceptors))
 			continue
 		}
 		m.request = h.request
 		m.response = h.response
-		m.handle = srv.cfg.redact.unary(srv, wrapUnary(h.bind(impl), s.interceptors))
+		m.handle = srv.cfg.redact.unary(srv.logger, wrapUnary(h.bind(impl), s.interceptors))
 	}
 	if s.stubs && !s.lacking {
 		return invalidOption("WithUnimplemented: the implementation of %s lacks no method", service.Name)
 	}
-	return srv.register(s)
+	return srv.register(s, (*Server).commandWork)
 }
 
 // SubscribeEvents is called by generated code.

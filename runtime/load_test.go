@@ -17,7 +17,7 @@ func TestTheLatencyOfAHeartbeatIsThatSinceTheLastOne(t *testing.T) {
 	recorder, err := health.NewRecorder(health.Config{}, start)
 	require.NoError(t, err)
 	s := &service{spec: &spec.Service{Name: "s"}, max: 7, recorder: recorder}
-	srv := &Server{services: []*service{{spec: &spec.Service{Name: "other"}}, s}}
+	srv := &Server{roster: roster{services: []*service{{spec: &spec.Service{Name: "other"}}, s}}}
 	ended := func(method string, took time.Duration, code health.Code) {
 		recorder.Method(method).Begin()
 		recorder.Method(method).End(start, took, code)

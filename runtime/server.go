@@ -34,12 +34,8 @@ type Server struct {
 	logger  *slog.Logger
 	process string // new at each start, where the instance's name may stay
 
-	mu       sync.Mutex // guards what follows, and state's changes
-	services []*service
-	work     []workload // what is not called: see workload.go
-	// registrants are those that subscribe to events, by the full name of the service.
-	registrants map[string]registrant
-	state       atomic.Int32
+	roster
+	state atomic.Int32
 
 	// Set when Run starts, and not changed after that.
 	clock       election.Clock
@@ -124,33 +120,29 @@ func (s *Server) Instance() string { return s.cfg.instance }
 func (s *Server) State() State { return State(s.state.Load()) }
 
 func (s *Server) setState(state State) {
-	s.mu.Lock()
 	s.state.Store(int32(state))
-	s.mu.Unlock()
 	s.registerState(state)
 	for _, hook := range s.cfg.hooks {
 		hook(state)
 	}
 }
 
-func (s *Server) register(service *service) error {
+// register adds a service, and the workloads that workOf makes for its commands.
+func (s *Server) register(service *service, workOf func(*Server, *service) []workload) error {
 	if err := service.complete(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.State() != StateInit {
-		return fmt.Errorf("aegis: register %s: the server is %s; register before Run", service.spec.Name, s.State())
-	}
-	for _, other := range s.services {
-		if other.spec.Name == service.spec.Name {
-			return fmt.Errorf("aegis: %s is registered already", service.spec.Name)
+	return s.beforeRun("register "+service.spec.Name, func() error {
+		for _, other := range s.services {
+			if other.spec.Name == service.spec.Name {
+				return fmt.Errorf("aegis: %s is registered already", service.spec.Name)
+			}
 		}
-	}
-	service.told(s)
-	s.services = append(s.services, service)
-	s.work = append(s.work, s.commandWork(service)...)
-	return nil
+		service.told(s)
+		s.services = append(s.services, service)
+		s.work = append(s.work, workOf(s, service)...)
+		return nil
+	})
 }
 
 // Run serves until ctx ends. Then it stops gracefully: it takes no new calls,

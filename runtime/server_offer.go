@@ -1,7 +1,6 @@
 package aegis
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -269,17 +268,4 @@ func (s *Server) withdrawCall(m *serverMethod, err *Error) *Error {
 	e := *err
 	e.st.Reason = ReasonNoMethod
 	return &e
-}
-
-// withdraw stops taking commands that turn out to be nothing that this instance
-// can do. Those that wait go to others.
-func (w *commandWorker) withdraw() {
-	if !w.server.withdraw(w.method) {
-		return
-	}
-	w.leads.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
-		defer cancel()
-		w.stop(ctx)
-	})
 }

@@ -2,9 +2,11 @@ package aegis
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/aegisrpc/aegis/internal/spec"
@@ -16,21 +18,25 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
-// workload is what a server does without being called: it handles events or
-// commands.
+// workload is work that a server does without being called: handling the events of
+// one subscription, or the commands of one method. Each is registered before Run;
+// the server calls start, stop, wait and end in this order, each at most once.
 type workload interface {
-	// start begins, and returns an error only if it never can. The start of others
-	// runs at the same time.
+	// start begins to take messages. It returns an error only if the workload can
+	// never work; a trouble that may pass is waited out in the background. All
+	// workloads of a server start at the same time.
 	start(ctx context.Context) error
-	// stop takes nothing new.
+	// stop takes no new messages. Handlers go on running.
 	stop(ctx context.Context)
-	// wait returns when no handler runs any more.
+	// wait returns when no handler of the workload runs any more.
 	wait()
-	// end follows wait, or the end of the server's patience.
+	// end releases what the workload holds. It follows wait, or the end of the
+	// server's grace period.
 	end()
-	// led: it is done in the name of a leader, who is to be relieved soon.
+	// led reports whether the workload belongs to a leader. The server waits for
+	// those first, as the next leader waits for it.
 	led() bool
-	// running counts the handlers that run, by method.
+	// running adds the number of handlers that run to the names of their methods.
 	running(names map[string]int)
 }
 
@@ -45,11 +51,32 @@ type registrant interface {
 	recorder() *health.Recorder
 }
 
+// roster is all that is registered with a server. It changes only before Run.
+type roster struct {
+	mu          sync.Mutex // guards the rest before Run, and the change of the state to STARTING
+	services    []*service
+	work        []workload
+	registrants map[string]registrant // subscribers to events, by the full name of the service
+}
+
+// beforeRun calls add, which may change the roster, unless Run was called. The error
+// names the action, such as "register order.v1.OrderService", whose first word is what
+// the program has to do before Run.
+func (s *Server) beforeRun(action string, add func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state := s.State(); state != StateInit {
+		verb, _, _ := strings.Cut(action, " ")
+		return fmt.Errorf("aegis: %s: the server is %s; %s before Run", action, state, verb)
+	}
+	return add()
+}
+
 // sortedRegistrants returns the registrants in order of their services.
-func (s *Server) sortedRegistrants() []registrant {
-	all := make([]registrant, 0, len(s.registrants))
-	for _, name := range slices.Sorted(maps.Keys(s.registrants)) {
-		all = append(all, s.registrants[name])
+func (r *roster) sortedRegistrants() []registrant {
+	all := make([]registrant, 0, len(r.registrants))
+	for _, name := range slices.Sorted(maps.Keys(r.registrants)) {
+		all = append(all, r.registrants[name])
 	}
 	return all
 }
