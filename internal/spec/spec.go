@@ -56,6 +56,16 @@ type Service struct {
 	CommandStorage *Storage  // nil: no command
 }
 
+// Method returns the method with this short name, or nil if the service has none.
+func (s *Service) Method(name string) *Method {
+	for _, m := range s.Methods {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
 // Method is a method with its defaults filled in.
 type Method struct {
 	Desc       protoreflect.MethodDescriptor
