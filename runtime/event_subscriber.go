@@ -46,7 +46,7 @@ func subscriberOf(s *Server, service *spec.Service) (*subscriber, error) {
 
 // add adds a subscription, whose deliveries count from now on.
 func (r *subscriber) add(sub *subscription) {
-	sub.stats.health = r.counts.Method(sub.method.Name)
+	sub.stats.Health = r.counts.Method(sub.method.Name)
 	r.subs = append(r.subs, sub)
 	slices.SortStableFunc(r.subs, func(a, b *subscription) int { return strings.Compare(a.method.Name, b.method.Name) })
 }

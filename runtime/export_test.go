@@ -12,7 +12,7 @@ func (s *Server) Expire() { s.expired.Store(true) }
 
 // Suspect makes s take all that arrives for old, or for new again.
 func (s *Server) Suspect(suspect bool) {
-	s.pause.Suspect(suspect)
+	s.pulse.Suspect(suspect)
 }
 
 // PretendUp makes c believe that its connection is up, as it does for a moment

@@ -2,8 +2,6 @@ package aegis
 
 import (
 	"context"
-	"errors"
-	"maps"
 	"strconv"
 	"time"
 
@@ -22,15 +20,11 @@ import (
 // serve takes one message off the queue, from its arrival to its reply.
 func (s *Server) serve(w *handling.Worker, msg *nats.Msg) {
 	now := time.Now()
-	r, ok := s.routes.find(msg.Subject)
+	r, ok := s.routes.Find(msg.Subject)
 	switch {
 	case ok:
-	case msg.Subject == s.liveSubject:
-		if msg.Reply != "" { // somebody wants the instance's name and asks whether it is free
-			_ = s.conn.nc.Publish(msg.Reply, []byte(s.cfg.instance)) // the heartbeats tell as well
-			return
-		}
-		s.pause.Returned(msg.Data)
+	case msg.Subject == s.pulse.Subject():
+		s.pulse.Take(msg)
 		return
 	default:
 		s.refuse(msg, refusal(CodeUnimplemented, ReasonNoMethod, "%s has no such method", msg.Subject))
@@ -70,7 +64,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	if err := r.readHeader(); err != nil {
 		return err
 	}
-	if !m.spec.Idempotent && s.pause.Stale(now) {
+	if !m.spec.Idempotent && s.pulse.Stale(now) {
 		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
@@ -254,8 +248,7 @@ func (s *Server) respond(o *outcome) *Error {
 		o.context.call.response = nil
 		return failure
 	}
-	failure = s.send(o.msg.Reply, header, o.worker.Payload)
-	if failure != nil {
+	if tooLarge := s.replies.Send(o.msg.Reply, header, o.worker.Payload); tooLarge != nil {
 		failure = s.respondTooLarge(o)
 	}
 	if cap(o.worker.Payload) > bus.MaxKeptPayload {
@@ -307,23 +300,6 @@ func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
 	return h, nil
 }
 
-var errReplyTooLarge = NewError(CodeResourceExhausted, "the reply is too large for NATS")
-
-// send returns an error only if the message is too large for NATS; a connection
-// that is gone is nobody's mistake.
-func (s *Server) send(subject string, header nats.Header, payload []byte) *Error {
-	err := s.conn.bus.Outbox.Send(subject, header, payload)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, nats.ErrMaxPayload):
-		return errReplyTooLarge
-	default:
-		s.logger.Warn("aegis: a reply cannot be sent", "err", err)
-		return nil
-	}
-}
-
 // refuse answers a request without running it.
 func (s *Server) refuse(msg *nats.Msg, err *Error) {
 	if msg.Reply == "" {
@@ -333,43 +309,26 @@ func (s *Server) refuse(msg *nats.Msg, err *Error) {
 	s.respondError(msg, err, wantsJSON(msg.Header), nil)
 }
 
-// refuseOverload refuses with a reply that is made once: in a flood, refusing is
-// most of what there is to do.
+// refuseOverload answers a request to a service that runs as many handlers as it may.
 func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
 	if wantsJSON(msg.Header) {
 		s.respondError(msg, service.overload, true, nil)
 		return
 	}
-	_ = s.send(msg.Reply, service.overloadHeader, service.overloadBody) // is small
+	s.replies.Refuse(msg, service.overloadReply)
 }
 
 func (s *Server) prepareOverload(service *service) {
 	service.overload = refusal(CodeResourceExhausted, ReasonOverloaded,
 		"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, service.max, service.spec.Name)
-	service.overloadHeader, service.overloadBody = encodeError(service.overload, false, nil)
-	service.overloadHeader[wire.HeaderInstance] = []string{s.cfg.instance}
+	service.overloadReply = s.replies.Refusal(&service.overload.st)
 }
 
+// respondError answers a request with an error, and with metadata unless that cannot
+// travel, which must not hide the error.
 func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
-	header, _ := responseHeader(metadata, false) // metadata that cannot travel must not hide the error
-	from := nats.Header{wire.HeaderInstance: {s.cfg.instance}}
-	reply := &nats.Msg{Subject: msg.Reply}
-	left := err.st.Fit(reply, s.conn.nc.MaxPayload()-headerSize(from), json, header)
-	maps.Copy(reply.Header, from)
-	if left != "" {
-		s.logger.Warn("aegis: an error was too large for a message of NATS, and was sent without all it has", "subject", msg.Subject, "without", left, "err", err)
-	}
-	_ = s.send(msg.Reply, reply.Header, reply.Data)
-}
-
-// headerSize is how many bytes a header takes in a message that has others.
-func headerSize(h nats.Header) (size int64) {
-	for key, values := range h {
-		for _, v := range values {
-			size += int64(len(key) + len(": ") + len(v) + len("\r\n"))
-		}
-	}
-	return size
+	header, _ := responseHeader(metadata, false)
+	s.replies.Fail(msg, &err.st, json, header)
 }
 
 // encodeError returns an error as it travels.

@@ -39,7 +39,7 @@ func (s *Server) Ready(context.Context) error {
 	if status := s.conn.nc.Status(); status != nats.CONNECTED {
 		return fmt.Errorf("aegis: the connection to NATS is %s", status)
 	}
-	if f := s.monitor.unhealthy(); f != nil {
+	if f := s.monitor.Unhealthy(); f != nil {
 		return fmt.Errorf("aegis: unhealthy by check %q: %s", f.Check, f.Reason)
 	}
 	return s.parts.Err()
@@ -58,7 +58,7 @@ func (s *Server) Report(service string) (health.Report, bool) {
 	if found == nil {
 		return health.Report{}, false
 	}
-	return s.monitor.assess(found.recorder.Snapshot(time.Now())), true
+	return s.monitor.Assess(found.recorder.Snapshot(time.Now())), true
 }
 
 // Recorders returns what counts the calls and commands of the registered services,

@@ -10,6 +10,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/internal/offer"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -77,7 +78,7 @@ func WithMaxConcurrency(n int) ServiceOption {
 		if n < 1 || n > spec.MaxMaxConcurrency {
 			return invalidOption("max concurrency %d: use 1 to %d", n, spec.MaxMaxConcurrency)
 		}
-		c.maxConcurrency, c.callsAtOnce = n, true
+		c.maxConcurrency, c.offer.MaxConcurrency = n, true
 		return nil
 	})
 }
@@ -169,9 +170,8 @@ type serviceConfig struct {
 	election       election.Config // what is zero is as the proto says
 	storage        Storage         // of commands
 	concurrency    int             // of commands; 0: the default
-	callsAtOnce    bool            // maxConcurrency is said by an option
-
-	withoutCalls, withoutCommands, unimplemented bool
+	offer          offer.Options
+	unimplemented  bool
 }
 
 // WithCheck adds a check of something that this instance needs, under a name of

@@ -2,11 +2,11 @@ package aegis
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/patterns"
@@ -19,14 +19,23 @@ import (
 // unreachable for so long that another one took its name over.
 var ErrInstanceTaken = errors.New("aegis: the name of the instance is taken")
 
+// registration is how others see a server: in the registry, and with the tools for NATS
+// micro.
+type registration struct {
+	registrar *registrar.Registrar // nil until the server has claimed its name
+	micro     *micro.Responder     // nil: the tools for NATS micro do not see the server
+	taken     chan error           // gets an error when another process has the name
+}
+
 // claim registers the instance under its name before it listens under that name.
 func (s *Server) claim(ctx context.Context) error {
 	r := registrar.New(registrar.Options{
 		NATS: s.conn.nc, Link: s.conn.bus.Link, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance,
 		Logger:    s.logger,
 		Heartbeat: s.cfg.heartbeat, Bucket: s.cfg.registryBucket.wanted(),
-		Metrics: s.monitor.metrics, Load: s.load,
-		Taken: func(err error) { s.taken <- err },
+		Metrics: func(name string) json.RawMessage { return s.monitor.Metrics(s.recorderOf(name)) },
+		Load:    s.loadOf,
+		Taken:   func(err error) { s.taken <- err },
 	})
 	for _, service := range s.services {
 		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames(), Patterns: patterns.All(service.spec.Methods)})
@@ -45,6 +54,15 @@ func (s *Server) claim(ctx context.Context) error {
 
 func instanceTaken(err error) error {
 	return fmt.Errorf("%w%s", ErrInstanceTaken, strings.TrimPrefix(err.Error(), registrar.ErrNameTaken.Error()))
+}
+
+// loadOf returns how busy this instance is with a service.
+func (s *Server) loadOf(name string) registry.Load {
+	service := s.find(name)
+	if service == nil {
+		return registry.Load{}
+	}
+	return service.load.Measure(service.recorder, service.running.Load(), service.max)
 }
 
 // registerState shows the state of the server in the registry.
@@ -108,35 +126,14 @@ func (s *Server) microService(service *service) micro.Service {
 		if !method.served {
 			continue
 		}
-		m.Endpoints = append(m.Endpoints, s.microEndpoint(service.spec.Name, method))
+		m.Endpoints = append(m.Endpoints, micro.EndpointOf(s.conn.subjects, service.spec.Name, method.method,
+			func() micro.Stats { return s.microStats(&method.stats) }))
 	}
 	return m
 }
 
 func (s *Server) microMetadata(service string) map[string]string {
 	return map[string]string{"service": service, "namespace": s.conn.ns, "instance": s.cfg.instance}
-}
-
-func (s *Server) microEndpoint(service string, m *serverMethod) micro.Endpoint {
-	e := micro.Endpoint{
-		Name: m.spec.Method, Queue: wire.Queue, Stats: func() micro.Stats { return s.microStats(&m.stats) },
-		Metadata: map[string]string{"pattern": patterns.Name(m.method)},
-	}
-	switch m.method.Pattern {
-	case spec.SingleActive:
-		e.Subject = s.conn.subjects.LeadAny(service, m.spec.Method, m.method.Group)
-		e.Metadata["group"] = m.method.Group
-	case spec.Broadcast:
-		e.Subject, e.Queue = s.conn.subjects.All(service, m.spec.Method), ""
-	case spec.Command:
-		e.Subject, e.Queue = s.conn.subjects.CommandsOf(service, m.spec.Method, "*"), ""
-		if m.method.Group != "" {
-			e.Metadata["group"] = m.method.Group
-		}
-	default:
-		e.Subject = s.conn.subjects.Call(service, m.spec.Method)
-	}
-	return e
 }
 
 // comparePatterns has the connection compare the patterns of the methods of all services

@@ -2,9 +2,6 @@ package aegis
 
 import (
 	"log/slog"
-	"maps"
-	"sync"
-	"sync/atomic"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/election"
@@ -36,41 +33,12 @@ func notActive(instance string, l *leadership) *Error {
 	return refusal(CodeUnavailable, ReasonNotActive, "%s does not lead %s, group %s", instance, l.service.spec.Name, l.group)
 }
 
-// routes are all routes by subject. They are read with every request and change
-// only with a term.
-type routes struct {
-	table atomic.Pointer[map[string]route]
-	mu    sync.Mutex
-}
+func (s *Server) addRoutes(more map[string]route) { s.routes.Add(more) }
 
-func (r *routes) find(subject string) (route, bool) {
-	found, ok := (*r.table.Load())[subject]
-	return found, ok
-}
-
-func (r *routes) change(f func(map[string]route)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	table := make(map[string]route)
-	if old := r.table.Load(); old != nil {
-		table = maps.Clone(*old)
-	}
-	f(table)
-	r.table.Store(&table)
-}
-
-func (s *Server) addRoutes(more map[string]route) {
-	s.routes.change(func(table map[string]route) { maps.Copy(table, more) })
-}
-
+// removeRoutes removes the routes of a term. Its successor may have routes of its own on
+// the subjects of whoever leads.
 func (s *Server) removeRoutes(subjects []string, of *term) {
-	s.routes.change(func(table map[string]route) {
-		for _, subject := range subjects {
-			if table[subject].term == of {
-				delete(table, subject)
-			}
-		}
-	})
+	s.routes.Remove(subjects, func(r route) bool { return r.term == of })
 }
 
 // addStaticRoutes adds what does not change while the server runs.

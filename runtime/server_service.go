@@ -3,6 +3,7 @@ package aegis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
+	"github.com/aegisrpc/aegis/runtime/internal/monitor"
 	"github.com/aegisrpc/aegis/runtime/internal/provider"
 )
 
@@ -37,7 +40,7 @@ type service struct {
 	methods      []*serverMethod
 	max          int64
 	running      atomic.Int64 // handlers
-	meter        loadMeter
+	load         monitor.Load
 	election     election.Config
 	storage      Storage                           // of commands
 	concurrency  int                               // of each command
@@ -47,9 +50,8 @@ type service struct {
 	stubs        bool // and they are offered all the same
 
 	// The refusal of what exceeds max, made when the server starts.
-	overload       *Error
-	overloadHeader nats.Header
-	overloadBody   []byte
+	overload      *Error
+	overloadReply *handling.Refusal
 }
 
 // serverMethod is a registered method.
@@ -87,8 +89,10 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	if err := checkCommandOptions(desc, &cfg); err != nil {
 		return nil, err
 	}
-	if err := checkOffer(desc, &cfg); err != nil {
-		return nil, err
+	cfg.offer.Concurrency, cfg.offer.Storage = cfg.concurrency != 0, cfg.storage != (Storage{})
+	cfg.offer.Election = cfg.election != (election.Config{})
+	if err := cfg.offer.Check(desc); err != nil {
+		return nil, invalidOption("%s", err)
 	}
 	recorder, err := health.NewRecorder(health.Config{}, time.Now())
 	if err != nil {
@@ -107,10 +111,10 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		return nil, invalidOption("WithElection: %s has no single active method", desc.Name)
 	}
 	for _, m := range desc.Methods {
-		method := &serverMethod{service: s, method: m, spec: publicSpec(desc, m), served: cfg.serves(m)}
+		method := &serverMethod{service: s, method: m, spec: publicSpec(desc, m), served: cfg.offer.Serves(m)}
 		method.name = method.spec.name()
 		if m.Pattern != spec.Event { // those are handled by subscribers
-			method.stats.health = recorder.Method(m.Name)
+			method.stats.Health = recorder.Method(m.Name)
 		}
 		s.methods = append(s.methods, method)
 	}
@@ -155,6 +159,19 @@ func (s *service) find(method string) *serverMethod {
 		}
 	}
 	return nil
+}
+
+// methodNames returns the names of the methods that the instance offers, in order. It
+// never returns nil, which would mean that they are not known.
+func (s *service) methodNames() []string {
+	names := make([]string, 0, len(s.methods))
+	for _, m := range s.methods {
+		if m.served || m.method.Pattern == spec.Event {
+			names = append(names, m.spec.Method)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // complete returns an error if a method has no handler.

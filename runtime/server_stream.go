@@ -119,7 +119,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	if err != nil {
 		return nil, err
 	}
-	if !m.spec.Idempotent && s.pause.Stale(now) {
+	if !m.spec.Idempotent && s.pulse.Stale(now) {
 		return nil, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	if to.lead != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TickInterval is how often Ticked is to be called.
+// TickInterval is the time between two calls of Ticked.
 const TickInterval = 100 * time.Millisecond
 
 const tickLateness = 400 * time.Millisecond
@@ -26,8 +26,8 @@ type PauseDetector struct {
 	settled bool          // a tick has seen it back
 }
 
-// Init begins at a time.
-func (p *PauseDetector) Init(now time.Time) { p.epoch = now }
+// Start begins at a time.
+func (p *PauseDetector) Start(now time.Time) { p.epoch = now }
 
 // Stale reports whether a request that is looked at now is of unknown age. It
 // does not rely on the ticker having noticed the pause first.

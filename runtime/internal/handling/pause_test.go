@@ -15,7 +15,7 @@ type ticking struct {
 
 func newTicking() *ticking {
 	p := &ticking{now: time.Now()}
-	p.Init(p.now)
+	p.Start(p.now)
 	return p
 }
 

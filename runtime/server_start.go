@@ -1,0 +1,123 @@
+package aegis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aegisrpc/aegis/runtime/internal/denials"
+)
+
+// start elects, registers and subscribes, in an order in which nothing arrives that
+// cannot be served yet, and returns when NATS has accepted all of it.
+func (s *Server) start(ctx context.Context) error {
+	subscribing := denials.NewSubscribing(s.conn.nc, s.conn.bus.Denials, s.doesWithout)
+	defer subscribing.Close()
+	if err := s.elect(); err != nil {
+		return fmt.Errorf("aegis: election: %w", err)
+	}
+	s.addStaticRoutes()
+	// A process that finds this instance's name in the registry asks on the subject of
+	// this process whether it lives: it has to listen before it claims the name.
+	if _, err := s.calls.Subscribe(s.pulse.Subject(), ""); err != nil {
+		return fmt.Errorf("aegis: subscribe: %w", err)
+	}
+	if err := s.confirm(ctx, subscribing); err != nil {
+		return err
+	}
+	if err := s.claim(ctx); err != nil {
+		return err
+	}
+	s.monitor.Round(ctx)
+	subscribing.Begin() // a user who may not use the registry may serve all the same
+	if err := s.subscribe(); err != nil {
+		return fmt.Errorf("aegis: subscribe: %w", err)
+	}
+	if err := s.confirm(ctx, subscribing); err != nil {
+		return err
+	}
+	subscribing.Begin()
+	if err := s.startWork(ctx); err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, subscribing); err != nil {
+		return err
+	}
+	s.answerMicro()
+	s.comparePatterns()
+	s.registrar.Start()
+	if s.elector != nil {
+		if err := s.elector.Start(); err != nil {
+			return fmt.Errorf("aegis: election: %w", err)
+		}
+	}
+	return nil
+}
+
+// doesWithout reports whether the server serves all the same if NATS refuses the
+// subscription to a subject: to the heartbeats of its name, or for the tools for NATS
+// micro.
+func (s *Server) doesWithout(subject string) bool {
+	beats := strings.TrimSuffix(s.conn.subjects.Beats(""), ">")
+	return strings.HasPrefix(subject, beats) || strings.HasPrefix(subject, "$SRV.")
+}
+
+// confirm waits until NATS has read everything that was sent so far, and returns an
+// error if NATS has refused a subscription.
+func (s *Server) confirm(ctx context.Context, subscribing *denials.Subscribing) error {
+	if err := s.conn.flush(ctx); err != nil {
+		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
+	}
+	if err := subscribing.Refused(ctx); err != nil {
+		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", err)
+	}
+	if err := s.conn.bus.Deaf(); err != nil {
+		return fmt.Errorf("aegis: start: %w", err)
+	}
+	return nil
+}
+
+// subscribe subscribes to the calls, the streams and the cancels of all services.
+func (s *Server) subscribe() error {
+	if err := s.listenToStreams(); err != nil {
+		return err
+	}
+	for _, service := range s.services {
+		name := service.spec.Name
+		sub, err := s.conn.nc.Subscribe(s.conn.subjects.Cancel(name), s.canceled)
+		if err != nil {
+			return err
+		}
+		s.cancels = append(s.cancels, sub)
+		if _, err := s.calls.Subscribe(s.conn.subjects.Instance(s.cfg.instance, name, "*"), ""); err != nil {
+			return err
+		}
+		for _, m := range service.methods {
+			if err := s.offer(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// announce logs once that the server serves, with the services, and the NATS server.
+// The logger names the instance.
+func (s *Server) announce() {
+	var attrs []any
+	if len(s.services) > 0 {
+		names := make([]string, len(s.services))
+		for i, service := range s.services {
+			names[i] = service.spec.Name
+		}
+		attrs = append(attrs, "services", strings.Join(names, " "))
+	}
+	if len(s.registrants) > 0 {
+		attrs = append(attrs, "events_of", strings.Join(slices.Sorted(maps.Keys(s.registrants)), " "))
+	}
+	where := cmp.Or(redact(s.conn.nc.ConnectedUrl()), "away")
+	s.logger.Info("aegis: serving", append(attrs, "nats", where)...)
+}
