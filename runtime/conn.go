@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	neturl "net/url"
-	"regexp"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +12,11 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/dial"
 	"github.com/aegisrpc/aegis/runtime/internal/directory"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
+	"github.com/aegisrpc/aegis/runtime/internal/lifetime"
+	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/patterns"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -29,33 +29,28 @@ var ErrConnClosed = bus.ErrClosed
 // Conn is a NATS connection with what all clients and servers on it share. It
 // is safe for concurrent use, and one per process is enough.
 type Conn struct {
-	nc        *nats.Conn
-	owned     bool
-	errors    *asyncErrors // nil for a connection that Connect has not made
-	ns        string
-	subjects  wire.Subjects
-	logger    *slog.Logger
+	nc       *nats.Conn
+	errors   *bus.Errors // nil for a connection that NewConn was given
+	ns       string      // the namespace
+	subjects wire.Subjects
+	logger   *slog.Logger
+
+	ctx     context.Context    //nolint:containedctx // that of life, for all who wait
+	life    *lifetime.Lifetime // it ends with Close, or when the NATS connection is closed
+	closing sync.Once          // the first Close does the work
+
 	bus       *bus.Bus
-	streams   rpcstream.Hub // of the clients
-	assembly  rpcstream.Assembly
-	transit   rpcstream.Transit
-	outages   outages
 	void      *bus.Void
+	streams   rpcstream.Hub // of the clients
+	streaming rpcstream.Connection
+	stores    *stores.Stores
+	async     *stores.Async
 	leaders   *leaderview.Views
 	directory *directory.Directory
-	selectors selectors
-	stores    *stores.Stores
-	commands  commandClients
-	async     *stores.Async
-	specs     serviceSpecs
 	patterns  *patterns.Watch
+	selectors selectors
+	commands  commandClients
 	shared    sharedValues // of this connection's users, see perConn
-
-	mu        sync.Mutex // between start and Close
-	closeOnce sync.Once
-	ctx       context.Context //nolint:containedctx // the connection's life: ends with Close, or when NATS's own connection is closed
-	cancel    context.CancelFunc
-	watchers  sync.WaitGroup // the goroutines of this connection
 }
 
 // Connect connects to NATS: url is one or several comma-separated server URLs,
@@ -79,22 +74,23 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	errs := &asyncErrors{logger: cfg.logger}
-	natsOpts, err := connectOptions(url, cfg, errs)
+	natsOpts, err := dial.Options(url, cfg.nats)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS option: %w", ErrInvalidOption, err)
+	}
+	// Asynchronous errors are seen here, whether or not the user sees them too.
+	cfg.errors = bus.NewErrors(cfg.logger, natsOpts.AsyncErrorCB)
+	natsOpts.AsyncErrorCB = cfg.errors.Happened
+	nc, err := dial.Connect(ctx, url, natsOpts)
 	if err != nil {
 		return nil, err
 	}
-	nc, err := dial(ctx, natsOpts)
-	if err != nil {
-		return nil, connectError(url, err)
-	}
-	cfg.owned, cfg.errors = true, errs
 	conn, err := newConn(nc, cfg)
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	errs.conn.Store(conn)
+	cfg.errors.Hear(conn.hear)
 	return conn, nil
 }
 
@@ -122,7 +118,7 @@ func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	case nc.IsClosed():
 		return nil, ErrConnClosed
 	}
-	warnOfOptions(cfg.logger, &nc.Opts)
+	dial.Warn(cfg.logger, &nc.Opts)
 	return newConn(nc, cfg)
 }
 
@@ -132,12 +128,13 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	}
 	c := &Conn{
 		nc:       nc,
-		owned:    cfg.owned,
 		errors:   cfg.errors,
 		ns:       cfg.namespace,
 		subjects: wire.NewSubjects(cfg.namespace),
 		logger:   cfg.logger,
+		life:     lifetime.New(),
 	}
+	c.ctx = c.life.Context()
 	var err error
 	if c.bus, err = bus.New(nc, &c.streams, cfg.errors != nil); err != nil {
 		return nil, err
@@ -146,21 +143,23 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		c.bus.Close()
 		return nil, fmt.Errorf("aegis: %w", err)
 	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.stores.Background(c.startWithin)
-	c.outages.init(c)
 	c.directory = directory.New(directory.Options{NATS: nc, Link: c.bus.Link, JetStream: c.stores, Namespace: cfg.namespace, Logger: cfg.logger})
-	c.assembly.Limit = cfg.assembly
-	c.transit.Init(c.ctx, nc, c.start)
-	c.streams.Init(c.streamConnection(), c.bus.Prefix(), false)
-	c.void = bus.NewVoid(c.bus, c.subjects, &c.transit, cfg.logger)
+	c.streaming = rpcstream.Connection{
+		Bus: c.bus, Start: c.start, Done: c.ctx.Done(),
+		Assembly: &rpcstream.Assembly{Limit: cfg.assembly}, Transit: new(rpcstream.Transit),
+	}
+	c.streaming.Transit.Init(c.ctx, nc, c.start)
+	c.streams.Init(c.streaming, c.bus.Prefix(), false)
+	c.void = bus.NewVoid(c.bus, c.subjects, c.streaming.Transit, cfg.logger)
 	c.async = stores.NewAsync(c.bus, c.startWithin)
 	c.leaders = leaderview.New(leaderview.Options{Bus: c.bus, Subjects: c.subjects, Start: c.startWithin, FailStreams: c.streams.FailTargets})
 	c.patterns = patterns.New(patterns.Options{
 		NATS: nc, Stores: c.stores, Bucket: wire.RegistryBucket(c.ns), Start: c.startWithin, Logger: c.logger,
 	})
-	c.watchers.Go(c.watchLink)
-	c.watchers.Go(func() { c.void.Run(c.ctx) })
+	outages := bus.NewOutages(c.bus, cfg.logger)
+	c.start(func() { c.watchLink(outages) })
+	c.startWithin(c.void.Run)
 	return c, nil
 }
 
@@ -174,42 +173,80 @@ func (c *Conn) NATS() *nats.Conn { return c.nc }
 // is closed all the same. Further calls of Close do nothing.
 func (c *Conn) Close(ctx context.Context) error {
 	var err error
-	c.closeOnce.Do(func() {
-		c.mu.Lock()
-		c.cancel()
-		c.mu.Unlock()
-		c.directory.Close()
-		c.watchers.Wait()
-		c.outages.Stop()
-		c.bus.Close()
-		c.leaders.Close()
-		c.async.Close()
-		if c.owned {
-			if c.nc.IsConnected() {
-				ctx, cancel := withFlushTimeout(ctx)
-				defer cancel()
-				err = c.nc.FlushWithContext(ctx)
-			}
-			c.nc.Close()
+	c.closing.Do(func() { err = c.close(ctx) })
+	return err
+}
+
+func (c *Conn) close(ctx context.Context) error {
+	// Nothing new starts, and the goroutine that watches the link ends all that waits.
+	c.life.End()
+	// The directory has goroutines of its own, and ends those who watch instances.
+	c.directory.Close()
+	// After that everybody who waited has an error.
+	c.life.Wait()
+	// So nobody needs what NATS still sends: replies, announcements of leaders,
+	// acknowledgements of events.
+	c.bus.Close()
+	c.leaders.Close()
+	c.async.Close()
+	if c.errors == nil {
+		return nil // the connection of the user's own stays open
+	}
+	// Replies and events that were published before are still in nats.go's buffer.
+	var err error
+	if c.nc.IsConnected() {
+		ctx, cancel := withFlushTimeout(ctx)
+		defer cancel()
+		err = c.nc.FlushWithContext(ctx)
+	}
+	c.nc.Close()
+	return err
+}
+
+// watchLink follows the NATS connection until it is closed, by Close or in another
+// way; a process without a server learns of the latter from the log alone.
+func (c *Conn) watchLink(outages *bus.Outages) {
+	defer outages.Stop()
+	returns := c.bus.Link.Returns()
+	c.bus.Link.Watch(c.ctx, func(s link.State) {
+		returned := s.Returns != returns
+		returns = s.Returns
+		outages.Changed(s.Up, returned)
+		if returned {
+			c.cameUp()
 		}
 	})
-	return err
+	if c.ctx.Err() == nil {
+		c.logger.Error("aegis: the connection to NATS is closed for good, and nothing works over it any more; "+
+			"connect anew, or end the process", "err", c.nc.LastError())
+	}
+	c.life.End()
+	c.bus.Fail(func(string) bool { return true }, bus.Closed())
+	c.streams.Fail(bus.Closed())
+}
+
+// cameUp is called each time that the connection has come back.
+func (c *Conn) cameUp() {
+	if c.errors != nil {
+		c.errors.Accepted()
+	}
+	c.streaming.Transit.Reconnected()
+	c.bus.Outbox.Flush()
+	c.leaders.Reconnected()
+}
+
+// hear takes an asynchronous error of the connection, and reports whether another part
+// of the program logs it.
+func (c *Conn) hear(err error) (told bool) {
+	return c.permissionDenied(err) || c.subscriptionRefused(err) || c.patterns.Expected(err)
 }
 
 // start runs f in a goroutine that Close waits for; f must return when the
 // connection's context ends. It reports whether the connection is still open.
-func (c *Conn) start(f func()) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ctx.Err() != nil {
-		return false
-	}
-	c.watchers.Go(f)
-	return true
-}
+func (c *Conn) start(f func()) bool { return c.life.Start(f) }
 
 // startWithin is start for a function that takes the connection's context.
-func (c *Conn) startWithin(f func(ctx context.Context)) bool { return c.start(func() { f(c.ctx) }) }
+func (c *Conn) startWithin(f func(ctx context.Context)) bool { return c.life.StartWithin(f) }
 
 func (c *Conn) closed() bool {
 	return c.ctx.Err() != nil || c.nc.IsClosed()
@@ -236,60 +273,3 @@ func withFlushTimeout(ctx context.Context) (context.Context, context.CancelFunc)
 	}
 	return context.WithTimeout(ctx, 10*time.Second)
 }
-
-func (c *Conn) streamConnection() rpcstream.Connection {
-	return rpcstream.Connection{Bus: c.bus, Start: c.start, Done: c.ctx.Done(), Assembly: &c.assembly, Transit: &c.transit}
-}
-
-func (c *Conn) failWaiting() {
-	c.bus.Fail(func(string) bool { return true }, bus.Closed())
-	c.streams.Fail(bus.Closed())
-}
-
-// connectError says why there is no connection.
-func connectError(url string, err error) error {
-	_, badURL := errors.AsType[*neturl.Error](err)
-	switch {
-	case badURL: // it quotes the URL, or parts of a password in it
-		err = errors.New("not a valid URL")
-	case errors.Is(err, nats.ErrNoServers):
-		err = fmt.Errorf("no NATS server listens there (connection refused); start one, or give the URL of one: %w", err)
-	}
-	return fmt.Errorf("aegis: connect to NATS at %s: %w", redact(url), err)
-}
-
-func dial(ctx context.Context, o *nats.Options) (*nats.Conn, error) {
-	type result struct {
-		nc  *nats.Conn
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		nc, err := o.Connect()
-		done <- result{nc, err}
-	}()
-	select {
-	case r := <-done:
-		return r.nc, r.err
-	case <-ctx.Done():
-		go func() { // nats.go cannot be interrupted; close what it may still make
-			if r := <-done; r.nc != nil {
-				r.nc.Close()
-			}
-		}()
-		return nil, ctx.Err()
-	}
-}
-
-func splitURLs(url string) []string {
-	urls := strings.Split(url, ",")
-	for i := range urls {
-		urls[i] = strings.TrimSpace(urls[i])
-	}
-	return urls
-}
-
-var credentials = regexp.MustCompile(`([a-z]+://)?[^\s,]*@`)
-
-// redact keeps passwords and tokens out of errors.
-func redact(url string) string { return credentials.ReplaceAllString(url, "$1***@") }

@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
 // ConnOption is an option of Connect and NewConn.
@@ -46,8 +47,7 @@ type connConfig struct {
 	nats      []nats.Option
 	assembly  int64
 	jetStream jetStreamConfig
-	owned     bool         // Close closes the NATS connection
-	errors    *asyncErrors // of a connection that Connect has made; nil for others
+	errors    *bus.Errors // nil for a connection that Connect has not made
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {

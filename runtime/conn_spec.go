@@ -12,9 +12,9 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 )
 
-// serviceSpecs are the options of services that a connection has read, for what is
-// made too often to read them each time. The zero value is ready for use, by
-// several goroutines at once.
+// serviceSpecs are the options of services that a connection has read: commands are
+// looked up too often to read the options each time. The zero value is ready for use,
+// by several goroutines at once.
 type serviceSpecs struct {
 	read sync.Map // of *spec.Service, by descriptor
 
@@ -22,7 +22,13 @@ type serviceSpecs struct {
 	foreigns atomic.Int32
 }
 
-// of returns the options of a service, which nobody must change.
+type serviceSpecsKey struct{}
+
+func (c *Conn) serviceSpecs() *serviceSpecs {
+	return perConn(c, serviceSpecsKey{}, func() *serviceSpecs { return new(serviceSpecs) })
+}
+
+// of returns the options of a service. The caller must not change them.
 func (s *serviceSpecs) of(service protoreflect.ServiceDescriptor) (*spec.Service, error) {
 	if known, ok := s.read.Load(service); ok {
 		return known.(*spec.Service), nil //nolint:forcetypeassert // nothing else is stored
@@ -35,11 +41,11 @@ func (s *serviceSpecs) of(service protoreflect.ServiceDescriptor) (*spec.Service
 	return known.(*spec.Service), nil //nolint:forcetypeassert // see above
 }
 
-// maxForeign bounds the log lines about services that may be misspelled.
+// maxForeign bounds the number of services that misspelled remembers.
 const maxForeign = 64
 
-// misspelled reports whether a name may be: no code that this program links has a
-// service of that name. It does so once for each.
+// misspelled reports whether the name of a service may be misspelled: no code that
+// this program links has a service of that name. It is true once for each name.
 func (s *serviceSpecs) misspelled(service string) bool {
 	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service)) // nil with an error
 	if _, ok := found.(protoreflect.ServiceDescriptor); ok {

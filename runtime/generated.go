@@ -98,7 +98,7 @@ func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name 
 		h.broken = asError(errors.New("aegis: the connection of a command is nil"))
 		return &Command[R]{h}
 	}
-	desc, err := conn.specs.of(service)
+	desc, err := conn.serviceSpecs().of(service)
 	switch {
 	case err == nil && !wire.ValidCommandID(id):
 		err = Errorf(CodeInvalidArgument, "%s is no id of a command; use what ID returned", quote(id))

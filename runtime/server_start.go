@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
+	"github.com/aegisrpc/aegis/runtime/internal/dial"
 )
 
 // start elects, registers and subscribes, in an order in which nothing arrives that
@@ -118,6 +119,6 @@ func (s *Server) announce() {
 	if len(s.registrants) > 0 {
 		attrs = append(attrs, "events_of", strings.Join(slices.Sorted(maps.Keys(s.registrants)), " "))
 	}
-	where := cmp.Or(redact(s.conn.nc.ConnectedUrl()), "away")
+	where := cmp.Or(dial.Redact(s.conn.nc.ConnectedUrl()), "away")
 	s.logger.Info("aegis: serving", append(attrs, "nats", where)...)
 }

@@ -61,7 +61,7 @@ type serverStream struct {
 func (s *Server) prepareStreams() {
 	s.streams.handlers = make(map[*serverStream]struct{})
 	s.streams.led, s.streams.idle = make(chan struct{}), make(chan struct{})
-	s.streams.hub.Init(s.conn.streamConnection(), s.conn.subjects.In(s.process), true)
+	s.streams.hub.Init(s.conn.streaming, s.conn.subjects.In(s.process), true)
 }
 
 // listenToStreams subscribes to what clients send in streams.
