@@ -34,7 +34,7 @@ func (c *commandMessage) begin() bool {
 	w := c.worker
 	base := w.server.base
 	if c.term != nil {
-		base = c.term.base
+		base = c.term.Base
 	}
 	return c.job.Begin(base, func() bool { return w.mayWork(c) })
 }

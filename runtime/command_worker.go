@@ -288,7 +288,7 @@ func (c *commandMessage) work() {
 // mayWork looks at the lease of a leader, as late as can be. It waits while the
 // leader is suspended: whoever leads next would have to wait as well.
 func (w *commandWorker) mayWork(c *commandMessage) bool {
-	return c.term == nil || c.term.mayReply(w.server.clock) && c.term.lease.MayAct(w.server.clock.Now())
+	return c.term == nil || c.term.MayReply(w.server.clock) && c.term.Lease.MayAct(w.server.clock.Now())
 }
 
 // commandMessage is one command in a worker's hands.
@@ -348,7 +348,7 @@ func (c *commandMessage) run() {
 	number := c.job.Try.Number()
 	base := w.server.base
 	if c.term != nil {
-		base = c.term.base
+		base = c.term.Base
 	}
 	inner, cancel := context.WithCancelCause(base)
 	defer cancel(nil)
@@ -368,7 +368,7 @@ func (c *commandMessage) run() {
 		job: Job{ID: c.id, Attempt: number, run: r},
 	}
 	if c.term != nil {
-		ctx.call.term = c.term.info
+		ctx.call.term = Term(c.term.Info)
 	}
 	r.begin()
 	w.stops.begun(c.id, c.send, cancel)
@@ -396,7 +396,7 @@ func (c *commandMessage) ended(ctx *commandContext, res proto.Message, err error
 	if c.term == nil {
 		c.turn.Free() // storing the result takes time, and no handler
 	}
-	if c.term != nil && !c.term.mayReply(w.server.clock) {
+	if c.term != nil && !c.term.MayReply(w.server.clock) {
 		// Another one leads now and works the command again, or has done so.
 		w.logger().Warn("aegis: the leadership was lost while a command was worked", "command", c.id)
 		c.job.GiveBack()
@@ -524,8 +524,8 @@ func (w *commandWorker) follow(ctx context.Context) {
 
 func (w *commandWorker) lead(info Term) {
 	l := w.server.leadership(w.service, info.Group)
-	t := l.current.Load()
-	if t == nil || t.info.Token != info.Token {
+	t := l.Current()
+	if t == nil || t.Token != info.Token {
 		return // it is over already
 	}
 	if err := w.pull(wire.LevelNormal, t); err != nil {

@@ -51,7 +51,7 @@ type connConfig struct {
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
-	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: defaultAssembly}
+	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: 256 << 20}
 	for i, o := range opts {
 		if o == nil {
 			return nil, nilOption(i)

@@ -83,7 +83,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		call:    Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
 	}
 	if to.term != nil {
-		c.Base, c.call.term = to.term.base, to.term.info
+		c.Base, c.call.term = to.term.Base, Term(to.term.Info)
 	}
 	if !w.Begin(&c.Context) { // nobody waits for an answer
 		m.service.running.Add(-1)
@@ -196,8 +196,8 @@ func (o *outcome) finish() {
 	}
 	o.worker.End()
 	o.context.End()
-	if o.term != nil && !o.term.mayReply(o.server.clock) {
-		o.err = outward(leaderview.Lost(o.context.call.spec.Service, o.term.info.Group))
+	if o.term != nil && !o.term.MayReply(o.server.clock) {
+		o.err = outward(leaderview.Lost(o.context.call.spec.Service, o.term.Group))
 	}
 	o.method.service.running.Add(-1)
 	if o.err == nil {
@@ -278,7 +278,7 @@ func (o *outcome) header() (nats.Header, *Error) {
 		h = make(nats.Header, 1)
 	}
 	if err == nil && o.named {
-		h[wire.HeaderTerm] = []string{strconv.FormatUint(o.term.info.Token, 10)}
+		h[wire.HeaderTerm] = []string{strconv.FormatUint(o.term.Token, 10)}
 	}
 	if err == nil && o.all {
 		h[wire.HeaderInstance] = []string{o.server.cfg.instance}

@@ -92,15 +92,6 @@ func (s *Server) deregister() {
 	s.registrar.Stop(ctx)
 }
 
-// registerTerm shows in the registry that the instance leads.
-func (l *leadership) registerTerm(t *term) {
-	l.server.registrar.SetLead(t.info.Service, registry.Lead{Group: t.info.Group, Term: t.info.Token, Since: t.info.Since})
-}
-
-func (l *leadership) deregisterTerm(t *term) {
-	l.server.registrar.ClearLead(t.info.Service, t.info.Group, t.info.Token)
-}
-
 // answerMicro makes the services visible to the tools for NATS micro. A server
 // that may not subscribe to $SRV serves all the same.
 func (s *Server) answerMicro() {

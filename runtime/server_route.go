@@ -1,11 +1,8 @@
 package aegis
 
 import (
-	"log/slog"
-
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/election"
-	"github.com/aegisrpc/aegis/runtime/internal/leader"
 )
 
 // route is where the requests on one subject go.
@@ -21,24 +18,16 @@ type route struct {
 func (r *route) activeTerm(now election.Instant) *term {
 	t := r.term
 	if t == nil {
-		t = r.lead.current.Load()
+		t = r.lead.Current()
 	}
-	if t == nil || !t.lease.MayAct(now) {
+	if t == nil || !t.Lease.MayAct(now) {
 		return nil
 	}
 	return t
 }
 
 func notActive(instance string, l *leadership) *Error {
-	return refusal(CodeUnavailable, ReasonNotActive, "%s does not lead %s, group %s", instance, l.service.spec.Name, l.group)
-}
-
-func (s *Server) addRoutes(more map[string]route) { s.routes.Add(more) }
-
-// removeRoutes removes the routes of a term. Its successor may have routes of its own on
-// the subjects of whoever leads.
-func (s *Server) removeRoutes(subjects []string, of *term) {
-	s.routes.Remove(subjects, func(r route) bool { return r.term == of })
+	return refusal(CodeUnavailable, ReasonNotActive, "%s does not lead %s, group %s", instance, l.Service, l.Group)
 }
 
 // addStaticRoutes adds what does not change while the server runs.
@@ -62,52 +51,5 @@ func (s *Server) addStaticRoutes() {
 			table[s.conn.subjects.Instance(s.cfg.instance, name, m.spec.Method)] = r
 		}
 	}
-	s.addRoutes(table)
-}
-
-func (s *Server) leadership(service *service, group string) *leadership {
-	for _, l := range s.leaderships {
-		if l.service == service && l.group == group {
-			return l
-		}
-	}
-	return nil
-}
-
-// elect makes a candidate for each single active group.
-func (s *Server) elect() error {
-	for _, service := range s.services {
-		for group, methods := range service.groups() {
-			if err := s.stand(service, group, methods); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s *Server) stand(service *service, group string, methods []*serverMethod) error {
-	if s.elector == nil {
-		var err error
-		s.elector, err = leader.New(leader.Options{
-			NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
-			Bucket: s.cfg.leaderBucket.wanted(), Warn: warnOnce(func() *slog.Logger { return s.logger }),
-		})
-		if err != nil {
-			return err
-		}
-	}
-	l := &leadership{
-		server: s, service: service, group: group, methods: methods,
-		onLeading: service.onLeading, resigned: make(chan struct{}),
-		part: s.parts.New("the election of the group "+group+" of "+service.spec.Name, func() *slog.Logger { return s.logger }),
-	}
-	l.tellGaps()
-	var err error
-	if l.candidate, err = s.elector.Add(service.spec.Name, group, service.election, l); err != nil {
-		return err
-	}
-	l.part.Begins()
-	s.leaderships = append(s.leaderships, l)
-	return nil
+	s.routes.Add(table)
 }

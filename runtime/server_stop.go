@@ -17,7 +17,7 @@ func (s *Server) drain() error {
 	// 1. Give up the leaderships: no handler of a term starts any more. The subscriptions
 	// of the terms are drained with all others.
 	for _, l := range s.leaderships {
-		s.calls.Adopt(l.resign())
+		s.calls.Adopt(l.Resign())
 	}
 	// 2. Take no more events and commands: their handlers count in steps 6 and 9.
 	s.stopWork(grace.Context)
@@ -86,7 +86,7 @@ func (s *Server) release() {
 	defer cancel()
 	if s.elector.Started() {
 		for _, l := range s.leaderships {
-			l.release(ctx)
+			l.Release(ctx)
 		}
 	}
 	s.elector.Stop()

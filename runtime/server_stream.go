@@ -260,7 +260,7 @@ func closeOnce(c chan struct{}) {
 func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 	base := st.server.base
 	if st.term != nil {
-		base, st.call.term = st.term.base, st.term.info
+		base, st.call.term = st.term.Base, Term(st.term.Info)
 	}
 	var stop context.CancelFunc
 	if timeout > 0 {
@@ -276,8 +276,8 @@ func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 // contextError is why the context ended before the stream.
 func (st *serverStream) contextError() *Error {
 	switch err := st.ctx.Err(); {
-	case st.term != nil && st.term.base.Err() != nil && st.server.base.Err() == nil:
-		return outward(leaderview.Lost(st.call.spec.Service, st.term.info.Group))
+	case st.term != nil && st.term.Base.Err() != nil && st.server.base.Err() == nil:
+		return outward(leaderview.Lost(st.call.spec.Service, st.term.Group))
 	case errors.Is(err, context.DeadlineExceeded):
 		return asError(err)
 	default:
@@ -313,7 +313,7 @@ func (c *streamContext) Value(key any) any {
 func (st *serverStream) acknowledge() {
 	var header nats.Header
 	if st.named {
-		header = nats.Header{wire.HeaderTerm: {strconv.FormatUint(st.term.info.Token, 10)}}
+		header = nats.Header{wire.HeaderTerm: {strconv.FormatUint(st.term.Token, 10)}}
 	}
 	st.Acknowledge(st.requests, header)
 }
@@ -353,8 +353,8 @@ func (st *serverStream) count() {
 
 // conclude ends the stream with what the handler has returned.
 func (st *serverStream) conclude(status *Error) {
-	if st.term != nil && !st.term.mayReply(st.server.clock) {
-		st.Abort(leaderview.Lost(st.call.spec.Service, st.term.info.Group), 0)
+	if st.term != nil && !st.term.MayReply(st.server.clock) {
+		st.Abort(leaderview.Lost(st.call.spec.Service, st.term.Group), 0)
 		return
 	}
 	if err := st.head(); err != nil && status == nil {
@@ -378,8 +378,8 @@ func (st *serverStream) conclude(status *Error) {
 
 // Send sends a message.
 func (st *serverStream) Send(m proto.Message) error {
-	if st.term != nil && !st.term.mayReply(st.server.clock) {
-		st.Abort(leaderview.Lost(st.call.spec.Service, st.term.info.Group), 0)
+	if st.term != nil && !st.term.MayReply(st.server.clock) {
+		st.Abort(leaderview.Lost(st.call.spec.Service, st.term.Group), 0)
 	}
 	if st.answered.IsZero() {
 		st.answered = time.Now()

@@ -29,15 +29,10 @@ func (t *Table[Route]) Add(more map[string]Route) {
 	t.change(func(table map[string]Route) { maps.Copy(table, more) })
 }
 
-// Remove removes the routes of these subjects that still are the caller's: another
-// owner may have replaced them.
-func (t *Table[Route]) Remove(subjects []string, mine func(Route) bool) {
+// Remove removes the routes for which mine is true.
+func (t *Table[Route]) Remove(mine func(Route) bool) {
 	t.change(func(table map[string]Route) {
-		for _, subject := range subjects {
-			if route, ok := table[subject]; ok && mine(route) {
-				delete(table, subject)
-			}
-		}
+		maps.DeleteFunc(table, func(_ string, route Route) bool { return mine(route) })
 	})
 }
 
