@@ -71,8 +71,8 @@ func newDurableRunner(s *subscription) *durableRunner {
 	r := &durableRunner{subscription: s, partitions: make(map[int]*partition), floors: make(map[int]uint64)}
 	conn := s.server.conn
 	policy := s.cfg.storage.policy(warnOnce(s.logger))
-	r.stream = conn.openStream(conn.eventStream(s.service, &s.cfg.storage), policy)
-	r.tries = conn.openStream(conn.attemptStream(s.service, &s.cfg.storage), policy)
+	r.stream = conn.openStream(conn.layout().Events(s.service, s.cfg.storage.settings()), policy)
+	r.tries = conn.openStream(conn.layout().Attempts(s.service, s.cfg.storage.settings()), policy)
 	r.work = work.Worker{
 		Noun: "an event", Alone: s.server.alone, Logger: s.logger,
 		Attr:    func(m *pull.Message) slog.Attr { return slog.Uint64("sequence", m.Sequence) },

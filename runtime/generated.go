@@ -134,7 +134,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 		}
 	}
 	if desc.EventStorage != nil {
-		p.stream = conn.openStream(conn.eventStream(desc, &p.cfg.storage),
+		p.stream = conn.openStream(conn.layout().Events(desc, p.cfg.storage.settings()),
 			p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) }))
 		conn.void.Use(wire.KindLog)
 	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {

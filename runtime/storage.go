@@ -2,13 +2,9 @@ package aegis
 
 import (
 	"log/slog"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/aegisrpc/aegis/internal/spec"
-	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -88,163 +84,31 @@ func (s *Storage) check() error {
 	return nil
 }
 
-// over is what the proto says, with what the program says instead.
-func (s *Storage) over(proto *spec.Storage) spec.Storage {
-	c := *proto
-	if s.Replicas != 0 {
-		c.Replicas = s.Replicas
-	}
-	if s.MaxAge != 0 {
-		c.MaxAge = s.MaxAge
-	}
-	if s.MaxBytes != 0 {
-		c.MaxBytes = s.MaxBytes
-	}
-	if s.DedupeWindow != 0 {
-		c.DedupeWindow = s.DedupeWindow
-	}
-	if c.MaxAge != 0 {
-		c.DedupeWindow = min(c.DedupeWindow, c.MaxAge)
-	}
-	return c
-}
-
 // warnOnce logs each text once: what differs does so whenever it is looked at.
 func warnOnce(logger func() *slog.Logger) func(string) {
 	return stores.Once(func(text string) { logger().Warn("aegis: " + text) })
 }
 
-func (s *Storage) policy(warn func(string)) stores.Policy {
-	return stores.Policy{Create: !s.NoCreate, Update: s.Update, Warn: warn}
-}
+func (s *Storage) policy(warn func(string)) stores.Policy { return s.settings().Policy(warn) }
 
-// wanted completes the configuration of a stream: limits refuse what exceeds
-// them, and replicas that nobody asks for are those that are there.
-func (s *Storage) wanted(cfg *jetstream.StreamConfig, kept *spec.Storage, maxBytes int64) stores.Want {
-	cfg.Storage = jetstream.FileStorage
-	cfg.Replicas = max(kept.Replicas, 1)
-	cfg.MaxBytes = unlimited(maxBytes)
-	return stores.Want{StreamConfig: *cfg, ReplicasAsked: kept.Replicas > 0}
-}
+// settings are the same below the face.
+func (s *Storage) settings() *stores.Settings { return (*stores.Settings)(s) }
 
-// spareBytes is the size of results and dead letters where the account requires
-// one and nobody says.
-const spareBytes = 64 << 20
+// layout says which streams the services of the connection's namespace have.
+func (c *Conn) layout() stores.Layout { return stores.Layout{Namespace: c.ns, Subjects: c.subjects} }
 
-func spareSize(kept *spec.Storage) int64 {
-	if kept.MaxBytes > 0 {
-		return kept.MaxBytes
-	}
-	return spareBytes
-}
-
-// eventStream is the stream of the durable events of a service.
-func (c *Conn) eventStream(service *spec.Service, s *Storage) stores.Want {
-	kept := s.over(service.EventStorage)
-	cfg := jetstream.StreamConfig{
-		Name:        wire.EventStream(c.ns, service.Name),
-		Description: "Aegis: the events of " + service.Name,
-		Subjects:    []string{c.subjects.LogAll(service.Name, "")},
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardNew,
-		MaxAge:      kept.MaxAge,
-		Duplicates:  kept.DedupeWindow,
-		AllowDirect: true,
-		Metadata:    make(map[string]string),
-	}
-	for _, m := range service.Methods {
-		if m.Event != nil && m.Event.KeyField != nil {
-			cfg.Metadata[wire.PartitionsKey(m.Name)] = strconv.Itoa(m.Event.Partitions)
-		}
-	}
-	want := s.wanted(&cfg, &kept, kept.MaxBytes)
-	want.Along = []string{wire.DeadStream(c.ns, service.Name), wire.AttemptStream(c.ns, service.Name)}
-	want.SizeOption = "set max_bytes in event_storage of the proto, or MaxBytes of aegis.WithStorage for publishers and subscribers"
-	return want
-}
-
-// attemptStream keeps what is known of the attempts of the durable events of a
-// service, as long as the events themselves are kept.
-func (c *Conn) attemptStream(service *spec.Service, s *Storage) stores.Want {
-	kept := s.over(service.EventStorage)
-	want := s.wanted(&jetstream.StreamConfig{
-		Name:              wire.AttemptStream(c.ns, service.Name),
-		Description:       "Aegis: the attempts of the events of " + service.Name,
-		Subjects:          []string{c.subjects.TryAll(service.Name)},
-		Retention:         jetstream.LimitsPolicy,
-		Discard:           jetstream.DiscardNew,
-		MaxAge:            kept.MaxAge,
-		MaxMsgsPerSubject: 1,
-	}, &kept, 0)
-	want.SpareBytes = spareBytes
-	return want
-}
-
-// commandStream is the work queue of a service. It takes schedules, which need
-// discard old; with neither age nor size limited, that never discards. With a
-// size it refuses what exceeds that, and takes no schedules.
+// commandStream is the queue of the commands of a service.
 func (c *Conn) commandStream(service *spec.Service, s *Storage) stores.Want {
-	kept := s.over(service.CommandStorage)
-	cfg := jetstream.StreamConfig{
-		Name:              wire.CommandStream(c.ns, service.Name),
-		Description:       "Aegis: the commands of " + service.Name,
-		Subjects:          c.subjects.Commands(service.Name),
-		Retention:         jetstream.WorkQueuePolicy,
-		Discard:           jetstream.DiscardOld,
-		Duplicates:        kept.DedupeWindow,
-		AllowMsgSchedules: true,
-		AllowRollup:       true,
-	}
-	if kept.MaxBytes > 0 {
-		cfg.Discard, cfg.AllowMsgSchedules, cfg.AllowRollup = jetstream.DiscardNew, false, false
-	}
-	want := s.wanted(&cfg, &kept, kept.MaxBytes)
-	want.Along = []string{wire.ResultStream(c.ns, service.Name), wire.DeadStream(c.ns, service.Name)}
-	want.SizeOption = "set max_bytes in command_storage of the proto, or MaxBytes of aegis.WithStorage for clients and services; " +
-		"a queue with a size takes no delayed commands (NotBefore)"
-	return want
+	return c.layout().Commands(service, s.settings())
 }
 
-// resultStream keeps the last progress, the result and the cancel of each
-// command, for as long as each message says.
+// resultStream is the stream of the results of a service's commands.
 func (c *Conn) resultStream(service *spec.Service, s *Storage) stores.Want {
-	kept := s.over(service.CommandStorage)
-	want := s.wanted(&jetstream.StreamConfig{
-		Name:              wire.ResultStream(c.ns, service.Name),
-		Description:       "Aegis: the results of the commands of " + service.Name,
-		Subjects:          []string{c.subjects.ResultsAll(service.Name)},
-		Retention:         jetstream.LimitsPolicy,
-		Discard:           jetstream.DiscardNew,
-		MaxMsgsPerSubject: 1,
-		AllowMsgTTL:       true,
-		AllowDirect:       true,
-	}, &kept, s.ResultsMaxBytes)
-	want.SpareBytes = spareSize(&kept)
-	want.SizeOption = "set ResultsMaxBytes of aegis.WithStorage for clients and services"
-	return want
+	return c.layout().Results(service, s.settings())
 }
 
-// deadStream is the stream of the dead letters of a service, of events or of
-// commands, as those are kept.
+// deadStream is the stream of the dead letters of a service's events or commands, which
+// are kept as proto says.
 func (c *Conn) deadStream(service string, s *Storage, proto *spec.Storage) stores.Want {
-	kept := s.over(proto)
-	want := s.wanted(&jetstream.StreamConfig{
-		Name:        wire.DeadStream(c.ns, service),
-		Description: "Aegis: the dead letters of " + service,
-		Subjects:    []string{c.subjects.DeadAll(service)},
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardNew,
-		AllowDirect: true,
-	}, &kept, s.DeadLettersMaxBytes)
-	want.SpareBytes = spareSize(&kept)
-	want.SizeOption = "set DeadLettersMaxBytes of aegis.WithStorage for subscribers and services"
-	return want
-}
-
-// unlimited is how JetStream writes no limit.
-func unlimited(bytes int64) int64 {
-	if bytes == 0 {
-		return -1
-	}
-	return bytes
+	return c.layout().DeadLetters(service, s.settings(), proto)
 }
