@@ -2,42 +2,37 @@ package aegis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
+	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
-// DeadLetter is an event or a command that could not be handled.
+// DeadLetter is an event or a command that no handler could handle.
 type DeadLetter struct {
-	// Service and Method say what it is.
+	// Service and Method are those of the event or the command.
 	Service, Method string
-	// Sequence identifies it among the dead letters of the service.
+	// Sequence identifies the letter among the dead letters of the service.
 	Sequence uint64
-	// Time is when it was given up, by the NATS server's clock.
+	// Time is when the message was given up, by the NATS server's clock.
 	Time time.Time
-	// Reason is why, and Attempts how often it was tried.
+	// Reason is the last error, and Attempts how many attempts counted.
 	Reason   string
 	Attempts int
-	// ID is that of a command, and "" for an event.
+	// ID is the id of a command, and "" for an event.
 	ID string
-	// Consumer is whose event it was: "g-", the group and the method, or "i-", the
-	// instance and the method. "" for a command.
+	// Consumer names the group or the instance that gave the event up: "g-", the group
+	// and the method, or "i-", the instance and the method. "" for a command.
 	Consumer string
-	// Subject is where it was published, and Origin its sequence in the stream
-	// there.
+	// Subject is the subject on which the message was published, and Origin the
+	// sequence of the message in the stream of that subject.
 	Subject string
 	Origin  uint64
-	// Header is its metadata.
+	// Header is the metadata of the message.
 	Header Header
 	// Data is the message, as it was published.
 	Data []byte
@@ -45,8 +40,7 @@ type DeadLetter struct {
 	// larger than NATS takes. Such a letter cannot be put back.
 	Omitted int
 
-	raw     nats.Header
-	created time.Time // the stream of the dead letters, whose sequence it has
+	stored *work.StoredLetter // the letter as it was read
 }
 
 // Unmarshal decodes the message into m.
@@ -58,93 +52,105 @@ func (d *DeadLetter) Unmarshal(m proto.Message) error {
 }
 
 // DeadLetters returns the dead letters of a service, by its full name, the oldest
-// first. The loop ends after an error; its code is CodeInvalidArgument for what can
-// be no service's name. A service that nobody knows has none: take the name from the
-// generated constant, such as orderv1aegis.OrderServiceName. The user needs to read
-// the stream of the dead letters, see docs/protocol.md.
+// first. The loop ends after an error; its code is CodeInvalidArgument for a name that
+// no service can have. A service that nobody knows has no letters: take the name from
+// the generated constant, such as orderv1aegis.OrderServiceName. The user needs the
+// permission to read the stream of the dead letters, see docs/protocol.md.
 func (c *Conn) DeadLetters(ctx context.Context, service string) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
+		if err := checkService(service); err != nil {
+			yield(nil, err)
+			return
+		}
 		for next := uint64(1); ; {
-			d, err := c.deadLetter(ctx, service, next, jetstream.WithGetMsgSubject(c.subjects.DeadAll(service)))
+			letter, why := c.deadLetters().Next(ctx, service, next)
 			switch {
-			case errors.Is(err, errNoDeadLetter):
+			case why != nil:
+				yield(nil, outward(why))
 				return
-			case err != nil:
-				yield(nil, err)
-				return
-			case !yield(d, nil):
+			case letter == nil, !yield(newDeadLetter(letter), nil):
 				return
 			}
-			next = d.Sequence + 1
+			next = letter.Sequence + 1
 		}
 	}
 }
 
-// DeadLetter returns one of the dead letters of a service. The code of the error
-// is CodeNotFound if there is none of this sequence.
+// DeadLetter returns one of the dead letters of a service. The code of the error is
+// CodeNotFound if there is no letter with this sequence.
 func (c *Conn) DeadLetter(ctx context.Context, service string, sequence uint64) (*DeadLetter, error) {
-	d, err := c.deadLetter(ctx, service, sequence)
-	if errors.Is(err, errNoDeadLetter) {
-		return nil, Errorf(CodeNotFound, "%s has no dead letter %d", service, sequence)
-	}
-	return d, err
-}
-
-var errNoDeadLetter = errors.New("no dead letter")
-
-func (c *Conn) deadLetter(ctx context.Context, service string, sequence uint64, opts ...jetstream.GetMsgOpt) (*DeadLetter, error) {
 	if err := checkService(service); err != nil {
 		return nil, err
 	}
-	name := wire.DeadStream(c.ns, service)
-	stream, err := c.stores.Find(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, errNoDeadLetter // it is made with the first one
+	letter, why := c.deadLetters().Letter(ctx, service, sequence)
+	switch {
+	case why != nil:
+		return nil, outward(why)
+	case letter == nil:
+		return nil, Errorf(CodeNotFound, "%s has no dead letter %d", service, sequence)
 	}
-	if err != nil {
-		return nil, storeError(fmt.Errorf("the dead letters of %s: %w", service, err))
-	}
-	asking, why := c.stores.Allowed(ctx, "DIRECT.GET."+name, "STREAM.MSG.GET."+name)
-	msg, err := stream.GetMsg(asking, sequence, opts...)
-	err = why(err)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, errNoDeadLetter
-	}
-	if err != nil {
-		return nil, storeError(fmt.Errorf("the dead letters of %s: %w", service, err))
-	}
-	d, failure := c.parseDeadLetter(service, msg)
-	if failure != nil {
-		return nil, failure
-	}
-	d.created = stream.CachedInfo().Created
-	return d, nil
+	return newDeadLetter(letter), nil
 }
 
-func (c *Conn) parseDeadLetter(service string, msg *jetstream.RawStreamMsg) (*DeadLetter, *Error) {
-	rest, ok := strings.CutPrefix(msg.Subject, strings.TrimSuffix(c.subjects.DeadAll(service), ">"))
-	method, id, _ := strings.Cut(rest, ".")
-	if !ok || msg.Header.Get(wire.HeaderDeadSubject) == "" {
-		return nil, Errorf(CodeInternal, "message %d among the dead letters of %s is none: its subject is %s", msg.Sequence, service, quote(msg.Subject))
+// PutBack publishes a dead letter again where its message was published, with all
+// attempts to come, and takes it out of the dead letters. An event goes to the group or
+// the instance that gave it up and to nobody else; it comes after the events that were
+// published meanwhile, also those of its key. A command loses the result that it has
+// failed, and its expiry. Putting a letter back twice puts it back once; it is no error
+// if the letter is gone, because it was put back or discarded.
+//
+// The code of the error is CodeFailedPrecondition if the command has ended otherwise
+// since, if another command with its key waits or has a result, or if the letter has no
+// data (see DeadLetter.Omitted). After any other error call PutBack again.
+func (c *Conn) PutBack(ctx context.Context, d *DeadLetter) error {
+	if err := checkService(d.Service); err != nil {
+		return err
 	}
-	header, err := decodeHeader(msg.Header)
-	if err != nil {
-		header = Header{} // it is dead for other reasons too
-	}
-	d := &DeadLetter{
-		Service: service, Method: method, Sequence: msg.Sequence, Time: msg.Time,
-		Reason: msg.Header.Get(wire.HeaderDeadReason), Consumer: msg.Header.Get(wire.HeaderDeadConsumer),
-		Subject: msg.Header.Get(wire.HeaderDeadSubject), Header: header, Data: msg.Data, raw: msg.Header,
-	}
-	d.Attempts, _ = strconv.Atoi(msg.Header.Get(wire.HeaderDeadAttempts))
-	d.Omitted, _ = strconv.Atoi(msg.Header.Get(wire.HeaderDeadOmitted))
-	d.Origin, _ = strconv.ParseUint(msg.Header.Get(wire.HeaderDeadSequence), 10, 64)
-	if d.Consumer == "" {
-		d.ID = id
-	}
-	return d, nil
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	return errorOrNone(outward(c.deadLetters().PutBack(ctx, d.letter())))
 }
 
+// DiscardDeadLetter deletes a dead letter. It is no error if the letter is gone.
+func (c *Conn) DiscardDeadLetter(ctx context.Context, d *DeadLetter) error {
+	if err := checkService(d.Service); err != nil {
+		return err
+	}
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	return errorOrNone(outward(c.deadLetters().Discard(ctx, d.letter())))
+}
+
+func (c *Conn) deadLetters() *work.DeadLetterOffice {
+	return &work.DeadLetterOffice{Bus: c.bus, Stores: c.stores, Layout: c.layout()}
+}
+
+func newDeadLetter(l *work.StoredLetter) *DeadLetter {
+	header, err := decodeHeader(l.Header)
+	if err != nil {
+		header = Header{} // the message is dead for other reasons too
+	}
+	return &DeadLetter{
+		Service: l.Service, Method: l.Method, Sequence: l.Sequence, Time: l.Time,
+		Reason: l.Reason, Attempts: l.Attempts, ID: l.ID, Consumer: l.Consumer,
+		Subject: l.Subject, Origin: l.Origin, Header: header, Data: l.Data, Omitted: l.Omitted,
+		stored: l,
+	}
+}
+
+// letter returns the letter as it was read, with the changes that the program has made
+// since, such as another consumer.
+func (d *DeadLetter) letter() *work.StoredLetter {
+	l := &work.StoredLetter{}
+	if d.stored != nil {
+		*l = *d.stored
+	}
+	l.Service, l.Method, l.Sequence, l.ID, l.Consumer = d.Service, d.Method, d.Sequence, d.ID, d.Consumer
+	l.Subject, l.Origin, l.Data, l.Omitted = d.Subject, d.Origin, d.Data, d.Omitted
+	return l
+}
+
+// withDefaultTimeout gives a context without a deadline one.
 func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}

@@ -1,13 +1,6 @@
 package aegis
 
-import "strconv"
+import "github.com/aegisrpc/aegis/runtime/internal/status"
 
-// quote is strconv.Quote of at most 64 bytes: what comes from the wire may be
-// long.
-func quote(s string) string {
-	const most = 64
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "..."
-	}
-	return strconv.Quote(s)
-}
+// quote quotes a text of a user, or from the wire, for the text of an error.
+func quote(s string) string { return status.Quote(s) }

@@ -39,9 +39,3 @@ func (c *Conn) lastStored(ctx context.Context, stream, subject string) (*stores.
 	msg, why := c.stores.Last(ctx, stream, subject)
 	return msg, outward(why)
 }
-
-// storedAt is stores.At.
-func (c *Conn) storedAt(ctx context.Context, stream string, sequence uint64) (*stores.Stored, *Error) {
-	msg, why := c.stores.At(ctx, stream, sequence)
-	return msg, outward(why)
-}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -95,3 +96,13 @@ const (
 	ReasonNoResponders = "NO_RESPONDERS"
 	ReasonInstanceLost = "INSTANCE_LOST"
 )
+
+// Quote is strconv.Quote of at most 64 bytes, for the text of an error: what comes from
+// the wire may be long.
+func Quote(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "..."
+	}
+	return strconv.Quote(s)
+}
