@@ -11,6 +11,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -65,7 +66,7 @@ func WithMaxInFlight(n int) PublisherOption {
 // to 256 characters without control characters. Core events have no ids.
 func MessageID(id string) PublishOption {
 	return publishOption(func(c *publishConfig) error {
-		if id == "" || len(id) > stores.MaxMessageID || !validValue(id) {
+		if id == "" || len(id) > stores.MaxMessageID || !metadata.ValidValue(id) {
 			return invalidOption("message id %s: use 1 to %d characters, without control characters or white space at an end", quote(id), stores.MaxMessageID)
 		}
 		c.id = id

@@ -1,14 +1,13 @@
 package aegis
 
 import (
-	"encoding/base64"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 )
 
 // Header is the metadata of a request or a response: keys with values, beside
@@ -46,87 +45,14 @@ func (h Header) Values(key string) []string { return h[strings.ToLower(key)] }
 // Del removes key.
 func (h Header) Del(key string) { delete(h, strings.ToLower(key)) }
 
-const binarySuffix = "-bin"
-
 // encodeTo checks h and puts it into a NATS header.
-func (h Header) encodeTo(out nats.Header) *Error {
-	size := 0
-	for key, values := range h {
-		if err := checkKey(key); err != nil {
-			return err
-		}
-		for _, v := range values {
-			if strings.HasSuffix(key, binarySuffix) {
-				v = base64.StdEncoding.EncodeToString([]byte(v))
-			} else if !validValue(v) {
-				return NewError(CodeInvalidArgument, "metadata "+quote(key)+": the value "+quote(v)+
-					" has a control character or white space at an end; use a key that ends in -bin for such values")
-			}
-			size += len(key) + len(v)
-			out[key] = append(out[key], v)
-		}
-	}
-	return checkMetadataSize(size)
-}
-
-func checkMetadataSize(size int) *Error {
-	if size <= wire.MaxMetadataBytes {
-		return nil
-	}
-	return Errorf(CodeInvalidArgument, "the metadata takes %d bytes, at most %d are allowed", size, wire.MaxMetadataBytes)
-}
-
-func checkKey(key string) *Error {
-	if key == "" {
-		return NewError(CodeInvalidArgument, "metadata: a key is empty")
-	}
-	for i := range len(key) {
-		c := key[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
-			return NewError(CodeInvalidArgument, "metadata: the key "+quote(key)+" has characters other than a-z 0-9 - _ .")
-		}
-	}
-	if reservedKey(key) {
-		return NewError(CodeInvalidArgument, "metadata: the key "+quote(key)+" is reserved for the transport")
-	}
-	return nil
-}
-
-// reservedKey tells the transport's headers from the user's, in any case.
-func reservedKey(key string) bool {
-	return wire.HasPrefixFold(key, "nats-") || wire.HasPrefixFold(key, "aegis-") || strings.EqualFold(key, wire.HeaderContentType)
-}
-
-func validValue(v string) bool {
-	for i := range len(v) {
-		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
-			return false
-		}
-	}
-	return strings.TrimSpace(v) == v
-}
+func (h Header) encodeTo(out nats.Header) *Error { return outward(metadata.Encode(h, out)) }
 
 // decodeHeader returns the user's part of a NATS header. A "-bin" value that is
 // not base64 is an error.
 func decodeHeader(in nats.Header) (Header, *Error) {
-	h := make(Header, len(in))
-	for key, values := range in {
-		if reservedKey(key) {
-			continue
-		}
-		key = strings.ToLower(key)
-		for _, v := range values {
-			if strings.HasSuffix(key, binarySuffix) {
-				b, err := base64.StdEncoding.DecodeString(v)
-				if err != nil {
-					return nil, NewError(CodeInvalidArgument, "metadata "+quote(key)+": the value is not base64")
-				}
-				v = string(b)
-			}
-			h[key] = append(h[key], v)
-		}
-	}
-	return h, nil
+	h, st := metadata.Decode(in)
+	return h, outward(st)
 }
 
 // readMessage reads an event, or the request of a command.

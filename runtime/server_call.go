@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/spec"
@@ -14,6 +13,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
+	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
@@ -60,16 +60,16 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
 	}
 	m := to.method
-	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
-	if err := r.readHeader(); err != nil {
-		return err
+	var r metadata.Request
+	if st := r.Read(msg, m.method.Timeout); st != nil {
+		return outward(st)
 	}
 	if !m.spec.Idempotent && s.pulse.Stale(now) {
 		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
-	if err := r.unmarshal(req); err != nil {
-		return unreadableRequest("the request of "+m.name, req, msg.Data, r.json, err)
+	if err := unmarshalRequest(msg.Data, r.JSON, req); err != nil {
+		return unreadableRequest("the request of "+m.name, req, msg.Data, r.JSON, err)
 	}
 	if to.lead != nil {
 		// As late as can be: from here on nothing but a pause of the process lies
@@ -79,8 +79,8 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		}
 	}
 	c := &handlerContext{
-		Context: handling.Context{Base: s.base, Method: m.name, Arrived: now, Due: now.Add(r.timeout), Reply: msg.Reply},
-		call:    Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
+		Context: handling.Context{Base: s.base, Method: m.name, Arrived: now, Due: now.Add(r.Timeout), Reply: msg.Reply},
+		call:    Call{spec: m.spec, instance: s.cfg.instance, attempt: r.Attempt, request: r.User},
 	}
 	if to.term != nil {
 		c.Base, c.call.term = to.term.Base, Term(to.term.Info)
@@ -90,7 +90,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		return nil
 	}
 	m.stats.begin()
-	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.json, term: to.term, named: to.named, all: to.all}
+	o := outcome{server: s, worker: w, method: m, context: c, msg: msg, json: r.JSON, term: to.term, named: to.named, all: to.all}
 	defer o.finish()
 	res, err := m.handle(c, req)
 	if err != nil {
@@ -104,73 +104,15 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	return nil
 }
 
-// incoming is what the header of a request says.
-type incoming struct {
-	msg      *nats.Msg
-	timeout  time.Duration
-	attempt  int
-	json     bool
-	metadata Header
-}
-
-func (r *incoming) readHeader() *Error {
-	h := r.msg.Header
-	if h == nil {
-		if bus.HeaderUnreadable(r.msg) {
-			return errRequestHeader
-		}
+// unmarshalRequest reads the body of a request.
+func unmarshalRequest(data []byte, json bool, req proto.Message) error {
+	if !json {
+		return proto.Unmarshal(data, req)
+	}
+	if len(data) == 0 {
 		return nil
 	}
-	user, size, odd := 0, 0, false
-	for key, values := range h {
-		if reservedKey(key) {
-			odd = odd || !isRequestHeader(key)
-			continue
-		}
-		user++
-		for _, v := range values {
-			size += len(key) + len(v)
-		}
-	}
-	if odd {
-		renameRequestHeaders(h)
-	}
-	if err := checkMetadataSize(size); err != nil {
-		return err
-	}
-	var ok bool
-	if r.json, ok = readContentType(h.Get(wire.HeaderContentType)); !ok {
-		return Errorf(CodeInvalidArgument, "Content-Type %s is not supported; use %s, or %s in UTF-8",
-			quote(h.Get(wire.HeaderContentType)), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
-	}
-	if t := h.Get(wire.HeaderTimeout); t != "" {
-		timeout, ok := wire.ParseTimeout(t)
-		if !ok {
-			return Errorf(CodeInvalidArgument, "%s %s is not a number of milliseconds from 1 to %d", wire.HeaderTimeout, quote(t), wire.MaxTimeout.Milliseconds())
-		}
-		r.timeout = timeout
-	}
-	if a := h.Get(wire.HeaderAttempt); a != "" { // the error for "" would be an allocation
-		if n, err := strconv.Atoi(a); err == nil && n > 1 {
-			r.attempt = n
-		}
-	}
-	if user > 0 {
-		var err *Error
-		r.metadata, err = decodeHeader(h)
-		return err
-	}
-	return nil
-}
-
-func (r *incoming) unmarshal(req proto.Message) error {
-	if r.json {
-		if len(r.msg.Data) == 0 {
-			return nil
-		}
-		return unmarshalJSON.Unmarshal(r.msg.Data, req)
-	}
-	return proto.Unmarshal(r.msg.Data, req)
+	return unmarshalJSON.Unmarshal(data, req)
 }
 
 // outcome is what became of a handler. Its finish is deferred, so that a
@@ -221,13 +163,6 @@ func handlerError(err error) *Error {
 	c.st.Reason, c.st.NotRun = "", false
 	return &c
 }
-
-var (
-	marshalJSON = protojson.MarshalOptions{UseProtoNames: false}
-	// Fields that this server does not know are those of a newer client, as in
-	// protobuf.
-	unmarshalJSON = protojson.UnmarshalOptions{DiscardUnknown: true}
-)
 
 // respond sends a response; what cannot be sent is returned as the error to
 // send in its place.
@@ -286,12 +221,12 @@ func (o *outcome) header() (nats.Header, *Error) {
 	return h, err
 }
 
-func responseHeader(metadata Header, json bool) (nats.Header, *Error) {
-	if len(metadata) == 0 && !json {
+func responseHeader(user Header, json bool) (nats.Header, *Error) {
+	if len(user) == 0 && !json {
 		return nil, nil
 	}
-	h := make(nats.Header, len(metadata)+1)
-	if err := metadata.encodeTo(h); err != nil {
+	h := make(nats.Header, len(user)+1)
+	if err := user.encodeTo(h); err != nil {
 		return nil, Errorf(CodeInternal, "response %s", err.Message())
 	}
 	if json {
@@ -306,12 +241,12 @@ func (s *Server) refuse(msg *nats.Msg, err *Error) {
 		s.dropped(msg)
 		return
 	}
-	s.respondError(msg, err, wantsJSON(msg.Header), nil)
+	s.respondError(msg, err, metadata.WantsJSON(msg.Header), nil)
 }
 
 // refuseOverload answers a request to a service that runs as many handlers as it may.
 func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
-	if wantsJSON(msg.Header) {
+	if metadata.WantsJSON(msg.Header) {
 		s.respondError(msg, service.overload, true, nil)
 		return
 	}
@@ -326,14 +261,14 @@ func (s *Server) prepareOverload(service *service) {
 
 // respondError answers a request with an error, and with metadata unless that cannot
 // travel, which must not hide the error.
-func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, metadata Header) {
-	header, _ := responseHeader(metadata, false)
+func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, user Header) {
+	header, _ := responseHeader(user, false)
 	s.replies.Fail(msg, &err.st, json, header)
 }
 
 // encodeError returns an error as it travels.
-func encodeError(err *Error, json bool, metadata Header) (h nats.Header, body []byte) {
-	h, _ = responseHeader(metadata, json) // metadata that cannot travel must not hide the error
+func encodeError(err *Error, json bool, user Header) (h nats.Header, body []byte) {
+	h, _ = responseHeader(user, json) // metadata that cannot travel must not hide the error
 	if h == nil {
 		h = make(nats.Header, 3)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
+	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
@@ -111,9 +112,9 @@ func (s *Server) openStream(to *route, msg *nats.Msg, now time.Time) {
 
 func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverStream, *Error) {
 	m := to.method
-	r := incoming{msg: msg, timeout: m.method.Timeout, attempt: 1}
-	if err := r.readHeader(); err != nil {
-		return nil, err
+	var r metadata.Request
+	if st := r.Read(msg, m.method.Timeout); st != nil {
+		return nil, outward(st)
 	}
 	window, err := clientWindow(msg.Header, m.stream == nil)
 	if err != nil {
@@ -130,7 +131,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	st := &serverStream{
 		handler: m.stream,
 		server:  s, method: m, term: to.term, named: to.named, arrived: now,
-		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.attempt, request: r.metadata},
+		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.Attempt, request: r.User},
 	}
 	switch {
 	case m.stream == nil:
@@ -148,8 +149,8 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	}
 	most := m.method.MaxMessageBytes
 	st.begin(rpcstream.Config{
-		Name: m.name, To: msg.Reply, JSON: r.json, MaxMessage: most, Window: windowFor(s.cfg.window, most), Limit: window,
-	}, r.timeout)
+		Name: m.name, To: msg.Reply, JSON: r.JSON, MaxMessage: most, Window: windowFor(s.cfg.window, most), Limit: window,
+	}, r.Timeout)
 	if !s.startStream(st) {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package aegis
+package metadata
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // overTheWire is what nats.go makes of a header on its way.
@@ -23,7 +24,7 @@ func overTheWire(t testing.TB, h nats.Header) nats.Header {
 	return out
 }
 
-// What encodeTo lets through arrives as it was, and nothing besides.
+// What Encode lets through arrives as it was, and nothing besides.
 func FuzzHeaderRoundTrip(f *testing.F) {
 	f.Add("tenant", "a")
 	f.Add("raw-bin", "\x00\r\n\xff")
@@ -33,13 +34,13 @@ func FuzzHeaderRoundTrip(f *testing.F) {
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, key, value string) {
 		out := nats.Header{}
-		if err := (Header{key: {value, value}}).encodeTo(out); err != nil {
-			require.Equal(t, CodeInvalidArgument, err.Code())
+		if err := Encode(map[string][]string{key: {value, value}}, out); err != nil {
+			require.Equal(t, status.InvalidArgument, err.Code)
 			return
 		}
-		got, err := decodeHeader(overTheWire(t, out))
+		got, err := Decode(overTheWire(t, out))
 		require.Nil(t, err)
-		require.Equal(t, Header{key: {value, value}}, got)
+		require.Equal(t, map[string][]string{key: {value, value}}, got)
 	})
 }
 
@@ -57,16 +58,16 @@ func FuzzReadHeader(f *testing.F) {
 		if err != nil {
 			return // nats.go does not deliver it
 		}
-		r := incoming{msg: &nats.Msg{Header: header}, timeout: time.Second, attempt: 1}
-		if err := r.readHeader(); err != nil {
-			require.Equal(t, CodeInvalidArgument, err.Code())
+		var r Request
+		if err := r.Read(&nats.Msg{Header: header}, time.Second); err != nil {
+			require.Equal(t, status.InvalidArgument, err.Code)
 			return
 		}
-		require.GreaterOrEqual(t, r.timeout, wire.MinTimeout)
-		require.LessOrEqual(t, r.timeout, wire.MaxTimeout)
-		require.GreaterOrEqual(t, r.attempt, 1)
-		for key := range r.metadata {
-			require.False(t, reservedKey(key), "%q", key)
+		require.GreaterOrEqual(t, r.Timeout, wire.MinTimeout)
+		require.LessOrEqual(t, r.Timeout, wire.MaxTimeout)
+		require.GreaterOrEqual(t, r.Attempt, 1)
+		for key := range r.User {
+			require.False(t, Reserved(key), "%q", key)
 		}
 	})
 }
