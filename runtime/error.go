@@ -190,6 +190,8 @@ func asError(err error) *Error {
 	}
 }
 
+func quote(s string) string { return status.Quote(s) }
+
 // failed reports whether a reply is an error; decodeError reads it.
 func failed(msg *nats.Msg) bool { return status.Failed(msg.Header) }
 

@@ -36,10 +36,7 @@ func (c *Conn) ProbedVoid() bool { return c.void.Probed() }
 // StreamsKept is what a server holds for streams: ends, handlers, other
 // processes, and last frames that were not confirmed.
 func (s *Server) StreamsKept() int {
-	s.streams.mu.Lock()
-	handlers := len(s.streams.handlers)
-	s.streams.mu.Unlock()
-	return handlers + s.streams.hub.Kept()
+	return s.streams.Kept()
 }
 
 // StreamsKept is the same of a connection's clients.

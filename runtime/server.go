@@ -20,6 +20,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/monitor"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
+	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -43,7 +44,7 @@ type Server struct {
 	leaderships []*leadership
 
 	monitor *monitor.Monitor
-	streams serverStreams
+	streams rpcstream.Server
 	changes leadershipChanges
 }
 

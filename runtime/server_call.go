@@ -134,7 +134,7 @@ type outcome struct {
 
 func (o *outcome) finish() {
 	if !o.returned {
-		o.err = o.server.abnormal(o.method.name, recover())
+		o.err = outward(handling.Abnormal(o.server.logger, o.method.name, recover()))
 	}
 	o.worker.End()
 	o.context.End()

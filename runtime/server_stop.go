@@ -30,7 +30,7 @@ func (s *Server) drain() error {
 	// time, and the next leader waits.
 	s.endLeadersStreams()
 	// 6. Wait for the calls, and for all that runs in the name of a leader.
-	err := grace.Wait(calls, s.streams.led, s.workDone(true))
+	err := grace.Wait(calls, s.streams.Led(), s.workDone(true))
 	// 7. Release the leaderships, as nothing of a term runs any more: others lead from
 	// now on. All that needs no leader comes after this, however long it takes.
 	s.release()
@@ -38,7 +38,7 @@ func (s *Server) drain() error {
 	// after the calls, as the reply of a call may become a stream.
 	s.stopStreams(grace.Context)
 	// 9. Wait for those, and for the handlers of events and commands that need no leader.
-	err = errors.Join(err, grace.Wait(s.streams.idle, s.workDone(false)))
+	err = errors.Join(err, grace.Wait(s.streams.Idle(), s.workDone(false)))
 	// 10. Give back the messages whose handlers have not finished.
 	s.endWork()
 	// 11. Leave the registry. Until now the instance was seen as stopping, and those who
@@ -63,7 +63,7 @@ func (s *Server) expire() map[string]int {
 		handlers[c.Method]++
 		c.End()
 	})
-	for _, st := range s.openStreams() {
+	for _, st := range s.streams.Open() {
 		handlers[st.Name]++
 	}
 	for _, w := range s.work {

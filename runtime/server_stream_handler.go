@@ -1,0 +1,74 @@
+package aegis
+
+import (
+	"context"
+	"iter"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// handlerStream is what a handler's receiver and sender share.
+type handlerStream struct {
+	Stream
+	core *serverStream
+}
+
+func newHandlerStream(ctx context.Context, s Stream, name protoreflect.Name) (handlerStream, error) {
+	core, ok := ctx.Value(serverStreamKey{}).(*serverStream)
+	if !ok {
+		return handlerStream{}, Errorf(CodeInternal, "an interceptor of the server of %s passed on a context that does not derive from its own", name)
+	}
+	return handlerStream{s, core}, nil
+}
+
+type sender[T any] struct{ handlerStream }
+
+func newSender[T any](ctx context.Context, s Stream, name protoreflect.Name) (Sender[T], error) {
+	h, err := newHandlerStream(ctx, s, name)
+	return sender[T]{h}, err
+}
+
+func (s sender[T]) Send(m *T) error { return sendMessage(s.Stream, m) }
+
+func (s sender[T]) Header() Header { return s.core.call.ResponseHeader() }
+
+func (s sender[T]) Trailer() Header { return s.core.call.ResponseTrailer() }
+
+type handlerReceiver[T any] struct{ handlerStream }
+
+func newHandlerReceiver[T any](ctx context.Context, s Stream, name protoreflect.Name) (Receiver[T], error) {
+	h, err := newHandlerStream(ctx, s, name)
+	return handlerReceiver[T]{h}, err
+}
+
+func (r handlerReceiver[T]) Recv() (*T, error) { return recvMessage[T](r.Stream) }
+
+func (r handlerReceiver[T]) All() iter.Seq2[*T, error] { return all(r.Recv) }
+
+func (r handlerReceiver[T]) Header() Header { return r.core.call.RequestHeader() }
+
+func (r handlerReceiver[T]) Trailer() Header { return Header{} }
+
+func (r handlerReceiver[T]) Close() error {
+	r.core.Discard()
+	return nil
+}
+
+type serverStreamKey struct{}
+
+// streamContext is the context of a stream's handler.
+type streamContext struct {
+	context.Context //nolint:containedctx // it is a context
+	stream          *serverStream
+}
+
+func (c *streamContext) Value(key any) any {
+	switch key.(type) {
+	case currentKey:
+		return &c.stream.call
+	case serverStreamKey:
+		return c.stream
+	default:
+		return c.Context.Value(key)
+	}
+}
