@@ -19,6 +19,20 @@ func nilOption(i int) error {
 	return invalidOption("option %d is nil; leave it out", i+1)
 }
 
+// applyOptions applies the options of a list, and returns the first error.
+func applyOptions[O comparable](opts []O, apply func(O) error) error {
+	var none O
+	for i, o := range opts {
+		if o == none {
+			return nilOption(i)
+		}
+		if err := apply(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LoggerOption is what WithLogger returns: an option of connections and servers.
 type LoggerOption struct{ logger *slog.Logger }
 

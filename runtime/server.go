@@ -82,13 +82,8 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 		},
 		registration: registration{taken: make(chan error, 1)},
 	}
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyServer(&s.cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o ServerOption) error { return o.applyServer(&s.cfg) }); err != nil {
+		return nil, err
 	}
 	s.cfg.named = s.cfg.instance != ""
 	if !s.cfg.named {

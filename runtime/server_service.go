@@ -1,6 +1,7 @@
 package aegis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -78,13 +79,8 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		maxConcurrency: desc.MaxConcurrency,
 		interceptors:   append([]Interceptor(nil), srv.cfg.interceptors...),
 	}
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyService(&cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o ServiceOption) error { return o.applyService(&cfg) }); err != nil {
+		return nil, err
 	}
 	if err := checkCommandOptions(desc, &cfg); err != nil {
 		return nil, err
@@ -121,19 +117,13 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	return s, nil
 }
 
-// electionConfig is what the proto says, with what the program says instead.
+// electionConfig returns the timing of an election: that of the program, and for what
+// the program leaves out, that of the proto.
 func electionConfig(proto *spec.Election, program election.Config) election.Config {
-	c := program
-	if c.Lease == 0 {
-		c.Lease = proto.Lease
-	}
-	if c.Window == 0 {
-		c.Window = proto.ActWindow
-	}
-	if c.Probe == 0 {
-		c.Probe = proto.ProbeInterval
-	}
-	return c
+	program.Lease = cmp.Or(program.Lease, proto.Lease)
+	program.Window = cmp.Or(program.Window, proto.ActWindow)
+	program.Probe = cmp.Or(program.Probe, proto.ProbeInterval)
+	return program
 }
 
 // groups are the single active groups of which the instance can do something,
