@@ -2,17 +2,14 @@ package aegis
 
 import (
 	"context"
-	"crypto/rand"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/jserror"
+	"github.com/aegisrpc/aegis/runtime/internal/commandstore"
+	"github.com/aegisrpc/aegis/runtime/internal/commandwait"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -132,19 +129,19 @@ func (m *CommandMethod[Req, Res]) Send(ctx context.Context, req *Req, opts ...Se
 	} else if err := m.publish(p, msg); err != nil {
 		return nil, err
 	}
-	if p.handle == nil {
+	if p.stored == nil {
 		return nil, Errorf(CodeInternal, "an interceptor of the client of %s returned no error, and sent nothing", m.spec.name())
 	}
-	return &Command[Res]{p.handle}, nil
+	return &Command[Res]{commandHandle{command: p.stored, id: p.stored.ID(), method: m.method}}, nil
 }
 
 // commandPublication is one command on its way out: the context that interceptors see,
-// what the caller asked for, and the handle when the command is stored.
+// what the caller asked for, and the command once it is stored.
 type commandPublication struct {
 	publication
 
 	send   *sendConfig
-	handle *commandHandle
+	stored *commandwait.Command // nil until the command is stored
 }
 
 func (p *commandPublication) Value(key any) any {
@@ -182,138 +179,41 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 
 // publish stores the command.
 func (m *commandMethod) publish(p *commandPublication, msg proto.Message) *Error {
-	id, keyed := m.commands.newID(), p.send.key != ""
-	if keyed {
-		id = wire.KeyedCommandID(m.method.Name, p.send.key)
+	commands, bus := m.commands, m.client.conn.bus
+	sending := commandstore.Sending{
+		Method: m.method.Name, Keyed: p.send.key != "", Level: p.send.level,
+		NotBefore: p.send.notBefore, Expiry: p.send.expiry, Deadline: p.deadline,
 	}
-	conn := m.client.conn
-	slot := conn.bus.Acquire()
-	defer conn.bus.Release(slot)
-	header := slot.Headers()
-	if err := m.setHeaders(p, id, header); err != nil {
-		return err
+	if sending.Keyed {
+		sending.ID = wire.KeyedCommandID(m.method.Name, p.send.key)
+	} else {
+		sending.ID = commands.listener.NewID()
 	}
-	stream := m.commands.queue(&m.client.cfg.storage)
-	if err := stream.ensureWithin(p, p.deadline); err != nil {
-		return err
-	}
-	handle := m.commands.handle(m.method, id)
-	if !keyed {
-		if err := m.commands.expect(handle); err != nil {
+	slot := bus.Acquire()
+	defer bus.Release(slot)
+	sending.Header = slot.Headers()
+	if p.call != nil && len(p.call.request) > 0 {
+		if err := p.call.request.encodeTo(sending.Header); err != nil {
 			return err
+		}
+	}
+	queue := commands.queue(&m.client.cfg.storage)
+	if why := queue.Stream.Ensure(p, p.deadline); why != nil {
+		return outward(why)
+	}
+	command := commands.listener.Command(m.method.Name, sending.ID)
+	if !sending.Keyed {
+		if why := commands.listener.Expect(command); why != nil { // before a worker can be done with it
+			return outward(why)
 		}
 	}
 	var err error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.spec.name(), err)
 	}
-	subject := m.subject(p, id, header)
-	s := &storing{Subject: &subject, Header: header, Deadline: p.deadline, Again: true, Window: stream.Window()}
-	var failure *Error
-	if keyed {
-		failure = m.storeKeyed(p, stream, slot, s, handle)
-	} else {
-		_, failure = stream.store(p, slot, s)
+	if why := queue.Put(p, slot, &sending); why != nil {
+		return outward(why)
 	}
-	if failure != nil {
-		return failure
-	}
-	p.handle = handle
+	p.stored = command
 	return nil
-}
-
-// storeKeyed stores a command unless there is one with its key: one that waits or
-// runs, on whichever level, or one whose result is kept. Copies of this send are
-// told apart by its own id, those of others by their being there.
-func (m *commandMethod) storeKeyed(p *commandPublication, stream *openStream, slot *bus.Slot, s *storing, handle *commandHandle) *Error {
-	conn := m.client.conn
-	anywhere := conn.subjects.CommandAnywhere(m.spec.Service, m.method.Name, handle.id)
-	send := rand.Text()
-	s.Header[wire.HeaderSend] = []string{send}
-	s.Header[wire.HeaderMessageID] = []string{m.method.Name + "." + handle.id + "." + send}
-	s.Header[wire.HeaderExpectedLast] = []string{"0"}
-	s.Header[wire.HeaderExpectedSubject] = []string{anywhere}
-	ctx, cancel := context.WithDeadline(p, p.deadline)
-	defer cancel()
-	for attempt := 1; ; attempt++ {
-		if outcome, err := handle.stored(ctx, wire.ResultResult); outcome != nil || err != nil {
-			return err
-		}
-		_, refused := stream.store(p, slot, s)
-		if refused == nil || !jserror.WrongLastSequence(refused) {
-			return refused
-		}
-		// Perhaps the other one is on its way, and may yet be lost.
-		if waits, err := conn.lastStored(ctx, stream.Want.Name, anywhere); waits != nil || err != nil {
-			return err
-		}
-		if !bus.Sleep(ctx, bus.Pause(attempt), p.deadline) {
-			return because(context.DeadlineExceeded, CodeDeadlineExceeded,
-				"another command with the key of "+handle.id+" was on its way until the deadline; whether one is stored is unknown")
-		}
-	}
-}
-
-// subject is where the command is stored; one that is not due says in its header
-// where it goes then.
-func (m *commandMethod) subject(p *commandPublication, id string, header nats.Header) string {
-	subjects := m.client.conn.subjects
-	queue := subjects.Command(m.spec.Service, m.spec.Method, p.send.level, id)
-	if !p.send.notBefore.After(time.Now()) {
-		return queue
-	}
-	header[wire.HeaderSchedule] = []string{"@at " + p.send.notBefore.UTC().Format(time.RFC3339Nano)}
-	header[wire.HeaderScheduleTarget] = []string{queue}
-	return subjects.CommandAt(m.spec.Service, m.spec.Method, p.send.level, id)
-}
-
-func (m *commandMethod) setHeaders(p *commandPublication, id string, h nats.Header) *Error {
-	if p.call != nil && len(p.call.request) > 0 {
-		if err := p.call.request.encodeTo(h); err != nil {
-			return err
-		}
-	}
-	h[wire.HeaderMessageID] = []string{m.method.Name + "." + id}
-	if !p.send.expiry.IsZero() {
-		h[wire.HeaderExpires] = []string{strconv.FormatInt(p.send.expiry.UnixMilli(), 10)}
-	}
-	return nil
-}
-
-// Command is a handle of one command, whoever sent it. It is safe for concurrent
-// use, and needs no closing.
-type Command[R any] struct{ handle *commandHandle }
-
-// ID returns the id of the command, by which any process finds it again: see the
-// generated function that ends in Command.
-func (c *Command[R]) ID() string { return c.handle.id }
-
-// Result waits for the end of the command, or until ctx ends, and returns the
-// response, or why there is none. The code of the error is that which the handler
-// returned last if it has failed, CodeCanceled if it was canceled,
-// CodeDeadlineExceeded with ReasonExpired if it has expired, and CodeNotFound if
-// there is no such command any more: results are kept for the method's
-// result_ttl. Such errors are those of the command if IsWireError says so; others
-// are of this call.
-func (c *Command[R]) Result(ctx context.Context) (*R, error) {
-	msg, err := c.handle.await(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if failure := outcomeError(msg); failure != nil {
-		return nil, failure
-	}
-	res := new(R)
-	if err := proto.Unmarshal(msg.Data, any(res).(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
-		return nil, Errorf(CodeInternal, "the result of command %s cannot be read: %w", c.handle.id, err)
-	}
-	return res, nil
-}
-
-// outcomeError is why a command that has ended has no response; nil if it has.
-func outcomeError(msg *nats.Msg) *Error {
-	if msg.Header.Get(wire.HeaderState) == wire.StateSucceeded {
-		return nil
-	}
-	return decodeError(msg)
 }

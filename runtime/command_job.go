@@ -2,15 +2,11 @@ package aegis
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/stores"
+	"github.com/aegisrpc/aegis/runtime/internal/commandwork"
 )
 
 // Progress is a report of a command's handler.
@@ -19,34 +15,6 @@ type Progress struct {
 	Percent float64
 	// Message is what is being done, for people.
 	Message string
-}
-
-// progressRecord is what is stored of a command that runs.
-type progressRecord struct {
-	Progress
-
-	send     string // which of the commands with its id it is of
-	attempt  int
-	reported bool // by the handler; else it says only which attempt runs
-}
-
-type progressJSON struct {
-	Send    string   `json:"send,omitempty"`
-	Attempt int      `json:"attempt"`
-	Percent *float64 `json:"percent,omitempty"`
-	Message string   `json:"message,omitempty"`
-}
-
-func parseProgress(data []byte) (progressRecord, bool) {
-	var j progressJSON
-	if json.Unmarshal(data, &j) != nil || j.Attempt < 1 {
-		return progressRecord{}, false
-	}
-	p := progressRecord{send: j.Send, attempt: j.Attempt}
-	if j.Percent != nil {
-		p.reported, p.Progress = true, Progress{Percent: *j.Percent, Message: j.Message}
-	}
-	return p, true
 }
 
 // Job is the command that a handler works on. It is safe for concurrent use.
@@ -58,7 +26,7 @@ type Job struct {
 	// of those that count.
 	Attempt int
 
-	run *commandRun
+	clock *commandwork.Attempt
 }
 
 type jobKey struct{}
@@ -76,20 +44,20 @@ func (j *Job) Report(ctx context.Context, p Progress) error {
 	if !(p.Percent >= 0 && p.Percent <= 100) {
 		return Errorf(CodeInvalidArgument, "progress of %v percent: use 0 to 100", p.Percent)
 	}
-	if err := j.run.report(ctx, progressJSON{Send: j.run.send, Attempt: j.Attempt, Percent: &p.Percent, Message: p.Message}); err != nil {
-		return err
-	}
-	return nil
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	return errorOrNone(outward(j.clock.Report(ctx, p.Percent, p.Message)))
 }
 
-// commandContext is the context of a command's handler: it ends when the command
-// is canceled, the attempt has timed out, or the server's patience has.
+// commandContext is the context of a command's handler. It ends when the command is
+// canceled, when the attempt has timed out, and when the server's patience is over.
 type commandContext struct {
 	context.Context //nolint:containedctx // it is a context
 	call            Call
 	job             Job
 }
 
+// Value returns the call and the job to the functions that look for them.
 func (c *commandContext) Value(key any) any {
 	switch key.(type) {
 	case currentKey:
@@ -109,123 +77,11 @@ func (c *commandContext) Err() error {
 	return err
 }
 
-var (
-	errCanceledCommand = NewError(CodeCanceled, "the command was canceled")
-	errExpiredCommand  = refusal(CodeDeadlineExceeded, wire.ReasonExpired, "the command expired before a worker began it")
-)
-
-// attemptTimeoutError is the cause of a context whose attempt takes too long.
-type attemptTimeoutError struct{ after time.Duration }
-
-func (e *attemptTimeoutError) Error() string {
-	return "the attempt took longer than " + e.after.String() + " without a report"
-}
-
-func (e *attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
-
-// commandRun is one attempt that runs.
-type commandRun struct {
-	worker  *commandWorker
-	id      string
-	send    string // which of the commands with its id it is
-	attempt int
-	cancel  context.CancelCauseFunc
-
-	mu    sync.Mutex
-	timer *time.Timer // ends the attempt, and says before that it runs
-	ends  time.Time   // when the attempt does
-	said  bool        // that it runs
-	over  bool
-}
-
-// errRunOver is what a report gets that comes too late.
-var errRunOver = NewError(CodeFailedPrecondition, "the attempt is over")
-
-// begin starts the clocks.
-func (r *commandRun) begin() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	timeout := r.worker.spec().AttemptTimeout
-	r.ends = time.Now().Add(timeout)
-	r.timer = time.AfterFunc(min(markAfter, timeout), r.rings)
-}
-
-// rings says that the attempt runs, or ends it, whatever it is time for.
-func (r *commandRun) rings() {
-	r.mu.Lock()
-	left, said, over := time.Until(r.ends), r.said, r.over
-	r.said = true
-	if !over && left > 0 {
-		r.timer.Reset(left)
-	}
-	r.mu.Unlock()
-	switch {
-	case over:
-	case left <= 0:
-		r.cancel(&attemptTimeoutError{r.worker.spec().AttemptTimeout})
-	case !said:
-		r.sayRunning()
-	}
-}
-
-// markAfter is how long an attempt runs before it is stored that it does: short
-// ones need not pay for it.
-const markAfter = time.Second
-
-func (r *commandRun) sayRunning() {
-	ctx, cancel := context.WithTimeout(context.Background(), stores.DefaultTimeout)
-	defer cancel()
-	if err := r.store(ctx, progressJSON{Send: r.send, Attempt: r.attempt}); err != nil && err != errRunOver {
-		r.worker.logger().Warn("aegis: it cannot be stored that a command runs", "command", r.id, "err", err)
-	}
-}
-
-func (r *commandRun) report(ctx context.Context, p progressJSON) *Error {
-	r.mu.Lock()
-	if r.over {
-		r.mu.Unlock()
-		return errRunOver
-	}
-	timeout := r.worker.spec().AttemptTimeout
-	r.ends = time.Now().Add(timeout)
-	r.timer.Reset(timeout)
-	r.said = true // by the report
-	r.mu.Unlock()
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	return r.store(ctx, p)
-}
-
-func (r *commandRun) store(ctx context.Context, p progressJSON) *Error {
-	data, err := json.Marshal(p)
+// incomingMetadata returns the metadata of a command.
+func incomingMetadata(h nats.Header) Header {
+	metadata, err := decodeHeader(h)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "progress: %w", err)
+		return Header{} // a value that is no base64 is nobody's
 	}
-	r.mu.Lock()
-	over := r.over
-	r.mu.Unlock()
-	if over {
-		return errRunOver
-	}
-	w := r.worker
-	subject := w.server.conn.subjects.Result(w.service.spec.Name, r.id, wire.ResultProgress)
-	deadline, _ := ctx.Deadline()
-	slot := w.server.conn.bus.Acquire()
-	defer w.server.conn.bus.Release(slot)
-	slot.Payload = append(slot.Payload[:0], data...)
-	_, failure := w.results.store(ctx, slot, &storing{
-		Subject: &subject, Header: nats.Header{wire.HeaderTTL: {w.resultTTL}}, Deadline: deadline, Again: true,
-	})
-	if failure == nil {
-		w.server.conn.tell(w.service.spec.Name, r.id, wire.ResultProgress, nil, data)
-	}
-	return failure
-}
-
-// end stops the clocks.
-func (r *commandRun) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.over = true
-	r.timer.Stop()
+	return metadata
 }

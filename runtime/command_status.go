@@ -2,13 +2,116 @@ package aegis
 
 import (
 	"context"
-	"strconv"
+	"iter"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/stores"
+	"github.com/aegisrpc/aegis/runtime/internal/commandwait"
 )
+
+// Command is a handle of one command, whoever sent it. It is safe for concurrent
+// use, and needs no closing.
+type Command[R any] struct{ commandHandle }
+
+// commandHandle is the part of a handle that does not depend on the message types.
+type commandHandle struct {
+	command *commandwait.Command
+	method  *spec.Method
+	id      string
+	broken  *Error // why there can be no such command; command and method are nil then
+}
+
+// ID returns the id of the command, by which any process finds it again: see the
+// generated function that ends in Command.
+func (c *Command[R]) ID() string { return c.id }
+
+// Result waits for the end of the command, or until ctx ends, and returns the
+// response, or why there is none. The code of the error is that which the handler
+// returned last if it has failed, CodeCanceled if it was canceled,
+// CodeDeadlineExceeded with ReasonExpired if it has expired, and CodeNotFound if
+// there is no such command any more: results are kept for the method's
+// result_ttl. Such errors are those of the command if IsWireError says so; others
+// are of this call.
+func (c *Command[R]) Result(ctx context.Context) (*R, error) {
+	msg, err := c.await(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if failure := outcomeError(msg); failure != nil {
+		return nil, failure
+	}
+	res := new(R)
+	if err := proto.Unmarshal(msg.Data, any(res).(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
+		return nil, Errorf(CodeInternal, "the result of command %s cannot be read: %w", c.id, err)
+	}
+	return res, nil
+}
+
+// await waits for the outcome of the command.
+func (h *commandHandle) await(ctx context.Context) (*nats.Msg, error) {
+	var outcome *nats.Msg
+	err := h.follow(ctx, func(news commandwait.News) bool {
+		outcome = news.Outcome
+		return outcome != nil
+	})
+	return outcome, err
+}
+
+// follow is commandwait.Follow.
+func (h *commandHandle) follow(ctx context.Context, each func(commandwait.News) (enough bool)) error {
+	if h.broken != nil {
+		return h.broken
+	}
+	return errorOrNone(outward(h.command.Follow(ctx, each)))
+}
+
+// outcomeError returns why a command that has ended has no response; nil if it has one.
+func outcomeError(outcome *nats.Msg) *Error {
+	if outcome.Header.Get(wire.HeaderState) == wire.StateSucceeded {
+		return nil
+	}
+	return decodeError(outcome)
+}
+
+// Progress returns the reports of the handler, beginning with the last one so
+// far, until the command has ended, whichever way, or ctx ends, whose error is
+// then the last element. A reader that is slower than the handler misses reports
+// in between, never the last one.
+func (c *Command[R]) Progress(ctx context.Context) iter.Seq2[*Progress, error] {
+	return func(yield func(*Progress, error) bool) {
+		seen, stopped := 0, false
+		err := c.follow(ctx, func(news commandwait.News) bool {
+			if news.Reports > seen {
+				seen = news.Reports
+				p := Progress(*news.Progress)
+				if stopped = !yield(&p, nil); stopped {
+					return true
+				}
+			}
+			return news.Outcome != nil
+		})
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// Cancel asks for the end of the command and returns when that is stored: a command
+// that has not begun never will, and the context of a handler that runs ends.
+// What such a handler then returns decides: a response makes the command succeed,
+// an error makes it canceled. The code of the error is CodeFailedPrecondition if
+// the command has ended already, and CodeNotFound if there is none.
+func (c *Command[R]) Cancel(ctx context.Context) error {
+	if c.broken != nil {
+		return c.broken
+	}
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	return errorOrNone(outward(c.command.Cancel(ctx, c.method.Command.ResultTTL.String())))
+}
 
 // CommandState says where a command is in its life.
 type CommandState int
@@ -17,36 +120,31 @@ type CommandState int
 const (
 	// CommandUnknown: there is no such command, or its result is kept no longer.
 	CommandUnknown CommandState = iota
-	// CommandScheduled: it is not due yet.
+	// CommandScheduled: the command is not due yet.
 	CommandScheduled
-	// CommandQueued: it waits for a worker, or its first attempt has run for less
-	// than a second.
+	// CommandQueued: the command waits for a worker, or its first attempt has run for
+	// less than a second.
 	CommandQueued
-	// CommandRunning: a worker has begun it; between attempts too.
+	// CommandRunning: a worker has begun the command; between attempts too.
 	CommandRunning
-	// CommandSucceeded: it has a result.
+	// CommandSucceeded: the command has a result.
 	CommandSucceeded
-	// CommandFailed: it has ended with an error, and is among the dead letters.
+	// CommandFailed: the command has ended with an error, and is among the dead letters.
 	CommandFailed
-	// CommandCanceled: it was canceled.
+	// CommandCanceled: the command was canceled.
 	CommandCanceled
-	// CommandExpired: its expiry came before a worker.
+	// CommandExpired: the command's expiry came before a worker.
 	CommandExpired
 )
 
-const stateUnknown = "UNKNOWN"
+// The numbers are those of commandwait.State: this compiles only if there are as many.
+var _ [CommandExpired]struct{} = [commandwait.Expired]struct{}{}
 
 // String returns the state's name in capitals, such as "RUNNING".
-func (s CommandState) String() string {
-	names := [...]string{stateUnknown, "SCHEDULED", "QUEUED", "RUNNING", wire.StateSucceeded, wire.StateFailed, wire.StateCanceled, wire.StateExpired}
-	if s < 0 || int(s) >= len(names) {
-		return names[0]
-	}
-	return names[s]
-}
+func (s CommandState) String() string { return commandwait.State(s).String() }
 
 // Ended reports whether the state is the last one.
-func (s CommandState) Ended() bool { return s >= CommandSucceeded }
+func (s CommandState) Ended() bool { return commandwait.State(s).Ended() }
 
 // CommandStatus is what is known of a command.
 type CommandStatus struct {
@@ -55,7 +153,7 @@ type CommandStatus struct {
 	Attempt int
 	// Progress is the last report, nil for none.
 	Progress *Progress
-	// Canceling: it was canceled, and has not ended yet.
+	// Canceling: the command was canceled, and has not ended yet.
 	Canceling bool
 	// Err is why a command has failed, was canceled or has expired, as Result
 	// returns it.
@@ -67,110 +165,20 @@ type CommandStatus struct {
 func (c *Command[R]) Status(ctx context.Context) (*CommandStatus, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	return c.handle.status(ctx)
+	return c.status(ctx)
 }
 
 func (h *commandHandle) status(ctx context.Context) (*CommandStatus, error) {
 	if h.broken != nil {
 		return nil, h.broken
 	}
-	view, err := h.view(ctx)
-	if err != nil {
-		return nil, err
+	view, why := h.command.View(ctx)
+	if why != nil {
+		return nil, outward(why)
 	}
-	return &view.CommandStatus, nil
-}
-
-// commandView is what is stored of a command.
-type commandView struct {
-	CommandStatus
-
-	message *stores.Stored // the command itself; nil if it has ended, or there is none
-}
-
-// send tells the command from others with its id.
-func (v *commandView) send() string { return v.message.Header.Get(wire.HeaderSend) }
-
-// view reads what is stored. The result is stored before the command goes.
-func (h *commandHandle) view(ctx context.Context) (*commandView, *Error) {
-	v := &commandView{}
-	if ended, err := h.viewEnded(ctx, v); ended || err != nil {
-		return v, err
+	s := &CommandStatus{State: CommandState(view.State), Attempt: view.Attempt, Progress: (*Progress)(view.Progress), Canceling: view.Canceling}
+	if view.Outcome != nil {
+		s.Err = errorOrNone(outcomeError(view.Outcome))
 	}
-	conn, service := h.client.conn, h.client.service.Name
-	var err *Error
-	v.message, err = conn.lastStored(ctx, wire.CommandStream(conn.ns, service), conn.subjects.CommandAnywhere(service, h.method.Name, h.id))
-	switch {
-	case err != nil:
-		return nil, err
-	case v.message == nil: // it may have ended between the two looks
-		_, err = h.viewEnded(ctx, v)
-		return v, err
-	case conn.subjects.IsCommandAt(v.message.Subject):
-		v.State = CommandScheduled
-	default:
-		v.State = CommandQueued
-	}
-	h.watch.expect(v.send())
-	if err := h.viewProgress(ctx, v, v.send()); err != nil {
-		return nil, err
-	}
-	stop, err := h.stored(ctx, wire.ResultStop)
-	if err != nil {
-		return nil, err
-	}
-	v.Canceling = stop != nil && string(stop.Data) == v.send()
-	return v, nil
-}
-
-// viewEnded reports whether the command has ended.
-func (h *commandHandle) viewEnded(ctx context.Context, v *commandView) (bool, *Error) {
-	outcome := h.watch.ended()
-	if outcome == nil {
-		msg, err := h.stored(ctx, wire.ResultResult)
-		if msg == nil || err != nil {
-			return false, err
-		}
-		outcome = &msg.Msg
-		h.watch.heard(outcome)
-	}
-	v.ended(outcome)
-	return true, h.viewProgress(ctx, v, outcome.Header.Get(wire.HeaderSend))
-}
-
-func (h *commandHandle) viewProgress(ctx context.Context, v *commandView, send string) *Error {
-	msg, err := h.stored(ctx, wire.ResultProgress)
-	if msg == nil || err != nil {
-		return err
-	}
-	p, ok := parseProgress(msg.Data)
-	if !ok || p.send != send {
-		return nil // it is of an earlier command with the same key
-	}
-	h.watch.heard(&msg.Msg)
-	if v.State == CommandQueued {
-		v.State, v.Attempt = CommandRunning, p.attempt
-	}
-	if p.reported {
-		v.Progress = &p.Progress
-	}
-	return nil
-}
-
-func (h *commandHandle) notFound() *Error {
-	return Errorf(CodeNotFound, "there is no command %s of %s.%s, or its result is kept no longer", h.id, h.client.service.Name, h.method.Name)
-}
-
-func (s *CommandStatus) ended(outcome *nats.Msg) {
-	for state := CommandSucceeded; state <= CommandExpired; state++ {
-		if state.String() == outcome.Header.Get(wire.HeaderState) {
-			s.State = state
-		}
-	}
-	if n, err := strconv.Atoi(outcome.Header.Get(wire.HeaderAttempt)); err == nil {
-		s.Attempt = n
-	}
-	if err := outcomeError(outcome); err != nil {
-		s.Err = err
-	}
+	return s, nil
 }

@@ -49,7 +49,6 @@ type Conn struct {
 	directory *directory.Directory
 	patterns  *patterns.Watch
 	selectors selectors
-	commands  commandClients
 	shared    sharedValues // of this connection's users, see perConn
 }
 

@@ -93,7 +93,7 @@ func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandM
 
 // NewCommand is called by generated code.
 func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name protoreflect.Name, id string) *Command[R] {
-	h := &commandHandle{id: id}
+	h := commandHandle{id: id}
 	if conn == nil {
 		h.broken = asError(errors.New("aegis: the connection of a command is nil"))
 		return &Command[R]{h}
@@ -105,7 +105,8 @@ func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name 
 	case err == nil:
 		for _, m := range desc.Methods {
 			if m.Name == string(name) && m.Command != nil {
-				return &Command[R]{conn.commandsOf(desc).handle(m, id)}
+				h.command, h.method = conn.commandsOf(desc).listener.Command(m.Name, id), m
+				return &Command[R]{h}
 			}
 		}
 		err = Errorf(CodeUnimplemented, "%s.%s is no command in the descriptor: the generated files of messages and services "+
@@ -289,6 +290,9 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 	if err != nil {
 		return err
 	}
+	if err := checkCommandOptions(s); err != nil {
+		return err
+	}
 	for _, h := range handlers {
 		if h.leading != nil {
 			if _, err := h.implements(impl); err != nil {
@@ -322,7 +326,7 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 	if s.stubs && !s.lacking {
 		return invalidOption("WithUnimplemented: the implementation of %s lacks no method", service.Name)
 	}
-	return srv.register(s, (*Server).commandWork)
+	return srv.register(s, commandWork)
 }
 
 // SubscribeEvents is called by generated code.

@@ -82,9 +82,6 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	if err := applyOptions(opts, func(o ServiceOption) error { return o.applyService(&cfg) }); err != nil {
 		return nil, err
 	}
-	if err := checkCommandOptions(desc, &cfg); err != nil {
-		return nil, err
-	}
 	cfg.offer.Concurrency, cfg.offer.Storage = cfg.concurrency != 0, cfg.storage != (Storage{})
 	cfg.offer.Election = cfg.election != (election.Config{})
 	if err := cfg.offer.Check(desc); err != nil {

@@ -31,6 +31,6 @@ func (s State) String() string {
 	case StateStopped:
 		return "STOPPED"
 	default:
-		return stateUnknown
+		return "UNKNOWN"
 	}
 }

@@ -1,0 +1,109 @@
+package commandwork
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/commandstore"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
+	"github.com/aegisrpc/aegis/runtime/internal/work"
+)
+
+// endings store how the commands of one method have ended. They do not give up before
+// the server does: a handler that has run should not run again because of NATS.
+type endings struct {
+	results   *commandstore.Results
+	resultTTL string // how long an outcome is kept
+	cancels   *Cancels
+	dead      *work.DeadLetters
+	method    string // its bare name
+	retry     spec.Retry
+	logger    func() *slog.Logger
+	base      context.Context //nolint:containedctx // the life of the server's handlers
+}
+
+// store stores the outcome of a command, and returns the state in which it has ended,
+// which another worker may have decided before; "" if the server has given up.
+func (e *endings) store(d *Delivery, o *commandstore.Outcome) (state string) {
+	for attempt := 1; ; attempt++ {
+		state, why := e.results.PutOutcome(e.base, d.id, d.send, e.resultTTL, o, time.Now().Add(work.AddTimeout))
+		if why == nil {
+			return state
+		}
+		if why.Reason == wire.ReasonTooLarge || why.Code == status.InvalidArgument { // its headers, besides
+			o = commandstore.Failure(wire.StateFailed, why, d.job.Try.Number())
+			continue
+		}
+		e.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", d.id, "err", why.Text())
+		if !e.pause(attempt) {
+			return ""
+		}
+	}
+}
+
+// pause waits before another attempt, and returns false if the server has given up.
+func (e *endings) pause(attempt int) bool {
+	return bus.Sleep(e.base, work.Backoff(e.retry, attempt), time.Now().Add(24*time.Hour))
+}
+
+// finish stores the outcome of a command and acknowledges the command. It returns the
+// state in which the command has ended; "" if the server has given up.
+func (e *endings) finish(d *Delivery, o *commandstore.Outcome) (state string) {
+	if state = e.store(d, o); state == "" {
+		d.job.Leave() // it comes again
+		return ""
+	}
+	d.job.Done() // if that is lost, the outcome tells the next worker
+	if sequence, ok := e.cancels.Of(d.id, d.send); ok {
+		e.results.TakeBackCancel(e.base, d.id, sequence)
+	}
+	return state
+}
+
+// bury puts a command into the dead letters, and stores that it has failed. cause is
+// what the log says of why.
+func (e *endings) bury(d *Delivery, attempts int, why *status.Status, cause any) {
+	letter := &work.Letter{
+		Method: e.method, ID: d.id, Subject: d.job.Subject, Sequence: d.job.Sequence, Stored: d.job.Time,
+		Reason: why.Text(), Attempts: attempts, Header: d.job.Header, Data: d.job.Data,
+	}
+	sequence, ok := e.add(d, letter, cause)
+	if !ok {
+		d.job.Leave() // it comes again
+		return
+	}
+	state := e.finish(d, commandstore.Failure(wire.StateFailed, why, attempts))
+	if state != "" && state != wire.StateFailed && sequence != 0 {
+		e.logger().Info("aegis: a command that failed here has ended otherwise elsewhere; it is no dead letter", "command", d.id, "state", state)
+		e.dead.Remove(e.base, sequence)
+	}
+}
+
+// add stores a dead letter, and returns its sequence, which is 0 where the dead letters
+// can never take it. It returns false if the server has given up.
+func (e *endings) add(d *Delivery, letter *work.Letter, cause any) (sequence uint64, ok bool) {
+	for attempt := 1; ; attempt++ {
+		if attempt == 2 {
+			d.job.Dead(letter.Reason)
+		}
+		sequence, why := e.dead.Add(e.base, letter)
+		if why == nil {
+			e.logger().Error("aegis: a command went to the dead letters", "command", d.id, "attempts", letter.Attempts, "reason", cause)
+			return sequence, true
+		}
+		if why.Code == status.PermissionDenied || why.Code == status.FailedPrecondition { // what does not go away by itself
+			e.logger().Error("aegis: a command has failed, and the dead letters cannot take it; its request is lost",
+				"command", d.id, "attempts", letter.Attempts, "reason", cause, "err", why.Text())
+			return 0, true
+		}
+		e.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again",
+			"command", d.id, "err", why.Text(), "reason", cause)
+		if !e.pause(attempt) {
+			return 0, false
+		}
+	}
+}
