@@ -22,28 +22,31 @@ type sendOption func(*sendConfig) error
 
 func (o sendOption) applySend(c *sendConfig) error { return o(c) }
 
+// sendConfig is what the options of one send say. The zero value of a field is that of
+// a send without the option.
 type sendConfig struct {
-	level     string
+	level     string // of priority, as a token of the command's subject
 	notBefore time.Time
 	expiry    time.Time
 	key       string
 }
 
-// PriorityLevel says which commands are begun before others.
+// PriorityLevel says which of the commands that wait workers begin first.
 type PriorityLevel int
 
-// The levels.
+// The levels of priority, the lowest first.
 const (
 	PriorityLow    PriorityLevel = -1
 	PriorityNormal PriorityLevel = 0
 	PriorityHigh   PriorityLevel = 1
 )
 
-// Priority has a command begun before those of lower levels that wait. Workers
-// look at what they have been given and at what they know to be waiting, so that
-// a command of a lower level that is on its way may still be begun first. Default
-// PriorityNormal. A single active command has no priority, as the leader works
-// in order.
+// Priority sets the level of a command: workers begin it before the commands of lower
+// levels that wait. A worker compares the commands that it was given and those that it
+// knows to be waiting, so that a command of a lower level that is already on its way
+// to the worker may still begin first. Default PriorityNormal. For a single active
+// command, and for another level than these, the error of Send has the code
+// CodeInvalidArgument: a leader works commands in the order in which they were stored.
 func Priority(level PriorityLevel) SendOption {
 	return sendOption(func(c *sendConfig) error {
 		switch level {
@@ -60,9 +63,11 @@ func Priority(level PriorityLevel) SendOption {
 	})
 }
 
-// NotBefore stores a command now that enters the queue at t, by the NATS
-// server's clock; up to a second later, as NATS looks at its schedules every so
-// often. A time that is past has no effect.
+// NotBefore delays a command: Send stores it at once, and the command enters the queue
+// at t by the NATS server's clock, or up to a second later, as NATS looks at its
+// schedules every so often. A time that is past has no effect. The zero time is an
+// error of Send, with CodeInvalidArgument. A queue with a size takes no delayed
+// commands: see Storage.
 func NotBefore(t time.Time) SendOption {
 	return sendOption(func(c *sendConfig) error {
 		if t.IsZero() {
@@ -73,9 +78,11 @@ func NotBefore(t time.Time) SendOption {
 	})
 }
 
-// Expiry has a command that no worker has begun at t, by the worker's clock, end
-// as CommandExpired: the worker that comes to it stores that in place of
-// beginning it. A command that has been begun is tried again after t as well.
+// Expiry says until when a command is worth beginning. A worker that comes to the
+// command after t, by the worker's clock, does not begin it: the command ends as
+// CommandExpired. A command that has been begun is tried again after t as well.
+// Default: a command waits for ever. The zero time, and one before that of NotBefore,
+// are errors of Send, with CodeInvalidArgument.
 func Expiry(t time.Time) SendOption {
 	return sendOption(func(c *sendConfig) error {
 		if t.IsZero() {
@@ -86,9 +93,10 @@ func Expiry(t time.Time) SendOption {
 	})
 }
 
-// DedupeKey makes two commands of a method with the same key one command: the
-// second send returns a handle of the first one, whoever sent it, as long as that
-// waits or its result can be asked for. 1 to 256 characters.
+// DedupeKey makes two commands of a method with the same key one command: a second Send
+// stores nothing and returns a handle of the first command, whoever sent that, as long
+// as the first command waits or runs, or its result can be asked for. A key has 1 to 256
+// characters; else the error of Send has the code CodeInvalidArgument.
 func DedupeKey(key string) SendOption {
 	return sendOption(func(c *sendConfig) error {
 		if key == "" || len(key) > stores.MaxMessageID {
@@ -99,23 +107,24 @@ func DedupeKey(key string) SendOption {
 	})
 }
 
-// CommandMethod is one command of a Client. It is safe for concurrent use.
+// CommandMethod is one command of a Client, as the generated clients hold it. It is safe
+// for concurrent use.
 type CommandMethod[Req, Res any] struct{ commandMethod }
 
-// commandMethod is what does not depend on the message types.
+// commandMethod is the part of a CommandMethod that does not depend on the message types.
 type commandMethod struct {
 	client      *Client
 	commands    *commandClient
-	method      *spec.Method // nil: the files are of different versions
+	method      *spec.Method // nil if the generated files are of different versions; commands is nil then
 	spec        Spec
-	intercepted UnaryFunc // nil without interceptors
+	intercepted UnaryFunc // publish with the interceptors around it; nil without interceptors
 }
 
-// Send stores a command and returns a handle of it when it is stored, at the
-// latest when ctx ends, or the service's timeout if ctx has no deadline. An error
-// whose code is CodeDeadlineExceeded leaves open whether it is stored: only with
-// a DedupeKey can it be sent again without its being done twice. The error is an
-// *Error.
+// Send stores a command and returns a handle of it when the command is stored. It waits
+// until ctx ends, or for the service's timeout if ctx has no deadline. The error is an
+// *Error; if its code is CodeDeadlineExceeded, it is unknown whether the command is
+// stored: only with a DedupeKey can the caller send it again without the command being
+// done twice. MayHaveRun tells whether the command may be stored.
 func (m *CommandMethod[Req, Res]) Send(ctx context.Context, req *Req, opts ...SendOption) (*Command[Res], error) {
 	msg := any(req).(proto.Message) //nolint:forcetypeassert // generated code passes messages
 	p, err := m.publication(ctx, opts)
@@ -144,6 +153,8 @@ type commandPublication struct {
 	stored *commandwait.Command // nil until the command is stored
 }
 
+// Value returns the publication to interceptSend, which finds it below the contexts of
+// interceptors.
 func (p *commandPublication) Value(key any) any {
 	if _, ok := key.(publicationKey); ok {
 		return p
@@ -151,6 +162,7 @@ func (p *commandPublication) Value(key any) any {
 	return p.publication.Value(key)
 }
 
+// publication checks the options of a send, and makes its context.
 func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*commandPublication, error) {
 	if m.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not a command in the descriptor of the service: the generated files of messages and services "+
@@ -177,7 +189,7 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 	return p, ctxError(ctx)
 }
 
-// publish stores the command.
+// publish stores the command. It is called by the innermost interceptor, if there is any.
 func (m *commandMethod) publish(p *commandPublication, msg proto.Message) *Error {
 	commands, bus := m.commands, m.client.conn.bus
 	sending := commandstore.Sending{
@@ -203,7 +215,7 @@ func (m *commandMethod) publish(p *commandPublication, msg proto.Message) *Error
 	}
 	command := commands.listener.Command(m.method.Name, sending.ID)
 	if !sending.Keyed {
-		if why := commands.listener.Expect(command); why != nil { // before a worker can be done with it
+		if why := commands.listener.Expect(command); why != nil { // before a worker can have ended the command
 			return outward(why)
 		}
 	}

@@ -10,34 +10,37 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// commandClient is what a connection shares between all that send the commands of one
-// service, or wait for them: one subscription hears of all that it has sent. It is safe
-// for concurrent use.
+// commandClient sends the commands of one service over a connection, and waits for them.
+// All clients of the service on the connection share it, so that one subscription hears
+// of all the commands that they have sent. It is safe for concurrent use.
 type commandClient struct {
 	conn     *Conn
 	service  *spec.Service
 	results  *commandstore.Results
 	listener *commandwait.Listener
 
-	mu     sync.Mutex // guards queues
-	queues map[Storage]*commandstore.Queue
+	mu     sync.Mutex                      // guards queues
+	queues map[Storage]*commandstore.Queue // the stream of the commands, as each storage wants it
 }
 
 // commandClientKey is the name of the service of a commandClient.
 type commandClientKey string
 
+// commandsOf returns the commandClient of a service.
 func (c *Conn) commandsOf(service *spec.Service) *commandClient {
 	c.void.Use(wire.KindCommand)
 	return perConn(c, commandClientKey(service.Name), func() *commandClient {
-		// The stream of the results is as whoever came first has made it.
+		// A worker that was here first has made the stream of the results; a sender that
+		// has to make it, to cancel a command, leaves its size to the proto.
 		results := c.commandResults(service, &Storage{}, func(string) {})
 		listener := commandwait.NewListener(commandwait.Options{Results: results, Start: c.startWithin, Done: c.ctx.Done(), Flush: c.flush})
 		return &commandClient{conn: c, service: service, results: results, listener: listener, queues: make(map[Storage]*commandstore.Queue)}
 	})
 }
 
-// commandResults is what is stored beside the commands of a service, in a stream that is
-// kept as s says. warn is told about a stream that differs from that.
+// commandResults returns the store for the results, the progress and the cancels of a
+// service's commands. The stream is kept as s says; warn is called with what differs from
+// that in a stream that exists.
 func (c *Conn) commandResults(service *spec.Service, s *Storage, warn func(string)) *commandstore.Results {
 	return &commandstore.Results{
 		Bus: c.bus, Stores: c.stores, Subjects: c.subjects, Service: service.Name, Queue: wire.CommandStream(c.ns, service.Name),
@@ -45,7 +48,7 @@ func (c *Conn) commandResults(service *spec.Service, s *Storage, warn func(strin
 	}
 }
 
-// queue is the stream of the commands, which is kept as s says.
+// queue returns the queue of the commands, whose stream is kept as s says.
 func (c *commandClient) queue(s *Storage) *commandstore.Queue {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,21 +9,21 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/commandwork"
 )
 
-// Progress is a report of a command's handler.
+// Progress is a report of a command's handler about its work.
 type Progress struct {
-	// Percent is how much is done, 0 to 100.
+	// Percent is how much of the work is done, 0 to 100.
 	Percent float64
-	// Message is what is being done, for people.
+	// Message says, for people, what the handler is doing.
 	Message string
 }
 
 // Job is the command that a handler works on. It is safe for concurrent use.
 type Job struct {
-	// ID is that of the command: the same in all attempts.
+	// ID is the id of the command. It is the same in all attempts.
 	ID string
-	// Attempt is the number of the attempt, from 1 on. No two have the same one, also
-	// not one that a stopping server gave back; so it can be greater than the number
-	// of those that count.
+	// Attempt is the number of the attempt, from 1 on. No two attempts of a command have
+	// the same number. An attempt that a stopping server gave back has one too, although
+	// it does not count, so that the number may exceed the retry's max_attempts.
 	Attempt int
 
 	clock *commandwork.Attempt
@@ -31,15 +31,18 @@ type Job struct {
 
 type jobKey struct{}
 
-// JobFromContext returns the command that a handler works on.
+// JobFromContext returns the command that a handler works on, by the handler's context.
+// It returns false for the context of anything but a command's handler.
 func JobFromContext(ctx context.Context) (*Job, bool) {
 	job, ok := ctx.Value(jobKey{}).(*Job)
 	return job, ok
 }
 
-// Report stores how far the work is and shows it to whoever watches the
-// command. It also starts the attempt's timeout anew. The error is an *Error; the
-// work need not end because of it.
+// Report stores how far the work is, and shows that to everybody who watches the command.
+// It also starts the attempt's timeout anew, whether or not it is stored. Without a
+// deadline of ctx it waits for 5 s. The error is an *Error, and the handler may go on
+// after it; its code is CodeInvalidArgument for a percentage beyond 0 to 100, and
+// CodeFailedPrecondition if the attempt is over.
 func (j *Job) Report(ctx context.Context, p Progress) error {
 	if !(p.Percent >= 0 && p.Percent <= 100) {
 		return Errorf(CodeInvalidArgument, "progress of %v percent: use 0 to 100", p.Percent)
@@ -57,7 +60,7 @@ type commandContext struct {
 	job             Job
 }
 
-// Value returns the call and the job to the functions that look for them.
+// Value returns the call for CallFromContext, and the job for JobFromContext.
 func (c *commandContext) Value(key any) any {
 	switch key.(type) {
 	case currentKey:
@@ -68,7 +71,8 @@ func (c *commandContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Err tells a timeout from a cancel.
+// Err returns context.DeadlineExceeded when the attempt has timed out, although its
+// context ends by a cancel, like that of a canceled command.
 func (c *commandContext) Err() error {
 	err := c.Context.Err()
 	if err != nil && errors.Is(context.Cause(c.Context), context.DeadlineExceeded) {
@@ -77,11 +81,12 @@ func (c *commandContext) Err() error {
 	return err
 }
 
-// incomingMetadata returns the metadata of a command.
-func incomingMetadata(h nats.Header) Header {
+// commandMetadata returns the metadata of a command. Metadata that cannot be read count
+// as none: no caller waits who could be told.
+func commandMetadata(h nats.Header) Header {
 	metadata, err := decodeHeader(h)
 	if err != nil {
-		return Header{} // a value that is no base64 is nobody's
+		return Header{}
 	}
 	return metadata
 }

@@ -21,11 +21,12 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
-// defaultCommandConcurrency is how many commands of one method an instance works
-// on at once.
+// defaultCommandConcurrency is how many commands of one method an instance works on at
+// once, unless WithConcurrency says otherwise.
 const defaultCommandConcurrency = 16
 
-// checkCommandOptions refuses options that would do nothing.
+// checkCommandOptions refuses the options of commands for a service without commands, where
+// they would do nothing.
 func checkCommandOptions(service *service) error {
 	desc := service.spec
 	if desc.CommandStorage != nil {
@@ -44,7 +45,7 @@ func checkCommandOptions(service *service) error {
 func commandWork(s *Server, service *service) []workload {
 	var loads []workload
 	var cancels *commandwork.Cancels
-	turns := make(map[string]*sync.Mutex) // by group: the commands of one group are worked one after the other
+	turns := make(map[string]*sync.Mutex) // by group: a leader works the commands of its group one after the other
 	for _, m := range service.methods {
 		if m.method.Command == nil || !m.served {
 			continue
@@ -66,8 +67,8 @@ func commandWork(s *Server, service *service) []workload {
 	return loads
 }
 
-// commandCancels is the workload that hears of the cancels of a service's commands. It
-// comes before the workers that need it, and all of them start it.
+// commandCancels is the workload that hears of the cancels of a service's commands. The
+// workers of the service need it, so each of them starts it as well: start works once.
 type commandCancels struct{ *commandwork.Cancels }
 
 func (c commandCancels) start(ctx context.Context) error { return c.Start(ctx) }
@@ -77,7 +78,8 @@ func (c commandCancels) end()                            { c.Stop() }
 func (c commandCancels) running(map[string]int)          {}
 func (c commandCancels) led() bool                       { return false }
 
-// commandWorker is the workload that works the commands of one method.
+// commandWorker is the workload that works the commands of one method: it runs the
+// handlers for commandwork.Worker, and says what their errors mean.
 type commandWorker struct {
 	server   *Server
 	method   *serverMethod
@@ -158,19 +160,21 @@ func (w *commandWorker) withdraw() {
 	})
 }
 
-// commandLeader is a term of this server in which it works commands.
+// commandLeader is a term of this server, in the name of which it works commands.
 type commandLeader struct {
 	term  *term
 	clock election.Clock
 }
 
+// Base returns the context that ends with the term.
 func (l *commandLeader) Base() context.Context { return l.term.Base }
 
-// MayBegin looks at the lease as late as can be.
+// MayBegin reports whether a handler may begin: the lease is looked at as late as can be.
 func (l *commandLeader) MayBegin() bool {
 	return l.term.MayReply(l.clock) && l.term.Lease.MayAct(l.clock.Now())
 }
 
+// MayEnd reports whether the term is not over, so that what a handler has done counts.
 func (l *commandLeader) MayEnd() bool { return l.term.MayReply(l.clock) }
 
 // follow works the commands of a single active method while this server leads.
@@ -187,10 +191,11 @@ func (w *commandWorker) follow(ctx context.Context) {
 	}
 }
 
+// lead begins to take commands in a term, unless that is over already.
 func (w *commandWorker) lead(info Term) {
 	t := w.server.leadership(w.method.service, info.Group).Current()
 	if t == nil || t.Token != info.Token {
-		return // it is over already
+		return
 	}
 	if err := w.commands.Lead(&commandLeader{t, w.server.clock}); err != nil {
 		w.server.logger.Error("aegis: the leader cannot work commands", "command_method", w.method.name, "err", err)
@@ -200,7 +205,7 @@ func (w *commandWorker) lead(info Term) {
 // errCanceledCommand is why the context of a handler ends whose command is canceled.
 var errCanceledCommand = outward(commandstore.Canceled)
 
-// handle runs the handler of a command.
+// handle runs the handler of a command and ends the command.
 func (w *commandWorker) handle(d *commandwork.Delivery) {
 	m := w.method
 	req := m.request()
@@ -241,7 +246,7 @@ func (w *commandWorker) context(inner context.Context, d *commandwork.Delivery) 
 		Context: inner,
 		call: Call{
 			spec: w.method.spec, instance: w.server.cfg.instance, attempt: d.Number(),
-			incoming: func() Header { return incomingMetadata(header) },
+			incoming: func() Header { return commandMetadata(header) },
 		},
 		job: Job{ID: d.ID(), Attempt: d.Number()},
 	}
@@ -266,7 +271,7 @@ func (w *commandWorker) ended(d *commandwork.Delivery, ctx *commandContext, res 
 	case errors.Is(cause, errCanceledCommand):
 		d.Finish(commandstore.Failure(wire.StateCanceled, commandstore.Canceled, d.Number()))
 	case w.server.expired.Load():
-		d.GiveBack() // the server's patience ended it; another worker may do better
+		d.GiveBack() // the end of the grace period ended the handler; another worker may have the time
 	case IsPermanent(err), d.Last():
 		w.bury(d, handlerError(err))
 	default:

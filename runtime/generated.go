@@ -78,16 +78,14 @@ func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *Broadc
 // NewCommandMethod is called by generated code.
 func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandMethod[Req, Res] {
 	m := &CommandMethod[Req, Res]{commandMethod{client: c, spec: Spec{Service: c.service.Name, Method: string(name)}}}
-	for _, method := range c.service.Methods {
-		if method.Name == string(name) && method.Command != nil {
-			m.method, m.spec = method, publicSpec(c.service, method)
-			m.commands = c.conn.commandsOf(c.service)
-			c.conn.patterns.Use(c.service)
-		}
+	method := c.service.Method(string(name))
+	if method == nil || method.Command == nil {
+		return m // Send says so
 	}
-	if m.method != nil {
-		m.intercepted = interceptSend(c.cfg.interceptors, m.spec, m.method.Desc, m.publish)
-	}
+	m.method, m.spec = method, publicSpec(c.service, method)
+	m.commands = c.conn.commandsOf(c.service)
+	c.conn.patterns.Use(c.service)
+	m.intercepted = interceptSend(c.cfg.interceptors, m.spec, method.Desc, m.publish)
 	return m
 }
 
@@ -103,11 +101,9 @@ func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name 
 	case err == nil && !wire.ValidCommandID(id):
 		err = Errorf(CodeInvalidArgument, "%s is no id of a command; use what ID returned", quote(id))
 	case err == nil:
-		for _, m := range desc.Methods {
-			if m.Name == string(name) && m.Command != nil {
-				h.command, h.method = conn.commandsOf(desc).listener.Command(m.Name, id), m
-				return &Command[R]{h}
-			}
+		if m := desc.Method(string(name)); m != nil && m.Command != nil {
+			h.command, h.method = conn.commandsOf(desc).listener.Command(m.Name, id), m
+			return &Command[R]{h}
 		}
 		err = Errorf(CodeUnimplemented, "%s.%s is no command in the descriptor: the generated files of messages and services "+
 			"are of different versions; run buf generate", desc.Name, name)

@@ -12,8 +12,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/commandwait"
 )
 
-// Command is a handle of one command, whoever sent it. It is safe for concurrent
-// use, and needs no closing.
+// Command is a handle of one command, whoever sent it: it tells what becomes of the
+// command, and can cancel it. It is safe for concurrent use, and needs no closing.
 type Command[R any] struct{ commandHandle }
 
 // commandHandle is the part of a handle that does not depend on the message types.
@@ -28,13 +28,13 @@ type commandHandle struct {
 // generated function that ends in Command.
 func (c *Command[R]) ID() string { return c.id }
 
-// Result waits for the end of the command, or until ctx ends, and returns the
-// response, or why there is none. The code of the error is that which the handler
-// returned last if it has failed, CodeCanceled if it was canceled,
-// CodeDeadlineExceeded with ReasonExpired if it has expired, and CodeNotFound if
-// there is no such command any more: results are kept for the method's
-// result_ttl. Such errors are those of the command if IsWireError says so; others
-// are of this call.
+// Result waits until the command has ended, or ctx ends, and returns the response of
+// the command, or why it has none. A command that has failed has the code that its
+// handler returned last; one that was canceled has CodeCanceled, and one that has expired
+// CodeDeadlineExceeded with ReasonExpired. IsWireError tells these errors of the command
+// from those of this call, such as CodeDeadlineExceeded when ctx ends. The code is
+// CodeNotFound if there is no such command, or none any more: results are kept for the
+// method's result_ttl.
 func (c *Command[R]) Result(ctx context.Context) (*R, error) {
 	msg, err := c.await(ctx)
 	if err != nil {
@@ -76,10 +76,10 @@ func outcomeError(outcome *nats.Msg) *Error {
 	return decodeError(outcome)
 }
 
-// Progress returns the reports of the handler, beginning with the last one so
-// far, until the command has ended, whichever way, or ctx ends, whose error is
-// then the last element. A reader that is slower than the handler misses reports
-// in between, never the last one.
+// Progress returns the reports of the command's handler, beginning with the last report
+// so far. The loop ends when the command has ended, whichever way. If ctx ends before
+// that, or there is no such command, the last element is the error, an *Error. A reader
+// that is slower than the handler misses reports in between, never the last one.
 func (c *Command[R]) Progress(ctx context.Context) iter.Seq2[*Progress, error] {
 	return func(yield func(*Progress, error) bool) {
 		seen, stopped := 0, false
@@ -99,11 +99,12 @@ func (c *Command[R]) Progress(ctx context.Context) iter.Seq2[*Progress, error] {
 	}
 }
 
-// Cancel asks for the end of the command and returns when that is stored: a command
-// that has not begun never will, and the context of a handler that runs ends.
-// What such a handler then returns decides: a response makes the command succeed,
-// an error makes it canceled. The code of the error is CodeFailedPrecondition if
-// the command has ended already, and CodeNotFound if there is none.
+// Cancel asks for the end of the command and returns when the request is stored. A
+// command that no worker has begun never begins; the context of a handler that runs
+// ends, and the handler decides by what it returns: with a response the command succeeds,
+// with an error it is canceled. The code of the error is CodeFailedPrecondition if the
+// command has ended already, and CodeNotFound if there is no such command. Without a
+// deadline of ctx it waits for 5 s.
 func (c *Command[R]) Cancel(ctx context.Context) error {
 	if c.broken != nil {
 		return c.broken
@@ -146,28 +147,30 @@ func (s CommandState) String() string { return commandwait.State(s).String() }
 // Ended reports whether the state is the last one.
 func (s CommandState) Ended() bool { return commandwait.State(s).Ended() }
 
-// CommandStatus is what is known of a command.
+// CommandStatus is what is known of a command at one moment.
 type CommandStatus struct {
 	State CommandState
 	// Attempt is the number of the last attempt that is known of, 0 for none.
 	Attempt int
 	// Progress is the last report, nil for none.
 	Progress *Progress
-	// Canceling: the command was canceled, and has not ended yet.
+	// Canceling says that the command was canceled, and has not ended yet.
 	Canceling bool
 	// Err is why a command has failed, was canceled or has expired, as Result
 	// returns it.
 	Err error
 }
 
-// Status returns what is known of the command now. It is no error if there is no
-// such command: see CommandUnknown.
+// Status returns what is known of the command now. It is no error if there is no such
+// command: the state is CommandUnknown then. Without a deadline of ctx it waits for 5 s
+// for JetStream to answer.
 func (c *Command[R]) Status(ctx context.Context) (*CommandStatus, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	return c.status(ctx)
 }
 
+// status is Status for all message types.
 func (h *commandHandle) status(ctx context.Context) (*CommandStatus, error) {
 	if h.broken != nil {
 		return nil, h.broken
