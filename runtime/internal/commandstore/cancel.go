@@ -13,14 +13,15 @@ import (
 )
 
 // cancelTTL keeps a cancel until its command is worked, however long the command
-// waits. The cancel is taken back with the command's end.
+// waits. When the command has ended, the cancel is taken back.
 const cancelTTL = 365 * 24 * time.Hour
 
-// Canceled is how a command that was canceled has failed.
+// Canceled is why a command that was canceled has no response.
 var Canceled = status.New(status.Canceled, "the command was canceled")
 
-// PutCancel stores that a command is to stop: the one with this wire.HeaderSend, and
-// none that has its id later. It returns the sequence of the cancel.
+// PutCancel stores that a command is to stop, and tells its workers. It stops only the
+// command with this wire.HeaderSend, and no later command with the same id. It returns
+// the sequence of the cancel.
 func (r *Results) PutCancel(ctx context.Context, id, send string, deadline time.Time) (uint64, *status.Status) {
 	ack, why := r.put(ctx, id, wire.ResultStop, nats.Header{wire.HeaderTTL: {cancelTTL.String()}}, []byte(send), deadline)
 	if why != nil {

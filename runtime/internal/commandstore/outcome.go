@@ -61,7 +61,7 @@ func (o *Outcome) mark(state string, attempt int) {
 // wire.HeaderSend, and for how long it is kept.
 func (o *Outcome) of(send, ttl string) { o.values[outcomeSend], o.values[outcomeTTL] = send, ttl }
 
-// fill fills in the headers that are stored.
+// fill adds the headers with which the outcome is stored.
 func (o *Outcome) fill(h nats.Header) {
 	maps.Copy(h, o.header)
 	for i, key := range outcomeHeaders {
@@ -72,8 +72,8 @@ func (o *Outcome) fill(h nats.Header) {
 	h[wire.HeaderExpectedLast] = expectNone
 }
 
-// expectNone has JetStream refuse an outcome where there is one: a command has one,
-// whoever is the second to store it.
+// expectNone has JetStream refuse a message where its subject has one: a command has one
+// outcome, also where two workers have worked it.
 var expectNone = []string{"0"}
 
 // Outcome returns how a command has ended; nil if it has not.
@@ -81,8 +81,8 @@ func (r *Results) Outcome(ctx context.Context, id string) (*stores.Stored, *stat
 	return r.Last(ctx, id, wire.ResultResult)
 }
 
-// PutOutcome stores how a command has ended, unless it has ended already, tells those
-// who wait, and returns the state of the outcome that is stored. send is the command's
+// PutOutcome stores how a command has ended, unless an outcome is stored already. It
+// tells the outcome that is stored, and returns the state in that. send is the command's
 // wire.HeaderSend, and ttl says how long the outcome is kept.
 //
 // That the command has ended already is believed only when that outcome is read: what
@@ -120,8 +120,8 @@ func (r *Results) PutOutcome(ctx context.Context, id, send, ttl string, o *Outco
 	}
 }
 
-// TellOutcome tells those who wait how a command has ended, which is stored with this
-// header; it takes away from it what is for JetStream.
+// TellOutcome publishes an outcome that is stored with this header. It removes from the
+// header what only JetStream reads.
 func (r *Results) TellOutcome(id string, header nats.Header, payload []byte) {
 	delete(header, wire.HeaderTTL)
 	delete(header, wire.HeaderExpectedLast)

@@ -35,8 +35,8 @@ type Sending struct {
 	Deadline  time.Time
 }
 
-// Put stores a command. Where its id is that of a key, it stores none if there is one
-// with that key: a command that waits or runs, or whose outcome is kept.
+// Put stores a command. If its id is that of a key, and there is a command with that key
+// that waits or runs or whose outcome is kept, Put stores nothing and succeeds.
 func (q *Queue) Put(ctx context.Context, slot *bus.Slot, s *Sending) *status.Status {
 	s.Header[wire.HeaderMessageID] = []string{s.Method + "." + s.ID}
 	if !s.Expiry.IsZero() {

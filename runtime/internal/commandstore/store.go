@@ -1,7 +1,8 @@
-// Package commandstore stores commands, and beside each command what becomes of it: how
-// far its handler is, that it is canceled, and how it has ended. Senders and workers
-// use it alike. What is stored beside a command is also told to those who wait for it,
-// by whoever has stored it.
+// Package commandstore stores commands in their queue, and beside each command three
+// messages about it: how far its handler is, that it is canceled, and how it has ended.
+// Senders and workers both use it. A process that has stored such a message also
+// publishes it, so that the processes that wait for the command, or work it, hear of the
+// message at once.
 package commandstore
 
 import (
@@ -16,16 +17,16 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// Results is the stream with what is known of the commands of one service: the last
-// progress, the cancel and the outcome of each. It is safe for concurrent use.
+// Results is the stream of the results of one service. It holds, for each command, the
+// last progress, the cancel and the outcome. It is safe for concurrent use.
 type Results struct {
 	Bus      *bus.Bus
 	Stores   *stores.Stores
 	Subjects wire.Subjects
 	Service  string // its full name
 	Queue    string // the name of the stream with the commands themselves
-	// Stream is where all that is stored. Whoever stores something ensures first that
-	// it is there.
+	// Stream is where the messages are stored. The caller of a method that stores one
+	// calls its Ensure first.
 	Stream stores.Stream
 }
 
@@ -44,15 +45,15 @@ func (r *Results) put(ctx context.Context, id, kind string, header nats.Header, 
 	return r.Stream.Store(ctx, slot, &stores.Storing{Subject: &subject, Header: header, Deadline: deadline, Again: true})
 }
 
-// tell tells those who wait for a command what is stored about it. Whoever has stored
-// it does that, once JetStream has acknowledged it: nobody hears what is not stored.
-// If nobody does, as the process is lost just then, those who wait find it at their
-// next look.
+// tell publishes a message about a command that JetStream has acknowledged: nobody hears
+// of a message that is not stored. If the process is lost before it can do so, the
+// processes that wait for the command read the message at their next look.
 func (r *Results) tell(id, kind string, header nats.Header, payload []byte) {
 	_ = r.Bus.Outbox.Send(r.Subjects.Told(r.Service, id, kind), header, payload)
 }
 
-// PutProgress stores how far a command is, for as long as its outcome would be kept.
+// PutProgress stores how far the handler of a command is, and tells it. ttl says how long
+// that is kept, such as "24h0m0s".
 func (r *Results) PutProgress(ctx context.Context, id, ttl string, p *wire.Progress, deadline time.Time) *status.Status {
 	body := p.Encode()
 	if _, why := r.put(ctx, id, wire.ResultProgress, nats.Header{wire.HeaderTTL: {ttl}}, body, deadline); why != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// Cancel stores that the command is to stop, and ends it itself where that needs no
-// worker: its outcome is then kept for resultTTL.
+// Cancel stores that the command is to stop. A command that is not due has no worker:
+// Cancel ends it itself, with an outcome that is kept for resultTTL. ctx has a deadline.
 func (c *Command) Cancel(ctx context.Context, resultTTL string) *status.Status {
 	view, why := c.View(ctx)
 	switch {
@@ -29,7 +29,8 @@ func (c *Command) Cancel(ctx context.Context, resultTTL string) *status.Status {
 	if why := results.Stream.Ensure(ctx, deadline); why != nil {
 		return why
 	}
-	// First of all, should a command that is not due become so meanwhile.
+	// Before the command is taken out of the schedule: should it become due meanwhile, its
+	// worker finds the cancel.
 	sequence, why := results.PutCancel(ctx, c.id, view.send(), deadline)
 	if why != nil {
 		return why

@@ -19,9 +19,9 @@ type Command struct {
 	method   string // its bare name
 	id       string
 	watch    *watch
-	live     bool // the listener hears what is told about it
-	// returns is how often the connection had come back when all that was stored about
-	// the command had been heard or read.
+	live     bool // the listener hears the messages about it
+	// returns is the link's count of returns up to which all messages about the command
+	// were heard or read.
 	returns atomic.Uint64
 }
 
@@ -36,8 +36,9 @@ func (c *Command) ID() string { return c.id }
 // lookTickers are those of waiters: hardly a waiter waits until its ticker ticks.
 var lookTickers = sync.Pool{New: func() any { return time.NewTicker(tickInterval) }}
 
-// Follow calls each with the news of the command, until each returns true. It returns a
-// status if ctx ends first, or if there is no such command, or none any more.
+// Follow calls each with the news of the command, now and whenever there are others,
+// until each returns true. It returns a status if ctx ends first, if the connection is
+// closed, and if there is no such command, or none any more.
 func (c *Command) Follow(ctx context.Context, each func(News) (enough bool)) *status.Status {
 	if ctx.Err() != nil {
 		return status.Of(ctx.Err())
@@ -78,8 +79,8 @@ func (c *Command) Follow(ctx context.Context, each func(News) (enough bool)) *st
 	}
 }
 
-// listen hears what is told about a command that was sent elsewhere, or with a key,
-// until stop is called.
+// listen hears the messages about a command that the listener does not hear, as another
+// process has sent it or its id is that of a key, until stop is called.
 func (c *Command) listen(ctx context.Context) (stop func(), why *status.Status) {
 	r := c.listener.Results
 	c.returns.Store(r.Bus.Link.Returns())
@@ -87,7 +88,7 @@ func (c *Command) listen(ctx context.Context) (stop func(), why *status.Status) 
 	if err != nil {
 		return nil, unsubscribed(err)
 	}
-	stop = func() { _ = sub.Unsubscribe() } // fails only if it is gone already
+	stop = func() { _ = sub.Unsubscribe() } // fails only if the subscription is gone already
 	// What is stored from now on is heard, and what was stored before is read.
 	if err := c.listener.Flush(ctx); c.listener.closed() {
 		stop()
@@ -99,15 +100,15 @@ func (c *Command) listen(ctx context.Context) (stop func(), why *status.Status) 
 	return stop, nil
 }
 
-// missed reports whether there may be something that was not heard because the
+// missed reports whether messages about the command may have been missed because the
 // connection was down.
 func (c *Command) missed() bool {
 	state := c.listener.Results.Bus.Link.State()
 	return state.Up && state.Returns != c.returns.Load()
 }
 
-// read takes what is stored beside the command for news. What cannot be read is read
-// later.
+// read reads the progress and the outcome of the command after an outage. If that fails,
+// the command stays missed, and the next round reads again.
 func (c *Command) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()

@@ -1,6 +1,7 @@
-// Package commandwait is how callers wait for commands, watch them and cancel them:
-// what is told about a command is heard at once, and what was not heard is found in what
-// is stored, which is looked at every so often.
+// Package commandwait lets callers wait for commands, watch them and cancel them. A
+// waiter hears at once of each message about its command that a worker publishes. Such
+// a message may be lost, so the waiter also reads from time to time what is stored of
+// the command.
 package commandwait
 
 import (
@@ -33,8 +34,8 @@ type Options struct {
 	Flush func(ctx context.Context) error
 }
 
-// Listener hears what is told about the commands of one service that a connection has
-// sent: one subscription serves all of them. It is safe for concurrent use.
+// Listener hears, over one subscription, the messages about all commands of one service
+// that a connection has sent. It is safe for concurrent use.
 type Listener struct {
 	Options
 
@@ -55,8 +56,9 @@ func NewListener(o Options) *Listener {
 // NewID returns an id that no other command has.
 func (l *Listener) NewID() string { return l.owner + "." + strconv.FormatUint(l.last.Add(1), 36) }
 
-// Expect hears what is told about a command whose id NewID has made, and which is about
-// to be sent, until nobody has the command any more.
+// Expect begins to hear the messages about a command that is about to be sent. Its id is
+// one that NewID has made. The listener forgets the command when it has ended, or when
+// the program has dropped its handle.
 func (l *Listener) Expect(c *Command) *status.Status {
 	r := l.Results
 	l.mu.Lock()

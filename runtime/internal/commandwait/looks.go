@@ -16,23 +16,23 @@ const (
 	tickInterval = 250 * time.Millisecond
 	// lookAgainAfter is when the next look comes after one that has shown nothing.
 	lookAgainAfter = 2 * tickInterval
-	// firstLook is after how long a waiter reads what is stored in any case, should
-	// it have missed something; then after twice as long, up to longestLook.
+	// firstLook is after how long a waiter reads what is stored of its command, should
+	// it have missed a message; the pause then doubles up to longestLook.
 	firstLook   = 5 * time.Second
 	longestLook = time.Minute
 )
 
-// looks are the reads of one waiter. News come by themselves, so a look is for what was
-// not heard: it tells a command that is gone, and one that nobody works, from one that
-// takes long. It belongs to one goroutine.
+// looks decides when a waiter reads what is stored of its command, and what that means. A
+// look finds messages that the waiter has missed, and tells a command that is gone, or
+// that no worker has begun, from one that takes long. It belongs to one goroutine.
 type looks struct {
 	command *Command
 	next    time.Time
-	pause   time.Duration // between the next look and the one after it
-	known   bool          // the command was there
-	gone    bool          // it was not, at the last look
-	last    *View         // what the last look has shown; nil for nothing
-	failed  *status.Status
+	pause   time.Duration  // between the next look and the one after it
+	known   bool           // the command was there
+	gone    bool           // it was not, at the last look
+	last    *View          // what the last look has shown; nil for nothing
+	failed  *status.Status // why the last look has shown nothing; nil if it has
 }
 
 func newLooks(ctx context.Context, c *Command) *looks {
@@ -48,7 +48,8 @@ func newLooks(ctx context.Context, c *Command) *looks {
 	return l
 }
 
-// round looks if it is time to. A status ends the wait.
+// round looks if it is time to, or if the connection has been away. A status ends the
+// wait.
 func (l *looks) round(ctx context.Context) *status.Status {
 	now := time.Now()
 	switch {
@@ -62,6 +63,7 @@ func (l *looks) round(ctx context.Context) *status.Status {
 
 var notConnected = status.New(status.Unavailable, bus.NotConnected)
 
+// look reads what is stored of the command.
 func (l *looks) look(ctx context.Context, now time.Time) *status.Status {
 	c, link := l.command, l.command.listener.Results.Bus.Link
 	if !link.Up() { // nor can nats.go be asked: it may hold its lock, as it dials
@@ -93,7 +95,8 @@ func (l *looks) look(ctx context.Context, now time.Time) *status.Status {
 	return nil
 }
 
-// unended is the status of a waiter whose ctx ends before the command.
+// unended returns the status of a waiter whose ctx ends before the command. It says where
+// the command was at the last look.
 func (l *looks) unended(ctx context.Context) *status.Status {
 	why := status.Of(ctx.Err())
 	if why.Code != status.DeadlineExceeded {

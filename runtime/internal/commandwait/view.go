@@ -58,8 +58,8 @@ type View struct {
 // id.
 func (v *View) send() string { return v.message.Header.Get(wire.HeaderSend) }
 
-// View reads what is stored. A worker stores the outcome before the command goes, so
-// that a command is always in one of the two places.
+// View reads what is stored of the command. A worker stores the outcome before it
+// acknowledges the command, so that a command is always in one of the two streams.
 func (c *Command) View(ctx context.Context) (*View, *status.Status) {
 	v := &View{}
 	if ended, why := c.viewOutcome(ctx, v); ended || why != nil {
@@ -123,7 +123,7 @@ func (c *Command) viewProgress(ctx context.Context, v *View, send string) *statu
 	}
 	p, ok := wire.ParseProgress(msg.Data)
 	if !ok || p.Send != send {
-		return nil // it is of an earlier command with the same key
+		return nil // the progress is of an earlier command with the same key
 	}
 	c.watch.heard(&msg.Msg)
 	if v.State == Queued {
@@ -135,7 +135,7 @@ func (c *Command) viewProgress(ctx context.Context, v *View, send string) *statu
 	return nil
 }
 
-// NotFound is the status of what needs a command that is not there.
+// NotFound returns the status of an operation on a command that is not there.
 func (c *Command) NotFound() *status.Status {
 	return status.Newf(status.NotFound, "there is no command %s of %s.%s, or its result is kept no longer", c.id, c.listener.Results.Service, c.method)
 }

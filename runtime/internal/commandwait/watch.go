@@ -15,15 +15,15 @@ type Progress struct {
 	Message string
 }
 
-// News is what has been heard of a command.
+// News is the latest that a waiter knows of a command.
 type News struct {
 	Outcome  *nats.Msg // how it has ended; nil while it has not, as far as is known
 	Progress *Progress // the last report; nil for none
 	Reports  int       // how many reports came
 }
 
-// watch collects the news of one command, as they are told and as they are read. It is
-// safe for concurrent use.
+// watch collects the news of one command from the messages about it, those that are told
+// and those that are read from the stream. It is safe for concurrent use.
 type watch struct {
 	mu    sync.Mutex // guards all fields
 	news  News
@@ -36,8 +36,8 @@ type watch struct {
 
 func newWatch() *watch { return &watch{changed: make(chan struct{})} }
 
-// expect makes known which of the commands with its id the command is, so that what is
-// told of the others is ignored.
+// expect says which of the commands with the same id the command is, so that progress of
+// the others is ignored.
 func (w *watch) expect(send string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

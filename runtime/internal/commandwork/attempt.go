@@ -12,20 +12,20 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// Attempt is the clock of one attempt to work a command: it ends an attempt that takes
-// too long without a report, and stores that the attempt runs. It is safe for concurrent
-// use.
+// Attempt is the clock of one attempt to work a command. It ends an attempt that takes
+// too long without a report, and stores that an attempt runs which takes longer than a
+// moment. It is safe for concurrent use.
 type Attempt struct {
 	o AttemptOptions
 
 	mu    sync.Mutex // guards what follows
 	timer *time.Timer
 	ends  time.Time // when the attempt has taken too long
-	told  bool      // it is stored, or about to be, that the attempt runs
-	over  bool
+	told  bool      // that the attempt runs is stored, or about to be
+	over  bool      // the handler has returned
 }
 
-// AttemptOptions are those of Begin.
+// AttemptOptions are the options of BeginAttempt.
 type AttemptOptions struct {
 	Results   *commandstore.Results
 	ResultTTL string // how long progress is kept
@@ -35,6 +35,7 @@ type AttemptOptions struct {
 	Timeout   time.Duration
 	// Cancel ends the attempt's context.
 	Cancel context.CancelCauseFunc
+	// Logger returns the logger of the method.
 	Logger func() *slog.Logger
 }
 
@@ -49,11 +50,11 @@ func (e *TimeoutError) Error() string {
 // Is has the error found as context.DeadlineExceeded.
 func (e *TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// over is the status of a report that comes too late.
-var over = status.New(status.FailedPrecondition, "the attempt is over")
+// attemptOver is the status of a report that comes too late.
+var attemptOver = status.New(status.FailedPrecondition, "the attempt is over")
 
-// markAfter is how long an attempt runs before it is stored that it does: short
-// attempts need not pay for that.
+// markAfter is how long an attempt runs before that is stored: short attempts need not
+// pay for it.
 const markAfter = time.Second
 
 // BeginAttempt starts the clock of an attempt; End follows.
@@ -66,7 +67,8 @@ func BeginAttempt(o AttemptOptions) *Attempt {
 	return a
 }
 
-// ring stores that the attempt runs, or ends it, whichever it is time for.
+// ring is called by the timer: markAfter the beginning to store that the attempt runs,
+// and at its end to cancel it.
 func (a *Attempt) ring() {
 	a.mu.Lock()
 	left, told, ended := time.Until(a.ends), a.told, a.over
@@ -84,10 +86,11 @@ func (a *Attempt) ring() {
 	}
 }
 
+// markRunning stores that the attempt runs.
 func (a *Attempt) markRunning() {
 	ctx, cancel := context.WithTimeout(context.Background(), stores.DefaultTimeout)
 	defer cancel()
-	if why := a.store(ctx, nil, ""); why != nil && why != over {
+	if why := a.store(ctx, nil, ""); why != nil && why != attemptOver {
 		a.o.Logger().Warn("aegis: it cannot be stored that a command runs", "command", a.o.ID, "err", why.Text())
 	}
 }
@@ -98,7 +101,7 @@ func (a *Attempt) Report(ctx context.Context, percent float64, message string) *
 	a.mu.Lock()
 	if a.over {
 		a.mu.Unlock()
-		return over
+		return attemptOver
 	}
 	a.ends = time.Now().Add(a.o.Timeout)
 	a.timer.Reset(a.o.Timeout)
@@ -112,7 +115,7 @@ func (a *Attempt) store(ctx context.Context, percent *float64, message string) *
 	ended := a.over
 	a.mu.Unlock()
 	if ended {
-		return over
+		return attemptOver
 	}
 	deadline, _ := ctx.Deadline()
 	p := &wire.Progress{Send: a.o.Send, Attempt: a.o.Number, Percent: percent, Message: message}

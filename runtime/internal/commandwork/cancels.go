@@ -18,10 +18,10 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// Cancels knows which commands of a service are canceled, and ends the contexts of
-// those whose handlers run. It knows that from what is stored when the server starts,
-// when its connection comes back and every minute, and besides from what is told of
-// each cancel once it is stored. It is safe for concurrent use.
+// Cancels knows which commands of a service are canceled, and ends the contexts of their
+// handlers. It hears of each cancel from the process that has stored it. Should such a
+// message be lost, it also reads all stored cancels: when the server starts, when the
+// connection has been away, and every minute. It is safe for concurrent use.
 type Cancels struct {
 	results *commandstore.Results
 	cause   error // of the contexts that a cancel ends
@@ -37,8 +37,8 @@ type Cancels struct {
 	running  map[string]runningHandler // likewise
 }
 
-// cancel is a stored cancel of one command: not of those that have its id before or
-// after it.
+// cancel is a stored cancel of one command. Earlier and later commands with the same id
+// are not canceled by it.
 type cancel struct {
 	send     string // the command's wire.HeaderSend
 	sequence uint64 // the cancel's own
@@ -51,24 +51,23 @@ type runningHandler struct {
 }
 
 const (
-	// readInterval is how often all stored cancels are read, should one not have been
-	// heard.
+	// readInterval is how often all stored cancels are read.
 	readInterval = time.Minute
-	// readRetryInterval is how soon that is tried again, and readTimeout how long it may
-	// take: there is a read for each stored cancel.
+	// readRetryInterval is how soon they are read again after a failure, and readTimeout
+	// how long that may take: each stored cancel is read by itself.
 	readRetryInterval = 2 * time.Second
 	readTimeout       = 30 * time.Second
 )
 
-// NewCancels makes the cancels of the service whose results these are. cause is why the
-// context of a handler ends whose command is canceled.
+// NewCancels makes the Cancels of the service that the results are of. cause becomes the
+// cause of the contexts that a cancel ends.
 func NewCancels(results *commandstore.Results, cause error) *Cancels {
 	return &Cancels{results: results, cause: cause, canceled: make(map[string]cancel), running: make(map[string]runningHandler)}
 }
 
-// Start subscribes to the cancels and reads those that are stored; what it cannot read
-// in time is read later. All workers of the service call it, as they need the cancels
-// first, and all get the same answer. Stop follows.
+// Start subscribes to the cancels and reads the stored ones; if that takes too long, they
+// are read later. Each worker of the service calls Start before it takes commands; only
+// the first call does something, and all return its error. Stop follows.
 func (c *Cancels) Start(ctx context.Context) error {
 	c.started.Do(func() { c.failure = c.start(ctx) })
 	return c.failure
@@ -101,7 +100,7 @@ func (c *Cancels) Stop() {
 	}
 }
 
-// follow reads what is stored again when something may have been missed.
+// follow reads the stored cancels again when some may have been missed.
 func (c *Cancels) follow(ctx context.Context, returns uint64, known bool) {
 	link := c.results.Bus.Link
 	timer := time.NewTimer(readPause(known))
@@ -131,7 +130,7 @@ func readPause(known bool) time.Duration {
 	return readRetryInterval
 }
 
-// read looks for stored cancels. Without a stream there is none.
+// read reads all stored cancels. Without a stream of results there are none.
 func (c *Cancels) read(ctx context.Context) error {
 	r, name := c.results, c.results.Stream.Want.Name
 	stream, err := r.Stores.Find(ctx, name)
@@ -181,7 +180,7 @@ func (c *Cancels) told(msg *nats.Msg) {
 	id, ok := wire.ParseCommandID(msg.Subject, 1)
 	sequence, err := strconv.ParseUint(msg.Header.Get(wire.HeaderSequence), 10, 64)
 	if !ok || err != nil {
-		return // nobody has stored it
+		return // it was not published by a process that has stored it
 	}
 	if string(msg.Data) == wire.StopOver {
 		c.mu.Lock()
@@ -194,6 +193,7 @@ func (c *Cancels) told(msg *nats.Msg) {
 	c.add(id, cancel{string(msg.Data), sequence})
 }
 
+// add notes a cancel, unless a later one is known, and ends the handler of its command.
 func (c *Cancels) add(id string, one cancel) {
 	c.mu.Lock()
 	if c.canceled[id].sequence > one.sequence {
@@ -216,14 +216,14 @@ func (c *Cancels) Of(id, send string) (sequence uint64, canceled bool) {
 	return one.sequence, ok && one.send == send
 }
 
-// Begin says how the context of a handler is ended that begins to work a command. End
+// Begin notes how to end the context of a handler that begins to work a command. End
 // follows.
 func (c *Cancels) Begin(id, send string, end context.CancelCauseFunc) {
 	c.mu.Lock()
 	c.running[id] = runningHandler{send, end}
 	one, canceled := c.canceled[id]
 	c.mu.Unlock()
-	if canceled && one.send == send { // just now
+	if canceled && one.send == send { // after the worker has asked Of
 		end(c.cause)
 	}
 }

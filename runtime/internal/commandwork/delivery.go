@@ -39,10 +39,10 @@ func (d *Delivery) Number() int { return d.job.Try.Number() }
 // Attempts returns how many attempts count, with this one.
 func (d *Delivery) Attempts() int { return d.job.Attempts() }
 
-// Last reports whether the command may have no further attempt.
+// Last reports whether the command may have no attempt after this one.
 func (d *Delivery) Last() bool { return d.job.Try.Last() }
 
-// Leader returns in whose name the command is worked; nil for nobody.
+// Leader returns the leader that works the command; nil if the method needs none.
 func (d *Delivery) Leader() Leader { return d.leader }
 
 // Base returns the context from which that of the handler derives.
@@ -53,11 +53,12 @@ func (d *Delivery) Base() context.Context {
 	return d.worker.work.Base
 }
 
+// mayBegin reports whether a handler may begin now, as far as a leader is concerned.
 func (d *Delivery) mayBegin() bool { return d.leader == nil || d.leader.MayBegin() }
 
-// decide ends a command that may have no attempt, and lets the others be handled. The
-// outcome is looked for after all else: each look may take long, and another worker may
-// have the command as well.
+// decide ends a command that may have no attempt, and has the handler run of any other.
+// It looks for an outcome last, when the leader's lease and the attempts are known: each
+// look may take long, and another worker may have the command as well.
 func (d *Delivery) decide() {
 	w := d.worker
 	ended, why := d.hasEnded()
@@ -76,15 +77,16 @@ func (d *Delivery) decide() {
 		lost := status.New(status.Aborted, d.job.Exhausted("the worker of the last attempt was lost").Error())
 		d.Bury(d.job.Try.Counted(), lost, lost.Text())
 	case d.job.Try.Number() == 1 && d.expired(time.Now()):
-		d.Finish(commandstore.Failure(wire.StateExpired, expired, 0))
+		d.Finish(commandstore.Failure(wire.StateExpired, expiredUnbegun, 0))
 	default:
 		w.handle(d)
 	}
 }
 
-// expired is how a command has failed that no worker has begun in time.
-var expired = status.Refusal(status.DeadlineExceeded, wire.ReasonExpired, "the command expired before a worker began it")
+// expiredUnbegun is why a command has no response that no worker has begun in time.
+var expiredUnbegun = status.Refusal(status.DeadlineExceeded, wire.ReasonExpired, "the command expired before a worker began it")
 
+// expired reports whether the command is not worth beginning any more.
 func (d *Delivery) expired(now time.Time) bool {
 	at := d.job.Header.Get(wire.HeaderExpires)
 	if at == "" {
@@ -127,7 +129,7 @@ func (d *Delivery) Clock(cancel context.CancelCauseFunc) *Attempt {
 	return d.attempt
 }
 
-// Ended says that the handler has returned, however.
+// Ended says that the handler has returned, also by a panic.
 func (d *Delivery) Ended() {
 	d.job.Ended()
 	d.attempt.End()

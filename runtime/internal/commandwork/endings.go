@@ -13,8 +13,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
-// endings store how the commands of one method have ended. They do not give up before
-// the server does: a handler that has run should not run again because of NATS.
+// endings stores how the commands of one method have ended. It does not give up before
+// the server does: a handler that has run must not run again because NATS is away.
 type endings struct {
 	results   *commandstore.Results
 	resultTTL string // how long an outcome is kept
@@ -26,15 +26,16 @@ type endings struct {
 	base      context.Context //nolint:containedctx // the life of the server's handlers
 }
 
-// store stores the outcome of a command, and returns the state in which it has ended,
-// which another worker may have decided before; "" if the server has given up.
+// store stores the outcome of a command, and returns the state in which the command has
+// ended: another worker may have stored another outcome before. It returns "" if the
+// server has given up.
 func (e *endings) store(d *Delivery, o *commandstore.Outcome) (state string) {
 	for attempt := 1; ; attempt++ {
 		state, why := e.results.PutOutcome(e.base, d.id, d.send, e.resultTTL, o, time.Now().Add(work.AddTimeout))
 		if why == nil {
 			return state
 		}
-		if why.Reason == wire.ReasonTooLarge || why.Code == status.InvalidArgument { // its headers, besides
+		if why.Reason == wire.ReasonTooLarge || why.Code == status.InvalidArgument { // the payload together with its headers
 			o = commandstore.Failure(wire.StateFailed, why, d.job.Try.Number())
 			continue
 		}
@@ -50,8 +51,9 @@ func (e *endings) pause(attempt int) bool {
 	return bus.Sleep(e.base, work.Backoff(e.retry, attempt), time.Now().Add(24*time.Hour))
 }
 
-// finish stores the outcome of a command and acknowledges the command. It returns the
-// state in which the command has ended; "" if the server has given up.
+// finish stores the outcome of a command, acknowledges the command and takes its cancel
+// back. It returns the state in which the command has ended; "" if the server has given
+// up.
 func (e *endings) finish(d *Delivery, o *commandstore.Outcome) (state string) {
 	if state = e.store(d, o); state == "" {
 		d.job.Leave() // it comes again
@@ -64,8 +66,8 @@ func (e *endings) finish(d *Delivery, o *commandstore.Outcome) (state string) {
 	return state
 }
 
-// bury puts a command into the dead letters, and stores that it has failed. cause is
-// what the log says of why.
+// bury puts a command into the dead letters, and stores that the command has failed.
+// cause is the failure as the log shows it.
 func (e *endings) bury(d *Delivery, attempts int, why *status.Status, cause any) {
 	letter := &work.Letter{
 		Method: e.method, ID: d.id, Subject: d.job.Subject, Sequence: d.job.Sequence, Stored: d.job.Time,

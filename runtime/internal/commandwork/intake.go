@@ -16,17 +16,17 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
-// intake takes the commands of one method out of the queue: from one consumer for each
-// level of priority, or in the name of a leader from one consumer in order. It is safe
-// for concurrent use.
+// intake takes the commands of one method out of the queue. It has a consumer for each
+// level of priority; where a leader works the commands it has one consumer, which delivers
+// one command at a time. It is safe for concurrent use.
 type intake struct {
 	method  string // its bare name
 	name    string // its full name
 	ackWait time.Duration
-	led     bool // commands are taken in the name of a leader
+	led     bool // a leader works the commands
 	queue   *stores.Stream
 	results *commandstore.Results
-	letters *work.LetterStream // of the commands that fail
+	letters *work.LetterStream // the stream of the dead letters
 	causes  *parts.Causes      // why commands cannot be taken
 	levels  work.Levels
 }
@@ -39,8 +39,8 @@ func (in *intake) names() []string {
 	return wire.Levels()
 }
 
-// prepare finds or makes the streams and the consumers, and returns an error only if
-// that can never be done.
+// prepare finds or makes the streams and the consumers. It returns an error only if that
+// can never be done; else what fails is tried again in the background.
 func (in *intake) prepare(ctx context.Context) error {
 	for _, level := range in.names() {
 		if _, err := in.open(ctx, level); err != nil {
@@ -84,7 +84,7 @@ func (in *intake) pull(level string, leader Leader) error {
 // leave takes no more commands in the name of the leader.
 func (in *intake) leave() {
 	for _, level := range in.levels.Leave(leavePatience) {
-		in.causes.Works(in.consumer(level)) // its troubles are those of others now
+		in.causes.Works(in.consumer(level)) // its troubles are those of the next leader now
 	}
 }
 
@@ -100,7 +100,7 @@ func (in *intake) seek(life context.Context) {
 			return
 		}
 		if in.levels.Pulling() {
-			continue // the puller says so
+			continue // this instance leads now, and its puller reports troubles
 		}
 		if _, err := in.open(life, wire.LevelNormal); err == nil {
 			in.causes.Works(name)

@@ -21,16 +21,16 @@ type Worker struct {
 	endings endings
 	work    work.Worker
 	cancels *Cancels
-	turn    *sync.Mutex
+	turn    *sync.Mutex // held while a leader's command is worked; nil where none leads
 	expired func() bool
 	handle  func(*Delivery)
-	timeout time.Duration // of an attempt
+	timeout time.Duration // of an attempt without a report
 
 	halt       context.CancelFunc // ends what runs in the background
 	background sync.WaitGroup
 }
 
-// Options are those of New.
+// Options are the options of New.
 type Options struct {
 	Method   string // its bare name
 	FullName string // of the method
@@ -43,7 +43,7 @@ type Options struct {
 
 	Queue   *stores.Stream
 	Results *commandstore.Results
-	Cancels *Cancels
+	Cancels *Cancels // of the service
 	Dead    *work.DeadLetters
 	Letters *work.LetterStream // keeps an eye on the stream of Dead
 	Causes  *parts.Causes      // why no commands can be taken
@@ -57,19 +57,20 @@ type Options struct {
 	Logger  func() *slog.Logger
 }
 
-// Leader is somebody in whose name commands are worked one after the other.
+// Leader is a term in which this process leads. Commands that need a leader are worked in
+// the name of one, one after the other.
 type Leader interface {
 	// Base is the context from which those of the handlers derive.
 	Base() context.Context
-	// MayBegin reports whether a handler may begin, and MayEnd whether the outcome of one
-	// counts. Both wait while the leader is suspended: whoever leads next would have to
-	// wait as well.
+	// MayBegin reports whether a handler may begin, and MayEnd whether what a handler has
+	// done counts. Both wait while the leader is suspended, as the next leader would have
+	// to wait as well.
 	MayBegin() bool
 	MayEnd() bool
 }
 
-// backPause is how long a command waits that is given back before its handler began: it
-// is for somebody who leads.
+// backPause is how long a command waits for the leader after an instance that does not
+// lead any more has given it back.
 const backPause = 100 * time.Millisecond
 
 // New makes a worker. Start, Stop, Wait and Close follow.
@@ -100,6 +101,7 @@ func New(o Options) *Worker {
 	return w
 }
 
+// idOf returns the id of a command.
 func idOf(m *pull.Message) string {
 	id, _ := wire.ParseCommandID(m.Subject, 0)
 	return id
@@ -148,7 +150,7 @@ func (w *Worker) Close() {
 		w.halt()
 		w.background.Wait()
 	}
-	w.work.Records.End() // what is on its way back goes through the pullers, so that they end last
+	w.work.Records.End() // waits for commands that are being given back, for which the pullers are needed
 	w.intake.levels.Close()
 }
 
