@@ -114,7 +114,7 @@ func (w *Worker) Start(ctx, base context.Context) error {
 	if err := w.cancels.Start(ctx); err != nil { // before the first command comes
 		return err
 	}
-	w.work.Base, w.endings.base = base, base
+	w.work.Base, w.endings.base = base, base //nolint:fatcontext // it is set once, and nested in nothing
 	if err := w.intake.prepare(ctx); err != nil {
 		return err
 	}
