@@ -10,17 +10,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// redactor is what WithErrorRedactor was given; nil without it.
+// redactor decides what travels of the errors of handlers, see WithErrorRedactor. It is
+// nil without that option.
 type redactor func(context.Context, error) error
 
-// redactedError keeps what a handler has returned below the error that travels. Only
-// the text of the latter is seen.
+// redactedError keeps the error of a handler below the error that travels in its place.
+// Only the text of the latter is seen.
 type redactedError struct{ original, said error }
 
 func (e *redactedError) Error() string   { return e.said.Error() }
 func (e *redactedError) Unwrap() []error { return []error{e.said, e.original} }
 
-// original is what a handler has returned, for the log.
+// original returns the error that a handler has returned, for the log.
 func original(err error) error {
 	if r, ok := errors.AsType[*redactedError](err); ok {
 		return r.original
@@ -28,7 +29,7 @@ func original(err error) error {
 	return err
 }
 
-// unary wraps a handler with its interceptors.
+// unary wraps a handler that is wrapped in its interceptors already.
 func (r redactor) unary(logger *slog.Logger, next UnaryFunc) UnaryFunc {
 	if r == nil {
 		return next
@@ -42,7 +43,7 @@ func (r redactor) unary(logger *slog.Logger, next UnaryFunc) UnaryFunc {
 	}
 }
 
-// stream wraps the handler of a stream with its interceptors.
+// stream does the same with the handler of a stream.
 func (r redactor) stream(logger *slog.Logger, next ServerStreamFunc) ServerStreamFunc {
 	if r == nil {
 		return next
@@ -55,9 +56,10 @@ func (r redactor) stream(logger *slog.Logger, next ServerStreamFunc) ServerStrea
 	}
 }
 
+// apply returns the error that travels.
 func (r redactor) apply(ctx context.Context, logger *slog.Logger, err error) error {
 	if _, ok := errors.AsType[*notImplementedError](err); ok {
-		return err // the runtime's own
+		return err // the runtime made it, without a text of the program
 	}
 	said := r.call(ctx, logger, err)
 	e := *asError(said)
@@ -65,7 +67,7 @@ func (r redactor) apply(ctx context.Context, logger *slog.Logger, err error) err
 	return &e
 }
 
-// call never returns nil, so that no error becomes a success.
+// call asks the program. It never returns nil, so that no error becomes a success.
 func (r redactor) call(ctx context.Context, logger *slog.Logger, err error) (said error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -310,7 +310,7 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 		if err != nil {
 			return fmt.Errorf("aegis: register %s: %w", service.Name, err)
 		}
-		s.offerOf(m, has)
+		s.offerIf(m, has)
 		if h.stream != nil {
 			m.stream = srv.cfg.redact.stream(srv.logger, wrapServerStream(h.stream(impl), s.interceptors))
 			continue

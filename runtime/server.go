@@ -143,15 +143,15 @@ func (s *Server) register(service *service, workOf func(*Server, *service) []wor
 				return fmt.Errorf("aegis: %s is registered already", service.spec.Name)
 			}
 		}
-		service.told(s)
+		service.logMissing(s.logger)
 		s.services = append(s.services, service)
 		s.work = append(s.work, workOf(s, service)...)
 		return nil
 	})
 }
 
-// Run serves until ctx ends. Then it stops gracefully: it takes no new calls,
-// finishes those that run, and returns nil. If the grace period (default 30 s)
+// Run serves until ctx ends. Then it stops gracefully: it takes no new calls, waits
+// for the handlers that run, and returns nil. If the grace period (default 30 s)
 // passes before they are finished, their contexts end, they are logged, and Run
 // returns an error that names them.
 //

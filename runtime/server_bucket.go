@@ -4,18 +4,18 @@ import "github.com/aegisrpc/aegis/runtime/internal/stores"
 
 // BucketConfig says how a KV bucket is kept.
 type BucketConfig struct {
-	// Replicas is on how many NATS servers: 1, 3 or 5. A bucket that exists gets as
-	// many, unless NoCreate; while NATS copies it, some seconds, nothing is written
-	// to it, and leaders may have to stop. It is never given fewer. Default: as many
-	// as it has, 1 for one that has to be made.
+	// Replicas is the number of NATS servers that keep the bucket: 1, 3 or 5. A bucket
+	// that exists gets as many, unless NoCreate is set, and is never given fewer. While
+	// NATS copies it, for some seconds, nothing is written to it, and leaders may have
+	// to stop. Default: as many as the bucket has, 1 for a bucket that has to be made.
 	Replicas int
-	// MaxBytes is the size of a bucket that has to be made; what would exceed it is
-	// refused. Default: no limit but the account's; where that requires one
-	// (max_bytes_required), 16 MiB for leaders and 64 MiB for the registry, which is
-	// more than ten thousand groups, or instances, take.
+	// MaxBytes is the size of a bucket that has to be made. NATS refuses records that
+	// would exceed it. Default: no limit but the account's; where the account requires a
+	// limit (max_bytes_required), 16 MiB for leaders and 64 MiB for the registry, which
+	// is more than ten thousand groups, or instances, take.
 	MaxBytes int64
-	// NoCreate: the bucket must exist, and is left as it is. For accounts whose
-	// users may not make any.
+	// NoCreate leaves the bucket as it is. The bucket must exist. It is for accounts
+	// whose users may not make any. Default: the server makes the bucket if there is none.
 	NoCreate bool
 }
 
@@ -33,8 +33,8 @@ func (c *BucketConfig) wanted() stores.Bucket {
 	return stores.Bucket{Replicas: c.Replicas, MaxBytes: c.MaxBytes, NoCreate: c.NoCreate}
 }
 
-// WithLeaderBucket says how the KV bucket of the leader records is kept. Where it
-// may not be made (NoCreate), the server stands for election once it is there.
+// WithLeaderBucket says how the KV bucket of the leader records is kept. With NoCreate,
+// the server stands for election once the bucket is there.
 func WithLeaderBucket(config BucketConfig) ServerOption {
 	return serverOption(func(c *serverConfig) error {
 		c.leaderBucket = config
@@ -42,9 +42,8 @@ func WithLeaderBucket(config BucketConfig) ServerOption {
 	})
 }
 
-// WithRegistryBucket says how the KV bucket of the registry is kept. Where it may
-// not be made (NoCreate), the instance is known by its heartbeats alone until it
-// is there.
+// WithRegistryBucket says how the KV bucket of the registry is kept. With NoCreate, the
+// instance is known by its heartbeats alone until the bucket is there.
 func WithRegistryBucket(config BucketConfig) ServerOption {
 	return serverOption(func(c *serverConfig) error {
 		c.registryBucket = config

@@ -17,7 +17,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// serve takes one message off the queue, from its arrival to its reply.
+// serve is called by a worker with each message of the queue, and returns when the
+// message is answered or refused. Streams go on in goroutines of their own.
 func (s *Server) serve(w *handling.Worker, msg *nats.Msg) {
 	now := time.Now()
 	r, ok := s.routes.Find(msg.Subject)
@@ -52,9 +53,10 @@ func (s *Server) serve(w *handling.Worker, msg *nats.Msg) {
 	}
 }
 
-// handle runs the handler of a request, or says why the request cannot be run.
-// A call that has run counts no longer when its reply is sent, so that as many
-// callers as may run at once are never refused.
+// handle runs the handler of a request and sends the reply. It returns an error if the
+// handler cannot run; the caller sends that. The service no longer counts the call when
+// its reply is sent: a caller that sends its next call at once is not refused because
+// of the last one.
 func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.Time) *Error {
 	if s.expired.Load() {
 		return refusal(CodeUnavailable, ReasonStopping, "%s is stopping", s.cfg.instance)
@@ -72,8 +74,8 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		return unreadableRequest("the request of "+m.name, req, msg.Data, r.JSON, err)
 	}
 	if to.lead != nil {
-		// As late as can be: from here on nothing but a pause of the process lies
-		// between the look at the lease and the handler.
+		// The lease is looked at as late as possible: only a pause of the process can
+		// come between here and the handler.
 		if to.term = to.activeTerm(s.clock.Now()); to.term == nil {
 			return notActive(s.cfg.instance, to.lead)
 		}
@@ -85,7 +87,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	if to.term != nil {
 		c.Base, c.call.term = to.term.Base, Term(to.term.Info)
 	}
-	if !w.Begin(&c.Context) { // nobody waits for an answer
+	if !w.Begin(&c.Context) { // the caller has canceled the call
 		m.service.running.Add(-1)
 		return nil
 	}
@@ -104,7 +106,8 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	return nil
 }
 
-// unmarshalRequest reads the body of a request.
+// unmarshalRequest reads the body of a request. An empty body is an empty message in
+// JSON, too.
 func unmarshalRequest(data []byte, json bool, req proto.Message) error {
 	if !json {
 		return proto.Unmarshal(data, req)
@@ -115,8 +118,7 @@ func unmarshalRequest(data []byte, json bool, req proto.Message) error {
 	return unmarshalJSON.Unmarshal(data, req)
 }
 
-// outcome is what became of a handler. Its finish is deferred, so that a
-// handler which panics or ends its goroutine is answered as well.
+// outcome is the outcome of one handler, with all that its reply needs.
 type outcome struct {
 	server   *Server
 	worker   *handling.Worker
@@ -125,13 +127,15 @@ type outcome struct {
 	msg      *nats.Msg
 	json     bool
 	term     *term // nil unless the method is single active
-	named    bool  // the reply names the term, as the subject does not
-	all      bool  // the reply names the instance
+	named    bool  // the reply names the term, as the subject of the request does not
+	all      bool  // the reply names the instance, as all instances reply
 	res      proto.Message
 	err      *Error
-	returned bool
+	returned bool // the handler neither panicked nor ended its goroutine
 }
 
+// finish sends the reply. It is deferred, so that the caller of a handler that panics or
+// ends its goroutine gets an answer as well.
 func (o *outcome) finish() {
 	if !o.returned {
 		o.err = outward(handling.Abnormal(o.server.logger, o.method.name, recover()))
@@ -151,9 +155,9 @@ func (o *outcome) finish() {
 	}
 }
 
-// handlerError is err as it travels: without a reason. Only this server's own
-// refusals carry one; a handler may return an error that it got from elsewhere,
-// whose "nothing has run" does not hold for this call.
+// handlerError returns the error of a handler as it travels: without a reason. Only the
+// refusals of this server have one. A handler may return an error of another call that
+// says that nothing has run, which is not true of this call.
 func handlerError(err error) *Error {
 	e := asError(err)
 	if e.st.Reason == "" && !e.st.NotRun {
@@ -164,8 +168,8 @@ func handlerError(err error) *Error {
 	return &c
 }
 
-// respond sends a response; what cannot be sent is returned as the error to
-// send in its place.
+// respond sends the response of a handler. It returns the error to send in its place if
+// the response cannot be sent.
 func (s *Server) respond(o *outcome) *Error {
 	var err error
 	if o.json {
@@ -192,8 +196,8 @@ func (s *Server) respond(o *outcome) *Error {
 	return failure
 }
 
-// respondTooLarge sends a response in parts that is too large for one message of
-// NATS, or returns why that cannot be.
+// respondTooLarge sends a response in parts, as it is too large for one message of NATS.
+// It returns an error if the method, or the client, takes no parts.
 func (s *Server) respondTooLarge(o *outcome) *Error {
 	advice := bus.SendInParts
 	switch m := o.method.method; {
@@ -207,6 +211,8 @@ func (s *Server) respondTooLarge(o *outcome) *Error {
 	return tooLarge("the response", len(o.worker.Payload), s.conn.nc.MaxPayload(), advice)
 }
 
+// header returns the header of the response, nil for none: metadata and content type,
+// the term, and the instance.
 func (o *outcome) header() (nats.Header, *Error) {
 	h, err := responseHeader(o.context.call.response, o.json)
 	if err == nil && h == nil && (o.named || o.all) {
@@ -221,6 +227,8 @@ func (o *outcome) header() (nats.Header, *Error) {
 	return h, err
 }
 
+// responseHeader returns the header with the metadata of the user and the content type,
+// nil for none.
 func responseHeader(user Header, json bool) (nats.Header, *Error) {
 	if len(user) == 0 && !json {
 		return nil, nil
@@ -235,7 +243,7 @@ func responseHeader(user Header, json bool) (nats.Header, *Error) {
 	return h, nil
 }
 
-// refuse answers a request without running it.
+// refuse answers a request whose handler does not run.
 func (s *Server) refuse(msg *nats.Msg, err *Error) {
 	if msg.Reply == "" {
 		s.dropped(msg)
@@ -253,14 +261,15 @@ func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
 	s.replies.Refuse(msg, service.overloadReply)
 }
 
+// prepareOverload makes the refusal of a service that is overloaded.
 func (s *Server) prepareOverload(service *service) {
 	service.overload = refusal(CodeResourceExhausted, ReasonOverloaded,
 		"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, service.max, service.spec.Name)
 	service.overloadReply = s.replies.Refusal(&service.overload.st)
 }
 
-// respondError answers a request with an error, and with metadata unless that cannot
-// travel, which must not hide the error.
+// respondError answers a request with an error and metadata. Metadata that cannot travel
+// are left out, as they must not hide the error.
 func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, user Header) {
 	header, _ := responseHeader(user, false)
 	s.replies.Fail(msg, &err.st, json, header)
@@ -275,12 +284,14 @@ func encodeError(err *Error, json bool, user Header) (h nats.Header, body []byte
 	return h, err.st.Encode(h, json)
 }
 
-// dropped reports a request without a reply subject, which nobody waits for.
+// dropped logs a request without a reply subject: nobody waits for a reply, so the
+// handler does not run.
 func (s *Server) dropped(msg *nats.Msg) {
 	s.logger.Warn("aegis: a request without a reply subject is dropped; use nats req, not nats pub", "subject", msg.Subject)
 }
 
-// handlerContext is the context of one handler, and its call.
+// handlerContext is the context of the handler of a unary call. It has the Call that
+// CallFromContext returns.
 type handlerContext struct {
 	handling.Context
 
@@ -297,8 +308,8 @@ func (c *handlerContext) Value(key any) any {
 // maxReplyBytes bounds a reply subject; those of clients take some 40 bytes.
 const maxReplyBytes = 512
 
-// canceled is the callback of the cancel subjects; the payload is the reply
-// subject of the call.
+// canceled is the callback of the cancel subjects. The payload of the message is the
+// reply subject of the call, or of the open of a stream, that its caller gives up.
 func (s *Server) canceled(msg *nats.Msg) {
 	if len(msg.Data) == 0 || len(msg.Data) > maxReplyBytes {
 		return // no reply subject
@@ -308,7 +319,8 @@ func (s *Server) canceled(msg *nats.Msg) {
 	}
 }
 
-// callerGone asks a caller whether it is still there.
+// callerGone asks a caller, on the subject on which it answers, whether it is still
+// there. It reports true only if NATS says that nobody listens.
 func (s *Server) callerGone(ctx context.Context, subject string, deadline time.Time) bool {
 	why := s.conn.bus.Exchange(ctx, subject, deadline)
 	return why != nil && why.Reason == status.ReasonNoResponders

@@ -15,11 +15,11 @@ import (
 	"github.com/aegisrpc/aegis/runtime/health"
 )
 
-// maxCheckName bounds the name of a check, which heartbeats carry.
+// maxCheckName is the most bytes that the name of a check may have: heartbeats carry it.
 const maxCheckName = 64
 
-// Live returns nil unless the server has stopped, which only a restart ends. With
-// Ready it makes an http.Handler for probes:
+// Live returns nil unless the server has stopped: then only a restart of the process
+// helps. Live and Ready make an http.Handler for probes:
 //
 //	http.Handle("/", httphealth.Handler(srv.Live, srv.Ready))
 func (s *Server) Live(context.Context) error {
@@ -29,9 +29,9 @@ func (s *Server) Live(context.Context) error {
 	return nil
 }
 
-// Ready returns nil if the server serves: it is RUNNING, is connected to NATS, no
-// check says that it is unhealthy, commands and durable events come, and it stands
-// for election. Else the error says what is not so.
+// Ready returns nil if the server serves: its state is RUNNING, it is connected to NATS,
+// no check says that it is unhealthy, it receives commands and durable events, and it
+// stands for election. Else the error says which of these is not so.
 func (s *Server) Ready(context.Context) error {
 	if state := s.State(); state != StateRunning {
 		return fmt.Errorf("aegis: the server is %s", state)
@@ -45,14 +45,14 @@ func (s *Server) Ready(context.Context) error {
 	return s.parts.Err()
 }
 
-// Broken returns what the server cannot do at present beside calls, and why: a part's
-// name, such as "the commands of order.v1.OrderService.Reconcile", in order of the
-// names. All else works meanwhile, and Ready fails. It is empty before Run.
+// Broken returns the parts of the server beside calls that do not work at present, and
+// why: names such as "the commands of order.v1.OrderService.Reconcile", in order. All
+// other parts work meanwhile, and Ready returns an error. There are none before Run.
 func (s *Server) Broken() iter.Seq2[string, error] { return s.parts.All() }
 
-// Report returns how a registered service does on this instance, with the figures
-// of each method over the last minute, and whether there is such a service. Before
-// Run nothing is known of the process and the checks.
+// Report returns the health of a registered service on this instance, with the figures
+// of each method over the last minute. It reports false if no such service is
+// registered. Before Run the report knows nothing of the process and the checks.
 func (s *Server) Report(service string) (health.Report, bool) {
 	found := s.find(service)
 	if found == nil {
@@ -61,8 +61,8 @@ func (s *Server) Report(service string) (health.Report, bool) {
 	return s.monitor.Assess(found.recorder.Snapshot(time.Now())), true
 }
 
-// Recorders returns what counts the calls and commands of the registered services,
-// by their full names, for programs that export it.
+// Recorders returns the recorders that count the calls and commands of the registered
+// services, by the full names of the services, for programs that export the figures.
 func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
 	s.mu.Lock()
 	services := slices.Clip(s.services)
@@ -76,10 +76,10 @@ func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
 	}
 }
 
-// EventRecorders returns what counts the events that this server handles, by the
-// full names of the services whose events they are. A delivery is a request, also
-// one that is repeated. They are in no Report and change no score, as events are of
-// services that need not be registered here.
+// EventRecorders returns the recorders that count the events which this server handles,
+// by the full names of the services that publish the events. Each delivery counts as a
+// request, a repeated one as well. The counts are in no Report and change no score: the
+// services need not be registered here.
 func (s *Server) EventRecorders() iter.Seq2[string, *health.Recorder] {
 	s.mu.Lock()
 	recorders := make(map[string]*health.Recorder, len(s.registrants))
@@ -90,7 +90,7 @@ func (s *Server) EventRecorders() iter.Seq2[string, *health.Recorder] {
 	return maps.All(recorders)
 }
 
-// find returns the registered service of this name, or nil.
+// find returns the registered service with a full name, or nil.
 func (s *Server) find(name string) *service {
 	s.mu.Lock()
 	defer s.mu.Unlock()

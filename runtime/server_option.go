@@ -56,9 +56,9 @@ func WithGracePeriod(d time.Duration) ServerOption {
 	})
 }
 
-// WithStateHook calls f with each state of the server's life, in order:
-// StateInit from within NewServer, the others from within Run. f must return;
-// Run waits for it. Several hooks are called in the order given.
+// WithStateHook has the server call f with each state of its life, in order:
+// StateInit from within NewServer, the others from within Run. f must return, as
+// Run waits for it. Several hooks are called in the order given. Default: none.
 func WithStateHook(f func(State)) ServerOption {
 	return serverOption(func(c *serverConfig) error {
 		if f == nil {
@@ -83,8 +83,8 @@ func WithMaxConcurrency(n int) ServiceOption {
 	})
 }
 
-// WithElection sets how fast a lost leader of the service is replaced: what is
-// not zero wins over the proto's election option. The presets are
+// WithElection sets how fast a lost leader of the service is replaced. Fields that are
+// not zero win over the proto's election option, which is the default. The presets are
 // election.Aggressive.Config() and its like. The error of an invalid
 // combination wraps ErrInvalidOption and election.ErrInvalidConfig.
 func WithElection(cfg election.Config) ServiceOption {
@@ -94,16 +94,17 @@ func WithElection(cfg election.Config) ServiceOption {
 	})
 }
 
+// serverConfig is what the options of a server set.
 type serverConfig struct {
 	instance     string
-	named        bool // the instance's name is given, and so survives a restart
+	named        bool // the program has given the instance its name, which survives a restart
 	grace        time.Duration
 	logger       *slog.Logger
 	interceptors []Interceptor
 	hooks        []func(State)
 	redact       redactor
 
-	window      flow.Window // of what clients send in streams
+	window      flow.Window // for the messages that clients send in streams
 	maxStreams  int
 	streamGrace time.Duration
 
@@ -152,8 +153,8 @@ func WithStreamGrace(d time.Duration) ServerOption {
 }
 
 // WithHeartbeat sets how often the instance says that it lives, 100 ms to 1 min:
-// whoever watches takes it for gone after three missed heartbeats. Each is one
-// small message per service. Default 2 s.
+// processes that watch it take it for gone after three missed heartbeats. A heartbeat is
+// one small message per service. Default 2 s.
 func WithHeartbeat(interval time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) error {
 		if interval < registry.MinHeartbeat || interval > registry.MaxHeartbeat || interval%time.Millisecond != 0 {
@@ -164,24 +165,25 @@ func WithHeartbeat(interval time.Duration) ServerOption {
 	})
 }
 
+// serviceConfig is what the options of a registration set.
 type serviceConfig struct {
-	maxConcurrency int
+	maxConcurrency int // of calls
 	interceptors   []Interceptor
-	election       election.Config // what is zero is as the proto says
+	election       election.Config // a field that is zero is as the proto says
 	storage        Storage         // of commands
-	concurrency    int             // of commands; 0: the default
+	concurrency    int             // of each command; 0: the default
 	offer          offer.Options
 	unimplemented  bool
 }
 
 // WithCheck adds a check of something that this instance needs, under a name of
 // 1 to 64 bytes: health.Needs(db.PingContext), or a function that lowers the
-// score. All checks run at once before the server serves, and then as often as
-// heartbeats are sent; each has 2 s, or one heartbeat if that is less.
+// score. All checks run at the same time, before the server serves and then as often as
+// heartbeats are sent. Each has 2 s, or one heartbeat if that is less. Default: none.
 //
 // While a check says unhealthy, panics or does not answer, selection strategies
-// do not pick the instance and Ready fails. It stays in the queue group, and goes
-// on leading: stopping what only this instance can do is for the program.
+// do not pick the instance, and Ready returns an error. The instance stays in the queue
+// group, and goes on leading: only the program can know whether it has to stop.
 func WithCheck(name string, check health.Check) ServerOption {
 	return serverOption(func(c *serverConfig) error {
 		if len(name) > maxCheckName {
@@ -206,23 +208,23 @@ func WithMemoryLimit(bytes uint64) ServerOption {
 	})
 }
 
-// WithErrorRedactor gives the server one place that decides what leaves the process
-// of the errors of its handlers. Without it the whole text of an error travels, also
+// WithErrorRedactor gives the server one place that decides what the world may read in
+// the errors of its handlers. Without it the whole text of an error travels, also
 // that of a plain Go error, whatever it says of tables, hosts or people.
 //
 // The server calls redact with each error that a handler of a call, a stream, a
 // broadcast, a command or an event returns, after the interceptors of the server and
 // the service, and with the handler's context, so that CallFromContext says which
 // method it is. The error that redact returns goes to the caller, into results and
-// dead letters, and into what nats micro shows as last error; the server's own log
-// has the first one where it logs errors of handlers, which it does for events and
-// commands: log those of calls in redact. Whether an error is Permanent, and the
-// message not tried again, the first one says as well as the second.
+// dead letters, and into the last error that nats micro shows. The server's own log has
+// the error of the handler. The server logs such errors only for events and commands:
+// redact may log those of calls. A message is not tried again if either of the two
+// errors is Permanent.
 //
-// An *Error that is returned as it is travels as without the option. If redact
-// returns nil or panics, CodeInternal travels, without the text. It must be safe for
-// concurrent use. Errors of the server itself, as after a panic, have no text of a
-// handler and do not come by, nor do those of methods that are not implemented.
+// An *Error that redact returns as it is travels as without the option. If redact
+// returns nil or panics, CodeInternal travels, without the text. redact must be safe for
+// concurrent use. It does not see errors of the server itself, as after a panic, which
+// have no text of a handler, nor those of methods that are not implemented.
 // Default: errors travel as they are. A nil redact is an invalid option.
 func WithErrorRedactor(redact func(ctx context.Context, err error) error) ServerOption {
 	return serverOption(func(c *serverConfig) error {
@@ -263,7 +265,7 @@ func (o ConcurrencyOption) check() error {
 // have WithMaxConcurrency. Default for events: 1, one after the other in the order of
 // the stream; as many as there are partitions for events with a key, whose order is
 // kept however many handlers run. Default for commands: 16. A leader's commands are
-// worked one after the other whatever it says.
+// worked one after the other, whatever the option says.
 func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
 
 const maxConcurrency = 10_000

@@ -14,9 +14,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// ErrInstanceTaken is wrapped by what Run returns if another process that lives
-// has the name of this instance: at the start, or because this process was
-// unreachable for so long that another one took its name over.
+// ErrInstanceTaken is wrapped by the error that Run returns if another process that lives
+// has the name of this instance: at the start, or because this process was unreachable
+// for so long that another process took the name over.
 var ErrInstanceTaken = errors.New("aegis: the name of the instance is taken")
 
 // registration is how others see a server: in the registry, and with the tools for NATS
@@ -24,7 +24,7 @@ var ErrInstanceTaken = errors.New("aegis: the name of the instance is taken")
 type registration struct {
 	registrar *registrar.Registrar // nil until the server has claimed its name
 	micro     *micro.Responder     // nil: the tools for NATS micro do not see the server
-	taken     chan error           // gets an error when another process has the name
+	taken     chan error           // gets one error if another process takes the name over
 }
 
 // claim registers the instance under its name before it listens under that name.
@@ -52,6 +52,7 @@ func (s *Server) claim(ctx context.Context) error {
 	return nil
 }
 
+// instanceTaken puts the public error in the place of the registrar's.
 func instanceTaken(err error) error {
 	return fmt.Errorf("%w%s", ErrInstanceTaken, strings.TrimPrefix(err.Error(), registrar.ErrNameTaken.Error()))
 }
@@ -75,11 +76,12 @@ func (s *Server) registerState(state State) {
 		s.registrar.SetState(registry.Running)
 	case StateStopping:
 		s.registrar.SetState(registry.Stopping)
-	default: // Claim and deregister have the others
+	default: // the registrar sets the others itself, with Claim and Stop
 	}
 }
 
-// deregister is the end of the registration, and of the answers to NATS micro.
+// deregister takes the instance out of the registry, and ends the answers to the tools
+// for NATS micro.
 func (s *Server) deregister() {
 	if s.micro != nil {
 		s.micro.Stop()
@@ -92,8 +94,8 @@ func (s *Server) deregister() {
 	s.registrar.Stop(ctx)
 }
 
-// answerMicro makes the services visible to the tools for NATS micro. A server
-// that may not subscribe to $SRV serves all the same.
+// answerMicro shows the services to the tools for NATS micro. A server that may not
+// subscribe to $SRV serves all the same.
 func (s *Server) answerMicro() {
 	services := make([]micro.Service, 0, len(s.services))
 	for _, service := range s.services {
@@ -108,6 +110,7 @@ func (s *Server) answerMicro() {
 	}
 }
 
+// microService returns the entry of a service for the tools for NATS micro.
 func (s *Server) microService(service *service) micro.Service {
 	m := micro.Service{
 		Name: wire.MicroName(service.spec.Name), ID: s.process, Version: service.spec.Version,
@@ -123,6 +126,7 @@ func (s *Server) microService(service *service) micro.Service {
 	return m
 }
 
+// microMetadata returns the metadata of the entry of a service.
 func (s *Server) microMetadata(service string) map[string]string {
 	return map[string]string{"service": service, "namespace": s.conn.ns, "instance": s.cfg.instance}
 }

@@ -5,16 +5,17 @@ import (
 	"github.com/aegisrpc/aegis/runtime/election"
 )
 
-// route is where the requests on one subject go.
+// route says which method serves the requests on one subject, and how.
 type route struct {
 	method *serverMethod
 	lead   *leadership // nil unless the method is single active
-	term   *term       // of a subject that belongs to one term
-	named  bool        // the subject does not say the term, so the reply does
-	all    bool        // the subject is everybody's, so the reply says whose it is
+	term   *term       // the term that the subject belongs to; nil if it belongs to none
+	named  bool        // the reply names the term, as the subject does not
+	all    bool        // the reply names the instance, as all instances listen to the subject
 }
 
-// activeTerm is the term in which a request may be handled now, or nil.
+// activeTerm returns the term in which a handler may run now, or nil: this instance does
+// not lead, or its lease does not allow it to act.
 func (r *route) activeTerm(now election.Instant) *term {
 	t := r.term
 	if t == nil {
@@ -26,11 +27,13 @@ func (r *route) activeTerm(now election.Instant) *term {
 	return t
 }
 
+// notActive returns the refusal of a request that only the leader may handle.
 func notActive(instance string, l *leadership) *Error {
 	return refusal(CodeUnavailable, ReasonNotActive, "%s does not lead %s, group %s", instance, l.Service, l.Group)
 }
 
-// addStaticRoutes adds what does not change while the server runs.
+// addStaticRoutes adds the routes that do not change while the server runs. Those of a
+// term come and go with it.
 func (s *Server) addStaticRoutes() {
 	table := make(map[string]route)
 	for _, service := range s.services {

@@ -81,7 +81,8 @@ func (r *roster) sortedRegistrants() []registrant {
 	return all
 }
 
-// startWork starts all at once: where NATS takes its time, they wait together.
+// startWork starts all workloads, and returns when all have started, with an error of one
+// that never can. They start at the same time: if NATS is slow, they wait together.
 func (s *Server) startWork(ctx context.Context) error {
 	errs := make([]error, len(s.work))
 	var starting sync.WaitGroup
@@ -91,12 +92,13 @@ func (s *Server) startWork(ctx context.Context) error {
 	starting.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return err // one is enough to act
+			return err // one is enough for the program to act
 		}
 	}
 	return nil
 }
 
+// stopWork has all workloads take no new messages.
 func (s *Server) stopWork(ctx context.Context) {
 	var stopping sync.WaitGroup
 	for _, w := range s.work {
@@ -105,14 +107,15 @@ func (s *Server) stopWork(ctx context.Context) {
 	stopping.Wait()
 }
 
+// endWork releases what the workloads hold.
 func (s *Server) endWork() {
 	for _, w := range s.work {
 		w.end()
 	}
 }
 
-// workDone is closed when no handler of the work runs any more that belongs to a
-// leader, or of the other work.
+// workDone returns a channel that is closed when no handler runs any more: of the
+// workloads that belong to a leader, or of those that do not.
 func (s *Server) workDone(led bool) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -126,7 +129,8 @@ func (s *Server) workDone(led bool) <-chan struct{} {
 	return done
 }
 
-// deadLetters are those of a service, and the part of the server that they are.
+// deadLetters returns the dead letters of a service, and the part of the server that
+// fails while they cannot be written.
 func (s *Server) deadLetters(
 	service string, storage *Storage, proto *spec.Storage, policy stores.Policy, logger func() *slog.Logger,
 ) (*work.DeadLetters, *parts.Part) {
