@@ -167,29 +167,30 @@ func (s *Server) Run(ctx context.Context) error {
 	s.setState(StateStarting)
 	s.prepare()
 	var chores sync.WaitGroup
-	stop := make(chan struct{})
-	chores.Go(func() { s.pulse.Run(stop, s.eachSecond) })
-	observed, blind := context.WithCancel(context.Background())
-	defer blind()
+	stopPulse := make(chan struct{}) // closed below
+	chores.Go(func() { s.pulse.Run(stopPulse, s.eachSecond) })
+	monitored, stopMonitor := context.WithCancel(context.Background())
+	defer stopMonitor()
 	err := s.start(ctx)
 	switch {
 	case err == nil:
 		s.announce()
 		s.setState(StateRunning)
-		chores.Go(func() { s.monitor.Run(observed) })
+		chores.Go(func() { s.monitor.Run(monitored) })
 		err = s.serveUntil(ctx)
 	case ctx.Err() != nil:
-		err = nil // stopped before it served is stopped
+		err = nil // the program stopped the server before it served, which is a stop like any other
 	case s.conn.closed():
 		err = fmt.Errorf("%w: %w", ErrConnClosed, err)
 	}
 	s.setState(StateStopping)
 	err = errors.Join(err, s.drain())
-	close(stop)
-	blind()
+	// Pauses, callers that have gone, and checks matter as long as handlers run.
+	close(stopPulse)
+	stopMonitor()
 	chores.Wait()
 	s.pool.WaitForCallers()
-	s.changes.close()
+	s.changes.close() // those who watch the leaderships have seen the last change
 	s.setState(StateStopped)
 	return err
 }

@@ -14,10 +14,10 @@ const (
 )
 
 // AskCallers finds out whether the callers of handlers that have run for more
-// than a second are still there. It is to be called once a second, does not wait, and
-// asks each caller once, however many calls of its run. Gone sends a request to the
-// subject of a caller and reports whether NATS says that nobody listens there: the
-// caller's connection is gone then, and the contexts of its calls end.
+// than a second are still there. It is called once a second, and does not wait. It asks
+// each caller once, however many calls of that caller run. gone sends a request to the
+// subject of a caller, and reports whether NATS says that nobody listens there. The
+// connection of that caller is gone then, and AskCallers ends the contexts of its calls.
 func (p *Pool) AskCallers(ctx context.Context, now time.Time, gone func(ctx context.Context, subject string, deadline time.Time) bool) {
 	callers := p.oldCalls(now)
 	if callers == nil || !p.probing.CompareAndSwap(false, true) {
@@ -40,8 +40,8 @@ func (p *Pool) AskCallers(ctx context.Context, now time.Time, gone func(ctx cont
 	})
 }
 
-// oldCalls are the calls that have run for more than a second, by the subject that their
-// caller answers on; nil without any.
+// oldCalls returns the calls that have run for more than a second, by the subject on
+// which their caller answers; nil if there are none.
 func (p *Pool) oldCalls(now time.Time) map[string][]*Context {
 	var callers map[string][]*Context
 	p.Each(func(c *Context) {
@@ -64,6 +64,6 @@ func endAll(calls []*Context) {
 	}
 }
 
-// WaitForCallers returns when no caller is being asked any more. AskCallers must not be
-// called again.
+// WaitForCallers waits for the answers of the callers that are being asked. AskCallers
+// must not be called again.
 func (p *Pool) WaitForCallers() { p.asking.Wait() }

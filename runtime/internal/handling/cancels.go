@@ -11,19 +11,19 @@ const (
 	maxCancelKept = 4096
 )
 
-// cancels are the calls whose callers wait no longer and that no worker serves
-// yet: a cancel can overtake its request. They are kept for a second, and no
-// more than 4,096 of them.
+// cancels notes calls that are canceled before a worker serves them: a cancel can
+// overtake its request. A note is kept for a second, and there are no more than 4,096.
 type cancels struct {
-	count atomic.Int64
+	count atomic.Int64 // of the notes; it mostly is 0, which needs no mutex
 
 	mu    sync.Mutex
 	since map[string]time.Time
 }
 
-// Cancel ends the handler of the call with this reply subject, or notes that the call
-// is not to run. It is noted before the workers are looked at, and a worker looks at
-// the notes after it has said which call it serves, so one of the two sees the other.
+// Cancel ends the context of the handler of the call with this reply subject, or notes
+// that the handler is not to run. Cancel notes the call before it looks at the workers,
+// and a worker looks at the notes after it has published which call it serves: so at
+// least one of them sees the other.
 func (p *Pool) Cancel(reply string, now time.Time) {
 	p.cancels.add(reply, now)
 	p.Each(func(c *Context) {
@@ -34,16 +34,17 @@ func (p *Pool) Cancel(reply string, now time.Time) {
 	})
 }
 
-// Canceled reports whether the call with this reply subject was canceled, and forgets
-// it.
+// Canceled reports whether the call with this reply subject was canceled, and removes
+// the note.
 func (p *Pool) Canceled(reply string) bool { return p.cancels.take(reply) }
 
-// Noted is how many cancels wait for their requests.
+// Noted returns how many cancels wait for their requests.
 func (p *Pool) Noted() int { return int(p.cancels.count.Load()) }
 
-// Tidy forgets the cancels that are older than a second.
+// Tidy removes the notes that are older than a second.
 func (p *Pool) Tidy(now time.Time) { p.cancels.tidy(now) }
 
+// add notes a call, unless there are too many notes.
 func (c *cancels) add(reply string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,6 +60,7 @@ func (c *cancels) add(reply string, now time.Time) {
 	c.count.Store(int64(len(c.since)))
 }
 
+// expire removes the notes that are older than a second. c.mu is held.
 func (c *cancels) expire(now time.Time) {
 	for reply, since := range c.since {
 		if now.Sub(since) > cancelKept {
@@ -68,7 +70,6 @@ func (c *cancels) expire(now time.Time) {
 	c.count.Store(int64(len(c.since)))
 }
 
-// tidy forgets what is older than a second.
 func (c *cancels) tidy(now time.Time) {
 	if c.count.Load() == 0 {
 		return
@@ -78,7 +79,7 @@ func (c *cancels) tidy(now time.Time) {
 	c.expire(now)
 }
 
-// take reports whether a call was canceled, and forgets it.
+// take reports whether a call was canceled, and removes the note.
 func (c *cancels) take(reply string) bool {
 	if c.count.Load() == 0 {
 		return false

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// Context is the context of one handler, and what is known of its call. Its
-// timer and its Done channel come into being only when the handler asks for them,
-// as most handlers never look. It is made with its exported fields, which do not
-// change after that.
+// Context is the context of one handler, with the facts of its call. Its timer and
+// its Done channel are made only when the handler asks for them, as most handlers never
+// do. Its exported fields are set when it is made, and do not change after that.
 type Context struct {
-	// Base is what the context derives from.
+	// Base is the context that this one derives from.
 	Base context.Context //nolint:containedctx // it is a context
 	// Method is the full name of the method.
 	Method  string
@@ -21,9 +20,9 @@ type Context struct {
 	// Reply is the reply subject.
 	Reply string
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	ended bool
-	inner context.Context //nolint:containedctx // what Done was asked of
+	inner context.Context //nolint:containedctx // it has the timer and the channel; nil until the handler asks for one
 	stop  context.CancelFunc
 }
 
@@ -38,7 +37,7 @@ func (c *Context) Done() <-chan struct{} {
 	return c.inner.Done()
 }
 
-// open makes the inner context; c.mu is held.
+// open makes the inner context. c.mu is held.
 func (c *Context) open() {
 	if c.inner == nil {
 		c.inner, c.stop = context.WithDeadline(c.Base, c.Due)
@@ -48,14 +47,14 @@ func (c *Context) open() {
 	}
 }
 
-// Err returns why the context has ended, nil before that.
+// Err returns why the context has ended; nil if it has not.
 func (c *Context) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil && !c.ended && c.Base.Err() == nil && time.Now().Before(c.Due) {
 		return nil
 	}
-	c.open() // which keeps the error, as a context has to
+	c.open() // the inner context keeps the error: Err must not change its answer
 	return c.inner.Err()
 }
 
@@ -71,7 +70,7 @@ func (c *Context) Value(key any) any {
 	return c.Base.Value(key)
 }
 
-// End ends the context: the caller has gone, or the handler has returned.
+// End ends the context, because the caller has gone or the handler has returned.
 func (c *Context) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,6 +1,7 @@
-// Package handling runs the handlers of calls: the workers that take requests off
-// one queue, the contexts of the handlers, the callers that wait no longer, and whether
-// the process was paused, so that a request is of unknown age.
+// Package handling runs the handlers of calls: the subscriptions and the workers that
+// take requests off one queue, the routes of the requests, the contexts of the handlers
+// and their replies, the callers that wait no longer, the pauses of the process after
+// which a request is of unknown age, and the grace period of a stop.
 package handling
 
 import (
@@ -11,9 +12,9 @@ import (
 )
 
 // queueLength is how many messages may wait for a worker. They never wait for
-// long: what exceeds a service's bound is refused at once. nats.go drops what
-// finds the queue full. A flood of a million messages a second overran 8,192
-// places in trials, and 65,536 only while others kept both cores busy.
+// long: a request that exceeds its service's bound is refused at once. nats.go drops a
+// message that finds the queue full. A flood of a million messages a second overran 8,192
+// places in trials, and 65,536 only while other processes kept both cores busy.
 const queueLength = 1 << 18
 
 // hotWorkers is how many workers wait for messages at the same time. Go wakes
@@ -22,13 +23,13 @@ const queueLength = 1 << 18
 // the next message in the queue, and do not sleep at all.
 const hotWorkers = 4
 
-// Pool is the workers of one server. All its subscriptions deliver into one channel
-// from which the workers take for themselves, so that there is no hand-over
+// Pool has the workers of one server. All its subscriptions deliver into one channel,
+// from which the workers take messages themselves, so that there is no hand-over
 // between a reader and a handler. There are two more workers than handlers may
-// run at once: however busy the server is, one of them is free to refuse. A Pool is
+// run at once: however busy the server is, a worker is free to refuse requests. A Pool is
 // safe for concurrent use.
 type Pool struct {
-	queue   chan *nats.Msg
+	queue   chan *nats.Msg // subscriptions send; Close closes it
 	serve   func(*Worker, *nats.Msg)
 	size    int
 	cancels cancels
@@ -36,27 +37,27 @@ type Pool struct {
 	asking  sync.WaitGroup // the goroutines that ask
 
 	// waiting counts the workers that are free for the queue. It is 0 only for a
-	// moment or when all workers are busy: the worker that brings it to 0 calls another.
+	// moment, or when all workers are busy: the worker that brings it to 0 calls another one.
 	waiting atomic.Int64
 	workers atomic.Pointer[[]*Worker]
-	mu      sync.Mutex // guards parked and closed, and the changes of workers
-	parked  []*Worker  // free, and not needed now; the last one is called first
+	mu      sync.Mutex // guards parked and closed, and is held while workers changes
+	parked  []*Worker  // free workers that are not needed now; the last one is called first
 	closed  bool
 	running sync.WaitGroup
 }
 
 // Worker serves one message at a time.
 type Worker struct {
-	// Payload is scratch for the reply.
+	// Payload is a buffer for replies. It belongs to the worker's goroutine.
 	Payload []byte
 
 	pool    *Pool
-	current atomic.Pointer[Context] // of the call that it serves now; nil between calls
-	called  chan struct{}
+	current atomic.Pointer[Context] // of the handler that runs now; nil if none does
+	called  chan struct{}           // has room for one: a parked worker is called once
 }
 
-// NewPool makes a pool for so many handlers at once. Serve is called with each message
-// of the queue, in the goroutine of a worker.
+// NewPool makes a pool that runs so many handlers at once. It calls serve with each
+// message of the queue, in the goroutine of a worker.
 func NewPool(handlers int, serve func(*Worker, *nats.Msg)) *Pool {
 	p := &Pool{queue: make(chan *nats.Msg, queueLength), serve: serve, size: handlers + 2}
 	p.workers.Store(&[]*Worker{})
@@ -64,12 +65,11 @@ func NewPool(handlers int, serve func(*Worker, *nats.Msg)) *Pool {
 	return p
 }
 
-// Queue is where subscriptions deliver.
+// Queue returns the channel into which subscriptions deliver.
 func (p *Pool) Queue() chan *nats.Msg { return p.queue }
 
-// Begin says that the worker is about to run the handler of c. It reports false if
-// the caller has canceled the call already; the handler must not run then. Else End
-// follows.
+// Begin is called before the handler with the context c runs. It reports false if the
+// caller has canceled the call already: the handler must not run then. Else End follows.
 func (w *Worker) Begin(c *Context) bool {
 	w.current.Store(c)
 	if w.pool.cancels.take(c.Reply) {
@@ -79,7 +79,7 @@ func (w *Worker) Begin(c *Context) bool {
 	return true
 }
 
-// End says that the handler has returned.
+// End is called when the handler has returned.
 func (w *Worker) End() { w.current.Store(nil) }
 
 // call has one more worker wait for messages: a parked one, or a new one unless
@@ -99,7 +99,7 @@ func (p *Pool) call() {
 		return
 	}
 	w := &Worker{pool: p, called: make(chan struct{}, 1)}
-	old = append(old, w) // readers look no further than the length that they loaded
+	old = append(old, w) // those who have loaded the old slice do not see past its length
 	p.workers.Store(&old)
 	p.start(w)
 }
@@ -128,7 +128,8 @@ func (p *Pool) work(w *Worker) {
 	finished = true
 }
 
-// park waits until the worker is called, unless it is needed after all.
+// park waits until the worker is called. It returns at once if a message is queued, or
+// if no other worker would be left to wait.
 func (p *Pool) park(w *Worker) {
 	p.mu.Lock()
 	if p.closed || len(p.queue) > 0 {
@@ -154,9 +155,9 @@ func (p *Pool) Each(f func(*Context)) {
 	}
 }
 
-// Close lets the workers serve what is queued and then end. Nothing may be
-// queued any more when it is called. The returned channel is closed when all
-// have ended.
+// Close has the workers serve the messages that are queued, and then end. No message
+// may be queued after the call. The returned channel is closed when all workers have
+// ended.
 func (p *Pool) Close() <-chan struct{} {
 	close(p.queue)
 	p.mu.Lock()

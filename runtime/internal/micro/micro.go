@@ -1,5 +1,5 @@
 // Package micro answers for services as NATS micro services do (ADR-32), so that
-// the tools for those see them: `nats micro ls`, `info`, `stats` and `ping`.
+// the tools for NATS micro see them: `nats micro ls`, `info`, `stats` and `ping`.
 package micro
 
 import (
@@ -16,10 +16,11 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// backlog is how many questions may wait. What comes on top is dropped, and
-// whoever asked counts an instance less.
+// backlog is how many questions may wait. nats.go drops further ones, and the tool that
+// asked counts an instance less.
 const backlog = 1024
 
+// flushTimeout is how long NATS may take to accept the subscriptions.
 const flushTimeout = 2 * time.Second
 
 // Service is one service of this process.
@@ -37,15 +38,15 @@ type Endpoint struct {
 	Subject  string
 	Queue    string // "": none
 	Metadata map[string]string
-	Stats    func() Stats
+	Stats    func() Stats // called with each question for the statistics
 }
 
-// Stats is what has happened at an endpoint since the process started.
+// Stats are the figures of an endpoint since the process started.
 type Stats struct {
 	Requests, Errors int64
 	LastError        string
-	Processing       time.Duration // in all
-	Data             json.RawMessage
+	Processing       time.Duration   // of all requests together
+	Data             json.RawMessage // a report; nil for none
 }
 
 // Responder answers for the services of one process.
@@ -54,11 +55,11 @@ type Responder struct {
 	services []Service
 	started  time.Time
 
-	inbox   chan *nats.Msg
+	inbox   chan *nats.Msg // the questions; never closed, as nats.go sends to it
 	subs    []*nats.Subscription
-	answers map[string]func() []any // by subject
-	stop    chan struct{}
-	task    sync.WaitGroup
+	answers map[string]func() []any // the bodies of the answers to a question, by its subject
+	stop    chan struct{}           // closed by Stop
+	task    sync.WaitGroup          // the goroutine that answers
 }
 
 // Start subscribes, and answers until Stop.
@@ -91,8 +92,8 @@ func Start(nc *nats.Conn, services []Service) (*Responder, error) {
 	return r, nil
 }
 
-// permitted returns NATS's refusal of the first subscription, so that it does
-// not have to refuse them all.
+// permitted returns the error with which NATS has refused the first subscription, if it
+// has, so that NATS need not refuse all of them.
 func permitted(nc *nats.Conn) error {
 	if err := nc.FlushTimeout(flushTimeout); err != nil {
 		return err
@@ -117,14 +118,14 @@ func (r *Responder) unsubscribe() {
 	}
 }
 
-// route says what is answered on the three subjects of a verb: of all, of a
-// service, of an instance of a service.
+// route sets the answers on the three kinds of subjects of a verb: that of all services,
+// that of a service, and that of an instance of a service.
 func (r *Responder) route(verb micro.Verb, answer func(*Service) any) {
 	var all []func() any
 	add := func(name, id string, f ...func() any) {
 		subject, err := micro.ControlSubject(verb, name, id)
 		if err != nil {
-			return // of no verb that there is
+			return // fails only for an unknown verb
 		}
 		r.answers[subject] = func() []any {
 			list := make([]any, 0, len(f))
@@ -144,6 +145,7 @@ func (r *Responder) route(verb micro.Verb, answer func(*Service) any) {
 	add("", "", all...)
 }
 
+// run answers until Stop.
 func (r *Responder) run() {
 	for {
 		select {
@@ -156,7 +158,7 @@ func (r *Responder) run() {
 			}
 			for _, body := range answer() {
 				if data, err := json.Marshal(body); err == nil {
-					_ = r.nc.Publish(msg.Reply, data) // whoever asks waits for whom it hears
+					_ = r.nc.Publish(msg.Reply, data) // a tool counts the answers that it gets
 				}
 			}
 		}

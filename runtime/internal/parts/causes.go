@@ -7,21 +7,22 @@ import (
 	"sync"
 )
 
-// Causes are why a part that takes messages from several consumers cannot work:
-// it can when all of them can. The first cause is told until it is gone, so that
-// one reason that all of them have makes one line. It is safe for concurrent use.
+// Causes has the causes why a part that takes messages from several consumers does not
+// work: the part works when all consumers do. The part has the first cause until that is
+// gone, so that a cause which all consumers have makes one line in the log. It is safe
+// for concurrent use.
 type Causes struct {
 	part *Part
 
-	mu   sync.Mutex
+	mu   sync.Mutex       // guards the fields below
 	errs map[string]error // by consumer
-	told string           // whose cause was told last
+	told string           // the consumer whose cause the part has
 }
 
-// NewCauses makes those of a part.
+// NewCauses makes the causes of a part.
 func NewCauses(part *Part) *Causes { return &Causes{part: part, errs: make(map[string]error)} }
 
-// Fails says why the part cannot take messages from a consumer.
+// Fails notes why the part cannot take messages from a consumer.
 func (c *Causes) Fails(consumer string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,7 +30,7 @@ func (c *Causes) Fails(consumer string, err error) {
 	c.tell(consumer)
 }
 
-// Works says that it can.
+// Works notes that the part can take messages from a consumer.
 func (c *Causes) Works(consumer string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +49,8 @@ func (c *Causes) Failed(consumer string) bool {
 	return c.errs[consumer] != nil
 }
 
-// tell tells the cause that was told before, if there still is one; c.mu is held.
+// tell gives the part a cause: the one that it has as long as there is that, else the
+// latest or any other. c.mu is held.
 func (c *Causes) tell(latest string) {
 	if c.errs[c.told] == nil {
 		c.told = cmp.Or(latest, slices.Sorted(maps.Keys(c.errs))[0])

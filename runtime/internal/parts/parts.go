@@ -1,6 +1,6 @@
-// Package parts knows which parts of a server do not work, and why. A part is
-// something that a server does besides calls and that can fail while the others work:
-// the commands of a method, the events of a subscription, the election of a group.
+// Package parts knows which parts of a server do not work, and why. A part is an
+// activity beside calls that can fail while the others work: the commands of a method,
+// the events of a subscription, the election of a group.
 package parts
 
 import (
@@ -16,33 +16,33 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/quiet"
 )
 
-// Set is the parts of one server. Its zero value has none. It is safe for concurrent use.
+// Set has the parts of one server. Its zero value has none. It is safe for concurrent use.
 type Set struct {
-	mu     sync.Mutex
+	mu     sync.Mutex       // guards both maps
 	broken map[string]error // why a part does not work, by its name
-	shared map[string]*Part // those that several users have, by their names
+	shared map[string]*Part // the parts that several users have, by their names
 }
 
-// Part is one of them. Its problem is told once when it begins, again when it
-// becomes another one or has lasted for another minute, and once when it is over.
-// It is safe for concurrent use.
+// Part is one part. Its problem is logged once when it begins, again when it becomes
+// another problem or has lasted for another minute, and once when it is over. A Part is
+// safe for concurrent use.
 type Part struct {
 	set    *Set
 	name   string // as people read it: "the commands of order.v1.OrderService.Work"
 	logger func() *slog.Logger
 
-	mu    sync.Mutex
-	since time.Time            // when it began to fail; zero: it works
-	told  map[string]time.Time // what was logged since then, and when
-	begun bool                 // it was not known yet whether it works
+	mu    sync.Mutex           // guards the fields below
+	since time.Time            // when the part began to fail; zero: it works
+	told  map[string]time.Time // the problems that were logged since then, and when
+	begun bool                 // it is not known yet whether the part works
 }
 
-// New makes a part with a name as people read it. It works until something else is said.
+// New makes a part with a name as people read it. The part works until Begins or Fails.
 func (s *Set) New(name string, logger func() *slog.Logger) *Part {
 	return &Part{set: s, name: name, logger: logger}
 }
 
-// Shared returns the part of this name, the same one to all that ask for it.
+// Shared returns the part with this name, the same one to all callers.
 func (s *Set) Shared(name string, logger func() *slog.Logger) *Part {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,14 +55,15 @@ func (s *Set) Shared(name string, logger func() *slog.Logger) *Part {
 	return s.shared[name]
 }
 
-// maxProblems is how many problems are told within that time: several consumers of
-// one part fail each in its own words, and some words have numbers in them.
+// maxProblems is how many problems of a part are logged within a minute: several
+// consumers of one part may each fail with a text of its own, and some texts have numbers
+// in them.
 const maxProblems = 8
 
-// errUnknown is why a part is not ready that has only begun.
+// errUnknown is the problem of a part of which it is not known yet whether it works.
 var errUnknown = errors.New("it has not begun yet, as NATS has not answered so far")
 
-// Begins says that it is not known yet whether the part works.
+// Begins notes that it is not known yet whether the part works.
 func (p *Part) Begins() {
 	p.mu.Lock()
 	p.begun = true
@@ -70,7 +71,7 @@ func (p *Part) Begins() {
 	p.set.set(p.name, errUnknown)
 }
 
-// Fails says that the part does not work.
+// Fails notes that the part does not work, and logs it unless that was logged.
 func (p *Part) Fails(err error) {
 	now := time.Now()
 	p.mu.Lock()
@@ -82,10 +83,10 @@ func (p *Part) Fails(err error) {
 	if fresh {
 		p.logger().Error("aegis: "+p.name+" cannot work", "err", err)
 	}
-	p.set.set(p.name, err) // after the line in the log, for whoever sees it here looks there
+	p.set.set(p.name, err) // after the line in the log: a person who sees the problem here looks there
 }
 
-// fresh reports whether a problem is to be told. p.mu is held.
+// fresh reports whether a problem has to be logged. p.mu is held.
 func (p *Part) fresh(text string, now time.Time) bool {
 	maps.DeleteFunc(p.told, func(_ string, at time.Time) bool { return now.Sub(at) >= quiet.Interval })
 	if _, told := p.told[text]; told || len(p.told) >= maxProblems {
@@ -98,7 +99,7 @@ func (p *Part) fresh(text string, now time.Time) bool {
 	return true
 }
 
-// Works says that it does.
+// Works notes that the part works.
 func (p *Part) Works() {
 	p.mu.Lock()
 	since, begun := p.since, p.begun
@@ -112,6 +113,7 @@ func (p *Part) Works() {
 	}
 }
 
+// set sets the problem of a part; nil is none.
 func (s *Set) set(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +127,7 @@ func (s *Set) set(name string, err error) {
 	s.broken[name] = err
 }
 
-// Err returns why a part does not work, the first by its name; nil if all do.
+// Err returns the problem of the first part, by name, that does not work; nil if all work.
 func (s *Set) Err() error {
 	for name, err := range s.All() {
 		return fmt.Errorf("aegis: %s cannot work: %w", name, err)
@@ -133,7 +135,7 @@ func (s *Set) Err() error {
 	return nil
 }
 
-// All returns the parts that do not work, by name and in order.
+// All returns the names of the parts that do not work, in order, with their problems.
 func (s *Set) All() iter.Seq2[string, error] {
 	s.mu.Lock()
 	broken := maps.Clone(s.broken)
