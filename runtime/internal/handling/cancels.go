@@ -16,8 +16,8 @@ const (
 type cancels struct {
 	count atomic.Int64 // of the notes; it mostly is 0, which needs no mutex
 
-	mu    sync.Mutex
-	since map[string]time.Time
+	mu    sync.Mutex           // guards since
+	since map[string]time.Time // when a call was canceled, by its reply subject
 }
 
 // Cancel ends the context of the handler of the call with this reply subject, or notes
