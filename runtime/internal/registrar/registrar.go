@@ -1,5 +1,5 @@
-// Package registrar keeps an instance in the registry, with a record per service in
-// the KV bucket and with heartbeats.
+// Package registrar keeps an instance in the registry: a record per service in
+// the KV bucket, and heartbeats.
 package registrar
 
 import (
@@ -32,8 +32,7 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// ErrNameTaken is wrapped by the error of a registrar under whose name another process
-// lives.
+// ErrNameTaken is what a process gets under whose name another one lives.
 var ErrNameTaken = errors.New("the name of the instance is taken")
 
 // Options are those of New.
@@ -53,10 +52,9 @@ type Options struct {
 	// Load returns how busy the instance is with a service, for its heartbeat;
 	// nil for nothing. It must not wait.
 	Load func(service string) registry.Load
-	// Taken is called, once, when another process has taken the name over.
+	// Taken is called, once, when another process has the name by now.
 	Taken func(error)
-	// Rewrite is the time after which a record is written again that has not changed.
-	// Tests set it; 0 is 30 s.
+	// Rewrite is for tests; 0 is 30 s.
 	Rewrite time.Duration
 }
 
@@ -73,26 +71,25 @@ type Registrar struct {
 	ctx    context.Context //nolint:containedctx // the registrar's life, from New to Stop
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	dirty  chan struct{} // has room for one: a record has changed and has to be written
-	taken  sync.Once     // Options.Taken was called
+	dirty  chan struct{} // told when a record is to be written
+	taken  sync.Once
 
-	mu       sync.Mutex // guards the fields below, and those of the registrations that say so
+	mu       sync.Mutex // guards the records, degraded
 	audible  bool       // heartbeats are sent
 	stopped  bool
-	degraded bool // the bucket cannot be used, which was logged
+	degraded bool // the bucket cannot be used; it was logged
 }
 
 // Service is one service of the instance, as it is registered.
 type Service struct {
 	Name, Version string
-	Methods       []string          // in order; nil: not known
-	Patterns      map[string]string // by method
-	// Subscriber is true if the instance only subscribes to events under this name,
-	// which is wire.SubscribersOf a service. It is no error then if the user may not
-	// use the registry.
+	Methods       []string // in order; nil: not known
+	Patterns      map[string]string
+	// Subscriber: it only subscribes to events under this name, wire.SubscribersOf
+	// a service. What is not allowed is then left out in silence.
 	Subscriber bool
-	// Shared is true if two processes may have the name, which is no error then. Only
-	// one of them is registered.
+	// Shared: that another process has the name does no harm, and is no error.
+	// The instance is not registered while the other one is.
 	Shared bool
 }
 
@@ -100,19 +97,18 @@ type Service struct {
 type registration struct {
 	service    string
 	key        string
-	subject    string // of the heartbeats
+	subject    string // of heartbeats
 	subscriber bool
 	shared     bool
+	muted      bool // guarded by Registrar.mu: another process has the name
+	denied     bool // guarded by Registrar.mu: this user may not register it
 
-	// Registrar.mu guards these.
-	record registry.Record
-	bucket int64 // when the bucket was made that has the record; 0: none has it
-	muted  bool  // another process has the name, which is shared
-	denied bool  // this user may not register the service
+	record registry.Record // guarded by Registrar.mu
 
-	// These belong to the goroutine that writes.
+	// Of the writer alone.
 	revision uint64 // of the last write
-	written  uint64 // the last change of the record that was written
+	written  uint64 // the change that was written
+	bucket   int64  // guarded by Registrar.mu; 0: not registered
 }
 
 // New makes a registrar without services.
@@ -161,8 +157,8 @@ func (r *Registrar) Add(s Service) {
 }
 
 // Claim registers the instance before it serves. The error wraps [ErrNameTaken]
-// if another process lives under its name. If the registry cannot be used, Claim logs
-// that and returns nil; the registrar tries again from Start on.
+// if another process lives under its name. A registry that cannot be used is no
+// error: it is logged, and tried again from Start on.
 func (r *Registrar) Claim(ctx context.Context) error {
 	errs := make([]error, len(r.regs))
 	var claims sync.WaitGroup
@@ -177,8 +173,7 @@ func (r *Registrar) Claim(ctx context.Context) error {
 	return r.outcome(ctx, err)
 }
 
-// outcome returns an error that ends the registration. It logs other errors, and that
-// they are over.
+// outcome logs what is no reason to stop, and returns what is.
 func (r *Registrar) outcome(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, ErrNameTaken):
@@ -186,7 +181,7 @@ func (r *Registrar) outcome(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && !r.nc.IsConnected():
-		return nil // without NATS nobody is served, and there are no heartbeats; the error is logged if it is there when NATS is back
+		return nil // nobody is served, and there are no heartbeats either: it is told when NATS is back
 	}
 	r.mu.Lock()
 	was := r.degraded
@@ -210,7 +205,6 @@ func (r *Registrar) Start() {
 	r.tasks.Go(r.writeLoop)
 }
 
-// setAudible sets whether heartbeats are sent.
 func (r *Registrar) setAudible(audible bool) {
 	r.mu.Lock()
 	r.audible = audible
@@ -225,7 +219,7 @@ func (r *Registrar) SetState(state registry.State) {
 	})
 }
 
-// SetLead notes in the record of a service that the instance leads a group.
+// SetLead says that the instance leads a group.
 func (r *Registrar) SetLead(service string, lead registry.Lead) {
 	r.change(func(record *registry.Record) bool {
 		if record.Service != service {
@@ -236,7 +230,7 @@ func (r *Registrar) SetLead(service string, lead registry.Lead) {
 	})
 }
 
-// ClearLead notes in the record of a service that a term is over.
+// ClearLead says that a term is over.
 func (r *Registrar) ClearLead(service, group string, term uint64) {
 	r.change(func(record *registry.Record) bool {
 		led := record.Service == service &&
@@ -257,8 +251,7 @@ func (r *Registrar) SetCondition(c registry.Condition) {
 	})
 }
 
-// change changes the records for which f returns true, sends their heartbeats at once,
-// and has them written.
+// change changes records, and tells everybody at once.
 func (r *Registrar) change(f func(*registry.Record) bool) {
 	r.mu.Lock()
 	var changed []*registration
@@ -277,7 +270,6 @@ func (r *Registrar) change(f func(*registry.Record) bool) {
 	}
 }
 
-// wake has the writer write the records that have changed.
 func (r *Registrar) wake() {
 	select {
 	case r.dirty <- struct{}{}:
@@ -285,7 +277,7 @@ func (r *Registrar) wake() {
 	}
 }
 
-// beatLoop sends the heartbeats. It never waits for NATS or for the store.
+// beatLoop sends the heartbeats. Nothing that it does waits for anybody.
 func (r *Registrar) beatLoop() {
 	ticker := time.NewTicker(r.o.Heartbeat)
 	defer ticker.Stop()
@@ -295,8 +287,7 @@ func (r *Registrar) beatLoop() {
 		case <-r.ctx.Done():
 			return
 		case now := <-ticker.C:
-			// After a long pause of this process another one may have the name: the writer
-			// finds out.
+			// After a long pause another process may have the name.
 			if now.Sub(last) > registry.MissedHeartbeats*r.o.Heartbeat {
 				r.wake()
 			}
@@ -306,15 +297,14 @@ func (r *Registrar) beatLoop() {
 	}
 }
 
-// beat sends a heartbeat of each service.
 func (r *Registrar) beat() {
 	for _, reg := range r.regs {
 		r.send(reg)
 	}
 }
 
-// send sends a heartbeat of one service, unless the connection is down: nats.go would
-// keep the heartbeat then, and send it when it is old.
+// send sends a heartbeat. On a connection that is down nats.go would keep it
+// and send it when it is old.
 func (r *Registrar) send(reg *registration) {
 	r.mu.Lock()
 	record, audible := reg.record, r.audible && !reg.muted && !reg.denied
@@ -336,9 +326,8 @@ func (r *Registrar) send(reg *registration) {
 	}
 }
 
-// Stop deregisters the instance: it sends a last heartbeat with the state stopped, and
-// deletes the keys. It returns when ctx ends at the latest. Keys that are left then
-// expire.
+// Stop deregisters the instance: a last heartbeat says goodbye, and the keys are
+// deleted. It returns when ctx ends at the latest; what is left then expires.
 func (r *Registrar) Stop(ctx context.Context) {
 	r.cancel()
 	r.tasks.Wait()
@@ -355,7 +344,7 @@ func (r *Registrar) Stop(ctx context.Context) {
 	}
 	var removals sync.WaitGroup
 	for _, reg := range r.regs {
-		r.send(reg) // before the delete, which may take its time: watchers hear of the stop at once
+		r.send(reg) // first, as nobody should wait for the store
 		if reg.revision != 0 && !reg.denied {
 			removals.Go(func() { r.remove(ctx, reg) })
 		}

@@ -11,9 +11,11 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// keep registers a service. For a subscriber to events it is no error if the user may not
-// use the registry, or if another process has a name that may be shared: a subscriber
-// works without the registry, and is then not seen.
+// Those who only subscribe to events could do without the registry before they
+// were registered, and so may those who lack its permissions, and those who share
+// a name where that does no harm.
+
+// keep registers a service, and takes what is no error for a subscriber.
 func (r *Registrar) keep(ctx context.Context, reg *registration) error {
 	r.mu.Lock()
 	denied := reg.denied
@@ -35,15 +37,14 @@ func (r *Registrar) keep(ctx context.Context, reg *registration) error {
 	return err
 }
 
-// refused reports whether the last error of the connection is that this user may not
-// publish to a subject.
+// refused reports whether the last thing that NATS has refused is to publish to a
+// subject.
 func (r *Registrar) refused(subject string) bool {
 	last := r.nc.LastError()
 	return errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `"`+subject+`"`)
 }
 
-// deny ends the attempts to register a service: each would be an error in the log of
-// NATS.
+// deny registers it no more: to ask again would be an error in NATS's log each time.
 func (r *Registrar) deny(reg *registration, err error) {
 	r.mu.Lock()
 	was := reg.denied
@@ -55,8 +56,7 @@ func (r *Registrar) deny(reg *registration, err error) {
 	}
 }
 
-// mute sends no heartbeats of a service while another process has its name. A nil err
-// ends that.
+// mute says nothing under the name while another process does; nil ends that.
 func (r *Registrar) mute(reg *registration, err error) {
 	r.mu.Lock()
 	was := reg.muted
@@ -67,11 +67,9 @@ func (r *Registrar) mute(reg *registration, err error) {
 	}
 }
 
-// deniedTimeout is how long NATS may take to say that it refuses a heartbeat.
 const deniedTimeout = 2 * time.Second
 
-// beatDenied finds out, before the first regular heartbeats, whether NATS refuses those
-// of subscribers.
+// beatDenied finds out whether heartbeats of subscribers are refused.
 func (r *Registrar) beatDenied() {
 	for _, reg := range r.regs {
 		if !reg.subscriber {

@@ -14,19 +14,19 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// writeLoop keeps the records in the bucket. It writes them when they change, at an
-// interval, and after a reconnect, as the NATS server may have lost them.
+// writeLoop keeps the records in the bucket: when they change, every so often,
+// and after a reconnect, as the NATS server may have lost them.
 func (r *Registrar) writeLoop() {
 	returns := r.o.Link.Returns()
 	retry := firstRetry
-	timer := time.NewTimer(0) // at once: the records that Claim wrote may be old by now, or the write has failed
+	timer := time.NewTimer(0) // at once: what Claim did may be old by now, or have failed
 	defer timer.Stop()
 	for {
 		all, link := true, r.o.Link.State()
 		if link.Returns != returns {
 			returns = link.Returns
 			r.bucket.Forget()
-			r.beat() // watchers have heard no heartbeat for a while
+			r.beat() // nobody has heard anything for a while
 		} else {
 			select {
 			case <-r.ctx.Done():
@@ -49,14 +49,13 @@ func (r *Registrar) writeLoop() {
 	}
 }
 
-// interval returns the time until the next write. It is random, so that not all instances
-// write at the same time.
+// interval is different at each instance, so that they do not all write at once.
 func (r *Registrar) interval() time.Duration {
 	return r.o.Rewrite - rand.N(r.o.Rewrite/4+1)
 }
 
-// writeAll writes all records, or only those that have changed. It reports whether it
-// could write them.
+// writeAll writes the records, or only those that have changed. It reports
+// whether all are written.
 func (r *Registrar) writeAll(all bool) bool {
 	var errs []error
 	for _, reg := range r.regs {
@@ -79,8 +78,8 @@ func (r *Registrar) writeAll(all bool) bool {
 	return err == nil
 }
 
-// register writes a record over the last revision that is known. If that is not the last
-// one in the bucket, register reads the key and decides whether to write over it.
+// register writes a record over the last revision known, and finds out what to
+// do if that is not the last one.
 func (r *Registrar) register(ctx context.Context, reg *registration) error {
 	known := reg.revision != 0
 	for attempt := range 10 {
@@ -105,7 +104,7 @@ func (r *Registrar) register(ctx context.Context, reg *registration) error {
 	return errors.New("the record in the registry changes all the time")
 }
 
-// write writes a record over a revision of its key, with one compare-and-set.
+// write is one compare-and-set.
 func (r *Registrar) write(ctx context.Context, reg *registration, over uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
@@ -132,15 +131,14 @@ func (r *Registrar) write(ctx context.Context, reg *registration, over uint64) e
 	return nil
 }
 
-// registered notes which bucket has the record: heartbeats name the bucket. 0 is none.
+// registered notes in which bucket the record is, which heartbeats tell.
 func (r *Registrar) registered(reg *registration, bucket int64) {
 	r.mu.Lock()
 	reg.bucket = bucket
 	r.mu.Unlock()
 }
 
-// look reads the key of a registration, and returns an error if this process may not
-// write over the entry.
+// look reads the own key, and decides whether it may be written.
 func (r *Registrar) look(ctx context.Context, reg *registration) (regstore.Entry, error) {
 	read, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
@@ -163,8 +161,8 @@ func (r *Registrar) look(ctx context.Context, reg *registration) (regstore.Entry
 	return entry, nil
 }
 
-// replace decides whether to write over a value that is no record. The value may be the
-// record of a newer version, whose process lives.
+// replace decides about a value that is no record: of a newer version whose
+// process lives, perhaps.
 func (r *Registrar) replace(ctx context.Context, reg *registration, data []byte, why error) error {
 	if process := registry.ProcessOf(data); process != "" && process != r.o.Process {
 		other := &registry.Record{
@@ -178,8 +176,8 @@ func (r *Registrar) replace(ctx context.Context, reg *registration, data []byte,
 	return nil
 }
 
-// again gives the record a new number if it was registered before and was removed:
-// watchers must not take it for the record that was removed.
+// again makes the record a new one if it was registered before: somebody has
+// removed it, and watchers must not take it for what was removed.
 func (r *Registrar) again(reg *registration) {
 	if reg.revision == 0 {
 		return
@@ -189,7 +187,7 @@ func (r *Registrar) again(reg *registration) {
 	r.mu.Unlock()
 }
 
-// succeed gives the record a higher number than that of the process which had the name.
+// succeed numbers the record after that of the process before.
 func (r *Registrar) succeed(reg *registration, other *registry.Record) {
 	r.o.Logger.Info("aegis: taking over the registration of a process that is gone", "key", reg.key, "process", other.Process)
 	r.mu.Lock()
@@ -201,8 +199,8 @@ func (r *Registrar) succeed(reg *registration, other *registry.Record) {
 }
 
 // challenge returns nil if the process that wrote a record is gone: NATS says
-// that nobody listens on the subject of that process, or no heartbeat of it comes for as
-// long as watchers wait before they take it for gone.
+// that nobody listens where it would, or it is not heard for as long as
+// everybody else waits before they forget it.
 func (r *Registrar) challenge(ctx context.Context, reg *registration, other *registry.Record) error {
 	beats := make(chan *nats.Msg, 64)
 	sub, err := r.nc.ChanSubscribe(reg.subject, beats)
@@ -251,13 +249,13 @@ func (r *Registrar) challenge(ctx context.Context, reg *registration, other *reg
 // askTimeout bounds how long a start waits for an answer under its own name.
 const askTimeout = time.Second
 
-// ask finds out whether another process serves under this name, while no record can tell:
-// such a process answers a directed call of any method.
+// ask finds out whether another process serves under this name where no record
+// can tell: whoever does answers a directed call, of whatever method.
 func (r *Registrar) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for _, reg := range r.regs {
-		if reg.subscriber { // a subscriber does not listen to directed calls
+		if reg.subscriber { // it does not listen there
 			continue
 		}
 		if r.answered(ctx, r.subjects.Instance(r.o.Instance, reg.service, wire.NoMethod)) {
@@ -268,8 +266,8 @@ func (r *Registrar) ask(ctx context.Context) error {
 	return nil
 }
 
-// answered reports whether a process answers an empty request. A stream that stores the
-// request answers as well, and does not count.
+// answered reports whether anybody answers an empty request, besides a stream that
+// stores it.
 func (r *Registrar) answered(ctx context.Context, subject string) bool {
 	inbox := r.nc.NewInbox()
 	sub, err := r.nc.SubscribeSync(inbox)
@@ -277,7 +275,7 @@ func (r *Registrar) answered(ctx context.Context, subject string) bool {
 		return false
 	}
 	defer func() { _ = sub.Unsubscribe() }()          // fails only if it is gone already
-	ctx, why := r.o.JetStream.AllowedTo(ctx, subject) // a user who may not ask need not wait
+	ctx, why := r.o.JetStream.AllowedTo(ctx, subject) // who may not ask need not wait
 	defer func() { _ = why(nil) }()
 	if r.nc.PublishRequest(subject, inbox, nil) != nil {
 		return false
@@ -293,16 +291,15 @@ func (r *Registrar) answered(ctx context.Context, subject string) bool {
 	}
 }
 
-// nameTaken returns the error that names the other process.
 func (r *Registrar) nameTaken(other *registry.Record, how string) error {
 	return fmt.Errorf("%w: another process (%s, started %s) is instance %q of %s, and it %s; give this one another name, or stop the other one first",
 		ErrNameTaken, other.Process, other.Started.Format(time.RFC3339), other.Instance, other.Service, how)
 }
 
-// remove deletes the key of a registration, if this process wrote its last revision.
+// remove deletes the key, if it is still this process's.
 func (r *Registrar) remove(ctx context.Context, reg *registration) {
 	err := r.bucket.Delete(ctx, reg.key, reg.revision)
-	if errors.Is(err, regstore.ErrRefused) { // of an own write whose outcome was never known, or of another process
+	if errors.Is(err, regstore.ErrRefused) { // a write whose outcome was never known, or another process
 		var entry regstore.Entry
 		entry, err = r.bucket.Read(ctx, reg.key)
 		if err == nil && !entry.Absent {
