@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/aegisrpc/aegis/internal/wire"
@@ -231,4 +232,17 @@ func (e *Error) notRun(certain bool) *Error {
 	c := *e
 	c.st.NotRun = certain
 	return &c
+}
+
+// notImplementedError is why a generated Unimplemented server does nothing.
+type notImplementedError struct{ method protoreflect.FullName }
+
+func (e *notImplementedError) Error() string {
+	return string(e.method) + " is not implemented by this server"
+}
+
+// Unimplemented is what the methods of a generated Unimplemented server return.
+func Unimplemented(method protoreflect.FullName) error {
+	e := &notImplementedError{method}
+	return because(e, CodeUnimplemented, e.Error())
 }

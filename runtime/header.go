@@ -8,6 +8,7 @@ import (
 
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/metadata"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // Header is the metadata of a request or a response: keys with values, beside
@@ -51,8 +52,8 @@ func (h Header) encodeTo(out nats.Header) *Error { return outward(metadata.Encod
 // decodeHeader returns the user's part of a NATS header. A "-bin" value that is
 // not base64 is an error.
 func decodeHeader(in nats.Header) (Header, *Error) {
-	h, st := metadata.Decode(in)
-	return h, outward(st)
+	h, why := metadata.Decode(in)
+	return h, outward(why)
 }
 
 // readMessage reads an event, or the request of a command.
@@ -61,7 +62,7 @@ func readMessage(msg *nats.Msg, into proto.Message) *Error {
 		return errRequestHeader
 	}
 	if err := proto.Unmarshal(msg.Data, into); err != nil {
-		return unreadableStored(into, msg.Data, err)
+		return outward(status.UnreadableStored(into, msg.Data, err))
 	}
 	return nil
 }

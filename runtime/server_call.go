@@ -71,7 +71,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	}
 	req := m.request()
 	if err := unmarshalRequest(msg.Data, r.JSON, req); err != nil {
-		return unreadableRequest("the request of "+m.name, req, msg.Data, r.JSON, err)
+		return outward(status.UnreadableRequest("the request of "+m.name, req, msg.Data, r.JSON, err))
 	}
 	if to.lead != nil {
 		// The lease is looked at as late as possible: only a pause of the process can
@@ -249,12 +249,12 @@ func (s *Server) refuse(msg *nats.Msg, err *Error) {
 		s.dropped(msg)
 		return
 	}
-	s.respondError(msg, err, metadata.WantsJSON(msg.Header), nil)
+	s.respondError(msg, err, wire.WantsJSON(msg.Header), nil)
 }
 
 // refuseOverload answers a request to a service that runs as many handlers as it may.
 func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
-	if metadata.WantsJSON(msg.Header) {
+	if wire.WantsJSON(msg.Header) {
 		s.respondError(msg, service.overload, true, nil)
 		return
 	}

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"strings"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/provider"
@@ -110,19 +108,6 @@ func (s *Server) offer(m *serverMethod) error {
 		m.unsubscribe()
 	}
 	return nil
-}
-
-// notImplementedError is why a generated Unimplemented server does nothing.
-type notImplementedError struct{ method protoreflect.FullName }
-
-func (e *notImplementedError) Error() string {
-	return string(e.method) + " is not implemented by this server"
-}
-
-// Unimplemented is what the methods of a generated Unimplemented server return.
-func Unimplemented(method protoreflect.FullName) error {
-	e := &notImplementedError{method}
-	return because(e, CodeUnimplemented, e.Error())
 }
 
 // lacks reports whether the error of a handler says that the implementation does not

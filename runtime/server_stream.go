@@ -16,6 +16,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // serverStream is a server's end of a stream, with the handler that serves it.
@@ -219,19 +220,19 @@ func (st *serverStream) acknowledge() {
 
 // run runs the handler.
 func (st *serverStream) run() {
-	var status *Error
+	var failure *Error
 	returned := false
 	defer func() {
 		if !returned {
-			status = outward(handling.Abnormal(st.server.logger, st.Name, recover()))
+			failure = outward(handling.Abnormal(st.server.logger, st.Name, recover()))
 		}
-		st.conclude(status)
+		st.conclude(failure)
 		st.leave()
 		st.count()
 	}()
 	if err := st.handler(st.ctx, st); err != nil {
-		if status = handlerError(err); status.Code() == CodeUnimplemented && st.method.lacks(err) {
-			status = st.server.withdrawCall(st.method, status)
+		if failure = handlerError(err); failure.Code() == CodeUnimplemented && st.method.lacks(err) {
+			failure = st.server.withdrawCall(st.method, failure)
 		}
 	}
 	returned = true
@@ -251,12 +252,12 @@ func (st *serverStream) count() {
 }
 
 // conclude ends the stream with what the handler has returned.
-func (st *serverStream) conclude(status *Error) {
+func (st *serverStream) conclude(failure *Error) {
 	if !st.mayReply() {
 		return
 	}
-	if err := st.head(); err != nil && status == nil {
-		status = asError(err)
+	if err := st.head(); err != nil && failure == nil {
+		failure = asError(err)
 	}
 	var trailer nats.Header
 	if metadata := st.call.trailer; len(metadata) > 0 {
@@ -264,12 +265,12 @@ func (st *serverStream) conclude(status *Error) {
 		if err := metadata.encodeTo(trailer); err != nil {
 			st.server.logger.Error("aegis: trailing metadata", "method", st.Name, "err", err)
 			trailer = nil
-			if status == nil {
-				status = Errorf(CodeInternal, "trailing %s", err.Message())
+			if failure == nil {
+				failure = Errorf(CodeInternal, "trailing %s", err.Message())
 			}
 		}
 	}
-	if why := status.inward(); st.End(why, 0) {
+	if why := failure.inward(); st.End(why, 0) {
 		st.SayEnd(why, trailer)
 	}
 }
@@ -326,7 +327,7 @@ func (st *serverStream) Recv(m proto.Message) error {
 	request := st.request
 	st.request = nil
 	if err := st.unmarshal(request, m); err != nil {
-		return unreadableRequest("the request of "+st.Name, m, request, st.JSON, err)
+		return outward(status.UnreadableRequest("the request of "+st.Name, m, request, st.JSON, err))
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (s *messageStream) unmarshal(b []byte, m proto.Message) error {
 
 func (s *messageStream) unreadable(m proto.Message, body []byte, err error) *Error {
 	if s.server {
-		return unreadableRequest("a message of "+s.Name, m, body, s.JSON, err)
+		return outward(status.UnreadableRequest("a message of "+s.Name, m, body, s.JSON, err))
 	}
 	return Errorf(CodeInternal, "a message of %s is no valid %s: %w", s.Name, m.ProtoReflect().Descriptor().FullName(), err)
 }

@@ -1,5 +1,5 @@
-// Package metadata reads and writes the headers of messages: the metadata of the user,
-// and what the transport has to know of a request.
+// Package metadata writes the metadata of a request or a response into the header of a
+// NATS message, beside the headers of the transport, and reads it from there.
 package metadata
 
 import (
@@ -12,15 +12,15 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// binarySuffix ends the keys whose values may be any bytes. These travel as base64.
+// binarySuffix ends the keys whose values may be any bytes, and travel as base64.
 const binarySuffix = "-bin"
 
-// Encode checks metadata and adds it to a NATS header.
+// Encode checks metadata and adds it to a header.
 func Encode(metadata map[string][]string, out nats.Header) *status.Status {
 	size := 0
 	for key, values := range metadata {
-		if st := checkKey(key); st != nil {
-			return st
+		if err := checkKey(key); err != nil {
+			return err
 		}
 		for _, v := range values {
 			if strings.HasSuffix(key, binarySuffix) {
@@ -33,14 +33,15 @@ func Encode(metadata map[string][]string, out nats.Header) *status.Status {
 			out[key] = append(out[key], v)
 		}
 	}
-	return checkSize(size)
+	return CheckSize(size)
 }
 
-func checkSize(size int) *status.Status {
-	if size <= wire.MaxMetadataBytes {
+// CheckSize returns the status for metadata that takes too many bytes, or nil.
+func CheckSize(bytes int) *status.Status {
+	if bytes <= wire.MaxMetadataBytes {
 		return nil
 	}
-	return status.Newf(status.InvalidArgument, "the metadata takes %d bytes, at most %d are allowed", size, wire.MaxMetadataBytes)
+	return status.Newf(status.InvalidArgument, "the metadata takes %d bytes, at most %d are allowed", bytes, wire.MaxMetadataBytes)
 }
 
 func checkKey(key string) *status.Status {
@@ -59,14 +60,12 @@ func checkKey(key string) *status.Status {
 	return nil
 }
 
-// Reserved reports whether a key, in any case, belongs to the transport and not to the
-// user.
+// Reserved reports whether a key, in any case, is one of the transport's.
 func Reserved(key string) bool {
 	return wire.HasPrefixFold(key, "nats-") || wire.HasPrefixFold(key, "aegis-") || strings.EqualFold(key, wire.HeaderContentType)
 }
 
-// ValidValue reports whether a value arrives as it was sent: it has no control
-// characters, and no white space at its ends.
+// ValidValue reports whether a value can travel as it is.
 func ValidValue(v string) bool {
 	for i := range len(v) {
 		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
@@ -76,10 +75,10 @@ func ValidValue(v string) bool {
 	return strings.TrimSpace(v) == v
 }
 
-// Decode returns the user's part of a NATS header. A value of a "-bin" key that is not
-// base64 is an error.
+// Decode returns the metadata in a header, with keys in lower case. A binary value that
+// is not base64 is an error.
 func Decode(in nats.Header) (map[string][]string, *status.Status) {
-	h := make(map[string][]string, len(in))
+	metadata := make(map[string][]string, len(in))
 	for key, values := range in {
 		if Reserved(key) {
 			continue
@@ -93,8 +92,8 @@ func Decode(in nats.Header) (map[string][]string, *status.Status) {
 				}
 				v = string(b)
 			}
-			h[key] = append(h[key], v)
+			metadata[key] = append(metadata[key], v)
 		}
 	}
-	return h, nil
+	return metadata, nil
 }

@@ -1,9 +1,7 @@
 package metadata
 
 import (
-	"mime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,35 +10,6 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
-
-// NATS tells names of headers in different cases apart. HTTP does not, so gateways
-// and clients in other languages send Content-Type as content-type. The transport's
-// headers of a call are therefore found in any case; the exact name wins, and costs
-// no search.
-
-// requestHeaders are the transport's headers of a request.
-var requestHeaders = [...]string{
-	wire.HeaderContentType, wire.HeaderTimeout, wire.HeaderAttempt, wire.HeaderChunked, wire.HeaderWindow,
-}
-
-// isRequestHeader reports whether key is exactly one of requestHeaders.
-func isRequestHeader(key string) bool {
-	switch key {
-	case wire.HeaderContentType, wire.HeaderTimeout, wire.HeaderAttempt, wire.HeaderChunked, wire.HeaderWindow:
-		return true
-	default:
-		return false
-	}
-}
-
-// renameRequestHeaders gives the transport's headers of a request their exact names.
-func renameRequestHeaders(h nats.Header) {
-	for _, name := range requestHeaders {
-		if value := wire.HeaderValue(h, name); value != "" {
-			h[name] = []string{value}
-		}
-	}
-}
 
 // Request is what the header of a request says.
 type Request struct {
@@ -64,7 +33,7 @@ func (r *Request) Read(msg *nats.Msg, timeout time.Duration) *status.Status {
 	user, size, odd := 0, 0, false
 	for key, values := range h {
 		if Reserved(key) {
-			odd = odd || !isRequestHeader(key)
+			odd = odd || !wire.IsRequestHeader(key)
 			continue
 		}
 		user++
@@ -73,9 +42,11 @@ func (r *Request) Read(msg *nats.Msg, timeout time.Duration) *status.Status {
 		}
 	}
 	if odd {
-		renameRequestHeaders(h)
+		// NATS tells names of headers in different cases apart. HTTP does not, so gateways
+		// and clients in other languages send Content-Type as content-type.
+		wire.RenameRequestHeaders(h)
 	}
-	if st := checkSize(size); st != nil {
+	if st := CheckSize(size); st != nil {
 		return st
 	}
 	if st := r.readTransport(h); st != nil || user == 0 {
@@ -88,7 +59,7 @@ func (r *Request) Read(msg *nats.Msg, timeout time.Duration) *status.Status {
 
 func (r *Request) readTransport(h nats.Header) *status.Status {
 	var ok bool
-	if r.JSON, ok = readContentType(h.Get(wire.HeaderContentType)); !ok {
+	if r.JSON, ok = wire.ParseContentType(h.Get(wire.HeaderContentType)); !ok {
 		return status.Newf(status.InvalidArgument, "Content-Type %s is not supported; use %s, or %s in UTF-8",
 			status.Quote(h.Get(wire.HeaderContentType)), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
 	}
@@ -106,27 +77,4 @@ func (r *Request) readTransport(h nats.Header) *status.Status {
 		}
 	}
 	return nil
-}
-
-// readContentType reports whether a request of this content type is JSON, and whether
-// a server can read it. JSON is always UTF-8, so that is the one charset.
-func readContentType(value string) (json, ok bool) {
-	switch value {
-	case "", wire.ContentTypeProtobuf:
-		return false, true
-	case wire.ContentTypeJSON:
-		return true, true
-	}
-	media, params, err := mime.ParseMediaType(value)
-	json = media == wire.ContentTypeJSON
-	charset, given := params["charset"]
-	ok = err == nil && (json || media == wire.ContentTypeProtobuf) && (!given || strings.EqualFold(charset, "utf-8"))
-	return json, ok
-}
-
-// WantsJSON reports whether a request that is refused unread is to be answered with
-// JSON.
-func WantsJSON(h nats.Header) bool {
-	json, _ := readContentType(wire.HeaderValue(h, wire.HeaderContentType))
-	return json
 }
