@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/monitor"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
+	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -87,7 +86,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	}
 	s.cfg.named = s.cfg.instance != ""
 	if !s.cfg.named {
-		s.cfg.instance = defaultInstance()
+		s.cfg.instance = registrar.NewName()
 	}
 	s.logger = s.cfg.logger.With("instance", s.cfg.instance)
 	s.replies = handling.Replies{Bus: conn.bus, Logger: s.logger, Instance: s.cfg.instance}
@@ -98,23 +97,6 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	})
 	s.setState(StateInit)
 	return s, nil
-}
-
-// defaultInstance returns the first label of the host's name and six random
-// characters.
-func defaultInstance() string {
-	host, _ := os.Hostname() // without one, the random part is the name
-	host, _, _ = strings.Cut(host, ".")
-	host = strings.Map(func(r rune) rune {
-		if r < 0x80 && (wire.IsAlphanumeric(byte(r)) || r == '_' || r == '-') {
-			return r
-		}
-		return '-'
-	}, host)
-	if host == "" {
-		host = "host"
-	}
-	return host[:min(len(host), 57)] + "-" + rand.Text()[:6]
 }
 
 // Instance returns the name of this instance.

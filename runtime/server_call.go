@@ -275,15 +275,6 @@ func (s *Server) respondError(msg *nats.Msg, err *Error, json bool, user Header)
 	s.replies.Fail(msg, &err.st, json, header)
 }
 
-// encodeError returns an error as it travels.
-func encodeError(err *Error, json bool, user Header) (h nats.Header, body []byte) {
-	h, _ = responseHeader(user, json) // metadata that cannot travel must not hide the error
-	if h == nil {
-		h = make(nats.Header, 3)
-	}
-	return h, err.st.Encode(h, json)
-}
-
 // dropped logs a request without a reply subject: nobody waits for a reply, so the
 // handler does not run.
 func (s *Server) dropped(msg *nats.Msg) {
