@@ -1,0 +1,67 @@
+package offer_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/runtime/internal/offer"
+)
+
+func service(methods ...*spec.Method) *spec.Service {
+	return &spec.Service{Name: "s.S", Methods: methods}
+}
+
+var (
+	call      = &spec.Method{Name: "Call", Pattern: spec.LoadBalanced}
+	broadcast = &spec.Method{Name: "All", Pattern: spec.Broadcast}
+	event     = &spec.Method{Name: "Happened", Pattern: spec.Event}
+	command   = &spec.Method{Name: "Do", Pattern: spec.Command}
+	ledCall   = &spec.Method{Name: "Lead", Pattern: spec.SingleActive, Group: "g"}
+	ledDo     = &spec.Method{Name: "LeadDo", Pattern: spec.Command, Group: "g"}
+)
+
+func TestAnOptionLeavesItsHalf(t *testing.T) {
+	t.Parallel()
+	all, calls, commands := offer.Options{}, offer.Options{WithoutCommands: true}, offer.Options{WithoutCalls: true}
+	for _, m := range []*spec.Method{call, broadcast, ledCall} {
+		require.True(t, all.Serves(m) && calls.Serves(m) && !commands.Serves(m), m.Name)
+	}
+	for _, m := range []*spec.Method{command, ledDo} {
+		require.True(t, all.Serves(m) && !calls.Serves(m) && commands.Serves(m), m.Name)
+	}
+	require.False(t, all.Serves(event), "subscribers handle events")
+}
+
+func TestOptionsThatDoNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		options offer.Options
+		service *spec.Service
+		why     string // "": they are fine
+	}{
+		{offer.Options{}, service(call), ""},
+		{offer.Options{WithoutCommands: true}, service(call, command), ""},
+		{offer.Options{WithoutCalls: true}, service(call, command), ""},
+		{offer.Options{WithoutCommands: true}, service(call, event), "WithoutCommands: s.S has no command"},
+		{offer.Options{WithoutCommands: true}, service(command), "WithoutCommands: nothing of s.S is left"},
+		{offer.Options{WithoutCalls: true}, service(command, event), "WithoutCalls: s.S has nothing that is called"},
+		{offer.Options{WithoutCalls: true}, service(call), "so that nothing of it is left"},
+		{offer.Options{WithoutCalls: true, WithoutCommands: true}, service(call, command), "WithoutCalls and WithoutCommands"},
+		{offer.Options{WithoutCommands: true, Concurrency: true}, service(call, command), "WithConcurrency and WithoutCommands"},
+		{offer.Options{WithoutCommands: true, Storage: true}, service(call, command), "WithStorage and WithoutCommands"},
+		{offer.Options{WithoutCalls: true, MaxConcurrency: true}, service(call, command), "WithMaxConcurrency and WithoutCalls"},
+		{offer.Options{WithoutCalls: true, Election: true}, service(ledCall, command), "WithElection: nothing of s.S is left that a leader does"},
+		{offer.Options{WithoutCalls: true, Election: true}, service(call, ledDo), ""},
+		{offer.Options{WithoutCalls: true}, service(ledCall, ledDo), "WithoutCalls: the group g of s.S has Lead as well as LeadDo"},
+		{offer.Options{WithoutCommands: true}, service(ledCall, ledDo), "WithoutCommands: the group g of s.S has LeadDo as well as Lead"},
+	} {
+		err := test.options.Check(test.service)
+		if test.why == "" {
+			require.NoError(t, err, "%+v", test.options)
+		} else {
+			require.ErrorContains(t, err, test.why)
+		}
+	}
+}
