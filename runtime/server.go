@@ -38,10 +38,10 @@ type Server struct {
 	calls       *handling.Subscriptions // those that deliver to the pool
 	cancels     []*nats.Subscription    // to the cancels of calls
 	pulse       handling.Pulse
-	replies     handling.Replies
 	elector     *leader.Elector // nil without single active methods
 	leaderships []*leadership
 
+	replies handling.Replies
 	monitor *monitor.Monitor
 	streams rpcstream.Server
 	changes leadershipChanges
