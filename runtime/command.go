@@ -169,13 +169,8 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 			"are of different versions; run buf generate", m.spec.name())
 	}
 	send := &sendConfig{}
-	for i, o := range opts {
-		if o == nil {
-			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
-		}
-		if err := o.applySend(send); err != nil {
-			return nil, Errorf(CodeInvalidArgument, "%w", err)
-		}
+	if err := applyOptions(opts, func(o SendOption) error { return o.applySend(send) }); err != nil {
+		return nil, Errorf(CodeInvalidArgument, "%w", err)
 	}
 	switch {
 	case send.level != "" && m.method.Group != "":
