@@ -44,7 +44,7 @@ func (c *Conn) commandsOf(service *spec.Service) *commandClient {
 func (c *Conn) commandResults(service *spec.Service, s *Storage, warn func(string)) *commandstore.Results {
 	return &commandstore.Results{
 		Bus: c.bus, Stores: c.stores, Subjects: c.subjects, Service: service.Name, Queue: wire.CommandStream(c.ns, service.Name),
-		Stream: stores.Stream{Stores: c.stores, Want: c.resultStream(service, s), Policy: s.policy(warn)},
+		Stream: stores.Stream{Stores: c.stores, Want: c.layout().Results(service, s.settings()), Policy: s.policy(warn)},
 	}
 }
 
@@ -55,7 +55,7 @@ func (c *commandClient) queue(s *Storage) *commandstore.Queue {
 	q := c.queues[*s]
 	if q == nil {
 		q = &commandstore.Queue{Results: c.results, Stream: stores.Stream{
-			Stores: c.conn.stores, Want: c.conn.commandStream(c.service, s),
+			Stores: c.conn.stores, Want: c.conn.layout().Commands(c.service, s.settings()),
 			Policy: s.policy(func(text string) { c.conn.logger.Warn("aegis: " + text) }),
 		}}
 		c.queues[*s] = q

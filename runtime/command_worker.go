@@ -105,7 +105,9 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, cancels *com
 	}
 	w.commands = commandwork.New(commandwork.Options{
 		Method: m.method.Name, FullName: m.name, Spec: m.method.Command, Most: most, Turn: turn,
-		Queue:   &stores.Stream{Stores: conn.stores, Want: conn.commandStream(service.spec, storage), Policy: storage.policy(warn)},
+		Queue: &stores.Stream{
+			Stores: conn.stores, Want: conn.layout().Commands(service.spec, storage.settings()), Policy: storage.policy(warn),
+		},
 		Results: conn.commandResults(service.spec, storage, warn), Cancels: cancels,
 		Dead: dead, Letters: work.NewLetterStream(dead, trouble, false),
 		Causes: parts.NewCauses(s.parts.New("the commands of "+m.name, logger)),

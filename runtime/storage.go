@@ -97,16 +97,6 @@ func (s *Storage) settings() *stores.Settings { return (*stores.Settings)(s) }
 // layout says which streams the services of the connection's namespace have.
 func (c *Conn) layout() stores.Layout { return stores.Layout{Namespace: c.ns, Subjects: c.subjects} }
 
-// commandStream is the queue of the commands of a service.
-func (c *Conn) commandStream(service *spec.Service, s *Storage) stores.Want {
-	return c.layout().Commands(service, s.settings())
-}
-
-// resultStream is the stream of the results of a service's commands.
-func (c *Conn) resultStream(service *spec.Service, s *Storage) stores.Want {
-	return c.layout().Results(service, s.settings())
-}
-
 // deadStream is the stream of the dead letters of a service's events or commands, which
 // are kept as proto says.
 func (c *Conn) deadStream(service string, s *Storage, proto *spec.Storage) stores.Want {

@@ -30,12 +30,3 @@ func (o *openStream) store(ctx context.Context, slot *bus.Slot, s *storing) (*st
 	ack, why := o.Store(ctx, slot, s)
 	return ack, outward(why)
 }
-
-// storeError is an error of JetStream as callers see it.
-func storeError(err error) *Error { return outward(stores.StatusOf(err)) }
-
-// lastStored is stores.Last.
-func (c *Conn) lastStored(ctx context.Context, stream, subject string) (*stores.Stored, *Error) {
-	msg, why := c.stores.Last(ctx, stream, subject)
-	return msg, outward(why)
-}
