@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
@@ -447,167 +444,7 @@ func TestMessagesThatAreTooLargeLeaveTheStreamWhole(t *testing.T) {
 	require.NoError(t, chat.Close())
 }
 
-// streamTap notes what passes a stream of either side.
-type streamTap struct {
-	mu    sync.Mutex
-	steps []string
-}
-
-func (r *streamTap) stepf(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.steps = append(r.steps, fmt.Sprintf(format, args...))
-}
-
-func (r *streamTap) as(name string) aegis.InterceptorsOption {
-	return aegis.WithInterceptors(tapped{aegis.InterceptorFunc(func(next aegis.UnaryFunc) aegis.UnaryFunc { return next }), r, name})
-}
-
-type tapped struct {
-	aegis.InterceptorFunc
-	tap  *streamTap
-	name string
-}
-
-func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStreamFunc {
-	return func(ctx context.Context) (aegis.Stream, error) {
-		call, _ := aegis.CallFromContext(ctx)
-		i.tap.stepf("%s opens %s", i.name, call.Spec().Method)
-		call.RequestHeader().Add("via", i.name)
-		s, err := next(ctx)
-		return tappedStream{s, i}, err
-	}
-}
-
-func (i tapped) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStreamFunc {
-	return func(ctx context.Context, s aegis.Stream) error {
-		call, _ := aegis.CallFromContext(ctx)
-		i.tap.stepf("%s serves %s via %v", i.name, call.Spec().Method, call.RequestHeader().Values("via"))
-		err := next(context.WithValue(ctx, seenBy{}, i.name), tappedStream{s, i})
-		i.tap.stepf("%s served: %v", i.name, err)
-		return err
-	}
-}
-
 type seenBy struct{}
-
-type tappedStream struct {
-	aegis.Stream
-	by tapped
-}
-
-func (s tappedStream) Send(m proto.Message) error {
-	s.by.tap.stepf("%s sends %s", s.by.name, m.ProtoReflect().Descriptor().Name())
-	return s.Stream.Send(m)
-}
-
-func (s tappedStream) Recv(m proto.Message) error {
-	err := s.Stream.Recv(m)
-	s.by.tap.stepf("%s receives %s: %v", s.by.name, m.ProtoReflect().Descriptor().Name(), err)
-	return err
-}
-
-func TestInterceptorsOfStreams(t *testing.T) {
-	t.Parallel()
-	var atClient, atServer streamTap
-	conn := connect(t)
-	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
-		return aegistestv1aegis.RegisterStreamServiceServer(srv, streams{count: func(ctx context.Context, req *testv1.CountRequest, out countOut) error {
-			out.Header().Set("seen", ctx.Value(seenBy{}).(string))
-			return countUp(ctx, req, out)
-		}}, atServer.as("service"))
-	}, atServer.as("server"))
-	client := newStreamClient(t, conn, atClient.as("first"), atClient.as("second"))
-	in, err := client.Count(t.Context(), &testv1.CountRequest{Numbers: 1})
-	require.NoError(t, err)
-	_, err = readNumbers(t, in)
-	require.NoError(t, err)
-	require.Equal(t, "service", in.Header().Get("seen"))
-	require.Equal(t, []string{
-		"first opens Count", "second opens Count", "first sends CountRequest", "second sends CountRequest",
-		"second receives CountResponse: <nil>", "first receives CountResponse: <nil>",
-		"second receives CountResponse: EOF", "first receives CountResponse: EOF",
-	}, atClient.steps)
-	eventually(t, "the server's interceptors return", func() bool {
-		atServer.mu.Lock()
-		defer atServer.mu.Unlock()
-		return slices.Contains(atServer.steps, "server served: <nil>")
-	})
-	require.Equal(t, []string{
-		"server serves Count via [first second]", "service serves Count via [first second]",
-		"server receives CountRequest: <nil>", "service receives CountRequest: <nil>",
-		"service sends CountResponse", "server sends CountResponse",
-		"service served: <nil>", "server served: <nil>",
-	}, atServer.steps)
-
-	atClient.steps = nil
-	out, err := client.Sum(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, out.Send(&testv1.SumRequest{Number: 2}))
-	res, err := out.CloseAndRecv()
-	require.NoError(t, err)
-	require.EqualValues(t, 2, res.GetSum())
-	require.Contains(t, atClient.steps, "second receives SumResponse: <nil>")
-	require.Contains(t, atClient.steps, "first receives SumResponse: EOF")
-}
-
-func TestClosedConnectionEndsStreams(t *testing.T) {
-	t.Parallel()
-	conn := connect(t)
-	serveStreams(t, conn, streams{})
-	nc, err := nats.Connect(conn.NATS().ConnectedUrl())
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	clientConn, err := aegis.NewConn(nc, silent())
-	require.NoError(t, err)
-	chat, err := newStreamClient(t, clientConn).Chat(t.Context())
-	require.NoError(t, err)
-	waiting := async(chat.Recv)
-	require.NoError(t, clientConn.Close(context.Background()))
-	require.ErrorIs(t, receive(t, "Recv returns", waiting).err, aegis.ErrConnClosed)
-}
-
-// The connection of one side is away for a moment, while nothing is under way.
-func TestQuietStreamsOutliveAReconnect(t *testing.T) {
-	t.Parallel()
-	conn := connect(t)
-	serveStreams(t, conn, streams{})
-	clientConn := another(t, conn)
-	chat, err := newStreamClient(t, clientConn).Chat(t.Context())
-	require.NoError(t, err)
-	say := func(text string) {
-		require.NoError(t, chat.Send(&testv1.ChatRequest{Text: text}))
-		res, err := chat.Recv()
-		require.NoError(t, err)
-		require.Equal(t, text, res.GetText())
-	}
-	say("before")
-	before := clientConn.NATS().Stats().Reconnects
-	require.NoError(t, clientConn.NATS().ForceReconnect())
-	eventually(t, "it is back", func() bool { return clientConn.NATS().Stats().Reconnects > before && clientConn.NATS().IsConnected() })
-	say("after")
-	require.NoError(t, chat.Close())
-}
-
-func TestStreamsOfAnOutageEnd(t *testing.T) {
-	t.Parallel()
-	restarted := startRestartable(t)
-	serverConn, clientConn := connectTo(t, restarted.url), connectTo(t, restarted.url)
-	ended := make(chan error, 1)
-	srv := serveStreams(t, serverConn, streams{chat: func(_ context.Context, in chatIn, _ chatOut) error {
-		_, err := in.Recv()
-		ended <- err
-		return err
-	}})
-	chat, err := newStreamClient(t, clientConn).Chat(t.Context())
-	require.NoError(t, err)
-	restarted.down(serverConn, clientConn)
-	_, err = chat.Recv()
-	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
-	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(receive(t, "the handler's Recv returns", ended)))
-	restarted.up()
-	nothingKept(t, srv, clientConn)
-}
 
 func TestStreamOptions(t *testing.T) {
 	t.Parallel()
