@@ -35,11 +35,11 @@ func (w *watch) progress(now time.Time) { w.fresh, w.pause = now, 0 }
 
 // watchBacklog looks, if it is time. p.mu is held.
 func (p *Puller) watchBacklog(now time.Time) {
-	w := &p.watch
+	w := &p.alarm.watch
 	if p.o.Backlog == nil || w.looking {
 		return
 	}
-	if w.stalled == nil && (!p.open || p.outstanding == 0) {
+	if w.stalled == nil && (!p.open || p.asking.outstanding == 0) {
 		w.progress(now) // there is no room, so nothing has to come
 		return
 	}
@@ -56,7 +56,7 @@ func (p *Puller) watchBacklog(now time.Time) {
 func (p *Puller) lookAtBacklog() {
 	b, err := p.o.Backlog(p.ctx)
 	p.mu.Lock()
-	w := &p.watch
+	w := &p.alarm.watch
 	w.looking = false
 	now := time.Now()
 	if err != nil {
@@ -64,7 +64,7 @@ func (p *Puller) lookAtBacklog() {
 		p.mu.Unlock()
 		return
 	}
-	stalls := b.Max > 1 && b.Underway >= b.Max && b.Underway > p.held && b.Pending > 0
+	stalls := b.Max > 1 && b.Underway >= b.Max && b.Underway > p.kept.count && b.Pending > 0
 	before := w.stalled
 	switch {
 	case !stalls:

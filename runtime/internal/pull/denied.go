@@ -31,9 +31,9 @@ func (p *Puller) denied(d *denials.Denial) {
 	case acks:
 		p.unacked = true
 	case p.open:
-		p.outstanding = 0
-		p.refusals.count++
-		p.rest(backoff(p.refusals.count))
+		p.asking.outstanding = 0
+		p.asking.refusals.count++
+		p.rest(backoff(p.asking.refusals.count))
 	}
 	stopping := p.stopping
 	p.mu.Unlock()

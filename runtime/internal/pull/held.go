@@ -19,7 +19,7 @@ func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
 	if p.source.AckWait == 0 {
 		return
 	}
-	for m := p.head; m != nil; m = m.next {
+	for m := p.kept.head; m != nil; m = m.next {
 		if !all && now.Sub(m.renewed)+interval < p.source.AckWait/3 {
 			continue // the next look is early enough
 		}
@@ -37,7 +37,7 @@ var inProgress = []byte("+WPI")
 // leader: the handler goes on, and its outcome is the answer to the last delivery.
 // p.mu is held.
 func (p *Puller) hold(m *Message) bool {
-	held := p.bySequence[m.Sequence]
+	held := p.kept.bySequence[m.Sequence]
 	if held == nil || !held.Time.Equal(m.Time) { // a stream that was made anew counts anew
 		p.add(m)
 		return true
@@ -48,15 +48,15 @@ func (p *Puller) hold(m *Message) bool {
 }
 
 func (p *Puller) add(m *Message) {
-	m.held, m.prev = true, p.tail
-	p.bySequence[m.Sequence] = m
-	if p.tail != nil {
-		p.tail.next = m
+	m.held, m.prev = true, p.kept.tail
+	p.kept.bySequence[m.Sequence] = m
+	if p.kept.tail != nil {
+		p.kept.tail.next = m
 	} else {
-		p.head = m
+		p.kept.head = m
 	}
-	p.tail = m
-	p.held++
+	p.kept.tail = m
+	p.kept.count++
 }
 
 // remove lets go of a message, and returns the subject on which NATS is answered.
@@ -75,22 +75,22 @@ func (p *Puller) unlink(m *Message) {
 	m.held = false
 	if m.parked {
 		m.parked = false
-		p.parked--
+		p.kept.parked--
 	}
 	if m.prev != nil {
 		m.prev.next = m.next
 	} else {
-		p.head = m.next
+		p.kept.head = m.next
 	}
 	if m.next != nil {
 		m.next.prev = m.prev
 	} else {
-		p.tail = m.prev
+		p.kept.tail = m.prev
 	}
 	m.prev, m.next = nil, nil
-	p.held--
-	if p.bySequence[m.Sequence] == m {
-		delete(p.bySequence, m.Sequence)
+	p.kept.count--
+	if p.kept.bySequence[m.Sequence] == m {
+		delete(p.kept.bySequence, m.Sequence)
 	}
 }
 
@@ -103,7 +103,7 @@ func (m *Message) Park() {
 	defer p.mu.Unlock()
 	if m.held && !m.parked {
 		m.parked = true
-		p.parked++
+		p.kept.parked++
 		p.ask()
 	}
 }

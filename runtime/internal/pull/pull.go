@@ -81,30 +81,46 @@ type Puller struct {
 	troubles troubles
 	refused  atomic.Bool // that the consumer does not deliver was told, and nothing has come since
 
-	mu          sync.Mutex
-	source      Source
-	open        bool // messages may be asked for
-	stopping    bool
+	mu       sync.Mutex // guards all that follows
+	source   Source
+	open     bool // messages may be asked for
+	stopping bool
+	asking   asking
+	alarm    alarm
+	unacked  bool // NATS refuses acknowledgements
+	kept     kept
+}
+
+// asking is what the puller has asked its consumer for.
+type asking struct {
 	window      int
 	outstanding int // asked for and not delivered
 	request     request
 	refusals    refusals
-	seen        time.Time // when something came
-	doubtAt     time.Time // when to look again in any case; zero: not
-	watch       watch
-	unacked     bool                // NATS refuses acknowledgements
-	head, tail  *Message            // what is held, the oldest first
-	bySequence  map[uint64]*Message // the same messages
-	held        int
-	parked      int // of those: that count for nothing
+}
+
+// alarm says when the consumer has to be looked at.
+type alarm struct {
+	seen    time.Time // when something came
+	doubtAt time.Time // when to look again in any case; zero: not
+	watch   watch
+}
+
+// kept are the messages that were delivered and have no end yet, the oldest first.
+type kept struct {
+	head, tail *Message
+	bySequence map[uint64]*Message // the same messages
+	count      int
+	parked     int // of those: that count for nothing
 }
 
 // Start begins. Nothing comes before SetWindow was called.
 func Start(o Options) (*Puller, error) {
-	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1), bySequence: make(map[uint64]*Message)}
+	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p.kept.bySequence = make(map[uint64]*Message)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	inbox := o.NATS.NewInbox()
-	p.request = newRequest(inbox)
+	p.asking.request = newRequest(inbox)
 	var err error
 	if p.sub, err = o.NATS.Subscribe(inbox+".*", p.received); err != nil {
 		p.cancel()
@@ -120,7 +136,7 @@ func Start(o Options) (*Puller, error) {
 	returns := o.Link.Returns()
 	p.unwatch = o.Denials.Watch(p.concerns, p.denied)
 	p.mu.Lock()
-	p.watch.progress(time.Now())
+	p.alarm.watch.progress(time.Now())
 	p.look(0)
 	p.mu.Unlock()
 	go p.run(returns)
@@ -131,7 +147,7 @@ func Start(o Options) (*Puller, error) {
 func (p *Puller) SetWindow(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.window = n
+	p.asking.window = n
 	p.ask()
 }
 
@@ -139,7 +155,7 @@ func (p *Puller) SetWindow(n int) {
 func (p *Puller) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.held
+	return p.kept.count
 }
 
 // Stop asks for no more messages, and returns when those that were on their way
@@ -219,15 +235,15 @@ func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 		if anew {
 			p.hurry()
 		}
-	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
-		p.doubtAt, p.refusals.doubted = time.Time{}, true
+	case !p.alarm.doubtAt.IsZero() && now.After(p.alarm.doubtAt):
+		p.alarm.doubtAt, p.asking.refusals.doubted = time.Time{}, true
 		p.look(0)
 	case anew:
 		// NATS has forgotten who asked.
-		p.outstanding, p.seen = 0, now
+		p.asking.outstanding, p.alarm.seen = 0, now
 		p.ask()
-	case p.outstanding > 0 && now.Sub(p.seen) > silence && p.o.Link.Up():
-		p.seen = now
+	case p.asking.outstanding > 0 && now.Sub(p.alarm.seen) > silence && p.o.Link.Up():
+		p.alarm.seen = now
 		p.unheard()
 	default:
 		p.ask() // again, if it could not be sent
@@ -238,7 +254,7 @@ func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 
 // look finds the consumer anew after a pause. p.mu is held.
 func (p *Puller) look(pause time.Duration) {
-	p.open, p.outstanding = false, 0
+	p.open, p.asking.outstanding = false, 0
 	p.later(func() {
 		for failed := 1; p.sleep(pause) && !p.find(); failed++ {
 			pause = backoff(failed)
@@ -253,7 +269,7 @@ func (p *Puller) rest(pause time.Duration) {
 		if p.sleep(pause) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.open, p.seen = true, time.Now()
+			p.open, p.alarm.seen = true, time.Now()
 			p.ask()
 		}
 	})
@@ -305,11 +321,11 @@ func (p *Puller) find() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.source, p.open, p.seen, p.doubtAt = source, true, now, time.Time{}
-	if p.refusals.count > 0 && !p.refusals.doubted {
-		p.doubtAt = now.Add(doubt)
+	p.source, p.open, p.alarm.seen, p.alarm.doubtAt = source, true, now, time.Time{}
+	if p.asking.refusals.count > 0 && !p.asking.refusals.doubted {
+		p.alarm.doubtAt = now.Add(doubt)
 	}
-	p.request.limit(source)
+	p.asking.request.limit(source)
 	p.ask()
 	return true
 }
@@ -329,13 +345,13 @@ func (p *Puller) received(msg *nats.Msg) {
 	now := time.Now()
 	m := &Message{Msg: msg, Meta: meta, puller: p, reply: msg.Reply, delivered: meta.Delivered, renewed: now}
 	p.mu.Lock()
-	p.seen, p.request.came = now, now
-	if p.outstanding > 0 {
-		p.outstanding--
+	p.alarm.seen, p.asking.request.came = now, now
+	if p.asking.outstanding > 0 {
+		p.asking.outstanding--
 	}
-	p.refusals = refusals{}
+	p.asking.refusals = refusals{}
 	if meta.Delivered == 1 {
-		p.watch.progress(now)
+		p.alarm.watch.progress(now)
 	}
 	anew := p.hold(m)
 	p.mu.Unlock()

@@ -43,11 +43,11 @@ type refusals struct {
 func (p *Puller) status(status string, msg *nats.Msg) {
 	now := time.Now()
 	p.mu.Lock()
-	p.seen = now
+	p.alarm.seen = now
 	var told error
 	switch status {
 	case "100": // a heartbeat
-		p.refusals = refusals{}
+		p.asking.refusals = refusals{}
 	case "404", "408":
 		p.over(msg)
 		p.again(now)
@@ -72,15 +72,15 @@ func (p *Puller) status(status string, msg *nats.Msg) {
 func (p *Puller) over(msg *nats.Msg) {
 	n, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
 	if err != nil {
-		n = p.outstanding
+		n = p.asking.outstanding
 	}
-	p.outstanding = max(0, p.outstanding-n)
+	p.asking.outstanding = max(0, p.asking.outstanding-n)
 }
 
 // again asks again when a request has ended; requests that end at once do not
 // follow each other as fast as they can. p.mu is held.
 func (p *Puller) again(now time.Time) {
-	r := &p.request
+	r := &p.asking.request
 	if wait := restless - now.Sub(r.asked); wait > 0 && p.open && !r.came.After(r.asked) {
 		p.rest(wait)
 		return
@@ -93,19 +93,19 @@ func (p *Puller) again(now time.Time) {
 // does not want this one (409, 400). p.mu is held.
 func (p *Puller) refuse(now time.Time, status string, msg *nats.Msg) error {
 	text := msg.Header.Get("Description")
-	if n := p.request.sizeOf(msg.Subject); n > 0 {
-		p.outstanding = max(0, p.outstanding-n)
+	if n := p.asking.request.sizeOf(msg.Subject); n > 0 {
+		p.asking.outstanding = max(0, p.asking.outstanding-n)
 	} else {
-		p.outstanding = 0
+		p.asking.outstanding = 0
 	}
-	if p.request.learn(text) {
+	if p.asking.request.learn(text) {
 		p.ask()
 		return nil
 	}
 	if !p.open {
 		return nil
 	}
-	r := &p.refusals
+	r := &p.asking.refusals
 	r.count++
 	r.doubted = false
 	if r.count == 1 {
@@ -143,7 +143,7 @@ var (
 
 // unheard looks for a consumer that is silent. p.mu is held.
 func (p *Puller) unheard() {
-	r := &p.refusals
+	r := &p.asking.refusals
 	r.count++
 	var told error
 	if r.count > 1 {

@@ -130,20 +130,20 @@ func (r *request) sizeOf(subject string) int {
 // been asked for already. p.mu is held.
 func (p *Puller) ask() {
 	for p.open && !p.stopping {
-		r := &p.request
-		n := r.next(p.window-(p.held-p.parked)-p.outstanding, p.outstanding)
+		r := &p.asking.request
+		n := r.next(p.asking.window-(p.kept.count-p.kept.parked)-p.asking.outstanding, p.asking.outstanding)
 		if n == 0 {
 			return
 		}
 		reply, body := r.prepare(n)
 		now := time.Now()
-		if p.outstanding == 0 {
-			p.seen = now
+		if p.asking.outstanding == 0 {
+			p.alarm.seen = now
 		}
 		if p.o.NATS.PublishRequest(p.source.Subject, reply, body) != nil {
 			return
 		}
 		r.asked = now
-		p.outstanding += n
+		p.asking.outstanding += n
 	}
 }
