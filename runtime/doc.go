@@ -68,15 +68,15 @@
 // [Server.WatchLeading] say what a server leads; [WithElection] sets how fast another
 // instance takes over.
 //
-// Events: a generated publisher sends them, with [PublishOption]s, and a generated
-// Subscribe function handles them on a server, with [SubscribeOption]s: [Compete] shares
-// the events among instances, [EachInstance] gives all to each. A durable event is
+// Events: a generated publisher sends them, and a generated Subscribe function handles
+// them on a server. It takes each [SubscribeOption]: [Compete] shares the events among
+// instances, [EachInstance] gives all to each. A durable event is
 // stored: publishing returns a [PubAck], or a [PubFuture] with many in flight; a handler
 // sees the [Delivery], and an event that fails too often becomes a [DeadLetter].
 //
-// Commands: a client sends a command, with [SendOption]s such as [DedupeKey] and
+// Commands: a client sends a command, with each [SendOption], such as [DedupeKey] or
 // [NotBefore], and gets a [Command], with which it or another process reads status,
-// progress and result, or cancels. The handler finds its [Job] with [JobFromContext]. A
+// progress and result, or cancels the command. The handler finds its [Job] with [JobFromContext]. A
 // command that fails for good becomes a [DeadLetter] as well: [Conn.DeadLetters] lists
 // them, [Conn.PutBack] has one handled again. [Permanent] marks errors that make further
 // attempts pointless. [WithStorage] says how events and commands are kept.
@@ -89,8 +89,8 @@
 // # Observing
 //
 // An [Interceptor] wraps calls, streams, events and commands, at either side;
-// [WithInterceptors] sets it. Packages aegisotel and aegisprom have those for
-// OpenTelemetry and Prometheus. [WithLogger] sets where a connection or a server logs,
+// [WithInterceptors] sets it. Package aegisotel has one for OpenTelemetry, and package
+// aegisprom shows the figures of a server to Prometheus. [WithLogger] sets where a connection or a server logs,
 // [WithCheck] adds a check of an instance's health to what it reports of itself, and
 // [WithStateHook] hears of each change of a server's [State].
 //
@@ -101,8 +101,8 @@
 //
 // # Generated code
 //
-// Only generated code uses the following names, which may change with it: [Client],
-// [Handler], [EventHandler] and [Publisher] with their constructors;
+// Only generated code uses the following names. They are exported for it, and not meant
+// to be used by hand: [Client], [Handler], [EventHandler] and [Publisher] with their constructors;
 // [UnaryMethod], [ServerStreamMethod], [ClientStreamMethod], [BidiStreamMethod],
 // [BroadcastMethod], [CommandMethod], [CoreEvent] and [DurableEvent] with theirs;
 // [RegisterService], [SubscribeEvents], [NewCommand], [Unimplemented] and

@@ -10,33 +10,36 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 )
 
-// deafness tells whether NATS has refused a subscription for want of room: an
-// account, or a NATS server, limits how many a connection has. nats.go keeps such
-// a subscription, and nothing ever comes. What has become of it shows after the
-// next reconnect, when all are asked for again.
+// deafness knows whether NATS has refused a subscription for want of room: an account,
+// or a NATS server, limits how many subscriptions a connection has. nats.go keeps such a
+// subscription, and no message ever comes through it. Whether NATS still refuses it shows
+// after the next reconnect, when nats.go asks for all subscriptions again.
 type deafness struct {
-	// refused is one more than how often the connection had come back when it was
-	// seen last; 0: never.
+	// refused is one more than the number of the connection's returns when the last
+	// refusal was seen; 0: none was.
 	refused atomic.Uint64
 }
 
-// hear takes an asynchronous error of the connection. It reports whether that is
-// about a subscription which was refused, and about the first one to be told.
+// hear takes an asynchronous error of the connection. It reports whether the error is
+// about a refused subscription, and whether that is the first one since the connection
+// has come back.
 func (d *deafness) hear(l *link.Link, err error) (refused, first bool) {
 	if !errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
 		return false, false
 	}
-	l.Look() // the error may be there before the link has heard of the new connection
+	l.Look() // the error may come before the link has heard of the new connection
 	now := l.Returns() + 1
 	return true, d.refused.Swap(now) != now
 }
 
-// ErrDeaf says what to do about subscriptions that NATS refuses for want of room.
+// ErrDeaf tells a person what to do about subscriptions that NATS refuses for want of
+// room.
 var ErrDeaf = fmt.Errorf("NATS refuses subscriptions of this connection, and what is sent there does not arrive: raise max_subscriptions "+
 	"of the account or of the NATS servers, or spread the services over several processes: %w", nats.ErrMaxSubscriptionsExceeded)
 
-// Deaf returns ErrDeaf if a subscription of this connection was refused. It looks at
-// the last error as well, as a connection that the program has made tells nothing else.
+// Deaf returns ErrDeaf if NATS has refused a subscription of this connection. It looks
+// at the last error of the connection as well: where the program has made the connection,
+// nothing else tells.
 func (b *Bus) Deaf() error {
 	b.deafness.hear(b.Link, b.NATS.LastError())
 	if b.deafness.refused.Load() == b.Link.Returns()+1 {
@@ -45,8 +48,9 @@ func (b *Bus) Deaf() error {
 	return nil
 }
 
-// SubscriptionRefused reports whether an asynchronous error of the connection is
-// about a subscription that was refused for want of room, and about the first one.
+// SubscriptionRefused reports whether an asynchronous error of the connection is about
+// a subscription that NATS has refused for want of room, and whether that is the first
+// one since the connection has come back.
 func (b *Bus) SubscriptionRefused(err error) (refused, first bool) {
 	return b.deafness.hear(b.Link, err)
 }

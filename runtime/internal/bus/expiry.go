@@ -9,25 +9,25 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// expiry ends the requests of a slot at their deadlines, with a timer that is
-// hardly ever touched: it stays set when a request ends, and when it fires, it is
-// set again for the request of that moment. A timer set and stopped for each request
-// would wake an idle thread each time, only to wait for it. When there are no
-// more requests, it fires once at most.
+// expiry ends the requests of a slot at their deadlines, with a timer that is hardly
+// ever touched: the timer stays set when a request ends, and when it fires, it is set
+// again for the request of that moment. A timer that is set and stopped for each request
+// would each time wake an idle thread that has to wait for it. When no more requests
+// come, the timer fires once at most.
 type expiry struct {
 	epoch time.Time
-	// deadline is that of the generation that waits, in ns since epoch.
+	// deadline is the deadline of the generation that waits, in ns since epoch.
 	deadline atomic.Int64
-	// armed is when the timer fires, 0 if it is not set.
+	// armed is when the timer fires, in ns since epoch; 0 if it is not set.
 	armed atomic.Int64
 
-	mu    sync.Mutex // to set the timer
+	mu    sync.Mutex // held while the timer is set
 	timer *time.Timer
 }
 
 const never = math.MaxInt64
 
-// expired is delivered in place of a reply when the deadline has come.
+// expired is the failure of a request whose deadline has come.
 var expired = status.New(status.DeadlineExceeded, "the deadline has come")
 
 func (e *expiry) init(expire func()) {
@@ -37,7 +37,7 @@ func (e *expiry) init(expire func()) {
 }
 
 // arm sets the deadline of the generation that waits. If the timer fires at this
-// moment, either it sees the deadline, or this sees that the timer is not set.
+// moment, either the timer sees the deadline, or arm sees that the timer is not set.
 func (e *expiry) arm(deadline time.Time) {
 	at := int64(deadline.Sub(e.epoch))
 	e.deadline.Store(at)
@@ -61,8 +61,8 @@ func (e *expiry) set(at int64) {
 	e.timer.Reset(time.Duration(at) - time.Since(e.epoch))
 }
 
-// expire is called by the timer. The generation is read before the deadline:
-// a deadline is never taken for that of a later generation.
+// expire is called by the timer. It reads the generation before the deadline, so it
+// never takes a deadline for that of a later generation.
 func (slot *Slot) expire() {
 	e := &slot.expiry
 	e.mu.Lock()

@@ -13,7 +13,7 @@ func HeaderUnreadable(msg *nats.Msg) bool {
 	return msg.Header == nil && msg.Size() > len(msg.Subject)+len(msg.Reply)+len(msg.Data)
 }
 
-// What a message is taken for whose headers cannot be read.
+// The statuses of a reply and of a request whose headers cannot be read.
 var (
 	UnreadableReply   = status.New(status.Internal, "the header of the reply cannot be read")
 	UnreadableRequest = status.New(status.InvalidArgument, "the header of the message cannot be read")

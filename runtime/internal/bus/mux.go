@@ -13,7 +13,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Frames takes what comes for the streams of a connection.
+// Frames takes the messages for the streams of a connection.
 type Frames interface {
 	// Deliver takes a message whose token begins with a capital letter.
 	Deliver(token string, msg *nats.Msg)
@@ -35,15 +35,15 @@ type mux struct {
 	slots  atomic.Pointer[[]*Slot]
 	nobody *string // see Slot.storedBy
 
-	mu   sync.Mutex
-	free []*Slot // the last one used first: its memory is still in the cache
+	mu   sync.Mutex // guards free, and the growth of slots
+	free []*Slot    // the slot used last is taken first: its memory is still in the cache
 
-	collectors sync.Map // of func(*nats.Msg), by token: requests with many replies
-	collected  atomic.Uint64
+	collectors sync.Map      // of func(*nats.Msg), by token: requests with many replies
+	collected  atomic.Uint64 // the number of tokens given out
 }
 
-// collect returns a reply subject whose replies all go to f, until stop is
-// called. f is called by one goroutine at a time and must not wait.
+// collect returns a reply subject whose replies all go to f, until stop is called. One
+// goroutine at a time calls f, which must not wait.
 func (m *mux) collect(f func(*nats.Msg)) (reply string, stop func()) {
 	token := wire.CollectToken(m.collected.Add(1))
 	m.collectors.Store(token, f)
@@ -57,7 +57,7 @@ func newMux(nc *nats.Conn, frames Frames) (*mux, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is pending here is bounded by the requests that wait; nats.go's own
+	// The requests that wait bound how many replies are pending here; nats.go's own
 	// bound would drop replies.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, err
@@ -70,8 +70,8 @@ func newMux(nc *nats.Conn, frames Frames) (*mux, error) {
 	return m, nil
 }
 
-// denied returns NATS's error if this user may not subscribe to its replies. If
-// the connection is down, that shows in the log when it is up.
+// denied returns NATS's error if this user may not subscribe to its replies. If the
+// connection is down, the log says so once the connection is up.
 func (m *mux) denied() error {
 	const patience = 2 * time.Second
 	answered := m.nc.IsConnected() && m.nc.FlushTimeout(patience) == nil
@@ -81,7 +81,7 @@ func (m *mux) denied() error {
 	return nil
 }
 
-// close is called when nobody waits any more.
+// close is called when no request waits any more.
 func (m *mux) close() {
 	_ = m.sub.Unsubscribe() // fails only if it is gone already
 	for _, slot := range *m.slots.Load() {
@@ -121,8 +121,8 @@ func (m *mux) deliver(msg *nats.Msg) {
 }
 
 // stored reports whether a message is JetStream's word that a stream stores the
-// request, and no reply to it. A stream may store what is sent to any subject, and
-// says so to whoever has sent it.
+// request, and not the reply to the request. A stream may store the messages of any
+// subject, and says so to the sender of each.
 func (m *mux) stored(slot *Slot, msg *nats.Msg) bool {
 	if slot.storedBy.Load() == nil || len(msg.Header) > 0 {
 		return false
@@ -134,8 +134,8 @@ func (m *mux) stored(slot *Slot, msg *nats.Msg) bool {
 	return ok
 }
 
-// answerAlive tells a server that this caller is still there. That NATS finds
-// the subscription is what counts; the answer only ends the wait earlier.
+// answerAlive tells a server that this caller is still there. The server knows that
+// already when NATS finds the subscription; the answer only ends its wait earlier.
 func (m *mux) answerAlive(msg *nats.Msg) {
 	if msg.Reply != "" && msg.Subject[len(m.prefix):] == wire.CallerAliveToken {
 		_ = m.nc.Publish(msg.Reply, nil)
@@ -155,14 +155,14 @@ func (m *mux) acquire() *Slot {
 	}
 	old := *m.slots.Load()
 	slot := newSlot(uint64(len(old)))
-	// Growing in place is safe: readers look no further than the length that
-	// they loaded.
+	// Growing in place is safe: readers go no further than the length that they have
+	// loaded.
 	old = append(old, slot)
 	m.slots.Store(&old)
 	return slot
 }
 
-// MaxKeptPayload bounds the buffers that are kept for a further use, in bytes.
+// MaxKeptPayload is the size in bytes up to which a buffer is kept for a further use.
 const MaxKeptPayload = 64 << 10
 
 func (m *mux) release(slot *Slot) {
@@ -189,7 +189,7 @@ func (m *mux) expect(slot *Slot, r *Request) string {
 	if r.Call {
 		stored = m.nobody
 	}
-	if slot.storedBy.Load() != stored { // a load costs less
+	if slot.storedBy.Load() != stored { // a load costs less than a store
 		slot.storedBy.Store(stored)
 	}
 	slot.expiry.deadline.Store(never)
@@ -216,7 +216,7 @@ type Waiting struct {
 	generation uint64
 }
 
-// Fail ends the request, unless it waits no longer.
+// Fail ends the request, if it still waits.
 func (w Waiting) Fail(why *status.Status) {
 	if w.slot.waiting.CompareAndSwap(w.generation, 0) {
 		w.slot.failure = why

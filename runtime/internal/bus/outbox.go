@@ -10,23 +10,25 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxOutbox is what an Outbox holds at most, in bytes: as much as nats.go
-// buffers unless told otherwise.
+// maxOutbox is how many bytes an Outbox holds at most: as many as nats.go buffers by
+// default.
 const maxOutbox = 8 << 20
 
-// Outbox sends replies. It is safe for concurrent use. Those made while NATS is away it keeps until NATS is
-// back, as their callers may still wait. nats.go keeps nothing, see Connect.
+// Outbox sends replies. Replies of a time in which NATS is away are kept until NATS is
+// back, as their callers may still wait; nats.go keeps nothing, see the options of package
+// dial. It is safe for concurrent use.
 type Outbox struct {
 	nc *nats.Conn
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards both
 	kept []*nats.Msg
-	size int
+	size int // of kept, in bytes
 }
 
 var errFull = fmt.Errorf("%s, and the replies that are kept until then take %d bytes, as much as they may", NotConnected, maxOutbox)
 
-// Send sends a reply, or keeps a copy of it. Header and payload stay the caller's.
+// Send sends a reply, or keeps a copy of it. The header and the payload stay the
+// caller's.
 func (o *Outbox) Send(subject string, header nats.Header, payload []byte) error {
 	var err error
 	if header == nil {
@@ -40,13 +42,13 @@ func (o *Outbox) Send(subject string, header nats.Header, payload []byte) error 
 	if !o.keep(subject, header, payload) {
 		return errFull
 	}
-	if o.nc.IsConnected() { // again, so that nobody may come for it
+	if o.nc.IsConnected() { // NATS is back already, and the Flush that follows may have missed this reply
 		o.Flush()
 	}
 	return nil
 }
 
-// keep reports whether there was room.
+// keep keeps a copy of a reply. It reports whether there was room.
 func (o *Outbox) keep(subject string, header nats.Header, payload []byte) bool {
 	msg := &nats.Msg{Subject: subject, Header: maps.Clone(header), Data: payload}
 	o.mu.Lock()
@@ -67,15 +69,16 @@ func (o *Outbox) Kept() int {
 	return len(o.kept)
 }
 
-// Flush sends what is kept; if NATS goes away again meanwhile, the rest stays.
+// Flush sends the replies that are kept; if NATS goes away again meanwhile, the rest
+// stays.
 func (o *Outbox) Flush() {
 	o.mu.Lock()
 	kept := o.kept
 	o.kept, o.size = nil, 0
 	o.mu.Unlock()
 	for _, msg := range kept {
-		// A reply that the new server finds too large ends at its caller's
-		// deadline, as if the outage had eaten it.
+		// If the new NATS server finds the reply too large, its caller waits until its
+		// deadline, as if the reply was lost in the outage.
 		_ = o.Send(msg.Subject, msg.Header, msg.Data)
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// NotConnected is what is said in place of nats.go's "outbound buffer limit exceeded".
+// NotConnected is the text in place of nats.go's "outbound buffer limit exceeded".
 const NotConnected = "not connected to NATS"
 
-// What helps against a message that is too large.
+// Advice for a person whose message is too large.
 const (
 	SendInParts  = "set max_message_bytes in the method's options, and it travels in parts"
 	SendLess     = "raise max_payload of the NATS server, or store the data elsewhere and send where they are"
@@ -21,13 +21,14 @@ const (
 	LessMetadata = "send less metadata"
 )
 
-// TooLarge is the status of a message that exceeds max_payload.
+// TooLarge returns the status of a message that exceeds max_payload.
 func TooLarge(what string, size int, most int64, advice string) *status.Status {
 	return status.Refusal(status.ResourceExhausted, wire.ReasonTooLarge,
 		"%s takes %d bytes with its headers besides, the NATS server's max_payload is %d; %s", what, size, most, advice)
 }
 
-// PublishError says why nothing was sent, or not all.
+// PublishError returns the status of a request that nats.go has not sent, or not all of
+// it.
 func (b *Bus) PublishError(r *Request, err error) *status.Status {
 	if LinkBroke(err) {
 		return status.Newf(status.Unavailable, "the connection to NATS broke before all of the request to %s was sent: %w", *r.Subject, err)
@@ -55,7 +56,8 @@ func (b *Bus) unpublished(r *Request, err error) *status.Status {
 	}
 }
 
-// LinkBroke reports whether a write failed. nats.go sends the rest of it to nobody.
+// LinkBroke reports whether an error says that a write failed. nats.go sends the rest of
+// such a message to nobody.
 func LinkBroke(err error) bool {
 	_, broken := errors.AsType[*net.OpError](err)
 	return broken

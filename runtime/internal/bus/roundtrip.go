@@ -18,24 +18,26 @@ type Request struct {
 	Message  *nats.Msg // carries the headers; nil without any
 	Payload  []byte
 	Deadline time.Time
-	// Timed: the context does not end at the deadline, so that a timer has to.
+	// Timed: the context does not end at the deadline, so a timer has to end the wait.
 	Timed bool
-	// Cancel is where to say that the caller waits no longer; "" for nowhere.
+	// Cancel is the subject that hears that the caller waits no longer; "" for none.
 	Cancel string
-	// Gone says that the instance which was picked for it is gone; nil for none.
+	// Gone becomes true when the instance that was picked for the request is found to be
+	// gone; nil if none was picked.
 	Gone *atomic.Bool
-	// Call: it goes to a client or server of Aegis. If a stream stores it too, what
-	// JetStream says about that is no reply.
+	// Call: the request goes to a client or a server of Aegis. If a stream stores it as
+	// well, JetStream's message about that is no reply.
 	Call bool
-	// Divisible: with max_message_bytes it would travel in parts.
+	// Divisible: with max_message_bytes the request would travel in parts.
 	Divisible bool
 }
 
-// LinkWasDown says that nothing was sent, and that the connection is back.
+// LinkWasDown is the status of a request that was not sent because the connection was
+// down; the connection is back.
 var LinkWasDown = status.New(status.Unavailable, "the connection to NATS was down").WithNotRun(true)
 
-// Exchange sends one empty request of the runtime itself, and returns why no reply
-// came.
+// Exchange sends one empty request of the runtime itself, and returns nil when a reply
+// has come, else the reason why none has.
 func (b *Bus) Exchange(ctx context.Context, subject string, deadline time.Time) *status.Status {
 	slot := b.Acquire()
 	defer b.Release(slot)
@@ -65,8 +67,8 @@ func NoResponders(msg *nats.Msg) bool {
 // then left of its deadline.
 func (b *Bus) RoundTrip(ctx context.Context, slot *Slot, r *Request) (*nats.Msg, *status.Status) {
 	reply := b.mux.expect(slot, r)
-	// Looked at after the request waits: either it is seen here that the connection
-	// is gone, or Fail sees the request.
+	// The link is asked after the request has begun to wait: either it says here that
+	// the connection is gone, or Fail finds the request.
 	if !b.LinkUp() {
 		if msg, ok := slot.abandon(); ok {
 			return b.replied(slot, r, msg)
@@ -76,7 +78,7 @@ func (b *Bus) RoundTrip(ctx context.Context, slot *Slot, r *Request) (*nats.Msg,
 		}
 		return nil, LinkWasDown
 	}
-	if r.Gone != nil && r.Gone.Load() { // the same with an instance that is found to be gone
+	if r.Gone != nil && r.Gone.Load() { // asked after that for the same reason
 		slot.abandon()
 		return nil, status.Refusal(status.Unavailable, status.ReasonNoResponders,
 			"nothing was sent to %s, as the instance is gone", *r.Subject).WithNotRun(true)
@@ -91,7 +93,7 @@ func (b *Bus) RoundTrip(ctx context.Context, slot *Slot, r *Request) (*nats.Msg,
 	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return nil, b.PublishError(r, err)
 	}
-	b.Link.Doubt() // the connection went down after the look at it
+	b.Link.Doubt() // the connection went down after LinkUp
 	return nil, LinkWasDown
 }
 
@@ -103,7 +105,7 @@ func (b *Bus) publish(r *Request, reply string) error {
 	return b.NATS.PublishMsg(r.Message)
 }
 
-// await waits for the reply to what was sent.
+// await waits for the reply to a request that was sent.
 func (b *Bus) await(ctx context.Context, slot *Slot, r *Request, reply string) (*nats.Msg, *status.Status) {
 	if r.Timed {
 		slot.expiry.arm(r.Deadline)
@@ -122,13 +124,13 @@ func (b *Bus) await(ctx context.Context, slot *Slot, r *Request, reply string) (
 	}
 	err := ctx.Err()
 	if errors.Is(err, context.Canceled) && r.Cancel != "" {
-		// If it cannot be sent, the handler's deadline ends it.
+		// If this message is lost, the handler's deadline ends the handler.
 		_ = b.NATS.Publish(r.Cancel, []byte(reply))
 	}
 	return nil, b.unanswered(slot, r, err)
 }
 
-// replied returns the reply, or the failure that was delivered in its place.
+// replied returns the reply, or the failure that the slot has in its place.
 func (b *Bus) replied(slot *Slot, r *Request, msg *nats.Msg) (*nats.Msg, *status.Status) {
 	switch {
 	case msg != nil:
@@ -140,7 +142,8 @@ func (b *Bus) replied(slot *Slot, r *Request, msg *nats.Msg) (*nats.Msg, *status
 	}
 }
 
-// unanswered is the status of a request that was sent and not answered.
+// unanswered returns the status of a request that was sent and not answered; err is the
+// error of the context, or nil if a timer has ended the wait.
 func (b *Bus) unanswered(slot *Slot, r *Request, err error) *status.Status {
 	if errors.Is(err, context.Canceled) {
 		return status.Because(err, status.Canceled, "canceled by the caller while waiting for "+*r.Subject)
@@ -158,14 +161,15 @@ func (b *Bus) unanswered(slot *Slot, r *Request, err error) *status.Status {
 	return s
 }
 
-// Denied is the status of what NATS does not allow this user to publish.
+// Denied returns the status of a message to a subject where NATS does not allow this
+// user to publish.
 func Denied(subject string, err error) *status.Status {
 	return status.Because(err, status.PermissionDenied, "NATS does not allow this user to publish to "+subject+"; add it to the user's permissions")
 }
 
-// LastDenial looks at the last error of the connection for the reason why nothing was
-// answered on a subject. On a connection that Connect did not make, that is where a
-// missing permission shows, unless another one came after it: the hint says so then.
+// LastDenial looks for the reason why a request to a subject was not answered in the last
+// error of the connection. On a connection that the program has made, a missing permission
+// shows nowhere else, and only until another error follows: the hint says so then.
 func (b *Bus) LastDenial(subject string) (denied *status.Status, hint string) {
 	last := b.LastError()
 	switch other, ok := denials.RefusesPublishing(last); {

@@ -10,9 +10,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Slot is the place of one request at a time, with all that it needs, so that a
-// request allocates next to nothing. It belongs to whoever has acquired it, and is
-// not safe for concurrent use but for Give and StoredBy.
+// Slot is the place of one request at a time, with all memory that a request needs, so
+// that a request allocates next to nothing. It belongs to the goroutine that has acquired
+// it; only Give and StoredBy may be called by others.
 type Slot struct {
 	// Payload, Message and Timeout are scratch for the request.
 	Payload []byte
@@ -20,25 +20,25 @@ type Slot struct {
 	Timeout TimeoutHeader
 	// Reply is the subject to which the reply goes, where that is not the slot's own.
 	Reply string
-	// Kept is what a user leaves for the next one, to be made once for each slot.
+	// Kept is memory of the slot's users, made once for each slot and used again.
 	Kept any
 
 	id         uint64
 	generation uint64
-	// waiting is the generation whose reply is awaited, 0 when none is. Whoever
-	// swaps it to 0 decides: the mux, which then delivers, or the request, which
-	// then leaves.
+	// waiting is the generation whose reply is awaited, 0 when none is. The one that
+	// swaps it to 0 decides what follows: the mux, which then delivers, or the request,
+	// which then leaves.
 	waiting atomic.Uint64
 	replies chan *nats.Msg // of one, and empty whenever waiting is not 0
-	failure *status.Status // why nil was delivered
+	failure *status.Status // why nil was sent to replies
 	// target is the subject that the request was sent to.
 	target atomic.Pointer[string]
-	// storedBy is nil where JetStream's answers are replies. Of a call it is the name
-	// of the stream that has answered, and the mux's nobody so far.
+	// storedBy is nil where JetStream's answers are replies. For a call it is the name of
+	// the stream that has answered, and the mux's nobody before one has.
 	storedBy atomic.Pointer[string]
 	expiry   expiry
 	reply    []byte      // scratch for the reply subject
-	header   nats.Header // scratch for the headers of what is stored; see Headers
+	header   nats.Header // scratch, see Headers
 }
 
 func newSlot(id uint64) *Slot {
@@ -47,7 +47,7 @@ func newSlot(id uint64) *Slot {
 	return slot
 }
 
-// Headers returns a map without headers to be filled for the next request.
+// Headers returns an empty header for the next request to fill.
 func (slot *Slot) Headers() nats.Header {
 	if slot.header == nil {
 		slot.header = make(nats.Header, 4)
@@ -56,8 +56,8 @@ func (slot *Slot) Headers() nats.Header {
 	return slot.header
 }
 
-// Give hands over a reply that has come to another subject than the slot's own. It
-// reports whether one was awaited.
+// Give hands over a reply that has come on another subject than the slot's own. It
+// reports whether a request awaited one.
 func (slot *Slot) Give(msg *nats.Msg) bool {
 	generation := slot.waiting.Load()
 	if generation == 0 || !slot.waiting.CompareAndSwap(generation, 0) {
@@ -67,10 +67,10 @@ func (slot *Slot) Give(msg *nats.Msg) bool {
 	return true
 }
 
-// StoredBy notes the name of the stream that stores the request.
+// StoredBy notes the name of the stream that has stored the request.
 func (slot *Slot) StoredBy(stream string) { slot.storedBy.Store(&stream) }
 
-// Auditor is the name of the stream that stores the request, if one has said so.
+// Auditor returns the name of the stream that has stored the request, or "".
 func (slot *Slot) Auditor() string {
 	if stream := slot.storedBy.Load(); stream != nil {
 		return *stream
@@ -78,8 +78,8 @@ func (slot *Slot) Auditor() string {
 	return ""
 }
 
-// abandon ends a generation for which the request waits no longer. If something is
-// just being delivered, it takes that: ok is true then.
+// abandon ends the wait of a request. If a reply, or a failure, is just being
+// delivered, abandon takes it, and ok is true.
 func (slot *Slot) abandon() (msg *nats.Msg, ok bool) {
 	if slot.waiting.CompareAndSwap(slot.generation, 0) {
 		return nil, false

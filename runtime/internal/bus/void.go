@@ -17,29 +17,29 @@ const (
 	voidTimeout  = 2 * time.Second
 )
 
-// Lag tells whether the answers of NATS come late at the moment, because so much else
-// is under way. Ask has it found out.
+// Lag knows whether the answers of NATS come late at the moment, because so much else is
+// under way. Ask begins to find that out.
 type Lag interface {
 	Ask()
 	Lags() bool
 }
 
-// Void finds out whether NATS can still say that nobody listens. A
-// subscription that covers everything (`nats sub '>'`), a stream that stores what
-// is sent to a kind of subject, or an optimistic gateway of a super-cluster takes
-// that away: calls to nobody then run into
-// their deadline in place of failing at once. Everything stays correct, so all
-// that follows is a warning that names the cause. It is safe for concurrent use.
+// Void finds out whether NATS can still say that nobody listens, by requests to
+// subjects that nobody serves. A subscription that covers everything (`nats sub '>'`), a
+// stream that stores the messages of a kind of subject, or an optimistic gateway of a
+// super-cluster hides that: calls to nobody then run into their deadline in place of
+// failing at once. Everything stays correct, so the only consequence is a warning that
+// names the cause. It is safe for concurrent use.
 type Void struct {
 	bus      *Bus
 	subjects wire.Subjects
 	lag      Lag
 	logger   *slog.Logger
-	added    chan struct{}
+	added    chan struct{} // of one: Run has to probe; never closed
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	kinds  []string
-	hidden map[string]string // why, by kind; "" where NATS says it
+	hidden map[string]string // the cause, by kind; "" where NATS says that nobody listens
 	denied map[string]bool   // kinds that this user may not probe
 }
 
@@ -66,7 +66,7 @@ func (v *Void) Use(kind string) {
 func (v *Void) Look() {
 	select {
 	case v.added <- struct{}{}:
-	default: // it is about to
+	default: // Run is about to probe
 	}
 }
 
@@ -82,7 +82,7 @@ func (v *Void) Found() bool {
 	return false
 }
 
-// Probed reports whether it is known for all kinds in use what NATS says there.
+// Probed reports whether the answer is known for all kinds in use that may be probed.
 func (v *Void) Probed() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -122,11 +122,11 @@ func (v *Void) probe(ctx context.Context, kind string) {
 	failure := v.bus.exchangeThrough(ctx, slot, subject, time.Now().Add(voidTimeout))
 	switch {
 	case ctx.Err() != nil || !v.bus.Link.Up(), failure != nil && failure.Code == status.DeadlineExceeded && v.lag.Lags():
-		return // it says nothing: the answer may be behind something else
+		return // this shows nothing: the answer may be late behind something else
 	case failure != nil && failure.Code == status.PermissionDenied:
 		v.logger.Debug("aegis: not allowed to probe for hidden no-responders", "subject", subject)
 		v.mu.Lock()
-		v.denied[kind] = true // asking again would be an error in the log every minute
+		v.denied[kind] = true // a further probe would be an error in the log every minute
 		v.mu.Unlock()
 		return
 	}
@@ -143,8 +143,8 @@ func (v *Void) probe(ctx context.Context, kind string) {
 	}
 }
 
-// explain says why NATS does not say when nobody listens; stream has stored the
-// probe, "" if none has.
+// explain returns why NATS does not say when nobody listens; stream is the name of the
+// stream that has stored the probe, or "".
 func (v *Void) explain(kind, stream string) string {
 	const slow = "calls to services that are not there take their whole timeout"
 	if stream != "" {
