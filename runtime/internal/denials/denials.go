@@ -1,6 +1,6 @@
-// Package denials tells those who wait for an answer that NATS does not allow the
-// connection's user to ask. NATS does not answer then: it says so beside, once, to
-// the whole connection.
+// Package denials tells goroutines that wait for an answer that NATS does not allow the
+// connection's user to publish or subscribe where they have. NATS does not answer them
+// then: it reports an error of the whole connection, once.
 package denials
 
 import (
@@ -16,19 +16,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Denial is one thing that NATS does not allow the user.
+// Denial says where NATS does not allow the user to publish or to subscribe.
 type Denial struct {
 	// Subject is where the user may not publish, or not subscribe.
 	Subject   string
 	Subscribe bool
-	// Err is what NATS has said; it wraps nats.ErrPermissionViolation.
+	// Err is the error of NATS; it wraps nats.ErrPermissionViolation.
 	Err error
 }
 
-// Publishing reports whether it is about publishing to a subject.
+// Publishing reports whether the denial is about publishing to a subject.
 func (d *Denial) Publishing(subject string) bool { return !d.Subscribe && d.Subject == subject }
 
-// Below reports whether it is about publishing to a subject or to one below it.
+// Below reports whether the denial is about publishing to a subject or to one below it.
 func (d *Denial) Below(subject string) bool {
 	rest, ok := strings.CutPrefix(d.Subject, subject)
 	return ok && !d.Subscribe && (rest == "" || rest[0] == '.')
@@ -36,7 +36,8 @@ func (d *Denial) Below(subject string) bool {
 
 var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]+)"`)
 
-// Parse reads an error of nats.go; nil if it is about something else.
+// Parse returns the denial in an error of nats.go, or nil if the error is about something
+// else.
 func Parse(err error) *Denial {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return nil
@@ -55,8 +56,8 @@ func RefusesSubscription(err error) bool {
 	return d != nil && d.Subscribe
 }
 
-// RefusesPublishing returns where the user may not publish, if an error of nats.go says
-// so.
+// RefusesPublishing returns the subject to which the user may not publish, if an error of
+// nats.go names one.
 func RefusesPublishing(err error) (subject string, ok bool) {
 	d := Parse(err)
 	if d == nil || d.Subscribe {
@@ -65,25 +66,25 @@ func RefusesPublishing(err error) (subject string, ok bool) {
 	return d.Subject, true
 }
 
-// How often the last error of a connection is looked at that nobody tells of. The
-// pauses double, as most denials come at once.
+// The pauses between two looks at the last error of a connection whose errors nobody
+// reports. They double, as most denials come at once.
 const (
 	firstLook = 10 * time.Millisecond
 	lastLook  = time.Second
 )
 
-// Denials are those of one connection. They are safe for concurrent use.
+// Denials are the denials of one connection. They are safe for concurrent use.
 type Denials struct {
 	nc     *nats.Conn
-	silent bool // nobody calls Heard, and so the connection's last error is looked at
+	silent bool // nobody calls Heard, so the look goroutine reads the connection's last error
 	count  atomic.Uint64
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	waiting map[*waiter]struct{}
-	taken   map[string]time.Time // what somebody has waited for, and when, by the text
+	taken   map[string]time.Time // when a denial came that somebody waited for, by its text
 	heard   error                // the last one
-	more    chan struct{}        // closed when that becomes another one; nil while nobody waits for that
-	idle    chan struct{}        // closed when nobody waits any more; nil while nobody looks
+	more    chan struct{}        // closed by Heard; nil while no Settle waits
+	idle    chan struct{}        // closed when the last waiter stops; nil while look does not run
 	pause   time.Duration        // before the next look
 }
 
@@ -92,20 +93,20 @@ type waiter struct {
 	tell     func(*Denial)
 }
 
-// New makes the denials of a connection. Told says that Heard is called with all of
-// its asynchronous errors. Where it is not, the last error of the connection is
-// looked at while somebody waits, and one that another error follows at once may
-// be missed.
+// New makes the denials of a connection. told says that Heard is called with all
+// asynchronous errors of the connection. Where it is not, a goroutine reads the last error
+// of the connection while somebody waits, and may miss an error that another one follows
+// at once.
 func New(nc *nats.Conn, told bool) *Denials {
 	return &Denials{nc: nc, silent: !told, waiting: make(map[*waiter]struct{}), taken: make(map[string]time.Time)}
 }
 
-// takenFor is how long a denial that somebody has waited for is theirs if it comes
-// again: several may have published, and one denial ends the wait of all.
+// takenFor is how long a denial that somebody has waited for counts as theirs when it
+// comes again: several may have published, and one denial ends the wait of all.
 const takenFor = time.Minute
 
-// Heard takes an asynchronous error of the connection. It reports whether somebody
-// has waited for it, or for the same one within a minute.
+// Heard takes an asynchronous error of the connection. It reports whether somebody has
+// waited for this denial, or for the same one within a minute.
 func (d *Denials) Heard(err error) bool {
 	denial := Parse(err)
 	if denial == nil {
@@ -133,7 +134,8 @@ func (d *Denials) Heard(err error) bool {
 	return d.take(err.Error(), len(concerned) > 0)
 }
 
-// take notes that somebody has waited, and reports whether anybody has; d.mu is held.
+// take notes whether somebody has waited for a denial, and reports whether anybody has
+// within takenFor; d.mu is held.
 func (d *Denials) take(text string, waited bool) bool {
 	now := time.Now()
 	if waited {
@@ -145,13 +147,13 @@ func (d *Denials) take(text string, waited bool) bool {
 	return ok && now.Sub(at) < takenFor
 }
 
-// settleTime bounds the wait for what the connection knows already. What was said
-// before anybody called Heard never comes.
+// settleTime bounds the wait of Settle: an error from before the first call of Heard never
+// comes.
 const settleTime = time.Second
 
-// Settle returns when all was heard that NATS has denied so far, as the connection
-// knows it a moment before it tells: call it after a flush. It returns at once where
-// nobody calls Heard, and after a second in any case.
+// Settle returns when Heard has had all denials of NATS so far. It is called after a flush:
+// the connection knows of a denial a moment before it reports it. Settle returns at once
+// where nobody calls Heard, and after a second in any case.
 func (d *Denials) Settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -178,8 +180,8 @@ func (d *Denials) Settle(ctx context.Context) {
 	}
 }
 
-// Count is how many denials were heard: while it is the same, what NATS has allowed
-// before it allows still.
+// Count returns how many denials were heard. While the number is the same, NATS still
+// allows everything that it has allowed before.
 func (d *Denials) Count() uint64 { return d.count.Load() }
 
 // Watch calls tell with each denial that concerns the caller, until stop is called.
@@ -209,7 +211,7 @@ func (d *Denials) Watch(concerns func(*Denial) bool, tell func(*Denial)) (stop f
 	}
 }
 
-// look looks at the last error of the connection until nobody waits any more.
+// look reads the last error of the connection until nobody waits any more.
 func (d *Denials) look(idle <-chan struct{}, last error) {
 	timer := time.NewTimer(firstLook)
 	defer timer.Stop()
@@ -230,8 +232,8 @@ func (d *Denials) look(idle <-chan struct{}, last error) {
 	}
 }
 
-// Context returns a context that ends when NATS denies what concerns the caller. The
-// function stops that. It returns the denial if there was one, and is called once.
+// Context returns a context that ends when a denial comes that concerns the caller. The
+// function ends the context and returns the denial if one came; it is called once.
 func (d *Denials) Context(ctx context.Context, concerns func(*Denial) bool) (context.Context, func() *Denial) {
 	ctx, cancel := context.WithCancel(ctx)
 	var denial atomic.Pointer[Denial]

@@ -11,36 +11,37 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// State is what is known of a connection at one moment.
+// State is the state of a connection at one moment.
 type State struct {
-	// Up: it can be sent. Closed: it is closed for good, and is never up again.
+	// Up: messages can be sent. Closed: the connection is closed for good, and is never
+	// up again.
 	Up, Closed bool
-	// Returns is how often the connection has come back. If it is another number
-	// than before, the connection has been away meanwhile, however short a time, and
-	// what NATS would have delivered then was missed.
+	// Returns returns how often the connection has come back. When the number has changed, the
+	// connection has been away meanwhile, however short a time, and has missed what NATS
+	// would have delivered then.
 	Returns uint64
 
-	changed chan struct{}
+	changed chan struct{} // closed by set, which replaces the state
 }
 
-// Changed is closed when this is no longer the state.
+// Changed returns a channel that is closed when the connection has another state.
 func (s *State) Changed() <-chan struct{} { return s.changed }
 
-// Link follows a NATS connection. A request is sent only while it is up: nats.go
+// Link follows a NATS connection. A request is sent only while the link is up: nats.go
 // would buffer it and send it after the reconnect, with a timeout that says nothing
-// about how long it has waited. Its methods are safe for concurrent use, and, but
-// for Look, never wait: nats.go holds its lock while it dials.
+// about how long the request has waited. The methods are safe for concurrent use. Only
+// Look and Wait may wait: nats.go holds its lock while it dials.
 type Link struct {
 	nc     *nats.Conn
 	state  atomic.Pointer[State]
 	events chan nats.Status
-	doubts chan struct{} // of one: somebody has found the connection down
+	doubts chan struct{} // of one: somebody has found the connection down; never closed
 
 	mu         sync.Mutex // held while the state is replaced
 	reconnects uint64     // nats.go's count when the connection was last seen up
 }
 
-// New makes the link of a connection. Watch has to be called.
+// New makes the link of a connection. Watch follows.
 func New(nc *nats.Conn) *Link {
 	l := &Link{nc: nc, doubts: make(chan struct{}, 1)}
 	l.events = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
@@ -51,7 +52,8 @@ func New(nc *nats.Conn) *Link {
 
 // Watch follows the connection until it is closed or ctx ends; then the link is
 // closed. It calls told with each state in which the connection went down or has
-// come back. nats.go drops events beyond its buffer, so each event only says: look.
+// come back. nats.go drops events beyond its buffer, so an event is only a reason to ask
+// nats.go for the state.
 func (l *Link) Watch(ctx context.Context, told func(State)) {
 	defer l.nc.RemoveStatusListener(l.events)
 	defer l.set(func(s *State) { s.Up, s.Closed = false, true })
@@ -71,7 +73,7 @@ func (l *Link) Watch(ctx context.Context, told func(State)) {
 		select {
 		case status := <-l.events:
 			if status != nats.CONNECTED {
-				l.down() // before nats.go is asked
+				l.down() // at once: nats.go may let Look wait
 			}
 			if status != nats.CLOSED {
 				tell()
@@ -84,25 +86,25 @@ func (l *Link) Watch(ctx context.Context, told func(State)) {
 	}
 }
 
-// Doubt is called by whoever has found the connection down, maybe before the event.
-// If it is up again by now, Watch sees that.
+// Doubt is called by a user that has found the connection down, maybe before the event
+// came. If the connection is up again by now, Watch finds that out.
 func (l *Link) Doubt() {
 	l.down()
 	select {
 	case l.doubts <- struct{}{}:
-	default: // Watch is about to look
+	default: // Watch is about to ask nats.go
 	}
 }
 
-// Look asks nats.go, and may have to wait while that dials. Others are told by Watch
-// in a moment.
+// Look asks nats.go for the state, and may have to wait while nats.go dials. Watch tells
+// others of it in a moment.
 func (l *Link) Look() {
 	// In this order: a connection that goes and comes between the two is seen with
 	// the event.
 	reconnects, up := l.nc.Stats().Reconnects, l.nc.IsConnected()
 	l.set(func(s *State) {
 		if reconnects < l.reconnects {
-			return // somebody has looked after this one did
+			return // a later Look was faster
 		}
 		if up && reconnects != l.reconnects {
 			l.reconnects = reconnects
@@ -114,7 +116,7 @@ func (l *Link) Look() {
 
 func (l *Link) down() { l.set(func(s *State) { s.Up = false }) }
 
-// set replaces the state, and wakes who waits for that.
+// set replaces the state if it is another one, and wakes all that wait for a change.
 func (l *Link) set(change func(*State)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,7 +130,7 @@ func (l *Link) set(change func(*State)) {
 	close(old.changed)
 }
 
-// Pretend makes tests see what is believed for a moment after a change.
+// Pretend gives tests a state that is wrong, as it is for a moment after a change.
 func (l *Link) Pretend(up bool) { l.set(func(s *State) { s.Up = up }) }
 
 // State returns the state.

@@ -1,5 +1,6 @@
-// Package patterns compares the patterns of the services that a process uses with those
-// that instances have in the registry.
+// Package patterns compares the patterns of a process's methods with the patterns that
+// other instances have put into the registry. A pattern is how the messages of a method
+// are distributed: to one instance, to the leader of a group, to all.
 package patterns
 
 import (
@@ -23,8 +24,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// Name is a method's pattern as it travels in the registry and in NATS
-// micro.
+// Name returns a method's pattern as it travels in the registry and in NATS micro.
 func Name(m *spec.Method) string {
 	if m.Event != nil && m.Event.Durable {
 		return "durable_event"
@@ -32,8 +32,8 @@ func Name(m *spec.Method) string {
 	return strings.ReplaceAll(m.Pattern.String(), " ", "_")
 }
 
-// Of is Name with what else decides who gets a message: the group of
-// a leader.
+// Of returns the Name with the group, as the group of a leader decides as well who gets a
+// message.
 func Of(m *spec.Method) string {
 	name := Name(m)
 	if m.Pattern == spec.Command && m.Group != "" {
@@ -45,7 +45,7 @@ func Of(m *spec.Method) string {
 	return name
 }
 
-// All are the patterns of methods as a record has them.
+// All returns the patterns of methods as a record of the registry has them.
 func All(methods []*spec.Method) map[string]string {
 	patterns := make(map[string]string)
 	for _, m := range methods {
@@ -56,31 +56,31 @@ func All(methods []*spec.Method) map[string]string {
 	return patterns
 }
 
-// Watch compares the patterns of the services that a connection uses with those
-// that instances have in the registry: what a pattern that was changed on one side
-// alone loses, it loses in silence. It looks in the background, at a few records,
-// and only says what it finds. It is safe for concurrent use.
+// Watch compares the patterns of the services that a connection uses with those that
+// instances have in the registry: where a pattern was changed on one side alone, messages
+// are lost in silence. Watch reads a few records in the background, and logs what it
+// finds. It is safe for concurrent use.
 type Watch struct {
 	o    Options
-	news chan struct{}
+	news chan struct{} // of one: a service is due; never closed
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below
 	running  bool
-	services map[string]*spec.Service // that are looked for now and then
-	doubted  map[string]time.Time     // when a call found nobody, last
-	due      map[string]*spec.Service
-	told     map[string]bool
-	denied   bool // this user may not read the registry
+	services map[string]*spec.Service // compared now and then
+	doubted  map[string]time.Time     // when a call of the service last found nobody
+	due      map[string]*spec.Service // compared next
+	told     map[string]bool          // the differences that were logged
+	denied   bool                     // this user may not read the registry
 }
 
 // Options are those of New.
 type Options struct {
 	NATS   *nats.Conn
 	Stores *stores.Stores
-	// Bucket is the name of the registry's.
+	// Bucket is the name of the registry's bucket.
 	Bucket string
-	// Start runs a goroutine for as long as the connection lives, and reports whether it
-	// still does.
+	// Start starts a goroutine whose context ends with the connection, and reports whether
+	// the connection is still open.
 	Start  func(func(ctx context.Context)) bool
 	Logger *slog.Logger
 }
@@ -94,9 +94,10 @@ func New(o Options) *Watch {
 }
 
 const (
-	// patternDelay keeps the look apart from what a process begins with.
+	// patternDelay keeps the comparison apart from the start of a process.
 	patternDelay = time.Second
-	// patternInterval is how often it is looked for instances that came later.
+	// patternInterval is how often services are compared again, with instances that came
+	// later; doubtInterval is the least time between two doubts of one service.
 	patternInterval = 5 * time.Minute
 	doubtInterval   = time.Minute
 	// patternRecords is how many records of a service are read.
@@ -104,7 +105,8 @@ const (
 	patternTimeout = 2 * time.Second
 )
 
-// Use has the service of a publisher, a sender of commands or a server compared.
+// Use compares the service of a publisher, a sender of commands or a server, soon and from
+// then on now and then.
 func (w *Watch) Use(service *spec.Service) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,7 +116,8 @@ func (w *Watch) Use(service *spec.Service) {
 	}
 }
 
-// Doubt has the service of a call compared that nobody took.
+// Doubt compares the service of a call that failed with a reason, if the reason is that
+// nobody took the call.
 func (w *Watch) Doubt(service *spec.Service, reason string) {
 	if reason != status.ReasonNoResponders && reason != wire.ReasonNotActive && reason != wire.ReasonNoMethod {
 		return
@@ -128,7 +131,7 @@ func (w *Watch) Doubt(service *spec.Service, reason string) {
 	w.look(service)
 }
 
-// look has a service compared soon. w.mu is held.
+// look makes a service due. w.mu is held.
 func (w *Watch) look(service *spec.Service) {
 	if w.denied {
 		return
@@ -179,7 +182,7 @@ func (w *Watch) compareAll(ctx context.Context) {
 	}
 }
 
-// compare says in what a record differs, once.
+// compare logs each method whose pattern in a record is another one than here, once.
 func (w *Watch) compare(service *spec.Service, r *registry.Record) {
 	for _, m := range service.Methods {
 		here := Of(m)
@@ -202,7 +205,7 @@ func (w *Watch) first(what string) bool {
 	return true
 }
 
-// storedRecord is what JetStream answers about a message of the registry's bucket.
+// storedRecord is JetStream's answer about a message of the registry's bucket.
 type storedRecord struct {
 	Message *struct {
 		Subject  string `json:"subject"`
@@ -211,8 +214,8 @@ type storedRecord struct {
 	} `json:"message"`
 }
 
-// records yields some records of a service, the oldest first. It needs no
-// permission but the one to read a message, and no consumer.
+// records yields some records of a service, the oldest first. It needs only the permission
+// to read a message, and no consumer.
 func (w *Watch) records(ctx context.Context, service string) func(func(*registry.Record) bool) {
 	return func(yield func(*registry.Record) bool) {
 		prefix := "$KV." + w.o.Bucket + "."
@@ -225,15 +228,15 @@ func (w *Watch) records(ctx context.Context, service string) func(func(*registry
 			sequence = stored.Message.Sequence + 1
 			_, instance, _ := wire.ParseRegistryKey(strings.TrimPrefix(stored.Message.Subject, prefix))
 			r, err := registry.Decode(service, instance, stored.Message.Data)
-			if err == nil && !yield(r) { // others complain of what is no record
+			if err == nil && !yield(r) { // the directory logs what is no record
 				return
 			}
 		}
 	}
 }
 
-// read returns the first message from a sequence on; nil where there is none, or
-// it cannot be read.
+// read returns the first message from a sequence on, or nil if there is none or it cannot
+// be read.
 func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *storedRecord {
 	ctx, cancel := context.WithTimeout(ctx, patternTimeout)
 	defer cancel()
@@ -243,7 +246,7 @@ func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *store
 	if err != nil {
 		if last, ok := denials.RefusesPublishing(w.o.NATS.LastError()); ok && last == subject {
 			w.mu.Lock()
-			w.denied = true // to ask again would be an error in NATS's log each time
+			w.denied = true // each further request would be an error in NATS's log
 			w.mu.Unlock()
 		}
 		if !errors.Is(err, nats.ErrNoResponders) {
@@ -262,8 +265,8 @@ func (w *Watch) subject() string {
 	return w.o.Stores.MsgGet("KV_" + w.o.Bucket)
 }
 
-// Expected reports whether an error is NATS's refusal of the look, which is
-// nothing that anybody has to know of.
+// Expected reports whether an asynchronous error of the connection is NATS's refusal to
+// let Watch read the registry, which is not worth a line in the log.
 func (w *Watch) Expected(err error) bool {
 	subject, ok := denials.RefusesPublishing(err)
 	return ok && subject == w.subject()

@@ -1,4 +1,5 @@
-// Package quiet tells the log once of something that happens again and again.
+// Package quiet keeps the log quiet: of an event that happens again and again it writes
+// one line a minute.
 package quiet
 
 import (
@@ -9,39 +10,40 @@ import (
 // Interval is the time between two lines about the same.
 const Interval = time.Minute
 
-// Interruptions tells of something that is interrupted, maybe many times a second,
-// without a line for each time. The first interruption is told at once, further
-// ones at most once a minute, with their number and duration. One that lasts longer
-// than others is told while it lasts, once a minute, and at its end. It is safe for
-// concurrent use; its exported fields do not change after the first one.
+// Interruptions writes to the log about a service that is interrupted, maybe many times
+// a second, without a line for each interruption. The first interruption is told at once,
+// further ones at most once a minute, with their number and duration. A long one is told
+// while it lasts, once a minute, and at its end. The exported fields are set before the
+// first interruption, and do not change after that. It is safe for concurrent use.
 type Interruptions struct {
-	// Least is how long an interruption lasts that is told before its end.
+	// Least is how long an interruption has to last to be told before its end.
 	Least time.Duration
-	// Lasts tells of an interruption that has not ended, and Over of those that have.
+	// Lasts tells of an interruption that has not ended, and Over of all that have ended
+	// since the last line. Both are called with the lock held.
 	Lasts func(since time.Duration)
 	Over  func(t Times)
 
-	mu        sync.Mutex
-	began     time.Time // of the present interruption; zero: there is none
-	announced bool      // that it lasts was told
-	times     Times
-	told      time.Time
+	mu        sync.Mutex  // guards the fields below
+	began     time.Time   // of the present interruption; zero: there is none
+	announced bool        // Lasts was called for the present interruption
+	times     Times       // since the last line
+	told      time.Time   // when the last line was written
 	timer     *time.Timer // nil before the first interruption
 	stopped   bool
 }
 
-// Times are the interruptions that have ended since the last line.
+// Times counts the interruptions that have ended since the last line.
 type Times struct {
 	Count          int
 	Total, Longest time.Duration
 }
 
-// Attrs are those of a line in the log.
+// Attrs returns the attributes of a line in the log.
 func (t *Times) Attrs() []any {
 	return []any{"times", t.Count, "for", t.Total.Round(time.Millisecond), "longest", t.Longest.Round(time.Millisecond)}
 }
 
-// Begin begins an interruption, unless there is one.
+// Begin begins an interruption, unless one has begun already.
 func (i *Interruptions) Begin(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -52,7 +54,7 @@ func (i *Interruptions) Begin(now time.Time) {
 	i.look(now)
 }
 
-// End ends it.
+// End ends the interruption, if there is one.
 func (i *Interruptions) End(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -71,7 +73,7 @@ func (i *Interruptions) End(now time.Time) {
 	i.look(now)
 }
 
-// look tells what is to be told now, and comes back when there is more. i.mu is
+// look writes the line that is due now, and sets the timer for the next one. i.mu is
 // held.
 func (i *Interruptions) look(now time.Time) {
 	next := i.told.Add(Interval)
@@ -96,7 +98,7 @@ func (i *Interruptions) look(now time.Time) {
 	i.lookAfter(Interval)
 }
 
-// tell tells of those that are over. i.mu is held.
+// tell writes a line about the interruptions that are over. i.mu is held.
 func (i *Interruptions) tell(now time.Time) {
 	times := i.times
 	i.times, i.told = Times{}, now
@@ -115,7 +117,7 @@ func (i *Interruptions) lookAfter(d time.Duration) {
 	})
 }
 
-// Stop ends all of it.
+// Stop has no more lines written.
 func (i *Interruptions) Stop() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

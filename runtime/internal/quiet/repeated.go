@@ -7,35 +7,36 @@ import (
 	"time"
 )
 
-// Repeated keeps an error that comes again and again to one line a minute, with how
-// often it has come meanwhile: there may be many a second for as long as it lasts. It is safe for concurrent use.
+// Repeated writes one line a minute about an error that comes again and again, with the
+// number of times that it has come meanwhile: it may come many times a second for as long
+// as its cause lasts. It is safe for concurrent use.
 type Repeated struct {
-	mu   sync.Mutex
-	told map[string]*repetition
+	mu   sync.Mutex             // guards told, and what it holds
+	told map[string]*repetition // by the text of the error
 }
 
 type repetition struct {
-	at    time.Time // when it was told
-	since int       // how often it has come since then
+	at    time.Time // when the last line was written
+	since int       // how often the error has come since then
 }
 
-// maxRepeated bounds the errors that are told within a minute. All that exceed it
-// count as one.
+// maxRepeated bounds how many different errors are told within a minute. All others count
+// as one.
 const maxRepeated = 64
 
-// varying are the parts of subjects that are another one each time, where what NATS
-// says about it is the same: names of consumers that are made for a while,
-// what is acknowledged, and where a reply goes.
+// varying matches the parts of subjects that differ each time, in errors that are the
+// same: names of consumers that live only for a while, acknowledged messages, and reply
+// subjects.
 var varying = regexp.MustCompile(`(\.CONSUMER\.(?:CREATE|INFO|DELETE|MSG\.NEXT)\.[^."]+\.|\$JS\.ACK\.|_INBOX\.)[^"]+`)
 
-// Tell calls log unless the error was told within a minute; more says how often it
-// has come since, where it has.
+// Tell calls log unless the error was told within a minute. more says how often the error
+// has come since the last line, if it has.
 func (r *Repeated) Tell(text string, log func(more ...any)) {
 	text = varying.ReplaceAllString(text, "${1}*")
 	now := time.Now()
 	r.mu.Lock()
 	if r.told[text] == nil && len(r.told) >= maxRepeated {
-		text = "" // one of many
+		text = "" // counts as one with all others
 	}
 	known := r.told[text]
 	if known != nil && now.Sub(known.at) < Interval {

@@ -2,11 +2,11 @@ package status
 
 import "fmt"
 
-// Code is one of the sixteen codes of google.rpc.Code, by its number there. The
-// zero Code is no status's.
+// Code is one of the sixteen codes of google.rpc.Code, with its number there. No status has
+// the zero Code.
 type Code uint32
 
-// The codes, which the public package documents.
+// The codes. The public package documents them.
 const (
 	Canceled           Code = 1
 	Unknown            Code = 2

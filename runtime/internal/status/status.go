@@ -1,7 +1,7 @@
-// Package status has what the machines of the runtime know of a failure: its code
-// and reason, the text for a person, and whether a handler may have run. A Status is
-// no Go error, so that none leaves the runtime by accident: the public package makes
-// an *aegis.Error of it.
+// Package status is the failure of a call, a stream, an event or a command as the machines
+// of the runtime know it: a code and a reason, a text for a person, and whether a handler
+// may have run. A Status is no Go error, so that none leaves the runtime by accident: the
+// public package makes an *aegis.Error of it.
 package status
 
 import (
@@ -13,19 +13,19 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// Status is a failure. It is not changed once it was handed on, and nil is none.
+// Status is a failure; nil is success. It is not changed once it was handed on.
 type Status struct {
 	Code    Code
-	Reason  string // one of those of package wire; "" where a handler has failed
+	Reason  string // one of those here and in package wire; "" where a handler has failed
 	Message string
 	Details []*anypb.Any
-	Cause   error // the Go error that it wraps; it does not travel
+	Cause   error // the Go error that the status wraps; it does not travel
 
-	// FromServer: a server has said so; else this side has concluded it.
+	// FromServer: a server has sent the status; else this side has concluded it.
 	FromServer bool
-	// NotRun: it is certain that no handler has run. The zero value claims nothing.
-	// It is set by whoever knows: by what fails before anything is sent, and by what
-	// reads that a server has refused a request.
+	// NotRun: it is certain that no handler has run. The zero value claims nothing. Code
+	// that knows sets it: code that fails before anything is sent, and code that reads
+	// that a server has refused a request.
 	NotRun bool
 }
 
@@ -37,7 +37,7 @@ func New(code Code, message string) *Status {
 	return &Status{Code: code, Message: message}
 }
 
-// Newf is New with a message from fmt.Errorf. What %w wraps is the cause.
+// Newf is New with a message from fmt.Errorf. The error that %w wraps is the cause.
 func Newf(code Code, format string, args ...any) *Status {
 	err := fmt.Errorf(format, args...)
 	s := New(code, err.Error())
@@ -48,19 +48,19 @@ func Newf(code Code, format string, args ...any) *Status {
 	return s
 }
 
-// Refusal is Newf of a status that the runtime itself gives a reason for.
+// Refusal is Newf for a status of the runtime itself, with a reason.
 func Refusal(code Code, reason, format string, args ...any) *Status {
 	s := Newf(code, format, args...)
 	s.Reason = reason
 	return s
 }
 
-// Because returns a status with a cause that its text does not name.
+// Because returns a status with a cause whose text is not in the message.
 func Because(cause error, code Code, message string) *Status {
 	return &Status{Code: code, Message: message, Cause: cause}
 }
 
-// Of returns the status of a Go error that is none of Aegis.
+// Of returns the status of a Go error that is no error of Aegis.
 func Of(err error) *Status {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -91,7 +91,8 @@ func (s *Status) WithNotRun(certain bool) *Status {
 	return &c
 }
 
-// Reasons that a client gives, beside those of package wire that a server gives.
+// The reasons that a client concludes; the reasons that a server sends are in package
+// wire.
 const (
 	ReasonNoResponders = "NO_RESPONDERS"
 	ReasonInstanceLost = "INSTANCE_LOST"

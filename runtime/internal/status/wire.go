@@ -13,8 +13,8 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// Encode puts s into the headers of a reply and returns the body that belongs to
-// them: an aegis.v1.Status, in JSON if that is wanted.
+// Encode puts s into the headers of a reply and returns the body of the reply: an
+// aegis.v1.Status, in JSON or not.
 func (s *Status) Encode(h map[string][]string, json bool) (body []byte) {
 	h[wire.HeaderServiceError] = []string{wire.HeaderText(s.Message)}
 	h[wire.HeaderServiceErrorCode] = []string{strconv.Itoa(int(s.Code))}
@@ -30,12 +30,12 @@ func (s *Status) Encode(h map[string][]string, json bool) (body []byte) {
 	return body
 }
 
-// shortText is what is left of a message that is too large whatever else is left out.
+// shortText is how many bytes of a message are left if it does not fit as a whole.
 const shortText = 64
 
-// Fit makes the reply with s small enough for NATS, of the headers metadata and the
-// status. It leaves out the metadata, then the details, and in the end most of the
-// text, never code and reason. It returns what it left out.
+// Fit fills reply with metadata and s, and makes it small enough for NATS: at most most
+// bytes. It leaves out the metadata, then the details, and in the end most of the text,
+// never code and reason. It returns the names of the parts that it has left out.
 func (s *Status) Fit(reply *nats.Msg, most int64, json bool, metadata nats.Header) (left string) {
 	fits := func() bool { return int64(reply.Size()-len(reply.Subject)-len(reply.Reply)) <= most }
 	encode := func(metadata nats.Header) {
@@ -70,8 +70,8 @@ func Failed(h map[string][]string) bool {
 	return wire.HeaderValue(h, wire.HeaderServiceErrorCode) != ""
 }
 
-// Decode reads an error reply: the status in its body, or the headers alone where
-// there is none that can be read (a plain NATS micro service).
+// Decode reads an error reply: the status in its body, or the headers alone where the body
+// has none that can be read, as with a plain NATS micro service.
 func Decode(h map[string][]string, body []byte) *Status {
 	s := &Status{
 		Code:       Unknown,
@@ -90,8 +90,8 @@ func Decode(h map[string][]string, body []byte) *Status {
 	return s
 }
 
-// refuses reports whether a server that gives a reason has run no handler. It gives
-// none for what a handler has returned.
+// refuses reports whether a server that sends a reason has run no handler. A server sends
+// no reason with the error of a handler.
 func refuses(reason string) bool {
 	switch reason {
 	case wire.ReasonOverloaded, wire.ReasonStopping, wire.ReasonStale, wire.ReasonNoMethod, wire.ReasonNotActive:
