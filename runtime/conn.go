@@ -22,12 +22,12 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// ErrConnClosed is wrapped by the errors of everything that needs a connection
-// which has been closed.
+// ErrConnClosed is wrapped by the errors of calls, and of anything else that needs a
+// connection, when the connection is closed.
 var ErrConnClosed = bus.ErrClosed
 
-// Conn is a NATS connection with what all clients and servers on it share. It
-// is safe for concurrent use, and one per process is enough.
+// Conn is a NATS connection that clients and servers share, with everything that they
+// have in common. It is safe for concurrent use, and one per process is enough.
 type Conn struct {
 	nc       *nats.Conn
 	errors   *bus.Errors // nil for a connection that NewConn was given
@@ -35,7 +35,7 @@ type Conn struct {
 	subjects wire.Subjects
 	logger   *slog.Logger
 
-	ctx     context.Context    //nolint:containedctx // that of life, for all who wait
+	ctx     context.Context    //nolint:containedctx // the context of life, for all that wait
 	life    *lifetime.Lifetime // it ends with Close, or when the NATS connection is closed
 	closing sync.Once          // the first Close does the work
 
@@ -58,13 +58,16 @@ type Conn struct {
 //
 // Unless WithNATSOptions says otherwise the connection reconnects for ever, 20
 // to 120 ms after each failure, also while NATS refuses its user
-// (nats.IgnoreAuthErrorAbort), and moves on to another server within 10 s of
-// hearing nothing any more (nats.PingInterval 1 s, nats.MaxPingsOutstanding 5,
+// (nats.IgnoreAuthErrorAbort), and moves on to another server within 10 s when it hears
+// nothing any more (nats.PingInterval 1 s, nats.MaxPingsOutstanding 5,
 // nats.FlusherTimeout 4 s, nats.ReconnectOnFlusherError). Asynchronous errors are
-// logged, and nats.go keeps nothing that is published while NATS is away
-// (nats.ReconnectBufSize(-1)): calls wait for the connection, replies are kept for
-// it. Close closes it. A connection that is closed in another way, for good, is an
-// error in the log.
+// logged, and nats.go buffers no message while NATS is away
+// (nats.ReconnectBufSize(-1)): calls wait for the connection, and replies are kept for
+// it. Close closes the connection. If it is closed in another way, for good, the log says
+// so.
+//
+// The error wraps ErrInvalidOption if an option is invalid, and is that of ctx if ctx
+// ends first.
 func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error) {
 	if url == "" {
 		url = nats.DefaultURL
@@ -94,16 +97,19 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 }
 
 // NewConn uses a NATS connection that exists already. It sets no callback on nc
-// and never closes it: Close leaves it open. Make it with nats.MaxReconnects(-1)
+// and never closes it: Close leaves it open. Make nc with nats.MaxReconnects(-1)
 // and nats.IgnoreAuthErrorAbort(), as services are expected to come back by
-// themselves, and with short pings, see Connect; what is missing is a warning in
+// themselves, and with short pings, see Connect; a missing option is a warning in
 // the log. Use nats.ReconnectBufSize(-1) as well, or a request of the very moment
-// in which NATS goes away may be sent after the reconnect and run when its caller
+// in which NATS goes away may be sent after the reconnect, and run when its caller
 // has gone.
 //
 // Do not drain or close nc under a server: nats.go then refuses the replies of
 // handlers that still run, and their callers wait for their deadlines. End the context
-// of the server's Run, wait until Run has returned, and then do so.
+// of the server's Run, wait until Run has returned, and only then drain or close nc.
+//
+// The error wraps ErrInvalidOption if an option is invalid, and ErrConnClosed if nc is
+// closed.
 func NewConn(nc *nats.Conn, opts ...ConnOption) (*Conn, error) {
 	cfg, err := newConnConfig(opts)
 	if err != nil {
@@ -166,9 +172,9 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 func (c *Conn) NATS() *nats.Conn { return c.nc }
 
 // Close ends all waiting calls with CodeCanceled and, if Connect made the
-// connection, sends what is buffered and closes it. Stop servers first: their
-// Run returns ErrConnClosed when the connection goes away under them. It returns
-// ctx's error if that ends before the NATS server has everything; the connection
+// connection, sends the messages that are still buffered and closes it. Stop servers
+// first: their Run returns ErrConnClosed when the connection goes away under them. Close
+// returns ctx's error if ctx ends before the NATS server has all messages; the connection
 // is closed all the same. Further calls of Close do nothing.
 func (c *Conn) Close(ctx context.Context) error {
 	var err error
@@ -251,14 +257,14 @@ func (c *Conn) closed() bool {
 	return c.ctx.Err() != nil || c.nc.IsClosed()
 }
 
-// flush waits until the NATS server has read everything sent so far, or if the
-// connection breaks meanwhile, all subscriptions that are sent again.
+// flush waits until the NATS server has read everything sent so far; if the connection
+// breaks meanwhile, until the server has read the subscriptions that nats.go sends again.
 func (c *Conn) flush(ctx context.Context) error {
 	ctx, cancel := withFlushTimeout(ctx)
 	defer cancel()
 	for {
 		err := c.nc.FlushWithContext(ctx)
-		// nats.go calls a connection closed that is coming back.
+		// nats.go also says "closed" of a connection that is coming back.
 		if !errors.Is(err, nats.ErrConnectionClosed) || c.nc.IsClosed() {
 			return err
 		}

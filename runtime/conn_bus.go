@@ -9,9 +9,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 )
 
-// What a connection does for its users, with the errors that they return.
+// The methods of a connection's bus with errors in place of statuses.
 
-// errLinkWasDown says that nothing was sent, and that the connection is back.
+// errLinkWasDown says that a request was not sent, and that the connection is back.
 var errLinkWasDown = outward(bus.LinkWasDown)
 
 // roundTrip sends r and waits for the reply; see bus.RoundTrip. The error may be
@@ -44,8 +44,8 @@ func (c *Conn) lastDenial(subject string) (denied *Error, hint string) {
 	return outward(why), hint
 }
 
-// subscriptionRefused tells once that subscriptions are refused. It reports
-// whether the error is about that.
+// subscriptionRefused logs once that NATS refuses subscriptions. It reports whether an
+// asynchronous error is about that.
 func (c *Conn) subscriptionRefused(err error) bool {
 	refused, first := c.bus.SubscriptionRefused(err)
 	if first {

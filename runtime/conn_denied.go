@@ -5,10 +5,10 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
-// permissionDenied takes an asynchronous error of the connection. If that says where
-// this user may not publish, it ends what waits for an answer from there; nats.go
-// reports such a thing only here. It reports whether whoever has published there
-// tells it to people, so that nobody else has to.
+// permissionDenied takes an asynchronous error of the connection. If the error says where
+// this user may not publish, permissionDenied ends the calls, streams and events that wait
+// for an answer from there: nats.go reports a missing permission in no other way. It
+// reports whether those get the error, so that it need not be in the log.
 func (c *Conn) permissionDenied(err error) (told bool) {
 	if subject, ok := denials.RefusesPublishing(err); ok {
 		denied := permissionError(subject, err)

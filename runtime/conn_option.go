@@ -27,7 +27,7 @@ func WithNamespace(namespace string) ConnOption {
 }
 
 // WithNATSOptions passes options to nats.Connect: TLS, credentials, name and so
-// on. They win over the defaults of Connect. NewConn refuses it, as there the
+// on. They win over the defaults of Connect. NewConn refuses WithNATSOptions, as the
 // connection exists already.
 func WithNATSOptions(opts ...nats.Option) ConnOption {
 	return connOption(func(c *connConfig) error {
@@ -47,7 +47,7 @@ type connConfig struct {
 	nats      []nats.Option
 	assembly  int64
 	jetStream jetStreamConfig
-	errors    *bus.Errors // nil for a connection that Connect has not made
+	errors    *bus.Errors // nil for a connection that NewConn was given
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
@@ -68,9 +68,9 @@ type connOption func(*connConfig) error
 func (o connOption) applyConn(c *connConfig) error { return o(c) }
 
 // WithJetStreamDomain uses the JetStream of a domain, as a leaf node has one of
-// its own beside that of its hub. It is for all that is kept there: durable
-// events, commands, leaders and the registry; those who are to find each other
-// use the same one. Default: that of the NATS server where the connection is.
+// its own beside that of its hub. Durable events, commands, leaders and the registry are
+// all kept there; processes that have to find each other use the same domain. Default: the
+// JetStream of the NATS server that the connection has.
 func WithJetStreamDomain(domain string) ConnOption {
 	return connOption(func(c *connConfig) error {
 		if !wire.ValidInstance(domain) {
@@ -81,10 +81,11 @@ func WithJetStreamDomain(domain string) ConnOption {
 }
 
 // WithJetStreamAPIPrefix uses a JetStream whose API is imported from another
-// account under a prefix, such as "JS.orders", for all that
-// [WithJetStreamDomain] names. The subjects of what is kept must be imported as
-// well, those of buckets under the prefix ("JS.orders.$KV.>"); docs/protocol.md
-// has the list. It and WithJetStreamDomain exclude each other. Default "$JS.API".
+// account under a prefix, such as "JS.orders", for everything that
+// [WithJetStreamDomain] names. The subjects of streams and buckets must be imported as
+// well, those of buckets under the prefix ("JS.orders.$KV.>"); docs/protocol.md has the
+// list. WithJetStreamAPIPrefix and WithJetStreamDomain exclude each other. Default
+// "$JS.API".
 func WithJetStreamAPIPrefix(prefix string) ConnOption {
 	return connOption(func(c *connConfig) error {
 		if !wire.ValidSubject(prefix) {
@@ -98,8 +99,8 @@ type jetStreamConfig struct{ domain, prefix string }
 
 // WithReassemblyLimit sets how many bytes of messages that come in parts (those
 // of methods with max_message_bytes) a connection may hold at once, over all of
-// its streams and calls; what exceeds it ends as CodeResourceExhausted. 1 byte to
-// 2^40. Default 256 MiB.
+// its streams and calls. A call or a stream that exceeds the limit ends with
+// CodeResourceExhausted. 1 byte to 2^40. Default 256 MiB.
 func WithReassemblyLimit(bytes int64) ConnOption {
 	return connOption(func(c *connConfig) error {
 		if bytes < 1 || bytes > 1<<40 {

@@ -21,7 +21,8 @@ import (
 // namespace.
 const AllServices = "*"
 
-// Instance is one running instance of a service, as it was heard of last.
+// Instance is one running instance of a service, as its last heartbeat and its record in
+// the registry say.
 type Instance struct {
 	// Service is the full name of the service, and Name that of the instance,
 	// which ToInstance takes.
@@ -34,80 +35,83 @@ type Instance struct {
 	State State
 	// Started is when the process started, by its own clock.
 	Started time.Time
-	// Leading are the groups that it leads, by name.
+	// Leading are the terms of the groups that the instance leads, by the group's name.
 	Leading []Term
-	// Unhealthy: a check of the instance says so, and selection strategies do not
-	// pick it; see WithCheck.
+	// Unhealthy: a check of the instance fails, and selection strategies do not pick the
+	// instance; see WithCheck.
 	Unhealthy bool
-	// NoRespondersHidden: NATS does not tell the instance when nobody listens, as
-	// somebody subscribes to everything; calls to nobody take their whole timeout.
+	// NoRespondersHidden: NATS does not tell the instance when nobody listens, for example
+	// because somebody subscribes to everything; its calls to nobody take their whole
+	// timeout.
 	NoRespondersHidden bool
-	// Subscriber: it subscribes to the service's events, and is no server of the
-	// service; see Subscribers.
+	// Subscriber: the instance subscribes to the service's events, and is no server of
+	// the service; see Subscribers.
 	Subscriber bool
 
 	metrics json.RawMessage
 }
 
-// Health returns what the instance said of itself in its last heartbeat: requests,
-// errors and latency of all methods of the service over the last minute, what the
-// process uses, score, grade and findings. It is false for an instance that has
-// not been heard yet or is of another runtime, and in the changes of WatchInstances.
+// Health returns the report in the instance's last heartbeat: requests, errors and
+// latency of all methods of the service over the last minute, the memory and CPU of the
+// process, score, grade and findings. It returns false for an instance that has not been
+// heard yet or is of another runtime, and in the changes of WatchInstances.
 func (i Instance) Health() (health.Report, bool) {
 	r, err := health.DecodeReport(i.metrics)
 	return r, err == nil
 }
 
-// InstanceChangeKind says what has changed at an instance.
+// InstanceChangeKind is the kind of a change of an instance.
 type InstanceChangeKind int
 
 // The kinds of changes.
 const (
-	// InstanceJoined: the instance is there.
+	// InstanceJoined: the instance has started, or was found.
 	InstanceJoined InstanceChangeKind = iota + 1
-	// InstanceStateChanged: it has another state.
+	// InstanceStateChanged: the instance has another state.
 	InstanceStateChanged
-	// InstanceLeads: it leads a group.
+	// InstanceLeads: the instance leads a group.
 	InstanceLeads
-	// InstanceLeadsNoMore: it no longer leads a group.
+	// InstanceLeadsNoMore: the instance no longer leads a group.
 	InstanceLeadsNoMore
-	// InstanceLeft: it has stopped.
+	// InstanceLeft: the instance has stopped.
 	InstanceLeft
-	// InstanceExpired: it was not heard any more.
+	// InstanceExpired: the instance was not heard any more.
 	InstanceExpired
-	// InstanceConditionChanged: its Unhealthy or NoRespondersHidden has changed.
+	// InstanceConditionChanged: Unhealthy or NoRespondersHidden of the instance has changed.
 	InstanceConditionChanged
 )
 
 // String returns the kind as people read it, such as "joined".
 func (k InstanceChangeKind) String() string { return registry.Kind(k).String() }
 
-// InstanceChange is one step of one instance. What happens together comes as
+// InstanceChange is one step of one instance. Changes that happen together come as
 // several steps: an instance that is lost while it leads first does not lead any
-// more and then expires.
+// more, and then expires.
 type InstanceChange struct {
 	Kind InstanceChangeKind
-	// Instance is as it is after this step; for InstanceLeft and InstanceExpired
-	// what was known last.
+	// Instance is the instance after this step; for InstanceLeft and InstanceExpired as it
+	// was known last.
 	Instance Instance
 	// Previous is the state before, for InstanceStateChanged.
 	Previous State
-	// Term is which leadership, for InstanceLeads and InstanceLeadsNoMore.
+	// Term is the term that has begun or ended, for InstanceLeads and InstanceLeadsNoMore.
 	Term Term
 }
 
-// Instances returns the instances of a service, by name; of all services, by
-// service and name and with those who subscribe to their events, for AllServices;
-// those alone for what Subscribers returns. There may be none: a service that nobody
-// has heard of is no error, so take the name from the generated constant, such as
-// orderv1aegis.OrderServiceName. Nobody behind a name that this program has no
-// generated code of is a warning in the log, once, as it may be misspelled.
+// Instances returns the instances of a service, ordered by name. For AllServices it
+// returns the instances of all services, ordered by service and name, together with the
+// subscribers to their events; for the name that Subscribers returns, only the subscribers
+// to the events of that service. A service without instances is no error, so take the
+// name from the generated constant, such as orderv1aegis.OrderServiceName. If a service
+// has no instance, and this program has no generated code of it, the log has one warning,
+// as the name may be misspelled.
 //
-// The first call for a service begins to watch it and waits until all is known,
-// for up to 5 s; further ones answer from memory, for as long as somebody asks
-// at least every 30 s or watches. The error's code is CodeUnavailable if the
-// instances are not known in time, CodePermissionDenied if NATS does not allow this
-// user to hear their heartbeats, and that of ctx if it ends before.
+// The first call for a service begins to watch it, and waits for up to 5 s until all
+// instances are known; further calls answer from memory, as long as one comes at least
+// every 30 s or somebody watches. The error's code is CodeUnavailable if the instances are
+// not known in time, CodePermissionDenied if NATS does not allow this user to hear their
+// heartbeats, CodeInvalidArgument if service is no full name of a service, and that of ctx
+// if it ends before. It wraps ErrConnClosed if the connection is closed.
 func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error) {
 	v, err := c.directoryView(ctx, service)
 	if err != nil {
@@ -127,9 +131,9 @@ func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error
 	return list, nil
 }
 
-// Services returns the full names of the services that have instances, in order;
-// who only subscribes to events is none.
-// It watches all services, as Instances does for AllServices.
+// Services returns the full names of the services that have instances, in order.
+// Subscribers to events do not count as instances. It watches all services, and has the
+// errors, as Instances does for AllServices.
 func (c *Conn) Services(ctx context.Context) ([]string, error) {
 	instances, err := c.Instances(ctx, AllServices)
 	if err != nil {
@@ -144,14 +148,14 @@ func (c *Conn) Services(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// WatchInstances returns the changes of a service's instances, or of those of
-// all services for AllServices: first that each that is there has joined, then
-// what happens, until ctx ends. The changes always add up to what is: none is
-// missed or repeated over a reconnect, and a reader that is thousands of changes
-// late gets the difference in their place.
+// WatchInstances returns the changes of a service's instances, or of the instances of all
+// services for AllServices, until ctx ends: first an InstanceJoined for each instance of
+// now, then each change that follows. The changes always add up to the present instances:
+// no change is missed or repeated over a reconnect, and a reader that is thousands of
+// changes late gets the difference in their place.
 //
-// An error is the last element: the instances are not known in time, as for
-// Instances, or the connection was closed (ErrConnClosed).
+// An error is the last element: one of those of Instances, or one that wraps ErrConnClosed
+// when the connection is closed.
 func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[InstanceChange, error] {
 	return func(yield func(InstanceChange, error) bool) {
 		v, err := c.directoryView(ctx, service)
@@ -180,6 +184,7 @@ func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[Ins
 	}
 }
 
+// directoryView returns the view of a service when it is ready. The caller releases it.
 func (c *Conn) directoryView(ctx context.Context, service string) (*directory.View, error) {
 	if service == AllServices {
 		service = ""
@@ -197,12 +202,12 @@ func (c *Conn) directoryView(ctx context.Context, service string) (*directory.Vi
 	case errors.Is(err, directory.ErrPermission):
 		return nil, Errorf(CodePermissionDenied, "%w", err)
 	case ctx.Err() != nil:
-		return nil, Errorf(CodeDeadlineExceeded, "%w", err) // which says what is missing
+		return nil, Errorf(CodeDeadlineExceeded, "%w", err) // the text of err says what is missing
 	}
 	return nil, Errorf(CodeUnavailable, "%w", err)
 }
 
-// doubtName warns of a name behind which nobody is, if it may be misspelled.
+// doubtName warns of the name of a service without instances, if it may be misspelled.
 func (c *Conn) doubtName(service string, instances int) {
 	name, _ := wire.ParseSubscribers(service)
 	if instances == 0 && service != AllServices && c.serviceSpecs().misspelled(name) {

@@ -168,6 +168,7 @@ func (w *Watch) run(ctx context.Context) {
 	}
 }
 
+// compareAll compares the services that are due.
 func (w *Watch) compareAll(ctx context.Context) {
 	w.mu.Lock()
 	due := w.due
@@ -195,13 +196,14 @@ func (w *Watch) compare(service *spec.Service, r *registry.Record) {
 	}
 }
 
-func (w *Watch) first(what string) bool {
+// first reports whether a difference is new, and takes note of it.
+func (w *Watch) first(difference string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.told[what] {
+	if w.told[difference] {
 		return false
 	}
-	w.told[what] = true
+	w.told[difference] = true
 	return true
 }
 
@@ -261,6 +263,7 @@ func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *store
 	return &stored
 }
 
+// subject is that of requests for a message of the bucket.
 func (w *Watch) subject() string {
 	return w.o.Stores.MsgGet("KV_" + w.o.Bucket)
 }

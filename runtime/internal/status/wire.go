@@ -33,7 +33,7 @@ func (s *Status) Encode(h map[string][]string, json bool) (body []byte) {
 // shortText is how many bytes of a message are left if it does not fit as a whole.
 const shortText = 64
 
-// Fit fills reply with metadata and s, and makes it small enough for NATS: at most most
+// Fit fills reply with metadata and s, and makes it small enough for NATS, within most
 // bytes. It leaves out the metadata, then the details, and in the end most of the text,
 // never code and reason. It returns the names of the parts that it has left out.
 func (s *Status) Fit(reply *nats.Msg, most int64, json bool, metadata nats.Header) (left string) {
