@@ -8,14 +8,14 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 )
 
-// Spec says which method a call is of.
+// Spec names the method of a call.
 type Spec struct {
 	// Service is the full name of the service, such as "echo.v1.EchoService".
 	Service string
 	// Method is the name of the method, such as "Echo".
 	Method string
-	// Idempotent: the proto says that running it twice does what running it once
-	// does (option idempotency_level), so the client may try it again.
+	// Idempotent: the proto says that running the method twice has the effect of running
+	// it once (option idempotency_level), so the client may try a call again.
 	Idempotent bool
 	// Descriptor is the method's descriptor.
 	Descriptor protoreflect.MethodDescriptor
@@ -23,8 +23,8 @@ type Spec struct {
 
 // Call is one call, as its client, its handler and the interceptors between
 // them see it. On the client NewCall makes one, to send metadata and to read
-// what came back; in handlers and interceptors CallFromContext returns it. A
-// Call is not safe for concurrent use.
+// the metadata of the response; in handlers and interceptors CallFromContext returns it.
+// A Call is not safe for concurrent use.
 type Call struct {
 	spec     Spec
 	instance string
@@ -37,18 +37,18 @@ type Call struct {
 	incoming func() Header
 }
 
-// Spec returns which method the call is of. It is empty before the call.
+// Spec returns the method of the call. On the client it is empty before the call.
 func (c *Call) Spec() Spec { return c.spec }
 
 // Instance returns, on a server, the name of the instance that serves the call.
 func (c *Call) Instance() string { return c.instance }
 
-// Attempt returns, on a server, which attempt of its client this is, from 1 on.
+// Attempt returns, on a server, the number of the client's attempt, from 1 on.
 func (c *Call) Attempt() int { return c.attempt }
 
 // Term returns the term in which a single active method was handled: on the
-// server as TermFromContext does, on the client, when the call has returned,
-// without Since. It is zero for other methods and where no leader answered.
+// server as TermFromContext does; on the client, when the call has returned,
+// without Since. It is zero for other methods, and if no leader has answered.
 func (c *Call) Term() Term { return c.term }
 
 // RequestHeader returns the metadata of the request: on the client to be set
@@ -109,13 +109,16 @@ func CallFromContext(ctx context.Context) (*Call, bool) {
 	return c, ok
 }
 
+// outgoingCall returns the call that NewCall has put into a context, or nil.
 func outgoingCall(ctx context.Context) *Call {
 	c, _ := ctx.Value(outgoingKey{}).(*Call)
 	return c
 }
 
+// publicSpec returns the Spec of a method of a service.
 func publicSpec(s *spec.Service, m *spec.Method) Spec {
 	return Spec{Service: s.Name, Method: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
 }
 
+// name returns the full name of the method.
 func (s Spec) name() string { return s.Service + "." + s.Method }

@@ -14,16 +14,16 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Reasons that an Error gives beside its code, where the runtime and not a
-// handler produced it.
+// The reasons that an Error has beside its code, if the runtime and not a handler
+// produced it.
 const (
 	// ReasonNoResponders: nobody listens on the subject of the call. Nothing ran.
 	ReasonNoResponders = status.ReasonNoResponders
 	// ReasonOverloaded: the instance runs as many handlers as it may. Nothing ran.
 	ReasonOverloaded = wire.ReasonOverloaded
 	// ReasonStopping: the instance shuts down. Nothing of a call ran, nor of a stream
-	// that was not opened. A stream that was open, and lasts longer than WithStreamGrace
-	// leaves it, ends with this reason as well: its handler has run so far.
+	// that was not opened. An open stream that lasts longer than WithStreamGrace allows
+	// ends with this reason as well: its handler has run so far.
 	ReasonStopping = wire.ReasonStopping
 	// ReasonStale: the request waited in a process that was paused, for an
 	// unknown time. Nothing ran.
@@ -32,7 +32,7 @@ const (
 	// may. Nothing ran.
 	ReasonNoMethod = wire.ReasonNoMethod
 	// ReasonInstanceLost: the instance that was called was found to be gone before
-	// it replied. Whether the handler ran is unknown. The client concludes it.
+	// it replied. Whether the handler ran is unknown. The client gives this reason.
 	ReasonInstanceLost = status.ReasonInstanceLost
 	// ReasonTooLarge: a message exceeds the max_payload of the NATS server, or the
 	// method's max_message_bytes.
@@ -46,8 +46,8 @@ const (
 )
 
 // ErrNoResponders matches, with errors.Is, the error of a call for which nobody
-// listened. Its code is CodeUnavailable, and no handler has run; where an idempotent
-// call was tried before, MayHaveRun says whether one has then.
+// listened. Its code is CodeUnavailable, and no handler has run in this attempt; of
+// earlier attempts of an idempotent call MayHaveRun says whether a handler may have run.
 var ErrNoResponders = refusal(CodeUnavailable, ReasonNoResponders, "no server listens")
 
 // ErrNotActive matches, with errors.Is, the error of a call to a single active
@@ -59,18 +59,19 @@ var ErrNotActive = refusal(CodeUnavailable, ReasonNotActive, "the instance is no
 // Error is the error of a call: a code, a message for people, details for
 // programs. Every error that a client returns is an *Error or wraps one, so
 // errors.As finds it. An Error is immutable and safe for concurrent use. A nil *Error
-// that was returned as an error, by mistake, says so with CodeInternal.
+// that was returned as an error by mistake has CodeInternal and a text about the mistake.
 //
-// A handler may return any error. Its whole text goes to the caller: that of an *Error
-// with whatever wraps it, and that of a plain Go error as well, with CodeUnknown. Use
-// WithErrorRedactor where callers must not read what a database or a file system says.
+// A handler may return any error. Its whole text goes to the caller: the text of an *Error
+// and of the errors that wrap it, and the text of a plain Go error as well, with
+// CodeUnknown. Use WithErrorRedactor where callers must not read the errors of a database
+// or a file system.
 type Error struct{ st status.Status }
 
-// errUnset is what a nil *Error says: a variable that was never set was returned as
-// an error.
+// errUnset stands for a nil *Error: a variable that was never set was returned as an
+// error.
 var errUnset = NewError(CodeInternal, "a nil *aegis.Error was returned as an error")
 
-// orUnset is e, or errUnset for nil, so that no method of an error panics.
+// orUnset returns e, or errUnset for nil, so that no method of an error panics.
 func (e *Error) orUnset() *Error {
 	if e == nil {
 		return errUnset
@@ -84,8 +85,8 @@ func NewError(code Code, message string) *Error {
 	return &Error{*status.New(status.Code(code), message)}
 }
 
-// Errorf is NewError with a message from fmt.Errorf. What %w wraps is found by
-// errors.Is and errors.As on this side of the wire; it does not travel.
+// Errorf is NewError with a message from fmt.Errorf. errors.Is and errors.As find the
+// errors that %w wraps on this side of the wire; they do not travel.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{*status.Newf(status.Code(code), format, args...)}
 }
@@ -111,7 +112,7 @@ func (e *Error) Error() string { return e.orUnset().st.Text() }
 // Code returns the canonical code.
 func (e *Error) Code() Code { return Code(e.orUnset().st.Code) }
 
-// Message returns what went wrong, for a person.
+// Message returns the text for a person.
 func (e *Error) Message() string { return e.orUnset().st.Message }
 
 // Reason returns one of the Reason constants if the runtime of either side
@@ -142,21 +143,22 @@ func CodeOf(err error) Code {
 	return asError(err).Code()
 }
 
-// IsWireError reports whether a server said err, and not the client concluded
-// it by itself (no answer in time, nobody there, a bad request).
+// IsWireError reports whether err came from a server. It is false for errors that the
+// client has concluded by itself (no answer in time, nobody there, a bad request).
 func IsWireError(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e != nil && e.st.FromServer
 }
 
 // MayHaveRun reports whether a handler may have run for a call, or the open of a
-// stream, that failed with err. It is false only where that is certain: nothing was
-// sent, nobody listened, or every server that was asked has refused. It is true for
-// all else, among that nil, errors of handlers, and errors that are no *Error. What
-// is not idempotent may be repeated where it is false.
+// stream, that failed with err. It is false only if it is certain that none has: nothing
+// was sent, nobody listened, or every server that was asked has refused. It is true for
+// all other errors, also for nil, errors of handlers, and errors that are no *Error. If it
+// is false, even a call that is not idempotent may be repeated.
 //
-// Of an event or a command it reports whether that may be stored, or may have reached
-// its handlers. Of errors that are joined it is true if it is for any.
+// For the error of an event or a command, MayHaveRun reports whether the event or command
+// may be stored, or may have reached its handlers. For joined errors it is true if it is
+// true for any of them.
 func MayHaveRun(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // layer by layer: each may be a branch
 	case *Error:
@@ -170,7 +172,8 @@ func MayHaveRun(err error) bool {
 	}
 }
 
-// asError is the seam through which every error leaves the runtime.
+// asError makes an *Error of any error. Every error that leaves the runtime passes here, or
+// is one already.
 func asError(err error) *Error {
 	var e *Error
 	switch {
@@ -182,7 +185,7 @@ func asError(err error) *Error {
 		}
 		c := *e
 		c.st.Cause, c.st.NotRun = err, !MayHaveRun(err)
-		if !onlyMarks(err, e) { // else the text is the error's own, code and all
+		if !onlyMarks(err, e) { // else the text of err would have the code in it
 			c.st.Message = err.Error()
 		}
 		return &c
@@ -198,7 +201,7 @@ func failed(msg *nats.Msg) bool { return status.Failed(msg.Header) }
 
 func decodeError(msg *nats.Msg) *Error { return &Error{*status.Decode(msg.Header, msg.Data)} }
 
-// outward makes an error of a status; nil of nil.
+// outward returns the error of a status; nil for nil.
 func outward(s *status.Status) *Error {
 	if s == nil {
 		return nil
@@ -206,7 +209,7 @@ func outward(s *status.Status) *Error {
 	return &Error{*s}
 }
 
-// inward is the status of an error; nil of nil.
+// inward returns the status of an error; nil for nil.
 func (e *Error) inward() *status.Status {
 	if e == nil {
 		return nil
@@ -214,17 +217,18 @@ func (e *Error) inward() *status.Status {
 	return &e.st
 }
 
-// refusal is an error of the runtime with a reason.
+// refusal returns an error of the runtime with a reason.
 func refusal(code Code, reason, format string, args ...any) *Error {
 	return &Error{*status.Refusal(status.Code(code), reason, format, args...)}
 }
 
-// because is an error of the runtime with a cause that its text does not name.
+// because returns an error of the runtime with a cause whose text is not in the message.
 func because(cause error, code Code, message string) *Error {
 	return &Error{status.Status{Code: status.Code(code), Message: message, Cause: cause}}
 }
 
-// notRun returns e, or a copy, that says whether it is certain that no handler has run.
+// notRun returns e, or a copy of e, that says whether it is certain that no handler has
+// run.
 func (e *Error) notRun(certain bool) *Error {
 	if e.st.NotRun == certain {
 		return e
@@ -234,14 +238,15 @@ func (e *Error) notRun(certain bool) *Error {
 	return &c
 }
 
-// notImplementedError is why a generated Unimplemented server does nothing.
+// notImplementedError is the cause of the errors of a generated Unimplemented server.
 type notImplementedError struct{ method protoreflect.FullName }
 
 func (e *notImplementedError) Error() string {
 	return string(e.method) + " is not implemented by this server"
 }
 
-// Unimplemented is what the methods of a generated Unimplemented server return.
+// Unimplemented returns the error that a method of a generated Unimplemented server
+// returns. It is called by generated code.
 func Unimplemented(method protoreflect.FullName) error {
 	e := &notImplementedError{method}
 	return because(e, CodeUnimplemented, e.Error())

@@ -10,11 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// redactor decides what travels of the errors of handlers, see WithErrorRedactor. It is
-// nil without that option.
+// redactor is the function of WithErrorRedactor; nil without one.
 type redactor func(context.Context, error) error
 
-// redactedError keeps the error of a handler below the error that travels in its place.
+// redactedError keeps the error that a handler has returned below the error that travels.
 // Only the text of the latter is seen.
 type redactedError struct{ original, said error }
 
@@ -29,7 +28,7 @@ func original(err error) error {
 	return err
 }
 
-// unary wraps a handler that is wrapped in its interceptors already.
+// unary redacts the errors of a handler with its interceptors.
 func (r redactor) unary(logger *slog.Logger, next UnaryFunc) UnaryFunc {
 	if r == nil {
 		return next
@@ -43,7 +42,7 @@ func (r redactor) unary(logger *slog.Logger, next UnaryFunc) UnaryFunc {
 	}
 }
 
-// stream does the same with the handler of a stream.
+// stream redacts the errors of a stream's handler with its interceptors.
 func (r redactor) stream(logger *slog.Logger, next ServerStreamFunc) ServerStreamFunc {
 	if r == nil {
 		return next
@@ -67,7 +66,8 @@ func (r redactor) apply(ctx context.Context, logger *slog.Logger, err error) err
 	return &e
 }
 
-// call asks the program. It never returns nil, so that no error becomes a success.
+// call calls the user's function. It never returns nil, so that no error becomes a
+// success.
 func (r redactor) call(ctx context.Context, logger *slog.Logger, err error) (said error) {
 	defer func() {
 		if p := recover(); p != nil {

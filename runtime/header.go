@@ -18,9 +18,9 @@ import (
 // their ends. Keys and values may take 8 KB in all. Keys that begin with
 // "nats-" or "aegis-", and "content-type", belong to the transport.
 //
-// What breaks these rules is CodeInvalidArgument for a request, before anything
-// is sent, and CodeInternal for a response. A Header is not safe for concurrent
-// use.
+// Metadata that breaks these rules is an error: with CodeInvalidArgument for a request,
+// of which nothing is sent then, and with CodeInternal for a response. A Header is not
+// safe for concurrent use.
 type Header map[string][]string
 
 // Set replaces the values of key by one.
@@ -67,6 +67,7 @@ func readMessage(msg *nats.Msg, into proto.Message) *Error {
 	return nil
 }
 
+// The errors of a reply and of a request whose headers cannot be read.
 var (
 	errReplyHeader   = outward(bus.UnreadableReply)
 	errRequestHeader = outward(bus.UnreadableRequest)

@@ -6,15 +6,15 @@ import (
 	"log/slog"
 )
 
-// ErrInvalidOption is wrapped by what a constructor returns for an option whose
-// value is out of range.
+// ErrInvalidOption is wrapped by the error of a constructor that was given an option
+// whose value is out of range.
 var ErrInvalidOption = errors.New("aegis: invalid option")
 
 func invalidOption(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidOption, fmt.Sprintf(format, args...))
 }
 
-// nilOption is the error for option number i of a list.
+// nilOption returns the error for a nil at index i of a list of options.
 func nilOption(i int) error {
 	return invalidOption("option %d is nil; leave it out", i+1)
 }
@@ -33,11 +33,11 @@ func applyOptions[O comparable](opts []O, apply func(O) error) error {
 	return nil
 }
 
-// LoggerOption is what WithLogger returns: an option of connections and servers.
+// LoggerOption is the option that WithLogger returns, for connections and servers.
 type LoggerOption struct{ logger *slog.Logger }
 
-// WithLogger sets where a connection or a server logs. Default: slog.Default()
-// for a connection, its connection's logger for a server.
+// WithLogger sets where a connection or a server logs. A nil logger is an invalid option.
+// Default: slog.Default() for a connection, the logger of its connection for a server.
 func WithLogger(logger *slog.Logger) LoggerOption { return LoggerOption{logger} }
 
 func (o LoggerOption) check() error {
@@ -47,12 +47,13 @@ func (o LoggerOption) check() error {
 	return nil
 }
 
-// InterceptorsOption is what WithInterceptors returns: an option of servers,
-// services, subscribers, clients and publishers.
+// InterceptorsOption is the option that WithInterceptors returns, for servers, services,
+// subscribers, clients and publishers.
 type InterceptorsOption struct{ interceptors []Interceptor }
 
-// WithInterceptors adds interceptors, the first the outermost. Given more than
-// once, later ones come further inside. It is an option of
+// WithInterceptors adds interceptors, the first the outermost. If it is given more than
+// once, the later ones come further inside. A nil interceptor is an invalid option. It is
+// an option of
 //
 //   - NewServer: around the handlers of all its services, commands and events,
 //   - the generated Register functions: around those of one service, its commands

@@ -31,7 +31,7 @@ type serverStream struct {
 	term     *term           // nil unless the method is single active
 	named    bool            // the ack names the term, as the subject of the open did not
 	unary    bool            // it counts as a unary call of its service
-	counted  bool            // the figures of the method have the call already
+	counted  bool            // the figures of the method count the call already, without this stream
 	requests bool            // the client sends messages
 	arrived  time.Time
 
@@ -51,7 +51,8 @@ func (s *Server) prepareStreams() {
 	s.streams.Init(s.conn.streaming, s.conn.subjects.In(s.process), s.cfg.maxStreams)
 }
 
-// listenToStreams subscribes to what clients send in streams, if any method has them.
+// listenToStreams subscribes to the messages that clients send in streams, if any method
+// has streams.
 func (s *Server) listenToStreams() error {
 	for _, service := range s.services {
 		for _, m := range service.methods {
@@ -76,6 +77,8 @@ func (s *Server) openStream(to *route, msg *nats.Msg, now time.Time) {
 	}
 }
 
+// acceptStream returns the stream with the first message of a client. It returns nil if
+// nobody wants the stream any more.
 func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverStream, *Error) {
 	m := to.method
 	var r metadata.Request
@@ -123,7 +126,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	return st, nil
 }
 
-// clientWindow is how much a client lets come at first.
+// clientWindow returns how much a client lets come at first.
 func clientWindow(h nats.Header, inParts bool) (flow.Limit, *Error) {
 	bytes := uint64(wire.DefaultWindowBytes)
 	if inParts {
@@ -137,7 +140,7 @@ func clientWindow(h nats.Header, inParts bool) (flow.Limit, *Error) {
 // stream.
 func (s *Server) startStream(st *serverStream) bool {
 	if !s.streams.Hub.Add(&st.Stream, st.requests) || s.pool.Canceled(st.To) {
-		st.leave() // NATS has delivered it twice; or nobody wants it any more
+		st.leave() // NATS has delivered the open twice, or the client has canceled it
 		return false
 	}
 	st.acknowledge()
@@ -191,7 +194,7 @@ func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 	st.Init(&st.server.streams.Hub, c, stop)
 }
 
-// contextError is why the context ended before the stream.
+// contextError returns why the handler's context has ended before the stream.
 func (st *serverStream) contextError() *Error {
 	switch err := st.ctx.Err(); {
 	case st.term != nil && st.term.Base.Err() != nil && st.server.base.Err() == nil:
@@ -203,7 +206,7 @@ func (st *serverStream) contextError() *Error {
 	}
 }
 
-// endedByStop is why a stopping server ends a stream.
+// endedByStop returns the error of a stream that a stopping server ends.
 func (s *Server) endedByStop() *Error {
 	return refusal(CodeUnavailable, ReasonStopping, "%s is stopping, and has ended the stream", s.cfg.instance)
 }
@@ -251,7 +254,7 @@ func (st *serverStream) count() {
 	st.method.stats.ended(now, st.answered.Sub(st.arrived), outward(st.Ended()))
 }
 
-// conclude ends the stream with what the handler has returned.
+// conclude ends the stream after its handler, with the handler's failure or nil.
 func (st *serverStream) conclude(failure *Error) {
 	if !st.mayReply() {
 		return
@@ -335,7 +338,8 @@ func (st *serverStream) Recv(m proto.Message) error {
 // CloseSend does nothing: a server ends a stream when its handler returns.
 func (st *serverStream) CloseSend() error { return nil }
 
-// cancelStream is told the reply subject of an open that nobody waits for.
+// cancelStream ends the stream whose open had a reply subject. It reports whether there
+// is one.
 func (s *Server) cancelStream(reply string) bool { return s.streams.Hub.Cancel(reply) }
 
 // endLeadersStreams takes no more streams, and ends those of the terms that this

@@ -7,7 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// handlerStream is what a handler's receiver and sender share.
+// handlerStream is the stream that a handler's receiver and sender share, within the
+// server's interceptors, and its core outside of them.
 type handlerStream struct {
 	Stream
 	core *serverStream

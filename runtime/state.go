@@ -1,17 +1,17 @@
 package aegis
 
-// State is where a server is in its life. It only ever moves forward.
+// State is a stage in the life of a server. It only ever moves forward.
 type State int32
 
 // The states of a server, in order.
 const (
-	// StateInit: made, and not running yet. Services can be registered.
+	// StateInit: the server is made, and not running yet. Services can be registered.
 	StateInit State = iota
 	// StateStarting: Run subscribes to what the services need.
 	StateStarting
 	// StateRunning: calls are served.
 	StateRunning
-	// StateStopping: no new calls come; those that run are finished.
+	// StateStopping: no new calls are taken; handlers that run are finished.
 	StateStopping
 	// StateStopped: Run is about to return.
 	StateStopped

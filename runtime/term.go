@@ -10,8 +10,8 @@ type Term struct {
 	// Service is the full name of the service, and Group the group in it.
 	Service, Group string
 	// Token is the fencing token: greater than those of all terms before, and
-	// below 2^53. Whoever a leader writes to should remember the greatest token
-	// that it has seen and refuse writes with a smaller one.
+	// below 2^53. A store that leaders write to should remember the greatest token
+	// that it has seen, and refuse writes with a smaller one.
 	Token uint64
 	// Since is when the term began, by this machine's clock.
 	Since time.Time
@@ -20,18 +20,18 @@ type Term struct {
 type termKey struct{}
 
 // TermFromContext returns the term in which the handler of a single active
-// method runs. It works with the context of OnLeading too, and with all that
+// method runs. It works with the context of OnLeading too, and with all contexts that
 // derive from either.
 func TermFromContext(ctx context.Context) (Term, bool) {
 	t, ok := ctx.Value(termKey{}).(Term)
 	return t, ok
 }
 
-// LeadershipChange says that this server leads a group, or does no longer.
+// LeadershipChange says that a server leads a group, or no longer does.
 type LeadershipChange struct {
 	Term Term
 	// Leading: the term has begun, and calls are served. False: it is over.
 	Leading bool
-	// Cause is why it is over; nil if the server has resigned because it stops.
+	// Cause is why the term is over; nil if the server has resigned because it stops.
 	Cause error
 }
