@@ -192,7 +192,8 @@ func UnaryHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.
 	}
 }
 
-// ServerStreamHandler is called by generated code.
+// ServerStreamHandler makes the Handler of a method with one request and a stream of
+// responses. It is called by generated code.
 func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, *Req, Sender[Res]) error) Handler[S] {
 	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
 		return func(ctx context.Context, s Stream) error {
@@ -211,7 +212,8 @@ func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, c
 	}}
 }
 
-// ClientStreamHandler is called by generated code.
+// ClientStreamHandler makes the Handler of a method with a stream of requests and one
+// response. It is called by generated code.
 func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req]) (*Res, error)) Handler[S] {
 	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
 		return func(ctx context.Context, s Stream) error {
@@ -231,7 +233,8 @@ func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, c
 	}}
 }
 
-// BidiStreamHandler is called by generated code.
+// BidiStreamHandler makes the Handler of a method with a stream in each direction. It is
+// called by generated code.
 func BidiStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req], Sender[Res]) error) Handler[S] {
 	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
 		return func(ctx context.Context, s Stream) error {

@@ -2,7 +2,6 @@ package aegis
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strconv"
 	"time"
@@ -194,25 +193,12 @@ func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 	st.Init(&st.server.streams.Hub, c, stop)
 }
 
-// contextError returns why the handler's context has ended before the stream.
-func (st *serverStream) contextError() *Error {
-	switch err := st.ctx.Err(); {
-	case st.term != nil && st.term.Base.Err() != nil && st.server.base.Err() == nil:
-		return outward(leaderview.Lost(st.call.spec.Service, st.term.Group))
-	case errors.Is(err, context.DeadlineExceeded):
-		return asError(err)
-	default:
-		return st.server.endedByStop()
-	}
-}
-
 // endedByStop returns the error of a stream that a stopping server ends.
 func (s *Server) endedByStop() *Error {
 	return refusal(CodeUnavailable, ReasonStopping, "%s is stopping, and has ended the stream", s.cfg.instance)
 }
 
-// acknowledge tells the client that the stream is taken, and how much it may
-// send.
+// acknowledge tells the client that the stream is taken, and how much it may send.
 func (st *serverStream) acknowledge() {
 	var header nats.Header
 	if st.named {

@@ -2,16 +2,18 @@ package aegis
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 )
 
-// handlerStream is the stream that a handler's receiver and sender share, within the
-// server's interceptors, and its core outside of them.
+// handlerStream is the stream that a handler's receiver and sender share.
 type handlerStream struct {
-	Stream
-	core *serverStream
+	Stream               // as the interceptors have wrapped it
+	core   *serverStream // without interceptors
 }
 
 func newHandlerStream(ctx context.Context, s Stream, name protoreflect.Name) (handlerStream, error) {
@@ -71,5 +73,17 @@ func (c *streamContext) Value(key any) any {
 		return c.stream
 	default:
 		return c.Context.Value(key)
+	}
+}
+
+// contextError returns why the handler's context has ended before the stream.
+func (st *serverStream) contextError() *Error {
+	switch err := st.ctx.Err(); {
+	case st.term != nil && st.term.Base.Err() != nil && st.server.base.Err() == nil:
+		return outward(leaderview.Lost(st.call.spec.Service, st.term.Group))
+	case errors.Is(err, context.DeadlineExceeded):
+		return asError(err)
+	default:
+		return st.server.endedByStop()
 	}
 }

@@ -24,7 +24,7 @@ func overTheWire(t testing.TB, h nats.Header) nats.Header {
 	return out
 }
 
-// What Encode lets through arrives as it was, and nothing besides.
+// Metadata that Encode lets through arrives as it was, and nothing besides.
 func FuzzHeaderRoundTrip(f *testing.F) {
 	f.Add("tenant", "a")
 	f.Add("raw-bin", "\x00\r\n\xff")
@@ -44,7 +44,7 @@ func FuzzHeaderRoundTrip(f *testing.F) {
 	})
 }
 
-// Whatever comes is a request that can be run, or an error that says why not.
+=// Whatever comes is a request that can be run, or an error that says why not.
 func FuzzReadHeader(f *testing.F) {
 	f.Add([]byte("Aegis-Timeout: 100\r\ntenant: a\r\n"))
 	f.Add([]byte("Aegis-Timeout: 99999999999999999999\r\n"))
