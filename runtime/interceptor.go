@@ -7,16 +7,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// UnaryFunc is one unary call: at the client everything from here to the reply,
-// at the server everything from here to the handler.
+// UnaryFunc makes or serves one unary call: at the client it does everything from here to
+// the reply, at the server everything from here to the handler.
 type UnaryFunc func(ctx context.Context, req proto.Message) (proto.Message, error)
 
-// Interceptor wraps calls, at clients and at servers. The context and the
-// request that it passes on are what the next one, and in the end the handler,
-// gets; the response and the error that it returns are what the caller gets.
-// CallFromContext returns the method and the metadata. The first interceptor of
-// a list is the outermost; those of a server are outside those of a service. A
-// client's interceptors see a call once, however often it is tried.
+// Interceptor wraps calls, at clients and at servers. The next interceptor, and in the end
+// the handler, gets the context and the request that it passes on; the caller gets the
+// response and the error that it returns. CallFromContext returns the method and the
+// metadata. The first interceptor of a list is the outermost; the interceptors of a server
+// are outside those of a service. A client's interceptors see a call once, however often
+// it is tried.
 //
 // An Interceptor must be safe for concurrent use. Its wrap methods are called
 // once for each method, when the client is made or the service is registered.
@@ -26,12 +26,12 @@ type Interceptor interface {
 	WrapServerStream(next ServerStreamFunc) ServerStreamFunc
 }
 
-// ClientStreamFunc opens a stream at the client. The context ends when
-// the end of the stream has been read, and when the stream is closed. Where the requests of the method are no stream, the server is asked
-// with the first Send.
+// ClientStreamFunc opens a stream at the client. The context ends when the end of the
+// stream has been read, and when the stream is closed. If the method has one request, the
+// first Send opens the stream at the server.
 type ClientStreamFunc func(ctx context.Context) (Stream, error)
 
-// ServerStreamFunc serves a stream: everything from here to the handler.
+// ServerStreamFunc serves a stream: it does everything from here to the handler.
 type ServerStreamFunc func(ctx context.Context, s Stream) error
 
 // InterceptorFunc makes an Interceptor of a function for unary calls. Streams

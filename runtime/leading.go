@@ -15,7 +15,8 @@ type (
 	term       = leader.Term
 )
 
-// leadershipChanges are the terms that a server leads, and tell those who watch them.
+// leadershipChanges are the terms that a server leads now, and the readers of their
+// changes. The zero value is ready for use.
 type leadershipChanges struct {
 	mu      sync.Mutex // guards leading, and keeps it in step with what was told
 	leading map[groupKey]Term
@@ -29,17 +30,18 @@ func (c *leadershipChanges) tell(change LeadershipChange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := groupKey{change.Term.Service, change.Term.Group}
-	if !change.Leading {
+	switch {
+	case !change.Leading:
 		delete(c.leading, key)
-	} else if c.leading == nil {
+	case c.leading == nil:
 		c.leading = map[groupKey]Term{key: change.Term}
-	} else {
+	default:
 		c.leading[key] = change.Term
 	}
 	c.changes.Tell(change)
 }
 
-// close lets those who watch read what there is and no more.
+// close lets the readers read the changes so far, and no more.
 func (c *leadershipChanges) close() { c.changes.Close() }
 
 // terms returns the terms of now, as changes that began them.

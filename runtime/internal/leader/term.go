@@ -49,7 +49,7 @@ type Term struct {
 }
 
 // newTerm begins a term. The contexts of its handlers derive from base.
-func newTerm(info Info, lease *election.Lease, base context.Context, logger *slog.Logger) *Term {
+func newTerm(base context.Context, info Info, lease *election.Lease, logger *slog.Logger) *Term {
 	t := &Term{
 		Info: info, Lease: lease, logger: logger.With("service", info.Service, "group", info.Group, "term", info.Token),
 		loaded: make(chan struct{}), changed: make(chan struct{}),

@@ -44,7 +44,7 @@ func FuzzHeaderRoundTrip(f *testing.F) {
 	})
 }
 
-=// Whatever comes is a request that can be run, or an error that says why not.
+// Whatever comes is a request that can be run, or an error that says why not.
 func FuzzReadHeader(f *testing.F) {
 	f.Add([]byte("Aegis-Timeout: 100\r\ntenant: a\r\n"))
 	f.Add([]byte("Aegis-Timeout: 99999999999999999999\r\n"))
