@@ -185,12 +185,12 @@ func (c *Conn) Close(ctx context.Context) error {
 func (c *Conn) close(ctx context.Context) error {
 	// Nothing new starts, and the goroutine that watches the link ends all that waits.
 	c.life.End()
-	// The directory has goroutines of its own, and ends those who watch instances.
+	// The directory has goroutines of its own, and ends the watching of instances.
 	c.directory.Close()
-	// After that everybody who waited has an error.
+	// After that all calls and streams that waited have an error.
 	c.life.Wait()
-	// So nobody needs what NATS still sends: replies, announcements of leaders,
-	// acknowledgements of events.
+	// So the messages that NATS may still send have no reader any more: replies,
+	// announcements of leaders, acknowledgements of events.
 	c.bus.Close()
 	c.leaders.Close()
 	c.async.Close()

@@ -8,7 +8,7 @@ import (
 // permissionDenied takes an asynchronous error of the connection. If the error says where
 // this user may not publish, permissionDenied ends the calls, streams and events that wait
 // for an answer from there: nats.go reports a missing permission in no other way. It
-// reports whether those get the error, so that it need not be in the log.
+// reports whether one of them gets the error, so that the log need not have it.
 func (c *Conn) permissionDenied(err error) (told bool) {
 	if subject, ok := denials.RefusesPublishing(err); ok {
 		denied := permissionError(subject, err)

@@ -17,8 +17,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// AllServices is what Instances and WatchInstances take for every service of the
-// namespace.
+// AllServices stands for every service of the namespace, as the argument of Instances and
+// WatchInstances.
 const AllServices = "*"
 
 // Instance is one running instance of a service, as its last heartbeat and its record in
@@ -154,8 +154,8 @@ func (c *Conn) Services(ctx context.Context) ([]string, error) {
 // no change is missed or repeated over a reconnect, and a reader that is thousands of
 // changes late gets the difference in their place.
 //
-// An error is the last element: one of those of Instances, or one that wraps ErrConnClosed
-// when the connection is closed.
+// An error is the last element: it is as for Instances, or wraps ErrConnClosed when the
+// connection is closed.
 func (c *Conn) WatchInstances(ctx context.Context, service string) iter.Seq2[InstanceChange, error] {
 	return func(yield func(InstanceChange, error) bool) {
 		v, err := c.directoryView(ctx, service)
@@ -202,7 +202,7 @@ func (c *Conn) directoryView(ctx context.Context, service string) (*directory.Vi
 	case errors.Is(err, directory.ErrPermission):
 		return nil, Errorf(CodePermissionDenied, "%w", err)
 	case ctx.Err() != nil:
-		return nil, Errorf(CodeDeadlineExceeded, "%w", err) // the text of err says what is missing
+		return nil, Errorf(CodeDeadlineExceeded, "%w", err) // the text of err names the missing part
 	}
 	return nil, Errorf(CodeUnavailable, "%w", err)
 }

@@ -34,7 +34,7 @@
 // the method. A generated client takes each [ClientOption] and a call each
 // [CallOption]: [ToInstance] calls one instance, [LeastLoaded], [Random], [RoundRobin],
 // [StickyKey] and [SelectBy] choose among the instances, [WaitForReady] waits for one.
-// [NewCall] sends [Header] metadata and reads what comes back.
+// [NewCall] sends metadata, a [Header], and reads the metadata of the response.
 //
 // # Errors
 //
@@ -63,9 +63,9 @@
 // before the deadline.
 //
 // Single active methods: one instance at a time leads a group, and serves the calls to
-// it. Its OnLeading method loads the state first. [TermFromContext] returns the [Term]
-// with the fencing token for what the leader writes to; [Server.Leading] and
-// [Server.WatchLeading] say what a server leads; [WithElection] sets how fast another
+// it. Its OnLeading method loads the state first. [TermFromContext] returns the [Term],
+// with the fencing token for the stores that the leader writes to; [Server.Leading] and
+// [Server.WatchLeading] return the terms of a server; [WithElection] sets how fast another
 // instance takes over.
 //
 // Events: a generated publisher sends them, and a generated Subscribe function handles
@@ -83,21 +83,21 @@
 //
 // # Discovery
 //
-// [Conn.Instances], [Conn.Services] and [Conn.WatchInstances] say which instances run,
-// in which [State], what they lead, and how they do.
+// [Conn.Instances], [Conn.Services] and [Conn.WatchInstances] return the running instances,
+// each with its [State], its terms and its health.
 //
 // # Observing
 //
 // An [Interceptor] wraps calls, streams, events and commands, at either side;
 // [WithInterceptors] sets it. Package aegisotel has one for OpenTelemetry, and package
 // aegisprom shows the figures of a server to Prometheus. [WithLogger] sets where a connection or a server logs,
-// [WithCheck] adds a check of an instance's health to what it reports of itself, and
+// [WithCheck] adds a check of an instance's health to its reports, and
 // [WithStateHook] hears of each change of a server's [State].
 //
 // # Stopping
 //
-// [Server.Run] stops gracefully when its context ends: it takes nothing new and finishes
-// what runs, for as long as [WithGracePeriod] says. [Conn.Close] follows.
+// [Server.Run] stops gracefully when its context ends: it takes no new calls and lets the
+// running handlers finish, for as long as [WithGracePeriod] says. [Conn.Close] follows.
 //
 // # Generated code
 //

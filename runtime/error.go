@@ -134,7 +134,7 @@ func (e *Error) Is(target error) bool {
 }
 
 // CodeOf returns the code of the first *Error in err's chain. For other errors
-// it is CodeCanceled or CodeDeadlineExceeded for those of a context, else
+// it is CodeCanceled or CodeDeadlineExceeded if the context's error is in the chain, else
 // CodeUnknown; for nil it is 0.
 func CodeOf(err error) Code {
 	if err == nil {

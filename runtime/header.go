@@ -26,7 +26,7 @@ type Header map[string][]string
 // Set replaces the values of key by one.
 func (h Header) Set(key, value string) { h[strings.ToLower(key)] = []string{value} }
 
-// Add appends a value to those of key.
+// Add appends a value to the values of key.
 func (h Header) Add(key, value string) {
 	key = strings.ToLower(key)
 	h[key] = append(h[key], value)

@@ -18,7 +18,7 @@ type (
 // leadershipChanges are the terms that a server leads now, and the readers of their
 // changes. The zero value is ready for use.
 type leadershipChanges struct {
-	mu      sync.Mutex // guards leading, and keeps it in step with what was told
+	mu      sync.Mutex // guards leading, and keeps it in step with changes
 	leading map[groupKey]Term
 	changes watch.Changes[LeadershipChange]
 }

@@ -56,10 +56,10 @@ type InterceptorsOption struct{ interceptors []Interceptor }
 // an option of
 //
 //   - NewServer: around the handlers of all its services, commands and events,
-//   - the generated Register functions: around those of one service, its commands
-//     included, inside those of the server,
+//   - the generated Register functions: around the handlers of one service, its commands
+//     included, inside the interceptors of the server,
 //   - the generated Subscribe functions: around the handlers of these events, inside
-//     those of the server,
+//     the interceptors of the server,
 //   - the generated New...Client functions: around calls, streams, broadcasts and the
 //     sending of commands,
 //   - the generated New...Publisher functions: around publishing.

@@ -11,13 +11,13 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// Leading returns the terms that this server leads now, those whose OnLeading
-// has returned.
+// Leading returns the terms in which this server leads now. A term counts when its
+// OnLeading has returned.
 func (s *Server) Leading() iter.Seq[Term] { return s.changes.all }
 
-// WatchLeading returns the changes of what this server leads, beginning with
-// what it leads now, until ctx ends or the server has stopped. It misses no
-// change, however slowly it is read.
+// WatchLeading returns the changes of the terms in which this server leads, until ctx ends
+// or the server has stopped; the terms of now come first, as changes that began them. It
+// misses no change, however slowly it is read.
 func (s *Server) WatchLeading(ctx context.Context) iter.Seq[LeadershipChange] {
 	return s.changes.watch(ctx)
 }
@@ -34,6 +34,7 @@ func (s *Server) elect() error {
 	return nil
 }
 
+// stand makes the candidate of a group.
 func (s *Server) stand(service *service, group string, methods []*serverMethod) error {
 	var err error
 	if s.elector == nil {
@@ -81,8 +82,8 @@ func (s *Server) leadership(service *service, group string) *leadership {
 	return nil
 }
 
-// termRoutes are the routes of the methods that a term serves: on the subjects of the
-// term itself, and on those of whoever leads.
+// termRoutes returns the routes of the methods that a term serves: on the subjects of the
+// term itself, and on the subjects of the group's leader.
 func (s *Server) termRoutes(l *leadership, t *term, methods []*serverMethod) map[string]route {
 	routes := make(map[string]route, 2*len(methods))
 	for _, m := range methods {
@@ -92,7 +93,7 @@ func (s *Server) termRoutes(l *leadership, t *term, methods []*serverMethod) map
 	return routes
 }
 
-// termBegan tells those who watch, and the registry, that a term is served.
+// termBegan tells the watchers, and the registry, that a term is served.
 func (s *Server) termBegan(t *term) {
 	s.changes.tell(LeadershipChange{Term: Term(t.Info), Leading: true})
 	s.registrar.SetLead(t.Service, registry.Lead{Group: t.Group, Term: t.Token, Since: t.Since})

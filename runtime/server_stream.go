@@ -45,7 +45,7 @@ type serverStream struct {
 	answered time.Time // when the first response was sent
 }
 
-// prepareStreams makes what serves streams, before anything arrives.
+// prepareStreams makes the server's side of streams, before any message arrives.
 func (s *Server) prepareStreams() {
 	s.streams.Init(s.conn.streaming, s.conn.subjects.In(s.process), s.cfg.maxStreams)
 }
@@ -328,7 +328,7 @@ func (st *serverStream) CloseSend() error { return nil }
 // is one.
 func (s *Server) cancelStream(reply string) bool { return s.streams.Hub.Cancel(reply) }
 
-// endLeadersStreams takes no more streams, and ends those of the terms that this
+// endLeadersStreams takes no more streams, and ends the streams of the terms that this
 // server gives up: the next leader waits for that.
 func (s *Server) endLeadersStreams() { s.streams.EndTerms(s.endedByStop().inward()) }
 

@@ -7,7 +7,7 @@ type State int32
 const (
 	// StateInit: the server is made, and not running yet. Services can be registered.
 	StateInit State = iota
-	// StateStarting: Run subscribes to what the services need.
+	// StateStarting: Run subscribes to the subjects of the services.
 	StateStarting
 	// StateRunning: calls are served.
 	StateRunning

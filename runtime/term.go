@@ -9,7 +9,7 @@ import (
 type Term struct {
 	// Service is the full name of the service, and Group the group in it.
 	Service, Group string
-	// Token is the fencing token: greater than those of all terms before, and
+	// Token is the fencing token: greater than the tokens of all terms before, and
 	// below 2^53. A store that leaders write to should remember the greatest token
 	// that it has seen, and refuse writes with a smaller one.
 	Token uint64

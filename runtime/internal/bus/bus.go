@@ -17,7 +17,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// ErrClosed is the cause of what fails because the connection is closed.
+// ErrClosed is the cause of each failure because the connection is closed.
 var ErrClosed = errors.New("aegis: the connection is closed")
 
 // Bus is a connection to NATS with its link, its replies and its refused permissions. It

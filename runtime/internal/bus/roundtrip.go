@@ -63,8 +63,8 @@ func NoResponders(msg *nats.Msg) bool {
 }
 
 // RoundTrip sends r and waits for the reply. If the connection is down, it waits
-// for that instead and returns LinkWasDown: the caller sends r again, with what is
-// then left of its deadline.
+// for that instead and returns LinkWasDown: the caller sends r again, with the
+// time that is left then.
 func (b *Bus) RoundTrip(ctx context.Context, slot *Slot, r *Request) (*nats.Msg, *status.Status) {
 	reply := b.mux.expect(slot, r)
 	// The link is asked after the request has begun to wait: either it says here that

@@ -9,8 +9,8 @@ import (
 )
 
 // Abnormal logs that the handler of a method did not return, and returns the status
-// for its caller; panicked is what recover returned. What the handler panicked with,
-// and where, is for the log and not for the caller.
+// for its caller; panicked is the value that recover returned. The value and the stack are
+// for the log and not for the caller.
 func Abnormal(logger *slog.Logger, method string, panicked any) *status.Status {
 	if panicked == nil {
 		logger.Error("aegis: a handler ended its goroutine (runtime.Goexit)", "method", method)

@@ -16,7 +16,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/quiet"
 )
 
-// Duty is what a leadership is made of: the group, and what its server does in a term.
+// Duty is the task of a leadership: the group, and the functions of the server that a term
+// needs.
 // The functions but OnLeading are called within the election's loop and must not wait.
 type Duty struct {
 	// Service is the full name of the service, and Group the group in it.
@@ -152,7 +153,7 @@ func (l *Leadership) leave(t *Term) {
 // longGap is how long a leader has no contact before the log says so while that lasts.
 const longGap = time.Second
 
-// tellGaps prepares what the log says when contact is lost: the election calls the
+// tellGaps prepares the lines of the log about lost contact: the election calls the
 // leader suspended.
 func (l *Leadership) tellGaps() {
 	logger := l.logger.With("act_window", l.duty.ActWindow)

@@ -32,8 +32,8 @@ func Name(m *spec.Method) string {
 	return strings.ReplaceAll(m.Pattern.String(), " ", "_")
 }
 
-// Of returns the Name with the group, as the group of a leader decides as well who gets a
-// message.
+// Of returns the Name with the group: the group of a leader decides as well which instance
+// gets a message.
 func Of(m *spec.Method) string {
 	name := Name(m)
 	if m.Pattern == spec.Command && m.Group != "" {
@@ -58,8 +58,8 @@ func All(methods []*spec.Method) map[string]string {
 
 // Watch compares the patterns of the services that a connection uses with those that
 // instances have in the registry: where a pattern was changed on one side alone, messages
-// are lost in silence. Watch reads a few records in the background, and logs what it
-// finds. It is safe for concurrent use.
+// are lost in silence. Watch reads a few records in the background, and logs the
+// differences. It is safe for concurrent use.
 type Watch struct {
 	o    Options
 	news chan struct{} // of one: a service is due; never closed
@@ -73,7 +73,7 @@ type Watch struct {
 	denied   bool                     // this user may not read the registry
 }
 
-// Options are those of New.
+// Options are the options of New.
 type Options struct {
 	NATS   *nats.Conn
 	Stores *stores.Stores
@@ -230,7 +230,7 @@ func (w *Watch) records(ctx context.Context, service string) func(func(*registry
 			sequence = stored.Message.Sequence + 1
 			_, instance, _ := wire.ParseRegistryKey(strings.TrimPrefix(stored.Message.Subject, prefix))
 			r, err := registry.Decode(service, instance, stored.Message.Data)
-			if err == nil && !yield(r) { // the directory logs what is no record
+			if err == nil && !yield(r) { // the directory logs values that are no records
 				return
 			}
 		}

@@ -156,7 +156,8 @@ func (s *Server) open(ofTerms bool) []*Stream {
 	return list
 }
 
-// EndTerms admits no more streams, and ends those of terms, which the server gives up.
+// EndTerms admits no more streams, and ends the streams of terms: the server gives these
+// up.
 func (s *Server) EndTerms(why *status.Status) {
 	s.mu.Lock()
 	s.stopping = true

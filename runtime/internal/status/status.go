@@ -16,7 +16,7 @@ import (
 // Status is a failure; nil is success. It is not changed once it was handed on.
 type Status struct {
 	Code    Code
-	Reason  string // one of those here and in package wire; "" where a handler has failed
+	Reason  string // a Reason of this package or of package wire; "" where a handler has failed
 	Message string
 	Details []*anypb.Any
 	Cause   error // the Go error that the status wraps; it does not travel

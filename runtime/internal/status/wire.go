@@ -65,7 +65,7 @@ func (s *Status) Fit(reply *nats.Msg, most int64, json bool, metadata nats.Heade
 	return "metadata, details and most of its text"
 }
 
-// Failed reports whether the headers of a reply are those of an error.
+// Failed reports whether the headers of a reply say that it is an error.
 func Failed(h map[string][]string) bool {
 	return wire.HeaderValue(h, wire.HeaderServiceErrorCode) != ""
 }

@@ -35,7 +35,7 @@ func (c *Changes[T]) Tell(change T) {
 	}
 }
 
-// Close lets the readers, also those that come later, read what there is and no more.
+// Close ends the changes. Readers, also later ones, read the changes so far and no more.
 func (c *Changes[T]) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
