@@ -66,4 +66,3 @@ func checkClientOptions(s *spec.Service, cfg *clientConfig) error {
 	}
 	return invalidOption("%s: %s has no broadcast; leave it out", cfg.call.given.stop, s.Name)
 }
-
