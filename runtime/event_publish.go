@@ -2,7 +2,6 @@ package aegis
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,6 +11,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/metadata"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -101,15 +101,13 @@ type eventMethod struct {
 	spec      Spec
 	subjects  []string // by partition
 	key       keyField
-	// allowed is one more than the connection's denials when a core event was last
-	// known to be allowed; 0: never.
-	allowed *atomic.Uint64
+	permission *bus.Permission // to publish a core event; nil for durable ones
 	// intercepted is the publishing with its interceptors; nil without any.
 	intercepted UnaryFunc
 }
 
 func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
-	e := eventMethod{publisher: p, spec: Spec{Service: p.service.Name, Method: string(name)}, allowed: new(atomic.Uint64)}
+	e := eventMethod{publisher: p, spec: Spec{Service: p.service.Name, Method: string(name)}}
 	for _, m := range p.service.Methods {
 		if m.Name != string(name) || m.Event == nil {
 			continue
@@ -117,6 +115,7 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 		e.method, e.spec, e.key = m, publicSpec(p.service, m), newKeyField(m.Event.KeyField)
 		if !m.Event.Durable {
 			e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
+			e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
 			continue
 		}
 		for i := range m.Event.Partitions {

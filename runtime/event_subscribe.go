@@ -304,9 +304,28 @@ func (s *subscription) join(services []*service) error {
 	if s.event.Durable {
 		s.runner = newDurableRunner(s)
 	} else {
-		s.runner = &coreRunner{subscription: s}
+		s.runner = newCoreRunner(s)
 	}
 	return nil
+}
+
+// context returns the context of one handler; a core event has no delivery.
+func (s *subscription) context(msg *nats.Msg, d Delivery) *eventContext {
+	ctx := &eventContext{
+		Context:  s.server.base,
+		call:     Call{spec: s.spec, instance: s.server.cfg.instance, attempt: max(d.Attempt, 1)},
+		delivery: d,
+	}
+	if len(msg.Header) > 0 {
+		ctx.call.incoming = func() Header {
+			h, err := decodeHeader(msg.Header)
+			if err != nil {
+				return Header{} // a value that is not base64 was written by nobody
+			}
+			return h
+		}
+	}
+	return ctx
 }
 
 func (s *subscription) who() string {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"net"
 
@@ -25,6 +26,31 @@ const (
 func TooLarge(what string, size int, most int64, advice string) *status.Status {
 	return status.Refusal(status.ResourceExhausted, wire.ReasonTooLarge,
 		"%s takes %d bytes with its headers besides, the NATS server's max_payload is %d; %s", what, size, most, advice)
+}
+
+// Publish hands a message to NATS that nobody answers. It waits for a connection that
+// is down until the deadline of r. The header may be nil.
+func (b *Bus) Publish(ctx context.Context, r *Request, header nats.Header) *status.Status {
+	for {
+		if !b.LinkUp() {
+			if why := b.AwaitLink(ctx, *r.Subject, r.Deadline); why != nil {
+				return why
+			}
+		}
+		var err error
+		if header == nil {
+			err = b.NATS.Publish(*r.Subject, r.Payload)
+		} else {
+			err = b.NATS.PublishMsg(&nats.Msg{Subject: *r.Subject, Header: header, Data: r.Payload})
+		}
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, nats.ErrReconnectBufExceeded):
+			return b.PublishError(r, err)
+		}
+		b.Link.Doubt() // the connection went down after LinkUp
+	}
 }
 
 // PublishError returns the status of a request that nats.go has not sent, or not all of
