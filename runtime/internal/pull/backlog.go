@@ -6,44 +6,45 @@ import (
 )
 
 const (
-	// idleLook is how long nothing new has come when it is looked at for the first
-	// time whether the consumer still can deliver something, and how often if it
-	// could not; longestLook is how seldom that becomes.
+	// idleLook is how long no new message has come when the puller asks for the backlog
+	// for the first time, to see whether the consumer can deliver at all, and how often
+	// it asks while the consumer cannot. While the consumer can, the pauses between the
+	// questions double up to longestLook.
 	idleLook    = 5 * time.Second
 	longestLook = time.Minute
 )
 
-// Backlog is how much of a consumer is under way.
+// Backlog is the number of messages of a consumer that are under way.
 type Backlog struct {
-	Underway int    // delivered, and not acknowledged
-	Max      int    // the most that may be; 1: in order, 0 or less: any
-	Pending  uint64 // not delivered yet
+	Underway int    // messages that were delivered and not acknowledged
+	Max      int    // how many may be; 1: in order, 0 or less: any number
+	Pending  uint64 // messages that were not delivered yet
 }
 
-// watch looks for a consumer that has delivered as much as it may, and all of that
-// waits for being delivered again.
+// watch notices a consumer that has delivered as many messages as it may, all of which
+// wait for their next delivery.
 type watch struct {
-	fresh   time.Time // when something came for the first time, or nothing had to
-	next    time.Time // when to look
-	pause   time.Duration
-	looking bool
-	stalled error
+	fresh   time.Time     // when a message was delivered for the first time, or none had to be
+	next    time.Time     // when to ask for the backlog
+	pause   time.Duration // between questions; 0: there was progress since the last one
+	looking bool          // a question is under way
+	stalled error         // what was reported; nil: the consumer can deliver
 }
 
-// progress: something new has come.
+// progress notes that a new message has come, or that none had to.
 func (w *watch) progress(now time.Time) { w.fresh, w.pause = now, 0 }
 
-// watchBacklog looks, if it is time. p.mu is held.
+// watchBacklog asks for the backlog if it is time. p.mu is held.
 func (p *Puller) watchBacklog(now time.Time) {
-	w := &p.alarm.watch
+	w := &p.watch
 	if p.o.Backlog == nil || w.looking {
 		return
 	}
-	if w.stalled == nil && (!p.open || p.asking.outstanding == 0) {
-		w.progress(now) // there is no room, so nothing has to come
+	if w.stalled == nil && (!p.open || p.request.outstanding == 0) {
+		w.progress(now) // there is no room, so that no message has to come
 		return
 	}
-	if w.pause == 0 { // something has changed
+	if w.pause == 0 {
 		w.pause, w.next = idleLook, w.fresh.Add(idleLook)
 	}
 	if now.Before(w.next) || !p.open {
@@ -56,15 +57,15 @@ func (p *Puller) watchBacklog(now time.Time) {
 func (p *Puller) lookAtBacklog() {
 	b, err := p.o.Backlog(p.ctx)
 	p.mu.Lock()
-	w := &p.alarm.watch
+	w := &p.watch
 	w.looking = false
 	now := time.Now()
 	if err != nil {
-		w.next = now.Add(w.pause) // nobody knows
+		w.next = now.Add(w.pause)
 		p.mu.Unlock()
 		return
 	}
-	stalls := b.Max > 1 && b.Underway >= b.Max && b.Underway > p.kept.count && b.Pending > 0
+	stalls := b.Max > 1 && b.Underway >= b.Max && b.Underway > p.held.count && b.Pending > 0
 	before := w.stalled
 	switch {
 	case !stalls:

@@ -7,23 +7,24 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
-// concerns reports whether NATS has refused a request for messages, or an
-// acknowledgement.
+// concerns reports whether a denial is about this puller: NATS has refused a request for
+// messages, or an acknowledgement.
 func (p *Puller) concerns(d *denials.Denial) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.source.Subject != "" && (d.Publishing(p.source.Subject) || p.acks(d))
 }
 
-// acks reports whether it is about an acknowledgement: the names of stream and consumer
-// stand one after the other in both forms of their subjects. p.mu is held.
+// acks reports whether a denial is about an acknowledgement: the names of stream and
+// consumer stand one after the other in both forms of the subjects of acknowledgements.
+// p.mu is held.
 func (p *Puller) acks(d *denials.Denial) bool {
 	_, names, _ := strings.Cut(p.source.Subject, ".CONSUMER.MSG.NEXT.")
 	return !d.Subscribe && names != "" && strings.HasPrefix(d.Subject, "$JS.ACK.") && strings.Contains(d.Subject, "."+names+".")
 }
 
-// denied takes such a refusal. NATS does not answer the request, so that nothing may be
-// waited for; it is asked again later.
+// denied takes a denial that concerns this puller. NATS does not answer a denied request,
+// so that no messages are outstanding; the puller asks again later.
 func (p *Puller) denied(d *denials.Denial) {
 	p.mu.Lock()
 	name, acks := p.source.Name, p.acks(d)
@@ -31,9 +32,9 @@ func (p *Puller) denied(d *denials.Denial) {
 	case acks:
 		p.unacked = true
 	case p.open:
-		p.asking.outstanding = 0
-		p.asking.refusals.count++
-		p.rest(backoff(p.asking.refusals.count))
+		p.request.outstanding = 0
+		p.refusals.count++
+		p.rest(backoff(p.refusals.count))
 	}
 	stopping := p.stopping
 	p.mu.Unlock()

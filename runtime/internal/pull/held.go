@@ -2,9 +2,52 @@ package pull
 
 import "time"
 
-// renewal is how often it is looked at what is held: often enough that a message
-// whose consumer waits for so long is renewed in time even if some of these looks
-// are late.
+// heldList is the messages that a puller holds, the oldest first. The mutex of the
+// puller guards it, and the fields of its messages.
+type heldList struct {
+	head, tail *Message
+	bySequence map[uint64]*Message // the same messages
+	count      int
+	parked     int // messages among them that take no room
+}
+
+func (l *heldList) add(m *Message) {
+	m.held, m.prev = true, l.tail
+	l.bySequence[m.Sequence] = m
+	if l.tail != nil {
+		l.tail.next = m
+	} else {
+		l.head = m
+	}
+	l.tail = m
+	l.count++
+}
+
+func (l *heldList) remove(m *Message) {
+	m.held = false
+	if m.parked {
+		m.parked = false
+		l.parked--
+	}
+	if m.prev != nil {
+		m.prev.next = m.next
+	} else {
+		l.head = m.next
+	}
+	if m.next != nil {
+		m.next.prev = m.prev
+	} else {
+		l.tail = m.prev
+	}
+	m.prev, m.next = nil, nil
+	l.count--
+	if l.bySequence[m.Sequence] == m {
+		delete(l.bySequence, m.Sequence)
+	}
+}
+
+// renewal returns how often held messages are looked at: often enough that a message of
+// a consumer with this ack wait is renewed in time even if some of the looks are late.
 func renewal(ackWait time.Duration) time.Duration {
 	if ackWait == 0 {
 		return tick
@@ -12,19 +55,20 @@ func renewal(ackWait time.Duration) time.Duration {
 	return max(min(tick, ackWait/4), time.Millisecond)
 }
 
-// renew keeps what is held. Giving back what nobody has begun yet would be
-// easier on those who wait, but it counts as a delivery. What was sent before a
-// connection was lost may be lost as well: all is renewed then. p.mu is held.
+// renew tells NATS that held messages are still being worked on. Giving back messages
+// whose handlers have not begun would be easier on other instances, but counts as a
+// delivery. After a reconnect all messages are renewed, as signs of life that were sent
+// before may be lost. p.mu is held.
 func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
 	if p.source.AckWait == 0 {
 		return
 	}
-	for m := p.kept.head; m != nil; m = m.next {
+	for m := p.held.head; m != nil; m = m.next {
 		if !all && now.Sub(m.renewed)+interval < p.source.AckWait/3 {
 			continue // the next look is early enough
 		}
 		if p.o.NATS.Publish(m.reply, inProgress) != nil {
-			return // the next one may get through
+			return // the sign of the next look may get through
 		}
 		m.renewed = now
 	}
@@ -32,14 +76,14 @@ func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
 
 var inProgress = []byte("+WPI")
 
-// hold holds a message, or returns false if that is so already. NATS delivers what is
-// held once more if signs of life have not reached it, as while its consumer had no
-// leader: the handler goes on, and its outcome is the answer to the last delivery.
-// p.mu is held.
+// hold holds a message that was delivered. It returns false if the puller holds the
+// message already: NATS delivers a held message once more if signs of life have not
+// reached NATS, as while the consumer had no leader. The handler goes on then, and its
+// outcome answers the last delivery. p.mu is held.
 func (p *Puller) hold(m *Message) bool {
-	held := p.kept.bySequence[m.Sequence]
+	held := p.held.bySequence[m.Sequence]
 	if held == nil || !held.Time.Equal(m.Time) { // a stream that was made anew counts anew
-		p.add(m)
+		p.held.add(m)
 		return true
 	}
 	held.delivered, held.reply, held.renewed = m.delivered, m.reply, m.renewed
@@ -47,63 +91,27 @@ func (p *Puller) hold(m *Message) bool {
 	return false
 }
 
-func (p *Puller) add(m *Message) {
-	m.held, m.prev = true, p.kept.tail
-	p.kept.bySequence[m.Sequence] = m
-	if p.kept.tail != nil {
-		p.kept.tail.next = m
-	} else {
-		p.kept.head = m
-	}
-	p.kept.tail = m
-	p.kept.count++
-}
-
-// remove lets go of a message, and returns the subject on which NATS is answered.
-func (p *Puller) remove(m *Message) (reply string) {
+// release lets go of a message, and returns the subject on which NATS is answered.
+func (p *Puller) release(m *Message) (reply string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.held {
-		p.unlink(m)
+		p.held.remove(m)
 		p.ask()
 	}
 	return m.reply
 }
 
-// unlink is remove; p.mu is held.
-func (p *Puller) unlink(m *Message) {
-	m.held = false
-	if m.parked {
-		m.parked = false
-		p.kept.parked--
-	}
-	if m.prev != nil {
-		m.prev.next = m.next
-	} else {
-		p.kept.head = m.next
-	}
-	if m.next != nil {
-		m.next.prev = m.prev
-	} else {
-		p.kept.tail = m.prev
-	}
-	m.prev, m.next = nil, nil
-	p.kept.count--
-	if p.kept.bySequence[m.Sequence] == m {
-		delete(p.kept.bySequence, m.Sequence)
-	}
-}
-
-// Park keeps the message from being delivered to somebody else, as before, and no
-// longer counts it among those that there is room for: it waits for something, and
-// others need not wait with it.
+// Park keeps the message from being delivered to another instance, as before, but
+// makes room for another message: the parked one waits for something, and others need
+// not wait with it.
 func (m *Message) Park() {
 	p := m.puller
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.held && !m.parked {
 		m.parked = true
-		p.kept.parked++
+		p.held.parked++
 		p.ask()
 	}
 }

@@ -8,43 +8,44 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Message is a message that was delivered and is not acknowledged. One of Ack,
-// Nak and Leave ends it; until then the puller keeps it from being delivered to
-// somebody else.
+// Message is a message that was delivered and is not acknowledged. Ack, Nak or Leave
+// ends it; until then the puller keeps NATS from delivering it to another instance.
 type Message struct {
 	*nats.Msg
 	Meta
 
-	puller     *Puller
-	prev, next *Message // guarded by the puller's mutex, as the following are
+	puller *Puller // its mutex guards what follows
+
+	prev, next *Message // in the list of held messages
 	held       bool
 	parked     bool
 	renewed    time.Time
 	reply      string // the subject on which NATS is answered: that of the last delivery
-	delivered  int    // how often it was delivered
+	delivered  int    // how often the message was delivered
 }
 
-// Meta is what JetStream says of a message.
+// Meta is what JetStream says of a message in the subject for its acknowledgement.
 type Meta struct {
-	// Delivered is how often it was delivered, this time included.
+	// Delivered is how often the message was delivered, this time included.
 	Delivered int
-	// Sequence is its own in the stream.
+	// Sequence is that of the message in its stream.
 	Sequence uint64
-	// Time is when it was stored.
+	// Time is when the message was stored.
 	Time time.Time
-	// Pending is how many more there were for the consumer.
+	// Pending is how many more messages there were for the consumer.
 	Pending uint64
 }
 
-// Delivered is how often the message was delivered so far. It grows when NATS delivers
-// a message again that is still held.
+// Delivered returns how often the message was delivered so far. The number grows when
+// NATS delivers a message again that is still held.
 func (m *Message) Delivered() int {
 	m.puller.mu.Lock()
 	defer m.puller.mu.Unlock()
 	return m.delivered
 }
 
-// Ack says that the message is done.
+// Ack tells NATS that the message is done. It never waits, and if the acknowledgement is
+// lost, the message is delivered again.
 func (m *Message) Ack() error { return m.end(ack) }
 
 // Nak has the message delivered again after a pause.
@@ -55,13 +56,14 @@ func (m *Message) Nak(pause time.Duration) error {
 	return m.end(fmt.Appendf(nil, `-NAK {"delay":%d}`, int64(pause)))
 }
 
-// Leave says nothing: the message is delivered again when its time is over.
-func (m *Message) Leave() { _ = m.puller.remove(m) }
+// Leave lets go of the message and tells NATS nothing: the message is delivered again
+// when its ack wait is over.
+func (m *Message) Leave() { _ = m.puller.release(m) }
 
 var ack, nak = []byte("+ACK"), []byte("-NAK")
 
 func (m *Message) end(answer []byte) error {
-	return m.puller.o.Send(m.puller.remove(m), answer)
+	return m.puller.o.Send(m.puller.release(m), answer)
 }
 
 const (
@@ -103,8 +105,8 @@ func ParseMeta(reply string) (Meta, bool) {
 	}, true
 }
 
-// parseNumber is strconv.ParseUint for the numbers of JetStream, of which there
-// are five in each message.
+// parseNumber is strconv.ParseUint for the numbers of JetStream, of which each message
+// has five.
 func parseNumber(s string) (n uint64, ok bool) {
 	if len(s) == 0 || len(s) > 19 { // which cannot overflow
 		return 0, false

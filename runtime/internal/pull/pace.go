@@ -10,17 +10,18 @@ const (
 	maxAhead     = 1024
 )
 
-// Pace says how many messages to hold ahead: what is done within about a tenth
-// of a second. With quick handlers nobody waits for the next message; with slow
-// ones messages wait where others can take them.
+// Pace says how many messages to hold ahead of the handlers: as many as are handled
+// within about a tenth of a second. A quick handler then never waits for the next
+// message; the messages of slow handlers wait in the stream, where other instances can
+// take them. It is safe for concurrent use.
 type Pace struct {
-	mu    sync.Mutex
-	begin time.Time
-	count int // in the current interval
-	last  int // in the one before
+	mu    sync.Mutex // guards what follows
+	begin time.Time  // of the current interval
+	count int        // messages handled in the current interval
+	last  int        // messages handled in the interval before
 }
 
-// Done counts a message, and returns how many to hold ahead.
+// Done counts a message that was handled, and returns how many to hold ahead.
 func (p *Pace) Done(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,15 +1,15 @@
-// Package pull takes messages from a consumer of JetStream: never more than
-// there is room for, all of them kept from being delivered to somebody else
-// while they are held, and whatever becomes of connection and consumer.
+// Package pull takes messages from a consumer of JetStream. A puller never takes more
+// messages than there is room for, keeps NATS from delivering a message again while it is
+// held (renew in held.go, in the goroutine run), and goes on after any loss of the
+// connection or the consumer.
 //
-// nats.go has pull subscriptions as well. They hold messages that nobody sees,
-// which are delivered again while they wait there.
+// nats.go has pull subscriptions as well. They hold messages that their user does not
+// see, and that NATS delivers again while they wait there.
 package pull
 
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,50 +19,50 @@ import (
 )
 
 const (
-	tick      = 250 * time.Millisecond
+	// tick is how often a puller renews and asks at least.
+	tick = 250 * time.Millisecond
+	// heartbeat is how often JetStream gives a sign of life for a request.
 	heartbeat = 2 * time.Second
-	expires   = 30 * time.Second
-	// silence is how long nothing may come of what was asked for.
+	// expires is how long a request waits for messages.
+	expires = 30 * time.Second
+	// silence is how long a puller waits for an answer to a request.
 	silence = 3 * heartbeat
-	// doubt is how soon after it was refused a puller looks for a second time: a
-	// consumer that is just being deleted may still be found, and swallow what it
-	// is asked.
+	// doubt is how soon after a refusal a puller looks for the consumer a second time: a
+	// consumer that is just being deleted may still be found, and swallow a request.
 	doubt = 500 * time.Millisecond
 )
 
-// Source is a consumer.
+// Source is a consumer as a puller sees it.
 type Source struct {
-	Name    string        // as people know it: "the consumer c of the stream s"
-	Subject string        // where its messages are asked for
-	AckWait time.Duration // its own
+	Name    string        // as people know the consumer: "the consumer c of the stream s"
+	Subject string        // of requests for messages
+	AckWait time.Duration // of the consumer as it is
 
-	// The most that one request may ask for, the longest that it may wait, and how
-	// many requests may wait; 0: any.
+	// The limits of the consumer: messages of one request, how long a request may wait,
+	// and how many requests may wait; 0: no limit.
 	MaxBatch   int
 	MaxExpires time.Duration
 	MaxWaiting int
 }
 
-// Options are those of New.
+// Options are the options of a Puller.
 type Options struct {
-	NATS *nats.Conn
-	Link *link.Link // of that connection
-	// Denials are those of the connection.
-	Denials *denials.Denials
-	// Send sends an acknowledgement, now or when the connection is back.
+	NATS    *nats.Conn
+	Link    *link.Link       // of that connection
+	Denials *denials.Denials // of that connection
+	// Send sends an acknowledgement, at once or when the connection is back.
 	Send func(subject string, data []byte) error
-	// Open finds the consumer, or makes it. It is called again when there is
-	// reason to believe that it is gone. It may take its time: what is held is
-	// kept meanwhile.
+	// Open finds the consumer, or makes it. It is called again whenever the consumer may
+	// be gone. It may take its time: held messages are renewed meanwhile.
 	Open func(context.Context) (Source, error)
-	// Backlog asks how much the consumer has under way. It is called while nothing
-	// new comes; nil: that is never looked at.
+	// Backlog asks how many messages of the consumer are under way. It is called while no
+	// new messages come; nil: never.
 	Backlog func(context.Context) (Backlog, error)
 	// Deliver takes a message. It is called by one goroutine at a time, and must
 	// not wait.
 	Deliver func(*Message)
-	// Problem hears why no messages come, and Works that they can (again). They are
-	// not called at the same time, and must not wait.
+	// Problem is told why no messages come, and Works that they can come (again). They
+	// are not called at the same time, and must not wait.
 	Problem func(error)
 	Works   func()
 }
@@ -72,71 +72,55 @@ type Puller struct {
 	o        Options
 	ctx      context.Context //nolint:containedctx // the life of its goroutines
 	cancel   context.CancelFunc
-	ended    chan struct{}
-	chores   sync.WaitGroup // those that may have to wait for NATS
-	sub      *nats.Subscription
-	unwatch  func()
-	silent   chan struct{} // closed when nothing is delivered any more
-	wake     chan struct{} // ends a pause
+	ended    chan struct{}  // closed by the goroutine run when that ends
+	chores   sync.WaitGroup // goroutines that may have to wait for NATS
+	inbox    inbox
+	wake     chan struct{} // a value ends a pause of a chore
 	troubles troubles
-	refused  atomic.Bool // that the consumer does not deliver was told, and nothing has come since
 
-	mu       sync.Mutex // guards all that follows
+	mu       sync.Mutex // guards what follows
 	source   Source
 	open     bool // messages may be asked for
 	stopping bool
-	asking   asking
-	alarm    alarm
+	window   int // messages that may be held or asked for
+	request  request
+	refusals refusals
+	doubtAt  time.Time // when to look for the consumer in any case; zero: never
+	watch    watch
 	unacked  bool // NATS refuses acknowledgements
-	kept     kept
+	held     heldList
 }
 
-// asking is what the puller has asked its consumer for.
-type asking struct {
-	window      int
-	outstanding int // asked for and not delivered
-	request     request
-	refusals    refusals
+// inbox is where messages come from JetStream.
+type inbox struct {
+	sub     *nats.Subscription
+	silent  chan struct{} // closed by nats.go when nothing is delivered any more
+	unwatch func()        // ends watching denials
 }
 
-// alarm says when the consumer has to be looked at.
-type alarm struct {
-	seen    time.Time // when something came
-	doubtAt time.Time // when to look again in any case; zero: not
-	watch   watch
-}
-
-// kept are the messages that were delivered and have no end yet, the oldest first.
-type kept struct {
-	head, tail *Message
-	bySequence map[uint64]*Message // the same messages
-	count      int
-	parked     int // of those: that count for nothing
-}
-
-// Start begins. Nothing comes before SetWindow was called.
+// Start starts a puller. No messages come before SetWindow. Stop and Close follow.
 func Start(o Options) (*Puller, error) {
-	p := &Puller{o: o, ended: make(chan struct{}), silent: make(chan struct{}), wake: make(chan struct{}, 1)}
-	p.kept.bySequence = make(map[uint64]*Message)
+	p := &Puller{o: o, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p.inbox.silent, p.held.bySequence = make(chan struct{}), make(map[uint64]*Message)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	inbox := o.NATS.NewInbox()
-	p.asking.request = newRequest(inbox)
+	subject := o.NATS.NewInbox()
+	p.request = newRequest(subject)
 	var err error
-	if p.sub, err = o.NATS.Subscribe(inbox+".*", p.received); err != nil {
+	if p.inbox.sub, err = o.NATS.Subscribe(subject+".*", p.received); err != nil {
 		p.cancel()
 		return nil, err
 	}
-	p.sub.SetClosedHandler(func(string) { close(p.silent) })
-	// What is pending is bounded by what was asked for.
-	if err := p.sub.SetPendingLimits(-1, -1); err != nil {
+	p.inbox.sub.SetClosedHandler(func(string) { close(p.inbox.silent) })
+	// How many messages are pending is bounded by how many were asked for.
+	if err := p.inbox.sub.SetPendingLimits(-1, -1); err != nil {
 		p.cancel()
-		_ = p.sub.Unsubscribe() // fails only if it is gone already
+		_ = p.inbox.sub.Unsubscribe() // fails only if it is gone already
 		return nil, err
 	}
 	returns := o.Link.Returns()
-	p.unwatch = o.Denials.Watch(p.concerns, p.denied)
+	p.inbox.unwatch = o.Denials.Watch(p.concerns, p.denied)
 	p.mu.Lock()
-	p.alarm.watch.progress(time.Now())
+	p.watch.progress(time.Now())
 	p.look(0)
 	p.mu.Unlock()
 	go p.run(returns)
@@ -147,51 +131,51 @@ func Start(o Options) (*Puller, error) {
 func (p *Puller) SetWindow(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asking.window = n
+	p.window = n
 	p.ask()
 }
 
-// Held is how many messages are held.
+// Held returns how many messages are held.
 func (p *Puller) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.kept.count
+	return p.held.count
 }
 
-// Stop asks for no more messages, and returns when those that were on their way
-// are delivered, or ctx has ended; Deliver is not called after that. What is held
-// stays held until Close.
+// Stop asks for no more messages, and returns when the messages that were on their way
+// are delivered, or ctx has ended; Deliver is not called after that. Held messages are
+// renewed until Close.
 func (p *Puller) Stop(ctx context.Context) {
 	p.mu.Lock()
 	again := p.stopping
 	p.stopping = true
 	p.mu.Unlock()
-	if !again && (!p.o.NATS.IsConnected() || p.sub.Drain() != nil) {
-		_ = p.sub.Unsubscribe() // fails only if it is gone already
+	if !again && (!p.o.NATS.IsConnected() || p.inbox.sub.Drain() != nil) {
+		_ = p.inbox.sub.Unsubscribe() // fails only if it is gone already
 	}
 	select {
-	case <-p.silent:
+	case <-p.inbox.silent:
 		return
 	case <-ctx.Done():
 	}
-	_ = p.sub.Unsubscribe() // as above
-	<-p.silent              // what is delivered just now, which does not wait
+	_ = p.inbox.sub.Unsubscribe() // as above
+	<-p.inbox.silent              // a message is being delivered just now, and Deliver does not wait
 }
 
-// Close ends what Stop left: messages that are still held are delivered again
-// when their time is over.
+// Close ends the goroutines. Messages that are still held are delivered again when their
+// ack wait is over.
 func (p *Puller) Close() {
 	p.mu.Lock()
 	p.stopping = true
 	p.mu.Unlock()
 	p.cancel()
 	<-p.ended
-	p.unwatch()
+	p.inbox.unwatch()
 	p.chores.Wait()
-	_ = p.sub.Unsubscribe() // fails only if it is gone already
+	_ = p.inbox.sub.Unsubscribe() // fails only if it is gone already
 }
 
-// run gives signs of life for what is held. It never waits for an answer.
+// run is the goroutine that renews held messages. It never waits for an answer.
 func (p *Puller) run(returns uint64) {
 	defer close(p.ended)
 	ticker := time.NewTicker(tick)
@@ -218,13 +202,13 @@ func (p *Puller) run(returns uint64) {
 	}
 }
 
-// tick renews what has been held for long, looks whether what was asked for is
-// still on its way, and returns when to do so again. The connection may have come
-// back anew.
+// tick renews messages that were held for long, checks that requests are still
+// answered, and returns when to do so again. Anew says that the connection has come back
+// since the last tick.
 func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if anew && p.unacked { // NATS says it again
+	if anew && p.unacked { // NATS denies acknowledgements again if they are still not allowed
 		p.unacked = false
 		p.later(func() { p.report(acking, nil) })
 	}
@@ -235,26 +219,27 @@ func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 		if anew {
 			p.hurry()
 		}
-	case !p.alarm.doubtAt.IsZero() && now.After(p.alarm.doubtAt):
-		p.alarm.doubtAt, p.asking.refusals.doubted = time.Time{}, true
+	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
+		p.doubtAt, p.refusals.doubted = time.Time{}, true
 		p.look(0)
 	case anew:
-		// NATS has forgotten who asked.
-		p.asking.outstanding, p.alarm.seen = 0, now
+		// NATS has forgotten the requests.
+		p.request.outstanding, p.request.seen = 0, now
 		p.ask()
-	case p.asking.outstanding > 0 && now.Sub(p.alarm.seen) > silence && p.o.Link.Up():
-		p.alarm.seen = now
+	case p.request.outstanding > 0 && now.Sub(p.request.seen) > silence && p.o.Link.Up():
+		p.request.seen = now
 		p.unheard()
 	default:
-		p.ask() // again, if it could not be sent
+		p.ask() // again, if the last request could not be sent
 	}
 	p.watchBacklog(now)
 	return interval
 }
 
-// look finds the consumer anew after a pause. p.mu is held.
+// look finds the consumer anew after a pause, and until that succeeds asks for nothing.
+// p.mu is held.
 func (p *Puller) look(pause time.Duration) {
-	p.open, p.asking.outstanding = false, 0
+	p.open, p.request.outstanding = false, 0
 	p.later(func() {
 		for failed := 1; p.sleep(pause) && !p.find(); failed++ {
 			pause = backoff(failed)
@@ -262,27 +247,27 @@ func (p *Puller) look(pause time.Duration) {
 	})
 }
 
-// rest asks for nothing for a while. p.mu is held.
+// rest asks for nothing during a pause. p.mu is held.
 func (p *Puller) rest(pause time.Duration) {
 	p.open = false
 	p.later(func() {
 		if p.sleep(pause) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.open, p.alarm.seen = true, time.Now()
+			p.open, p.request.seen = true, time.Now()
 			p.ask()
 		}
 	})
 }
 
-// later does something that may take long. p.mu is held.
+// later runs do in a goroutine that Close waits for. p.mu is held.
 func (p *Puller) later(do func()) {
 	if !p.stopping {
 		p.chores.Go(do)
 	}
 }
 
-// hurry ends a pause.
+// hurry ends a pause of a chore.
 func (p *Puller) hurry() {
 	select {
 	case p.wake <- struct{}{}:
@@ -290,6 +275,7 @@ func (p *Puller) hurry() {
 	}
 }
 
+// sleep returns after a pause, or when it is hurried; false if the puller is closed.
 func (p *Puller) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return p.ctx.Err() == nil
@@ -306,6 +292,7 @@ func (p *Puller) sleep(d time.Duration) bool {
 	}
 }
 
+// find finds the consumer and begins to ask it. It returns false if that has failed.
 func (p *Puller) find() bool {
 	source, err := p.o.Open(p.ctx)
 	p.mu.Lock()
@@ -321,16 +308,16 @@ func (p *Puller) find() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.source, p.open, p.alarm.seen, p.alarm.doubtAt = source, true, now, time.Time{}
-	if p.asking.refusals.count > 0 && !p.asking.refusals.doubted {
-		p.alarm.doubtAt = now.Add(doubt)
+	p.source, p.open, p.request.seen, p.doubtAt = source, true, now, time.Time{}
+	if p.refusals.count > 0 && !p.refusals.doubted {
+		p.doubtAt = now.Add(doubt)
 	}
-	p.asking.request.limit(source)
+	p.request.limit(source)
 	p.ask()
 	return true
 }
 
-// received takes what comes to the inbox.
+// received takes a message or a status from the inbox.
 func (p *Puller) received(msg *nats.Msg) {
 	if len(msg.Data) == 0 && msg.Header != nil {
 		if status := msg.Header.Get("Status"); status != "" {
@@ -345,13 +332,13 @@ func (p *Puller) received(msg *nats.Msg) {
 	now := time.Now()
 	m := &Message{Msg: msg, Meta: meta, puller: p, reply: msg.Reply, delivered: meta.Delivered, renewed: now}
 	p.mu.Lock()
-	p.alarm.seen, p.asking.request.came = now, now
-	if p.asking.outstanding > 0 {
-		p.asking.outstanding--
+	p.request.seen, p.request.came = now, now
+	if p.request.outstanding > 0 {
+		p.request.outstanding--
 	}
-	p.asking.refusals = refusals{}
+	p.refusals = refusals{}
 	if meta.Delivered == 1 {
-		p.alarm.watch.progress(now)
+		p.watch.progress(now)
 	}
 	anew := p.hold(m)
 	p.mu.Unlock()

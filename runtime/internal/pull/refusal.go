@@ -13,17 +13,16 @@ import (
 const (
 	minPause = 50 * time.Millisecond
 	maxPause = 4 * time.Second
-	// manyRefusals in a row are no accident, and after those only every so-manieth
-	// looks for the consumer before it asks again.
+	// manyRefusals in a row are no accident. After them the puller looks for the consumer
+	// only with every third refusal, and else just asks again.
 	manyRefusals = 3
-	// transient is how long nobody may answer for a consumer that exists: its
-	// leader may have been lost.
+	// transient is how long a consumer that exists may have nobody who answers before
+	// that is a trouble: its leader may just have been lost.
 	transient = 2 * time.Second
 )
 
-// backoff is the pause after so many failures in a row: 50 ms, doubling up to 4 s,
-// half of it by chance, so that those who wait for the same thing do not all come
-// at once.
+// backoff returns the pause after so many failures in a row: 50 ms, doubling up to 4 s,
+// half of it random, so that the pullers of several instances do not all ask at once.
 func backoff(failures int) time.Duration {
 	d := maxPause
 	if shift := failures - 1; shift < 7 {
@@ -32,27 +31,27 @@ func backoff(failures int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// refusals are those since something came the last time.
+// refusals count the refusals since the last message or sign of life of the consumer.
 type refusals struct {
 	count   int
-	since   time.Time // of the first one
-	doubted bool      // it was looked a second time after the last one
+	since   time.Time // when the first one came
+	doubted bool      // the consumer was looked for a second time after the last one
 }
 
-// status takes what JetStream says about a request.
+// status takes a message of JetStream about a request.
 func (p *Puller) status(status string, msg *nats.Msg) {
 	now := time.Now()
 	p.mu.Lock()
-	p.alarm.seen = now
+	p.request.seen = now
 	var told error
 	switch status {
 	case "100": // a heartbeat
-		p.asking.refusals = refusals{}
+		p.refusals = refusals{}
 	case "404", "408":
 		p.over(msg)
 		p.again(now)
 	default:
-		if msg.Header.Get("Nats-Pending-Messages") != "" { // it was taken, and has ended
+		if msg.Header.Get("Nats-Pending-Messages") != "" { // the request was taken, and has ended
 			p.over(msg)
 			p.again(now)
 		} else {
@@ -68,19 +67,19 @@ func (p *Puller) status(status string, msg *nats.Msg) {
 	}
 }
 
-// over takes back what a request that has ended was not given. p.mu is held.
+// over subtracts the messages that a request which has ended did not get. p.mu is held.
 func (p *Puller) over(msg *nats.Msg) {
 	n, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
 	if err != nil {
-		n = p.asking.outstanding
+		n = p.request.outstanding
 	}
-	p.asking.outstanding = max(0, p.asking.outstanding-n)
+	p.request.outstanding = max(0, p.request.outstanding-n)
 }
 
-// again asks again when a request has ended; requests that end at once do not
-// follow each other as fast as they can. p.mu is held.
+// again asks again when a request has ended, but not at once if requests end as soon as
+// they are sent. p.mu is held.
 func (p *Puller) again(now time.Time) {
-	r := &p.asking.request
+	r := &p.request
 	if wait := restless - now.Sub(r.asked); wait > 0 && p.open && !r.came.After(r.asked) {
 		p.rest(wait)
 		return
@@ -88,24 +87,24 @@ func (p *Puller) again(now time.Time) {
 	p.ask()
 }
 
-// refuse takes a refusal, and returns what is to be told of it. Nobody answers
-// for the consumer (503); it was deleted, it moved, has too many requests, or
-// does not want this one (409, 400). p.mu is held.
+// refuse takes a refusal, and returns the trouble that it is, if any. Either nobody
+// answers for the consumer (503), or the consumer was deleted, has moved, has too many
+// requests or does not take this one (409, 400). p.mu is held.
 func (p *Puller) refuse(now time.Time, status string, msg *nats.Msg) error {
 	text := msg.Header.Get("Description")
-	if n := p.asking.request.sizeOf(msg.Subject); n > 0 {
-		p.asking.outstanding = max(0, p.asking.outstanding-n)
+	if n := p.request.sizeOf(msg.Subject); n > 0 {
+		p.request.outstanding = max(0, p.request.outstanding-n)
 	} else {
-		p.asking.outstanding = 0
+		p.request.outstanding = 0
 	}
-	if p.asking.request.learn(text) {
+	if p.request.learn(text) {
 		p.ask()
 		return nil
 	}
 	if !p.open {
 		return nil
 	}
-	r := &p.asking.refusals
+	r := &p.refusals
 	r.count++
 	r.doubted = false
 	if r.count == 1 {
@@ -113,7 +112,7 @@ func (p *Puller) refuse(now time.Time, status string, msg *nats.Msg) error {
 	}
 	nobody := status == "503"
 	moved := text == "Consumer Deleted" || text == "Leadership Change"
-	pause := time.Duration(0) // at first it is most likely that the consumer moves
+	pause := time.Duration(0) // the first refusal most likely comes from a consumer that moves
 	if r.count > 1 {
 		pause = backoff(r.count - 1)
 	}
@@ -141,9 +140,9 @@ var (
 	errUnread = errors.New("gives no sign of life, and its requests are not answered")
 )
 
-// unheard looks for a consumer that is silent. p.mu is held.
+// unheard looks for a consumer that gives no sign of life. p.mu is held.
 func (p *Puller) unheard() {
-	r := &p.asking.refusals
+	r := &p.refusals
 	r.count++
 	var told error
 	if r.count > 1 {

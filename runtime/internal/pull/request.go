@@ -8,27 +8,31 @@ import (
 )
 
 const (
-	// maxRequests is how many requests of a puller wait at once, where each may
-	// ask for little.
+	// maxRequests is how many requests of a puller wait at once if the consumer lets
+	// each of them ask for few messages.
 	maxRequests = 8
-	// ampleWaiting is how many requests a consumer lets wait if no care is needed.
+	// ampleWaiting is a max_waiting of a consumer that is enough for several requests of
+	// all instances. If it is lower, each instance sends one request at a time.
 	ampleWaiting = 64
-	// restless is how soon requests may follow each other while nothing comes.
+	// restless is the least pause between requests while no messages come.
 	restless = 500 * time.Millisecond
 )
 
-// request is what a puller asks for, within what it may.
+// request makes the requests for messages of a puller, within the limits of the consumer.
 type request struct {
-	maxBatch   int // 0: any
+	maxBatch   int // messages that one request may ask for; 0: any number
 	maxExpires time.Duration
-	alone      bool      // one at a time
-	asked      time.Time // the last one
-	came       time.Time // the last message
+	alone      bool // one request at a time
 
-	n    int // of the body
+	outstanding int       // messages that were asked for and not delivered
+	asked       time.Time // when the last request was sent
+	came        time.Time // when the last message came
+	seen        time.Time // when the last message or status came
+
+	n    int // messages that body asks for
 	body []byte
-	// Replies come to one of these subjects in turn, so that who hears that a
-	// request was refused knows how much it asked for.
+	// Answers come to one of these subjects in turn, so that the subject of a refusal
+	// tells which request it is about, and so how many messages that has asked for.
 	replies [maxRequests]string
 	sizes   [maxRequests]int
 	turn    int
@@ -41,15 +45,15 @@ func newRequest(inbox string) (r request) {
 	return r
 }
 
-// limit takes what is known of the consumer.
+// limit takes the limits of a consumer that was found.
 func (r *request) limit(s Source) {
 	r.maxBatch, r.maxExpires = s.MaxBatch, s.MaxExpires
 	r.alone = s.MaxWaiting > 0 && s.MaxWaiting < ampleWaiting
 	r.n = 0
 }
 
-// learn takes what a refusal says of what is allowed, and reports whether there
-// is now less to ask for.
+// learn takes a limit of the consumer from the text of a refusal, and reports whether
+// requests are smaller from now on.
 func (r *request) learn(description string) bool {
 	if text, ok := strings.CutPrefix(description, "Exceeded MaxRequestBatch of "); ok {
 		n, err := strconv.Atoi(text)
@@ -74,8 +78,9 @@ func (r *request) learn(description string) bool {
 	return false
 }
 
-// next is how many messages the next request asks for if there is room for n
-// beside what is outstanding. It is 0 as long as most has been asked for already.
+// next returns how many messages the next request asks for if there is room for n more
+// than are outstanding. It is 0 while most of the room was asked for already, so that
+// requests are few.
 func (r *request) next(n, outstanding int) int {
 	switch {
 	case n <= 0 || outstanding > n || r.alone && outstanding > 0:
@@ -89,8 +94,7 @@ func (r *request) next(n, outstanding int) int {
 	}
 }
 
-// prepare returns where the answers to a request for n messages are to go, and
-// what it says.
+// prepare returns the subject for the answers to a request for n messages, and its body.
 func (r *request) prepare(n int) (reply string, body []byte) {
 	r.turn = (r.turn + 1) % maxRequests
 	r.sizes[r.turn] = n
@@ -110,15 +114,15 @@ func (r *request) text(n int) []byte {
 	body = strconv.AppendInt(body, int64(n), 10)
 	body = append(body, `,"expires":`...)
 	body = strconv.AppendInt(body, int64(wait), 10)
-	if wait >= 2*heartbeat { // else its end comes soon enough
+	if wait >= 2*heartbeat { // else the end of the request comes soon enough
 		body = append(body, `,"idle_heartbeat":`...)
 		body = strconv.AppendInt(body, int64(heartbeat), 10)
 	}
 	return append(body, '}')
 }
 
-// sizeOf is how many messages the last request asked for whose answers come to
-// this subject; 0 if there is none.
+// sizeOf returns how many messages the last request asked for whose answers come to the
+// subject; 0 if no request has this subject.
 func (r *request) sizeOf(subject string) int {
 	if i := slices.Index(r.replies[:], subject); i >= 0 {
 		return r.sizes[i]
@@ -126,24 +130,24 @@ func (r *request) sizeOf(subject string) int {
 	return 0
 }
 
-// ask asks for as many messages as there is room for, unless most of that has
-// been asked for already. p.mu is held.
+// ask asks for as many messages as there is room for, unless most of them were asked for
+// already. p.mu is held.
 func (p *Puller) ask() {
+	r := &p.request
 	for p.open && !p.stopping {
-		r := &p.asking.request
-		n := r.next(p.asking.window-(p.kept.count-p.kept.parked)-p.asking.outstanding, p.asking.outstanding)
+		n := r.next(p.window-(p.held.count-p.held.parked)-r.outstanding, r.outstanding)
 		if n == 0 {
 			return
 		}
 		reply, body := r.prepare(n)
 		now := time.Now()
-		if p.asking.outstanding == 0 {
-			p.alarm.seen = now
+		if r.outstanding == 0 {
+			r.seen = now
 		}
 		if p.o.NATS.PublishRequest(p.source.Subject, reply, body) != nil {
 			return
 		}
 		r.asked = now
-		p.asking.outstanding += n
+		r.outstanding += n
 	}
 }

@@ -1,26 +1,31 @@
 package pull
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
-// trouble is a kind of reason why no messages come.
+// trouble is a kind of reason why a puller does not work.
 type trouble int
 
 const (
 	searching trouble = iota // the consumer cannot be found
-	pulling                  // it does not deliver
-	stalling                 // too much of it is under way
-	acking                   // what was handled cannot be acknowledged
+	pulling                  // the consumer does not deliver
+	stalling                 // the consumer has too many messages under way
+	acking                   // messages cannot be acknowledged
 	kinds
 )
 
-// troubles are the present ones.
+// troubles are the reasons why a puller does not work at present.
 type troubles struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards errs and told, and keeps reports one after the other
 	errs [kinds]error
-	told bool // that there is none; at first nobody knows
+	told bool // Works was called last; false at first, when neither was called
+	// refused says that a trouble of the kind pulling lasts.
+	refused atomic.Bool
 }
 
-// report tells that there is a trouble, or, if err is nil, no more.
+// report tells that a kind of trouble has begun or, if err is nil, is over.
 func (p *Puller) report(kind trouble, err error) {
 	t := &p.troubles
 	t.mu.Lock()
@@ -30,7 +35,7 @@ func (p *Puller) report(kind trouble, err error) {
 		return
 	}
 	t.errs[kind] = err
-	p.refused.Store(t.errs[pulling] != nil)
+	p.troubles.refused.Store(t.errs[pulling] != nil)
 	for _, err := range t.errs {
 		if err != nil {
 			t.told = false
@@ -42,9 +47,9 @@ func (p *Puller) report(kind trouble, err error) {
 	p.o.Works()
 }
 
-// answered tells that the consumer answers, if it was told that it does not.
+// answered tells that the consumer answers, if a report has said that it does not.
 func (p *Puller) answered() {
-	if p.refused.Load() {
+	if p.troubles.refused.Load() {
 		p.report(pulling, nil)
 	}
 }
