@@ -8,10 +8,11 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
-// Allowed returns a context for requests of the API, such as "STREAM.INFO.E" or what
-// is below that, which ends as soon as NATS denies this user one of them: NATS does
-// not answer it, and nats.go would wait. The function is called with the outcome,
-// once, and makes the denial the reason of an error; it wraps [ErrPermission] then.
+// Allowed returns a context for requests to operations of the API, such as
+// "STREAM.INFO.E", and to all subjects below them. The context ends as soon as NATS
+// denies this user one of the requests: NATS does not answer a denied request, and
+// nats.go would wait for its deadline. The function is called once with the error of the
+// requests; if there was a denial, it returns an error that wraps [ErrPermission].
 func (s *Stores) Allowed(ctx context.Context, operations ...string) (context.Context, func(error) error) {
 	return s.allowed(ctx, func(d *denials.Denial) bool {
 		for _, operation := range operations {
@@ -38,7 +39,7 @@ func (s *Stores) allowed(ctx context.Context, concerns func(*denials.Denial) boo
 	}
 }
 
-// permission is a denial as people read it.
+// permission returns the error of a denial as people read it.
 func (s *Stores) permission(d *denials.Denial) error {
 	return fmt.Errorf("%w's %s; see the least permissions in docs/protocol.md: %w", ErrPermission, strings.TrimPrefix(d.Subject, s.prefix+"."), d.Err)
 }

@@ -18,67 +18,67 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Async is the messages that all senders of a connection have in flight.
-// Their acknowledgements come over one subscription. One goroutine looks after
-// those that do not come, as long as there are any, so that a message costs neither
-// a timer nor a goroutine, and a sender that is idle nothing. It is safe for concurrent
-// use.
+// Async has the messages that all senders of a connection have in flight. Their
+// acknowledgements come over one subscription. As long as messages are in flight, one
+// goroutine sends messages again whose acknowledgements do not come, and ends those
+// whose time is over, so that a message costs neither a timer nor a goroutine, and an
+// idle sender nothing. It is safe for concurrent use.
 type Async struct {
 	bus *bus.Bus
 	// start runs a goroutine for as long as the connection lives, and reports whether it
 	// still does.
 	start func(func(ctx context.Context)) bool
 
-	mu       sync.Mutex
-	sub      *nats.Subscription // nil before the first message
+	mu       sync.Mutex         // guards what follows, and some fields of flights
+	sub      *nats.Subscription // to acknowledgements; nil before the first message
 	prefix   string             // of reply subjects
-	pending  map[uint64]*Flight
-	next     uint64
-	watching bool // whenever something is pending
+	pending  map[uint64]*Flight // by the number in their reply subjects
+	next     uint64             // the last number
+	watching bool               // the goroutine runs, as it does whenever something is pending
 }
 
-// asyncTick is how often it is looked after what is in flight.
+// asyncTick is how often the goroutine looks at the messages in flight.
 const asyncTick = 100 * time.Millisecond
 
-// NewAsync makes the one of a connection. Close follows.
+// NewAsync makes the Async of a connection. Close follows.
 func NewAsync(b *bus.Bus, start func(func(ctx context.Context)) bool) *Async {
 	return &Async{bus: b, start: start, pending: make(map[uint64]*Flight)}
 }
 
-// Sender sends messages into one stream and does not wait for their acknowledgements. It
+// Sender sends messages to one stream and does not wait for their acknowledgements. It
 // is safe for concurrent use.
 type Sender struct {
 	async   *Async
 	stream  *Stream
-	name    string        // of what is sent, for people
-	room    chan struct{} // has an element for each message in flight
-	seeking atomic.Bool   // the stream is looked for, to send again what it has not got
+	name    string        // of the messages, for people
+	room    chan struct{} // has an element for each message in flight, and is never closed
+	seeking atomic.Bool   // the stream is being looked for, to send messages again
 }
 
 // NewSender makes a sender. Most is how many messages may be in flight, and name says
-// what they are, such as "events of order.v1.OrderService".
+// which messages these are, such as "events of order.v1.OrderService".
 func NewSender(a *Async, stream *Stream, name string, most int) *Sender {
 	return &Sender{async: a, stream: stream, name: name, room: make(chan struct{}, most)}
 }
 
-// Flight is a message in flight, and its outcome. It is made with its exported fields,
-// which do not change after that.
+// Flight is a message in flight, and its outcome. Its maker sets the exported fields
+// before Send, and does not change them after that.
 type Flight struct {
 	Subject string
 	Header  nats.Header // nil without any
 	Payload []byte
 	Timeout time.Duration // of its acknowledgement
-	Again   bool          // sending it twice stores it once
+	Again   bool          // a second copy is recognised, and not stored again
 
 	sender *Sender
-	began  time.Time
+	began  time.Time // when the first copy was sent
 
-	// Async guards these.
-	refused bool // the last copy, by nobody's being there
-	open    bool // an earlier copy was not answered, and may be stored
-	sent    time.Time
+	// The mutex of Async guards the next three.
+	refused bool      // nobody was there to answer the last copy
+	open    bool      // an earlier copy was not answered, and may be stored
+	sent    time.Time // when the last copy was sent
 
-	done chan struct{}
+	done chan struct{} // closed by endFlight
 	ack  *Ack
 	why  *status.Status // until done is closed, the last answer that has decided nothing
 }
@@ -86,7 +86,7 @@ type Flight struct {
 // Done is closed when the outcome is known, at the latest after the timeout.
 func (f *Flight) Done() <-chan struct{} { return f.done }
 
-// Outcome is what Done has waited for.
+// Outcome returns the acknowledgement, or why there is none. It follows Done.
 func (f *Flight) Outcome() (*Ack, *status.Status) { return f.ack, f.why }
 
 // Send sends f. It waits only while as many messages are in flight as may be, or the
@@ -103,7 +103,7 @@ func (s *Sender) Send(ctx context.Context, f *Flight, deadline time.Time) *statu
 	return nil
 }
 
-// enter waits for room.
+// enter waits until fewer messages are in flight than may be.
 func (s *Sender) enter(ctx context.Context, deadline time.Time) *status.Status {
 	select {
 	case s.room <- struct{}{}:
@@ -141,12 +141,12 @@ func (s *Sender) publish(ctx context.Context, f *Flight, deadline time.Time) *st
 		case !errors.Is(err, nats.ErrReconnectBufExceeded):
 			return b.PublishError(&bus.Request{Subject: &f.Subject, Payload: f.Payload, Deadline: deadline}, err)
 		}
-		b.Link.Doubt() // the connection went down after the look at it
+		b.Link.Doubt() // the connection went down after LinkUp
 	}
 }
 
-// add sends a message for the first time. It belongs to those in flight if there
-// is no error.
+// add sends a message for the first time, and adds it to those in flight unless there is
+// an error.
 func (a *Async) add(f *Flight) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -160,7 +160,7 @@ func (a *Async) add(f *Flight) error {
 	}
 	a.next++
 	f.sent = time.Now()
-	// Within the lock, so that messages are sent in the order in which they are
+	// With the mutex held, so that messages are sent in the order in which they are
 	// published.
 	if err := a.send(a.next, f); err != nil {
 		return err
@@ -180,11 +180,11 @@ func (a *Async) listen() error {
 		return fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
 	a.sub = sub
-	return sub.SetPendingLimits(-1, -1) // what is pending is bounded by what is in flight
+	return sub.SetPendingLimits(-1, -1) // how many are pending is bounded by how many messages are in flight
 }
 
-// send is called with a.mu held, so that an acknowledgement waits until the message
-// is among those in flight.
+// send sends a copy of a message. a.mu is held, so that an acknowledgement waits until
+// the message is among those in flight.
 func (a *Async) send(id uint64, f *Flight) error {
 	reply := a.prefix + strconv.FormatUint(id, 36)
 	if f.Header == nil {
@@ -193,7 +193,7 @@ func (a *Async) send(id uint64, f *Flight) error {
 	return a.bus.NATS.PublishMsg(&nats.Msg{Subject: f.Subject, Reply: reply, Header: f.Header, Data: f.Payload})
 }
 
-// acknowledged takes JetStream's answers.
+// acknowledged takes an answer of JetStream.
 func (a *Async) acknowledged(msg *nats.Msg) {
 	id, err := strconv.ParseUint(msg.Subject[len(a.prefix):], 36, 64)
 	if err != nil {
@@ -210,33 +210,33 @@ func (a *Async) acknowledged(msg *nats.Msg) {
 		f.refused = true // watch sends it again
 		a.mu.Unlock()
 		return
-	case why != nil && (f.open || jserror.InProcess(why.Cause)): // of this copy; watch asks again
+	case why != nil && (f.open || jserror.InProcess(why.Cause)): // this copy is refused; watch sends another one
 		f.open, f.why = true, why
 		a.mu.Unlock()
 		return
 	}
 	delete(a.pending, id)
 	a.mu.Unlock()
-	f.end(ack, why)
+	f.endFlight(ack, why)
 }
 
-// end gives the message its outcome, and its place to another one. It is called
-// once, by whoever has taken the message out of those in flight.
-func (f *Flight) end(ack *Ack, why *status.Status) {
+// endFlight gives the message its outcome, and its place to another message. It is called
+// once, by the function that has taken the message out of those in flight.
+func (f *Flight) endFlight(ack *Ack, why *status.Status) {
 	f.ack, f.why = ack, why
 	close(f.done)
 	<-f.sender.room
 }
 
-// watch looks after what is not acknowledged, until nothing is in flight or the
-// connection is closed.
+// watch is the goroutine that looks at messages that are not acknowledged, until none is
+// in flight or the connection is closed.
 func (a *Async) watch(ctx context.Context) {
 	ticker := time.NewTicker(asyncTick)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			if !a.look(time.Now()) {
+			if !a.lookAtPending(time.Now()) {
 				return
 			}
 		case <-ctx.Done():
@@ -246,9 +246,9 @@ func (a *Async) watch(ctx context.Context) {
 	}
 }
 
-// look ends what is too late, and sends again what was not stored. It reports
-// whether anything is in flight.
-func (a *Async) look(now time.Time) bool {
+// lookAtPending ends messages whose time is over, and sends messages again that are due.
+// It reports whether any message is in flight.
+func (a *Async) lookAtPending(now time.Time) bool {
 	up := a.bus.LinkUp()
 	var late []*Flight
 	var again map[*Sender][]uint64
@@ -269,7 +269,7 @@ func (a *Async) look(now time.Time) bool {
 	watching := a.watching
 	a.mu.Unlock()
 	for _, f := range late {
-		f.end(nil, f.unacknowledged())
+		f.endFlight(nil, f.unacknowledged())
 	}
 	for sender, ids := range again {
 		sender.sendAgain(ids)
@@ -277,18 +277,18 @@ func (a *Async) look(now time.Time) bool {
 	return watching
 }
 
-// due reports whether a message is to be sent again. Async's mutex is held.
+// due reports whether a message is to be sent again. The mutex of Async is held.
 func (f *Flight) due(now time.Time) bool {
 	return f.refused || now.Sub(f.sent) > ResendAfter && f.mayRepeat(now)
 }
 
-// mayRepeat reports whether a further copy is recognised as one.
+// mayRepeat reports whether the stream recognises a further copy as one.
 func (f *Flight) mayRepeat(now time.Time) bool {
 	window := f.sender.stream.Window()
 	return f.Again && (window == 0 || now.Sub(f.began) < window/2)
 }
 
-// unacknowledged is the outcome of a message that has no other at its deadline.
+// unacknowledged returns the outcome of a message that was not acknowledged in time.
 func (f *Flight) unacknowledged() *status.Status {
 	if f.refused && !f.open {
 		return NoStream()
@@ -305,27 +305,28 @@ func (f *Flight) unacknowledged() *status.Status {
 	return Undecided(true, f.Subject, last)
 }
 
-// sendAgain looks for the stream, or makes it anew, and sends messages again. Until
-// that has come to an end, it is called in vain.
+// sendAgain looks for the stream, or makes it anew, and sends messages again. While it
+// does so, further calls do nothing.
 func (s *Sender) sendAgain(ids []uint64) {
 	if !s.seeking.CompareAndSwap(false, true) {
 		return
 	}
 	started := s.async.start(func(ctx context.Context) {
 		defer s.seeking.Store(false)
-		// Perhaps it is gone; where somebody else listens, nobody says so.
+		// The stream may be gone. If another subscriber listens on the subject, no answer
+		// says so.
 		s.stream.Forget()
-		_ = s.stream.Ensure(ctx, time.Now().Add(ResendAfter)) // what is sent all the same tells
+		_ = s.stream.Ensure(ctx, time.Now().Add(ResendAfter)) // if this fails, the messages that are sent all the same tell it
 		slices.Sort(ids)                                      // in the order in which they were published
 		s.async.resend(ids)
 	})
-	if !started { // the connection is closed, and all of them end
+	if !started { // the connection is closed, and all messages end
 		s.seeking.Store(false)
 	}
 }
 
-// resend sends those messages again that are still due: they may have been chosen
-// before the last copy was sent.
+// resend sends messages again that are still due: a message may have been chosen before
+// its last copy was sent.
 func (a *Async) resend(ids []uint64) {
 	now := time.Now()
 	a.mu.Lock()
@@ -334,13 +335,13 @@ func (a *Async) resend(ids []uint64) {
 		if f := a.pending[id]; f != nil && f.due(now) {
 			f.open = f.open || !f.refused
 			f.sent, f.refused = now, false
-			_ = a.send(id, f) // again later, or the deadline ends it
+			_ = a.send(id, f) // if this fails, it is sent again later, or the deadline ends it
 		}
 	}
 }
 
-// Deny ends what NATS does not let this user publish, unless an earlier copy may be
-// stored.
+// Deny ends the messages to a subject to which NATS does not let this user publish. Where
+// an earlier copy may be stored, the outcome leaves that open.
 func (a *Async) Deny(subject string, denied *status.Status) {
 	var refused []*Flight
 	a.mu.Lock()
@@ -352,12 +353,12 @@ func (a *Async) Deny(subject string, denied *status.Status) {
 	}
 	a.mu.Unlock()
 	for _, f := range refused {
-		f.end(nil, Undecided(f.open, f.Subject, denied))
+		f.endFlight(nil, Undecided(f.open, f.Subject, denied))
 	}
 }
 
-// abandon ends what is in flight when the connection is closed. Nothing is added
-// any more: nobody would watch it.
+// abandon ends the messages in flight when the connection is closed. No message is added
+// after that, as start fails then.
 func (a *Async) abandon() {
 	a.mu.Lock()
 	left := a.pending
@@ -365,11 +366,12 @@ func (a *Async) abandon() {
 	a.watching = false
 	a.mu.Unlock()
 	for _, f := range left {
-		f.end(nil, bus.Closed())
+		f.endFlight(nil, bus.Closed())
 	}
 }
 
-// Close is called when the connection is closed, and nobody watches any more.
+// Close unsubscribes. It is called when the connection is closed and the goroutine has
+// ended.
 func (a *Async) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -378,14 +380,15 @@ func (a *Async) Close() {
 	}
 }
 
-// Watching reports whether it is looked after messages in flight.
+// Watching reports whether the goroutine runs that looks at messages in flight.
 func (a *Async) Watching() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.watching
 }
 
-// ResendAll is resend of all that is in flight: what was chosen a while ago.
+// ResendAll is resend of all messages in flight, as if they had been chosen a while ago.
+// Tests call it.
 func (a *Async) ResendAll() {
 	a.mu.Lock()
 	ids := make([]uint64, 0, len(a.pending))

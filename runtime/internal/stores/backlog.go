@@ -2,14 +2,14 @@ package stores
 
 import "context"
 
-// Backlog is how much of a consumer is under way.
+// Backlog is the number of messages of a consumer that are under way.
 type Backlog struct {
-	Underway int    // delivered, and not acknowledged
-	Max      int    // the most that may be
-	Pending  uint64 // not delivered yet
+	Underway int    // messages that were delivered and not acknowledged
+	Max      int    // how many may be
+	Pending  uint64 // messages that were not delivered yet
 }
 
-// Backlog asks how much of a consumer is under way.
+// Backlog asks how many messages of a consumer are under way.
 func (s *Stores) Backlog(ctx context.Context, stream, consumer string) (Backlog, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()

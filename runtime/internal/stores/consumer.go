@@ -17,17 +17,18 @@ import (
 // Consumer is a consumer that exists.
 type Consumer struct {
 	Stream, Name string
-	AckWait      time.Duration // its own, whatever was wanted
-	Floor        uint64        // everything up to it was acknowledged, or came before the start
+	AckWait      time.Duration // of the consumer as it is
+	Floor        uint64        // all messages up to this sequence were acknowledged, or came before the start
 
-	// What one request may ask for, and how many may wait; 0: any.
+	// The limits of one request, and of how many requests may wait; 0: no limit.
 	MaxBatch   int
 	MaxExpires time.Duration
 	MaxWaiting int
 }
 
-// Consumer finds the consumer, or makes it. Where it starts counts only when it
-// is made.
+// Consumer finds a consumer of a stream, or makes it. Where it starts counts only when it
+// is made. If the account, the NATS servers or the stream allow less than is wanted, the
+// consumer is made with what they allow, and the policy's Warn hears of it.
 func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.ConsumerConfig, p Policy) (Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -44,7 +45,7 @@ func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.Con
 		c, err = within(what, &want, p, func() (jetstream.Consumer, error) {
 			return peered(ctx, func() (jetstream.Consumer, error) { return s.createConsumer(ctx, stream, want) })
 		})
-		if errors.Is(err, jetstream.ErrConsumerExists) { // somebody was faster, with another start
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another instance was faster, with another start
 			c, err = s.consumerInfo(ctx, stream, want.Name)
 		}
 		s.pending.Store(what, want.MaxAckPending)
@@ -80,7 +81,7 @@ func (s *Stores) updateConsumer(ctx context.Context, what, stream string, have, 
 	return have.AckWait, err
 }
 
-// createConsumer is where a consumer of a stream is made or changed.
+// createConsumer is the API's operation that makes or changes a consumer of a stream.
 const createConsumer = "CONSUMER.CREATE."
 
 func (s *Stores) createConsumer(ctx context.Context, stream string, want jetstream.ConsumerConfig) (jetstream.Consumer, error) {
@@ -89,21 +90,21 @@ func (s *Stores) createConsumer(ctx context.Context, stream string, want jetstre
 	return c, why(err)
 }
 
-// consumerInfo is the consumer as it is.
+// consumerInfo returns the consumer as it is.
 func (s *Stores) consumerInfo(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
 	ctx, why := s.Allowed(ctx, "CONSUMER.INFO."+stream+"."+name)
 	c, err := s.js.Consumer(ctx, stream, name)
 	return c, why(err)
 }
 
-// How long a consumer waits for the servers of a stream that was just given more
-// replicas: before those are known NATS makes none.
+// How long the making of a consumer waits for the servers of a stream that was just given
+// more replicas: before NATS knows them it makes no consumer.
 const (
 	peersPause = 100 * time.Millisecond
 	peersTries = 20
 )
 
-// peered makes a consumer, and waits for those servers.
+// peered makes a consumer, and tries again until NATS knows the servers of its stream.
 func peered(ctx context.Context, try func() (jetstream.Consumer, error)) (jetstream.Consumer, error) {
 	for tries := 1; ; tries++ {
 		c, err := try()
@@ -120,8 +121,8 @@ func peered(ctx context.Context, try func() (jetstream.Consumer, error)) (jetstr
 	}
 }
 
-// within makes or changes a consumer, with the numbers that the account, the NATS
-// servers or the stream allow if those are less than what is wanted.
+// within makes or changes a consumer. If the account, the NATS servers or the stream limit
+// a number of want, within takes the limit in its place, and warns.
 func within(what string, want *jetstream.ConsumerConfig, p Policy, try func() (jetstream.Consumer, error)) (jetstream.Consumer, error) {
 	for {
 		c, err := try()
@@ -149,7 +150,7 @@ func within(what string, want *jetstream.ConsumerConfig, p Policy, try func() (j
 	}
 }
 
-// limitOf is the limit that a refusal names at its end.
+// limitOf returns the limit that a refusal names as its last word.
 func limitOf(err error) string {
 	if err == nil {
 		return ""
@@ -158,7 +159,7 @@ func limitOf(err error) string {
 	return strings.Trim(words[len(words)-1], `."'`)
 }
 
-// fits refuses what would lose, skip or disorder messages.
+// fits returns an error if a consumer that exists would lose, skip or disorder messages.
 func fits(what string, info *jetstream.ConsumerInfo, want jetstream.ConsumerConfig) error {
 	have := info.Config
 	differs := func(setting string, has, needs any, flag string) error {
@@ -184,7 +185,7 @@ func fits(what string, info *jetstream.ConsumerInfo, want jetstream.ConsumerConf
 	return nil
 }
 
-// policyName is what it is called in the settings of a consumer.
+// policyName returns the name of a policy as the settings of a consumer have it.
 func policyName(p jetstream.PriorityPolicy) string {
 	text, err := p.MarshalJSON()
 	if err != nil {
@@ -193,6 +194,7 @@ func policyName(p jetstream.PriorityPolicy) string {
 	return strings.Trim(string(text), `"`)
 }
 
+// filters returns the subjects that a consumer takes of its stream.
 func filters(c jetstream.ConsumerConfig) []string {
 	if c.FilterSubject != "" {
 		return []string{c.FilterSubject}
@@ -200,6 +202,7 @@ func filters(c jetstream.ConsumerConfig) []string {
 	return c.FilterSubjects
 }
 
+// consumerDifferences names the settings that differ and can be changed; "" if none do.
 func consumerDifferences(have, want jetstream.ConsumerConfig) string {
 	text := ""
 	if have.AckWait != want.AckWait {
@@ -214,7 +217,7 @@ func consumerDifferences(have, want jetstream.ConsumerConfig) string {
 	return text
 }
 
-// Floor returns the sequence up to which everything was acknowledged.
+// Floor returns the sequence up to which all messages of a consumer were acknowledged.
 func (s *Stores) Floor(ctx context.Context, stream, consumer string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()

@@ -10,8 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// adjust makes a stream that exists fit, as far as it has to and may. Callers that find
-// at the same time that the stream does not fit change it once.
+// adjust changes a stream that exists so that it fits, as far as it has to fit and as the
+// policy allows. Callers that find at the same time that a stream does not fit change it
+// once.
 func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want, p Policy) (jetstream.Stream, error) {
 	_, fits, err := want.next(&stream.CachedInfo().Config, p)
 	if err != nil {
@@ -52,12 +53,13 @@ func (s *Stores) change(ctx context.Context, want Want, p Policy) (jetstream.Str
 		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
 	}
 	if now := updated.CachedInfo().Config; len(want.lacks(&now)) > 0 {
-		return nil, s.old(&want) // it has left out what it does not know
+		return nil, s.old(&want) // the NATS server has left out a setting that it does not know
 	}
 	return updated, nil
 }
 
-// turn waits until no other caller in this process changes the stream; end follows.
+// turn waits until no other caller in this process changes the stream. The caller calls
+// end when it has changed it.
 func (s *Stores) turn(ctx context.Context, stream string) (end func(), err error) {
 	made, _ := s.turns.LoadOrStore(stream, make(chan struct{}, 1))
 	turn := made.(chan struct{}) //nolint:forcetypeassert // nothing else is stored
@@ -69,7 +71,8 @@ func (s *Stores) turn(ctx context.Context, stream string) (end func(), err error
 	}
 }
 
-// next returns the configuration that a stream is to have, or that it fits as it is.
+// next returns the configuration that a stream is to have; fits says that the stream
+// fits as it is.
 func (w *Want) next(have *jetstream.StreamConfig, p Policy) (next jetstream.StreamConfig, fits bool, err error) {
 	if err := w.unworkable(have, p); err != nil {
 		return next, false, err
@@ -89,7 +92,7 @@ func (w *Want) next(have *jetstream.StreamConfig, p Policy) (next jetstream.Stre
 	return w.changed(*have, missing, len(different) > 0, len(lacking) > 0), false, nil
 }
 
-// raise is Raise where it is allowed, of the stream and of those along with it.
+// raise is Raise, if the policy allows it, of a stream and the streams along with it.
 func (s *Stores) raise(ctx context.Context, stream jetstream.Stream, want *Want, p Policy) jetstream.Stream {
 	if !p.Create && !p.Update {
 		return stream
@@ -101,7 +104,7 @@ func (s *Stores) raise(ctx context.Context, stream jetstream.Stream, want *Want,
 	for _, name := range want.Along {
 		other, err := s.Find(ctx, name)
 		if err != nil {
-			continue // it is not there yet, or this user has nothing to do with it
+			continue // it does not exist yet, or this user may not see it
 		}
 		more := Want{ReplicasAsked: other.CachedInfo().Config.Replicas < want.Replicas}
 		more.Name, more.Replicas = name, want.Replicas
@@ -110,10 +113,12 @@ func (s *Stores) raise(ctx context.Context, stream jetstream.Stream, want *Want,
 	return raised
 }
 
-// errLacks is wrapped if a stream does not allow what has to be, and could.
+// errLacks is wrapped if a stream does not allow a feature that is needed, and a change of
+// its settings would.
 var errLacks = fmt.Errorf("%w: it does not allow all that is needed", ErrDifferent)
 
-// changed is the configuration of a stream after a change.
+// changed returns the configuration of a stream after a change: with the missing metadata,
+// and if so with the wanted settings and features.
 func (w *Want) changed(have jetstream.StreamConfig, missing map[string]string, settingsToo, featuresToo bool) jetstream.StreamConfig {
 	next := have
 	next.Metadata = maps.Clone(have.Metadata)
@@ -139,13 +144,14 @@ func (w *Want) changed(have jetstream.StreamConfig, missing map[string]string, s
 	return next
 }
 
-// withoutLoss is how a stream is replaced that cannot be changed.
+// withoutLoss says how people replace a stream that cannot be changed.
 func (w *Want) withoutLoss() string {
 	return fmt.Sprintf("to keep what is in it, stop those who send, let what is in it be handled, then remove it (nats stream rm %s), and it is made anew; "+
 		"or use another namespace (aegis.WithNamespace) beside it until it is empty", w.Name)
 }
 
-// unworkable returns what cannot be worked with.
+// unworkable returns an error for a stream that would lose or disorder messages, or does
+// not take them.
 func (w *Want) unworkable(have *jetstream.StreamConfig, p Policy) error {
 	differs := func(what string, has, needs any) error {
 		return fmt.Errorf("the stream %s %w: its %s is %v, and %v is needed; %s", w.Name, ErrDifferent, what, has, needs, w.withoutLoss())
@@ -178,7 +184,8 @@ func (w *Want) unworkable(have *jetstream.StreamConfig, p Policy) error {
 	return w.dropping(have, p)
 }
 
-// dropping refuses a queue that drops commands, unless it is about to be changed.
+// dropping returns an error for a queue that drops commands, unless the policy lets it be
+// changed.
 func (w *Want) dropping(have *jetstream.StreamConfig, p Policy) error {
 	if !w.queue() || p.Update && have.MaxMsgs <= 0 {
 		return nil
@@ -200,6 +207,7 @@ func (w *Want) dropping(have *jetstream.StreamConfig, p Policy) error {
 		w.Name, ErrDifferent, w.Name, flagsText(flags))
 }
 
+// flagsText is the end of a command line with flags.
 func flagsText(flags []string) string {
 	if len(flags) == 0 {
 		return ""
@@ -207,7 +215,7 @@ func flagsText(flags []string) string {
 	return " " + strings.Join(flags, " ")
 }
 
-// covers reports whether all subjects of a filter are among those of another.
+// covers reports whether a filter matches all subjects that another filter matches.
 func covers(filter, subject string) bool {
 	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
 	for i, token := range f {
@@ -223,7 +231,7 @@ func covers(filter, subject string) bool {
 	return len(f) == len(s)
 }
 
-// missingMetadata are the entries of the metadata that the stream does not have.
+// missingMetadata returns the wanted entries of the metadata that the stream does not have.
 func missingMetadata(have *jetstream.StreamConfig, want *Want) map[string]string {
 	missing := make(map[string]string)
 	for key, value := range want.Metadata {
@@ -234,7 +242,7 @@ func missingMetadata(have *jetstream.StreamConfig, want *Want) map[string]string
 	return missing
 }
 
-// setting is one that can be changed at any time.
+// setting is a setting of a stream that can be changed at any time.
 type setting struct {
 	name  string
 	equal func(have, want *jetstream.StreamConfig) bool

@@ -13,7 +13,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// StatusOf is the status of an error of JetStream, or of this package.
+// StatusOf returns the status of an error of JetStream, or of this package.
 func StatusOf(err error) *status.Status {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return status.Newf(status.Canceled, "%w: %w", bus.ErrClosed, err)
@@ -42,6 +42,7 @@ func StatusOf(err error) *status.Status {
 	return status.Newf(code, "%w", err)
 }
 
+// codeOf returns the code for an error of JetStream's API.
 func codeOf(e *jetstream.APIError) status.Code {
 	switch {
 	case strings.Contains(e.Description, "maximum") || strings.Contains(e.Description, "insufficient") || strings.Contains(e.Description, "exceeded"):
@@ -54,7 +55,7 @@ func codeOf(e *jetstream.APIError) status.Code {
 	return status.Internal
 }
 
-// refusalHint says what can be done about a message that JetStream refuses.
+// refusalHint says what people can do about a message that JetStream refuses.
 func refusalHint(code status.Code, err *jetstream.APIError) string {
 	switch {
 	case err.ErrorCode == jserror.SchedulesAreOff:

@@ -14,7 +14,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
-// explain adds what a person can do about it.
+// explain says in an error which stream or consumer it is about, and adds what a person
+// can do.
 func (s *Stores) explain(what string, err error) error {
 	switch {
 	case jserror.NotEnabled(err):
@@ -25,11 +26,11 @@ func (s *Stores) explain(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, Advise(err))
 }
 
-// ErrDisconnected is wrapped if nothing can be sent, as the connection is down.
+// ErrDisconnected is wrapped if nothing was sent, as the connection is down.
 var ErrDisconnected = fmt.Errorf("%w: not connected to NATS", ErrUnavailable)
 
-// Advise adds to an error what a person can do about the limit behind it. That the
-// connection is down comes from nats.go as a limit of its buffer, which is none here.
+// Advise adds to an error what a person can do about the limit behind it. Nats.go reports
+// a connection that is down as an exceeded buffer, which becomes ErrDisconnected.
 func Advise(err error) error {
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return ErrDisconnected
@@ -40,7 +41,8 @@ func Advise(err error) error {
 	return err
 }
 
-// limitAdvice is what a person can do about a limit that was reached.
+// limitAdvice returns what a person can do about a limit that was reached; "" for an error
+// that is about no limit.
 func limitAdvice(code jetstream.ErrorCode) string {
 	switch code {
 	case jserror.MaxStreams:
@@ -60,7 +62,8 @@ func limitAdvice(code jetstream.ErrorCode) string {
 	}
 }
 
-// refused says why a stream could not be made, and what to do about it.
+// refused adds to the error of a stream that could not be made what a person can do, and
+// ErrConfig if trying again does not help.
 func (s *Stores) refused(ctx context.Context, want *Want, err error) error {
 	switch jserror.Code(err) {
 	case jserror.MaxBytesRequired:
@@ -81,6 +84,7 @@ func (s *Stores) refused(ctx context.Context, want *Want, err error) error {
 	return err
 }
 
+// sizeAdvice says how the stream gets a size.
 func sizeAdvice(want *Want) string {
 	if want.SizeOption == "" {
 		return "make the stream with max_bytes and discard new"
@@ -88,11 +92,11 @@ func sizeAdvice(want *Want) string {
 	return want.SizeOption
 }
 
-// overlapTimeout bounds the search for the stream that is in the way, which this
-// user may not be allowed.
+// overlapTimeout bounds the search for the stream that is in the way. This user may not
+// be allowed to search, which NATS then does not answer.
 const overlapTimeout = time.Second
 
-// overlap names the streams whose subjects are in the way.
+// overlap names the streams that have subjects of the wanted one, and what to do.
 func (s *Stores) overlap(ctx context.Context, want *Want) string {
 	ctx, cancel := context.WithTimeout(ctx, overlapTimeout)
 	defer cancel()
@@ -118,7 +122,7 @@ func (s *Stores) overlap(ctx context.Context, want *Want) string {
 		"or use another namespace (aegis.WithNamespace)", strings.Join(found, " and "), subjects)
 }
 
-// overlaps reports whether there is a subject that both filters have.
+// overlaps reports whether there is a subject that matches both filters.
 func overlaps(a, b string) bool {
 	x, y := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range x {

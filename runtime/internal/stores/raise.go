@@ -11,16 +11,17 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
-// raiseAgain is after which time it is tried again to give a stream the replicas
-// that it is to have. The first time is soon.
+// A stream that could not be given its replicas is tried again: soon, then after pauses
+// that double up to raiseAgain.
 const (
 	raiseAgain = time.Minute
 	raiseSoon  = 2 * time.Second
 )
 
-// Raise gives a stream the replicas that somebody has asked for, and never takes
-// any away: who comes first must not decide how safe it is. What fails is told to
-// warn, and the stream stays as it is, until it can be raised if that may be later.
+// Raise gives a stream the replicas that are asked for, and never takes any away: which
+// process comes first must not decide how safe the stream is. If that fails, warn is
+// told, and the stream stays as it is; where it may succeed later, it is tried again in
+// the background.
 func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want, warn func(string)) jetstream.Stream {
 	have := stream.CachedInfo().Config
 	switch {
@@ -51,14 +52,14 @@ func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want,
 	return raised
 }
 
-// passes reports whether a stream may get its replicas later, though it does not
-// now: JetStream was busy, or has too few servers yet.
+// passes reports whether an attempt to raise a stream may succeed later: JetStream was
+// busy, or has too few servers yet.
 func passes(err error) bool {
 	return !errors.Is(err, ErrPermission) && jserror.Code(err) != jserror.NotClustered
 }
 
-// raiseLater tries again in the background until the stream has its replicas, is
-// gone, or can never have them.
+// raiseLater tries again in the background until the stream has its replicas, does not
+// exist any more, or can never have them.
 func (s *Stores) raiseLater(want *Want) {
 	name, replicas := want.Name, want.Replicas
 	if _, tried := s.raising.LoadOrStore(name, true); tried {
@@ -76,12 +77,13 @@ func (s *Stores) raiseLater(want *Want) {
 	}
 }
 
+// raiseNow gives a stream its replicas, unless it has as many or is gone.
 func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	stream, err := s.info(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // whoever makes it anew asks for what it is to have
+		return nil // the process that makes it anew asks for its replicas
 	}
 	if err != nil {
 		return err
@@ -95,7 +97,7 @@ func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error 
 	return err
 }
 
-// wait returns false if ctx ends before.
+// wait returns after a pause, or false if ctx ends before.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -17,25 +17,25 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Stream is a stream that is found or made when it is first needed.
+// Stream is a stream that is found or made when it is first needed. It is safe for
+// concurrent use.
 type Stream struct {
 	Stores *Stores
-	Want   Want
+	Want   Want // without a name: the stream is neither looked for nor made
 	Policy Policy
 
-	ready atomic.Bool
-	mu    sync.Mutex
-	// dedupe is for how long the stream really remembers message ids.
-	dedupe atomic.Int64
+	ready  atomic.Bool  // the stream was there when it was looked for last
+	mu     sync.Mutex   // held while the stream is looked for, so that one caller does that
+	dedupe atomic.Int64 // how long the stream that was found remembers message ids
 }
 
-// Window is for how long the stream remembers message ids; 0 while that is unknown.
+// Window returns how long the stream remembers message ids; 0 while that is unknown.
 func (o *Stream) Window() time.Duration { return time.Duration(o.dedupe.Load()) }
 
-// Ready reports whether the stream was there.
+// Ready reports whether the stream was there when it was looked for last.
 func (o *Stream) Ready() bool { return o.ready.Load() }
 
-// Found says that it is there.
+// Found says that the stream is there.
 func (o *Stream) Found() { o.ready.Store(true) }
 
 func (o *Stream) ensure(ctx context.Context) *status.Status {
@@ -56,10 +56,11 @@ func (o *Stream) ensure(ctx context.Context) *status.Status {
 	return nil
 }
 
-// Forget has the next one look for it again.
+// Forget has the next caller of Ensure look for the stream again.
 func (o *Stream) Forget() { o.ready.Store(false) }
 
-// Ensure finds or makes the stream, unless it has no name.
+// Ensure finds or makes the stream, unless that was done already. It waits for a
+// connection that is down until the deadline.
 func (o *Stream) Ensure(ctx context.Context, deadline time.Time) *status.Status {
 	if o.ready.Load() || o.Want.Name == "" {
 		return nil
@@ -81,24 +82,26 @@ const ResendAfter = 2 * time.Second
 // MaxMessageID is the longest id, in bytes, that a publisher may give a message.
 const MaxMessageID = 256
 
-// Storing is one message on its way into a stream.
+// Storing is one message on its way to a stream.
 type Storing struct {
 	Subject  *string
 	Header   nats.Header // nil without any
 	Deadline time.Time
-	Again    bool // sending it twice stores it once
-	// window is for how long that holds; 0: for ever.
+	Again    bool // a second copy is recognised, and not stored again
+	// Window is how long a second copy is recognised; 0: for ever.
 	Window time.Duration
 }
 
-// Store sends what is in the slot's payload and waits until it is stored.
+// Store sends the slot's payload and waits until it is stored. It sends a message again
+// if it is not answered and a second copy does no harm.
 //
-// Only a PubAck says that it is. A refusal says that this copy is not; when an
-// earlier copy was sent and never answered, that one may be on its way yet, so
-// that a refusal decides nothing: the error is then CodeDeadlineExceeded, which
-// leaves it open. A compare-and-set that was refused is the caller's to decide.
+// Only an acknowledgement says that the message is stored. A refusal says that this copy
+// is not. An earlier copy that was never answered may still be on its way; then a refusal
+// decides nothing, and the code of the status is DeadlineExceeded, which leaves open
+// whether the message is stored. The caller decides about a compare-and-set that was
+// refused.
 func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *status.Status) {
-	first, open := time.Now(), false // open: a copy may yet be stored
+	first, open := time.Now(), false // open: an earlier copy may yet be stored
 	for attempt := 1; ; attempt++ {
 		again := s.Again && (s.Window == 0 || time.Since(first)+ResendAfter < s.Window/2)
 		ack, err := o.storeOnce(ctx, slot, s, again)
@@ -111,13 +114,13 @@ func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *
 		case jserror.WrongLastSequence(err.Cause):
 			return nil, err
 		case err.Reason == status.ReasonNoResponders && o.Want.Name != "":
-			// The stream is gone, or about to have a new leader. Nothing is stored.
+			// The stream is gone, or about to have a new leader. This copy is not stored.
 			if !bus.Sleep(ctx, bus.Pause(attempt), s.Deadline) {
 				return nil, Undecided(open, *s.Subject, err)
 			}
 		case err.Code == status.DeadlineExceeded && ctx.Err() == nil && again && time.Now().Before(s.Deadline):
-			// Where somebody else listens on the subject, nobody says that the
-			// stream is gone.
+			// The stream may be gone. If another subscriber listens on the subject, no
+			// answer says so.
 			open = true
 		case err.Code == status.DeadlineExceeded:
 			o.Forget()
@@ -127,7 +130,7 @@ func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *
 			if !bus.Sleep(ctx, bus.Pause(attempt), s.Deadline) {
 				return nil, Undecided(true, *s.Subject, err)
 			}
-			continue // the stream is there, as it answers
+			continue // without looking for the stream, as it answers
 		default:
 			return nil, Undecided(open || jserror.InProcess(err.Cause), *s.Subject, err)
 		}
@@ -138,7 +141,8 @@ func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *
 	}
 }
 
-// Undecided is what a publisher is told that has err as the last answer.
+// Undecided returns the status for a publisher whose last answer is err. Open says that an
+// earlier copy may be stored.
 func Undecided(open bool, subject string, err *status.Status) *status.Status {
 	if !open || err.Code == status.Canceled {
 		return err
@@ -150,7 +154,8 @@ func Undecided(open bool, subject string, err *status.Status) *status.Status {
 	return status.Because(context.DeadlineExceeded, status.DeadlineExceeded, text)
 }
 
-// storeOnce sends one copy. It waits for 2 s if another one can follow.
+// storeOnce sends one copy. It waits for 2 s if another copy can follow, else until the
+// deadline.
 func (o *Stream) storeOnce(ctx context.Context, slot *bus.Slot, s *Storing, again bool) (*Ack, *status.Status) {
 	r := bus.Request{Subject: s.Subject, Payload: slot.Payload, Deadline: s.Deadline, Timed: true}
 	if s.Header != nil {
@@ -167,7 +172,7 @@ func (o *Stream) storeOnce(ctx context.Context, slot *bus.Slot, s *Storing, agai
 	return ParseAck(msg, o.Want.Name)
 }
 
-// NoStream is the status of a message that nobody stores.
+// NoStream returns the status of a message that no stream takes.
 func NoStream() *status.Status {
 	return status.Refusal(status.Unavailable, status.ReasonNoResponders, "no stream takes the message").WithNotRun(true)
 }
@@ -176,10 +181,11 @@ func NoStream() *status.Status {
 type Ack struct {
 	Stream    string
 	Sequence  uint64
-	Duplicate bool // of a message that was stored before
+	Duplicate bool // a message with this id was stored before, under that sequence
 }
 
-// ParseAck reads JetStream's answer, most likely of a certain stream.
+// ParseAck reads JetStream's answer. Stream is the name of the stream that most likely
+// answers, which then is not allocated.
 func ParseAck(msg *nats.Msg, stream string) (*Ack, *status.Status) {
 	if bus.NoResponders(msg) {
 		return nil, NoStream()
@@ -201,8 +207,8 @@ func ParseAck(msg *nats.Msg, stream string) (*Ack, *status.Status) {
 	return &Ack{Stream: answer.Stream, Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
 }
 
-// quickAck reads the answer that says nothing but stream and sequence, which
-// is nearly every one; nil for all others.
+// quickAck reads an answer that has stream and sequence and no more, as nearly every
+// answer does; it returns nil for all other answers.
 func quickAck(data []byte, stream string) *Ack {
 	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	if !ok {

@@ -23,28 +23,27 @@ type Stored struct {
 	Time     time.Time // by the clock of the NATS server that stored it
 }
 
-// readAgainAfter is how long the answer to a read may take before the read is
-// sent once more: a leader that was lost meanwhile never answers. Then it is twice
-// as long, and so on. An API that is slower than that answers all the same.
+// readAgainAfter is how long the answer to a read may take before the read is sent once
+// more: a leader that was lost meanwhile never answers. The next pauses are twice as long
+// each. All answers count, also a late one to an early read.
 const readAgainAfter = time.Second
 
-// DefaultTimeout bounds what is asked of JetStream without a deadline.
+// DefaultTimeout bounds requests to JetStream that have no deadline.
 const DefaultTimeout = 5 * time.Second
 
-// Last returns the last message of a subject, which may have wildcards;
-// nil if there is none, or no such stream. The stream's leader is asked, as any
-// other replica may be behind: only then does nil mean that nothing is stored.
+// Last returns the last message of a subject, which may have wildcards; nil if there is no
+// message, or no such stream. The stream's leader is asked, as any other replica may be
+// behind: only the leader's answer shows that nothing is stored.
 func (s *Stores) Last(ctx context.Context, stream, subject string) (*Stored, *status.Status) {
 	return s.read(ctx, stream, map[string]any{"last_by_subj": subject})
 }
 
-// At is Last for the message of a sequence.
+// At returns the message that has a sequence, as Last does.
 func (s *Stores) At(ctx context.Context, stream string, sequence uint64) (*Stored, *status.Status) {
 	return s.read(ctx, stream, map[string]any{"seq": sequence})
 }
 
-// read asks until there is an answer, ctx ends, or 5 s are over if ctx has
-// no deadline.
+// read asks until there is an answer or ctx ends; if ctx has no deadline, for 5 s.
 func (s *Stores) read(ctx context.Context, stream string, what map[string]any) (*Stored, *status.Status) {
 	body, err := json.Marshal(what)
 	if err != nil {
@@ -54,7 +53,7 @@ func (s *Stores) read(ctx context.Context, stream string, what map[string]any) (
 	if !ok {
 		deadline = time.Now().Add(DefaultTimeout)
 	}
-	asking, cancel := context.WithCancel(ctx) // ends the questions that nobody needs an answer to any more
+	asking, cancel := context.WithCancel(ctx) // ends the other questions when one is answered
 	defer cancel()
 	type answer struct {
 		msg *Stored
@@ -96,6 +95,7 @@ func (s *Stores) read(ctx context.Context, stream string, what map[string]any) (
 	}
 }
 
+// unread returns the status of a read that was not answered.
 func unread(ctx context.Context, stream string) *status.Status {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return status.Of(ctx.Err())
@@ -164,8 +164,8 @@ func parseStored(stream string, msg *nats.Msg) (*Stored, *status.Status) {
 	return m, nil
 }
 
-// Delete deletes a message of a stream; it is no error if it is gone. What
-// JetStream answers then has no code of its own, so that a look decides.
+// Delete deletes a message of a stream; it is no error if the message is gone. JetStream
+// has no error code for that, so that a read tells whether the message is gone.
 func (s *Stores) Delete(ctx context.Context, stream jetstream.Stream, sequence uint64) error {
 	name := stream.CachedInfo().Config.Name
 	asking, why := s.Allowed(ctx, "STREAM.MSG.DELETE."+name)

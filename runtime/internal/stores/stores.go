@@ -1,5 +1,8 @@
-// Package stores finds or makes the streams and consumers that a service needs,
-// and says how what exists differs from what is wanted.
+// Package stores is the use of JetStream that is not about working messages: which streams
+// a service has (layout.go), finding or making streams and consumers, and saying how one
+// that exists differs from what is wanted (differ.go); storing a message and waiting for
+// its acknowledgement (store.go), or not waiting (async.go); reading the last message of
+// a subject (stored.go).
 package stores
 
 import (
@@ -22,21 +25,21 @@ const (
 	defaultPrefix = "$JS.API"
 )
 
-// ErrMissing is wrapped if something does not exist that may not be made.
+// ErrMissing is wrapped if a stream or consumer does not exist and may not be made.
 var ErrMissing = errors.New("does not exist")
 
-// ErrDifferent is wrapped if something exists in a way that cannot be worked
-// with.
+// ErrDifferent is wrapped if a stream or consumer exists with settings that would lose or
+// disorder messages.
 var ErrDifferent = errors.New("differs in what cannot be changed")
 
-// ErrConfig is wrapped if something cannot be made until an option or the account
-// is another one.
+// ErrConfig is wrapped if a stream cannot be made until an option or the account is
+// changed.
 var ErrConfig = errors.New("cannot be made as it is configured")
 
-// ErrPermission is wrapped if the user may not use a part of JetStream.
+// ErrPermission is wrapped if NATS does not let this user use a part of JetStream's API.
 var ErrPermission = errors.New("this user may not use JetStream")
 
-// ErrUnavailable is wrapped if there is no JetStream, or it does not answer.
+// ErrUnavailable is wrapped if there is no JetStream, or JetStream does not answer.
 var ErrUnavailable = errors.New("JetStream is not available")
 
 // Stores is the JetStream of a connection. It is safe for concurrent use.
@@ -45,19 +48,18 @@ type Stores struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	denials *denials.Denials
-	prefix  string   // "$JS.API"
+	prefix  string   // of the API's subjects: "$JS.API"
 	known   sync.Map // the names of streams that were there
 	turns   sync.Map // channels that are full while a stream is changed, by its name
-	// pending is how many messages a consumer may have under way that was made here.
-	pending sync.Map
+	pending sync.Map // max_ack_pending of consumers that were made here, by their names for people
 	raised  sync.Map // when replicas were asked for, by the name of the stream
 	raising sync.Map // the names of streams that get replicas later
 	start   func(func(context.Context)) bool
 }
 
-// Background sets what starts a goroutine that lives as long as the connection, and
-// reports whether it did. Without it nothing is tried again in the background. It
-// comes before all use.
+// Background sets the function that starts a goroutine for as long as the connection
+// lives, and reports whether it did. Without it nothing is tried again in the background.
+// It is called before all other methods.
 func (s *Stores) Background(start func(func(context.Context)) bool) { s.start = start }
 
 // New returns the JetStream of a domain, or behind a prefix of its API; of the
@@ -82,14 +84,15 @@ func New(b *bus.Bus, domain, prefix string) (*Stores, error) {
 	return s, nil
 }
 
-// JetStream returns it.
+// JetStream returns the client of nats.go.
 func (s *Stores) JetStream() jetstream.JetStream { return s.js }
 
-// Denials are those of its connection.
+// Denials returns the denials of the connection.
 func (s *Stores) Denials() *denials.Denials { return s.denials }
 
-// KV is where a message for a subject under $KV is sent. NATS keeps these subjects
-// within a domain, and takes them from elsewhere behind the prefix of its API.
+// KV returns the subject to which a message for a subject under $KV is sent. NATS keeps
+// these subjects within a domain, and takes messages from elsewhere behind the prefix of
+// the API.
 func (s *Stores) KV(subject string) string {
 	if s.prefix == defaultPrefix {
 		return subject
@@ -97,19 +100,20 @@ func (s *Stores) KV(subject string) string {
 	return s.prefix + "." + subject
 }
 
-// Next is where messages of a consumer are asked for.
+// Next returns the subject of requests for messages of a consumer.
 func (s *Stores) Next(stream, consumer string) string {
 	return s.prefix + ".CONSUMER.MSG.NEXT." + stream + "." + consumer
 }
 
-// Policy says what may be done about what is not as it is wanted.
+// Policy says what may be done about streams and consumers that are not as they are
+// wanted.
 type Policy struct {
-	Create bool
-	Update bool
-	Warn   func(text string) // about what differs and was left so
+	Create bool              // they may be made
+	Update bool              // settings that differ may be changed
+	Warn   func(text string) // hears of settings that differ and stay
 }
 
-// Once passes each text on once. The function that it returns is safe for
+// Once returns a function that passes each text to warn once. The function is safe for
 // concurrent use.
 func Once(warn func(text string)) func(text string) {
 	var told sync.Map
@@ -131,14 +135,14 @@ func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error
 	return stream, nil
 }
 
-// info is the stream as it is.
+// info returns the stream as it is.
 func (s *Stores) info(ctx context.Context, name string) (jetstream.Stream, error) {
 	ctx, why := s.Allowed(ctx, "STREAM.INFO."+name)
 	stream, err := s.js.Stream(ctx, name)
 	return stream, why(err)
 }
 
-// Stream finds the stream, or makes it.
+// Stream finds a stream, or makes it, and changes it where it has to and may be changed.
 func (s *Stores) Stream(ctx context.Context, want Want, p Policy) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -159,11 +163,12 @@ func (s *Stores) Stream(ctx context.Context, want Want, p Policy) (jetstream.Str
 	return s.adjust(ctx, stream, want.accepting(&stream.CachedInfo().Config), p)
 }
 
-// afterDeletion is how long a stream that was there is not made anew: while NATS
-// still deletes one, it takes the files of the next one with it, which then
+// afterDeletion is how long a stream that was there is not made anew. While NATS still
+// deletes a stream, it deletes the files of a new one of that name as well, which then
 // exists and stores nothing (seen with nats-server 2.15).
 const afterDeletion = 500 * time.Millisecond
 
+// create makes a stream that does not exist.
 func (s *Stores) create(ctx context.Context, want Want) (jetstream.Stream, error) {
 	if err := s.newEnough(&want); err != nil {
 		return nil, err
@@ -176,13 +181,13 @@ func (s *Stores) create(ctx context.Context, want Want) (jetstream.Stream, error
 	return s.Make(ctx, want)
 }
 
-// recipe says how to make the stream by hand.
+// recipe says how people make the stream by hand.
 func (w *Want) recipe() string {
 	return fmt.Sprintf("make it with the subjects %s, retention %s, discard %s%s",
 		strings.Join(w.Subjects, " "), w.Retention, w.Discard, flagsText(w.lacks(&jetstream.StreamConfig{})))
 }
 
-// Advice is what to do if there is no JetStream.
+// Advice says what people can do if there is no JetStream.
 func (s *Stores) Advice() string {
 	if s.prefix == defaultPrefix {
 		return "enable it on the NATS servers (jetstream: enabled) and for this account"
@@ -190,8 +195,8 @@ func (s *Stores) Advice() string {
 	return "nobody answers at " + s.prefix + ".>; check the domain or prefix that this connection was given, and the leaf node or import that leads there"
 }
 
-// MsgGet is where the leader of a stream is asked for a message.
+// MsgGet returns the subject on which the leader of a stream is asked for a message.
 func (s *Stores) MsgGet(stream string) string { return s.prefix + ".STREAM.MSG.GET." + stream }
 
-// Purge is where the leader of a stream is asked to delete messages.
+// Purge returns the subject on which the leader of a stream is asked to delete messages.
 func (s *Stores) Purge(stream string) string { return s.prefix + ".STREAM.PURGE." + stream }

@@ -9,11 +9,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrOld is wrapped if the NATS servers are too old for what is wanted. It goes
-// away with an upgrade.
+// ErrOld is wrapped if the NATS servers are too old for a stream. An upgrade of the servers
+// helps, without a restart of the program.
 var ErrOld = errors.New("the NATS server is too old")
 
-// version is that of a nats-server.
+// version is the version of a nats-server.
 type version [3]int
 
 var (
@@ -49,10 +49,10 @@ func parseVersion(text string) (version, bool) {
 	return v, true
 }
 
-// needs returns the oldest nats-server that has what is wanted. An older one takes
-// the configuration, and leaves out without a word what it does not know. A queue
-// with a size needs the same one as others do, as only that refuses a schedule
-// where there are none.
+// needs returns the oldest nats-server that has the features of the wanted stream. An
+// older server takes the configuration, and leaves out features that it does not know
+// without an error. A queue with a size needs the same version as other queues, as only
+// that version refuses a schedule in a stream that takes none.
 func (w *Want) needs() (oldest version, why string) {
 	switch {
 	case w.queue():
@@ -63,12 +63,12 @@ func (w *Want) needs() (oldest version, why string) {
 	return version{}, ""
 }
 
-// newEnough looks at the NATS server of the connection.
+// newEnough returns an error if the NATS server of the connection is too old.
 func (s *Stores) newEnough(want *Want) error {
 	oldest, _ := want.needs()
 	found, ok := parseVersion(s.nc.ConnectedServerVersion())
 	if !ok || !found.before(oldest) {
-		return nil // what cannot be read is left to what becomes of the stream
+		return nil // a version that cannot be read shows in the stream that is made
 	}
 	return s.old(want)
 }
@@ -79,7 +79,7 @@ func (s *Stores) old(want *Want) error {
 		"upgrade the NATS servers, and it works by itself", want.Name, ErrOld, why, oldest, s.nc.ConnectedServerVersion())
 }
 
-// lacks names what a stream does not allow and has to.
+// lacks returns the flags of features that a stream does not have and needs.
 func (w *Want) lacks(have *jetstream.StreamConfig) []string {
 	var flags []string
 	for _, f := range []struct {

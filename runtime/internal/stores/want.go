@@ -8,25 +8,26 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
-// Want is a stream as somebody wants it.
+// Want is a stream as a service wants it.
 type Want struct {
 	jetstream.StreamConfig
 
-	// ReplicasAsked: somebody has asked for that number of replicas. A stream that
-	// exists gets no fewer than that; without it, any number that is there will do.
+	// ReplicasAsked says that the program or the proto asks for the number of replicas. A
+	// stream that exists gets no fewer than that. Without it any number is good enough.
 	ReplicasAsked bool
-	// Along are the streams of the same service that get more replicas when this one
-	// does: a command is as safe as the least of queue, result and dead letter.
+	// Along has the names of the streams of the same service that get more replicas when
+	// this one does: a command is as safe as the least safe of its queue, its result and
+	// its dead letter.
 	Along []string
-	// SpareBytes is the size where the account requires one and MaxBytes is not
-	// set; 0: that is an error.
+	// SpareBytes is the size of the stream if the account requires a size and MaxBytes is
+	// not set; 0: that is an error.
 	SpareBytes int64
 	// SizeOption says to people how MaxBytes is set.
 	SizeOption string
 }
 
-// AtLeast wants as many replicas as another stream of the same service has, and
-// its size where one is required.
+// AtLeast returns w with at least as many replicas as another stream of the same service
+// has, and with the size of that stream where the account requires a size.
 func (w *Want) AtLeast(other *jetstream.StreamConfig) Want {
 	more := *w
 	if other.Replicas > max(w.Replicas, 1) {
@@ -38,11 +39,12 @@ func (w *Want) AtLeast(other *jetstream.StreamConfig) Want {
 	return more
 }
 
-// queue reports whether nothing that the stream has may be dropped.
+// queue reports whether the stream is a work queue, which may drop no message.
 func (w *Want) queue() bool { return w.Retention == jetstream.WorkQueuePolicy }
 
-// accepting is what is wanted of a stream that exists: nobody who sets no size
-// minds one that refuses what exceeds it. Such a queue takes no schedules.
+// accepting returns what is wanted of a stream that exists. If no size is wanted, any size
+// is good as long as the stream refuses messages beyond it. A queue with a size takes no
+// schedules.
 func (w *Want) accepting(have *jetstream.StreamConfig) Want {
 	as := *w
 	if w.MaxBytes > 0 || have.MaxBytes <= 0 || have.Discard != jetstream.DiscardNew {
@@ -55,8 +57,8 @@ func (w *Want) accepting(have *jetstream.StreamConfig) Want {
 	return as
 }
 
-// Make makes a stream that does not exist, with a size if the account requires
-// one. If somebody was faster it returns what is there.
+// Make makes a stream that does not exist, with a size if the account requires one. If
+// another process was faster, Make returns the stream that is there.
 func (s *Stores) Make(ctx context.Context, want Want) (jetstream.Stream, error) {
 	stream, err := s.createStream(ctx, want.StreamConfig)
 	if jserror.Code(err) == jserror.MaxBytesRequired && want.MaxBytes <= 0 && want.SpareBytes > 0 {
