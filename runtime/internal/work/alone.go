@@ -7,46 +7,49 @@ import (
 	"time"
 )
 
-// Alone lets the handlers of suspects run alone in their server. A suspect is an
-// event or a command whose worker was lost, and its handler may have done that: if
-// it does so again, nothing else is lost with it.
+// Alone lets the handlers of suspects run alone in their server. A suspect is an event or
+// a command whose worker was lost. Its handler may have been the reason; if it ends the
+// process again, no other handler is lost with it.
 //
-// Nothing waits for long because of that: a suspect waits for the others until
-// they end or its patience does, and keeps the others waiting until it ends or
-// aloneFor is over. A handler that was waited for in vain is not waited for again.
-// Calls have nothing to do with it. It is safe for concurrent use.
+// No handler waits for long because of that: a suspect waits for the other handlers until
+// they end or its patience does, and then keeps other handlers waiting until its own ends
+// or aloneFor is over. A handler for which a suspect has waited in vain is not waited for
+// again. Handlers of calls run beside all of this. It is safe for concurrent use.
 type Alone struct {
-	// suspects is how many wait or run alone. As long as there are none the others
-	// look at nothing else.
+	// suspects is how many suspects wait or run alone. While it is 0, other handlers
+	// begin without looking at anything else.
 	suspects atomic.Int32
-	// crowd counts the others, without those that were waited for in vain. The
-	// suspect that has the turn changes it.
+	// crowd counts the other handlers, without those for which a suspect has waited in
+	// vain. The suspect that has the turn replaces it.
 	crowd atomic.Pointer[crowd]
-	// left tells the suspect that has the turn that no handler is left in the crowd.
+	// left has a value for the suspect that has the turn when no handler is left in the
+	// crowd. It is never closed.
 	left chan struct{}
-	// turn is full while a suspect has it: waits for the others, or runs alone.
+	// turn is full while a suspect has the turn: it waits for the other handlers, or runs
+	// alone. It is never closed.
 	turn chan struct{}
-	// patience is how long the next suspect waits: half as long after each that has
-	// waited in vain, twice as long after each other one. The suspect that has the
-	// turn changes it.
+	// patience is how long the next suspect waits: half as long after a suspect that has
+	// waited in vain, twice as long after another one. The suspect that has the turn
+	// changes it.
 	patience time.Duration
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards current, and the fields of the turn
 	current *aloneTurn // of the suspect that has the turn; nil without one
 }
 
-// crowd is a number of handlers that run.
+// crowd counts handlers that run.
 type crowd struct{ running atomic.Int64 }
 
 // aloneTurn is the time in which one suspect has the turn.
 type aloneTurn struct {
-	over    chan struct{}
-	timer   *time.Timer // ends it
-	waiting int64       // others that came meanwhile; guarded by the mutex of alone
-	crowd   *crowd      // which they are part of when it is over
+	over    chan struct{} // closed by endTurn
+	timer   *time.Timer   // ends the turn after aloneFor
+	waiting int64         // handlers that wait until the turn is over
+	crowd   *crowd        // which these handlers join then
 }
 
-// Pass is what a handler has while it runs: part of the crowd, or a turn.
+// Pass is the permission of a handler to run: as part of the crowd, or in a turn of its
+// own.
 type Pass struct {
 	crowd *crowd
 	turn  *aloneTurn
@@ -57,14 +60,15 @@ const (
 	leastPatience = 50 * time.Millisecond
 )
 
-// NewAlone makes the one of a server.
+// NewAlone makes the Alone of a server.
 func NewAlone() *Alone {
 	a := &Alone{left: make(chan struct{}, 1), turn: make(chan struct{}, 1), patience: aloneFor}
 	a.crowd.Store(&crowd{})
 	return a
 }
 
-// Begin waits until a handler may begin. It returns false if ctx ends before.
+// Begin waits until a handler may begin. It returns false if ctx ends before; else End
+// follows.
 func (a *Alone) Begin(ctx context.Context, suspect bool) (Pass, bool) {
 	if suspect {
 		return a.beginAlone(ctx)
@@ -77,7 +81,7 @@ func (a *Alone) Begin(ctx context.Context, suspect bool) (Pass, bool) {
 	return a.await(ctx, c)
 }
 
-// End follows Begin when the handler has ended.
+// End says that the handler has ended that had the pass.
 func (a *Alone) End(p Pass) {
 	if p.turn != nil {
 		a.endTurn(p.turn)
@@ -95,8 +99,8 @@ func (a *Alone) leave(c *crowd) {
 	}
 }
 
-// await lets a handler that has joined the crowd wait until a suspect's turn is
-// over, if one has it.
+// await lets a handler that has joined the crowd wait until the turn is over, if a
+// suspect has the turn.
 func (a *Alone) await(ctx context.Context, c *crowd) (Pass, bool) {
 	a.mu.Lock()
 	t := a.current
@@ -116,12 +120,13 @@ func (a *Alone) await(ctx context.Context, c *crowd) (Pass, bool) {
 	defer a.mu.Unlock()
 	if a.current == t {
 		t.waiting--
-	} else { // it was just let in
+	} else { // endTurn has just let it in
 		a.leave(t.crowd)
 	}
 	return Pass{}, false
 }
 
+// beginAlone waits for the turn and then for the crowd.
 func (a *Alone) beginAlone(ctx context.Context) (Pass, bool) {
 	a.suspects.Add(1)
 	select {
@@ -145,7 +150,7 @@ func (a *Alone) beginAlone(ctx context.Context) (Pass, bool) {
 	return Pass{turn: t}, true
 }
 
-// drain waits until no handler is left in the crowd.
+// drain waits until no handler is left in the crowd, or the patience is over.
 func (a *Alone) drain(ctx context.Context) {
 	c := a.crowd.Load()
 	timer := time.NewTimer(a.patience)
@@ -164,7 +169,8 @@ func (a *Alone) drain(ctx context.Context) {
 	a.patience = min(2*a.patience, aloneFor)
 }
 
-// endTurn lets in the handlers that have waited, and the next suspect after them.
+// endTurn lets in the handlers that wait, and the next suspect after them. For a turn that
+// is over it does nothing.
 func (a *Alone) endTurn(t *aloneTurn) {
 	a.mu.Lock()
 	if a.current != t {

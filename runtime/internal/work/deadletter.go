@@ -13,7 +13,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// DeadLetters is the stream of the events or the commands of a service that no handler
+// DeadLetters writes the dead letters of a service: the events or commands that no handler
 // could handle. It is safe for concurrent use.
 type DeadLetters struct {
 	Bus      *bus.Bus
@@ -23,13 +23,13 @@ type DeadLetters struct {
 	Stream   stores.Stream
 }
 
-// Letter is one of them.
+// Letter is a dead letter that is to be written.
 type Letter struct {
 	Method, ID string
-	Consumer   string // whose it was; "" for a command
-	Subject    string
-	Sequence   uint64    // in the stream that it comes from
-	Stored     time.Time // when it was stored there
+	Consumer   string    // that gave the event up; "" for a command
+	Subject    string    // on which the message was published
+	Sequence   uint64    // of the message in its own stream
+	Stored     time.Time // when the message was stored there
 	Reason     string
 	Attempts   int
 	Header     nats.Header
@@ -39,10 +39,9 @@ type Letter struct {
 // AddTimeout is how long one attempt to add a letter may take.
 const AddTimeout = 10 * time.Second
 
-// Add stores a letter, and returns its sequence. Adding it a second time
-// does nothing. A letter that is larger than NATS takes, as it says more than the
-// message did, loses first its long reason, then its metadata, and in the end its
-// data.
+// Add stores a letter, and returns its sequence. Adding a letter a second time does
+// nothing. A letter is larger than its message, and may be larger than NATS takes: then it
+// loses first its long reason, next its metadata, and in the end its data.
 func (d *DeadLetters) Add(ctx context.Context, l *Letter) (uint64, *status.Status) {
 	deadline := time.Now().Add(AddTimeout)
 	if why := d.Stream.Ensure(ctx, deadline); why != nil {
@@ -65,7 +64,7 @@ func (d *DeadLetters) Add(ctx context.Context, l *Letter) (uint64, *status.Statu
 	}
 }
 
-// How much of a letter is stored.
+// The sizes of a letter: how much of it is stored.
 const (
 	letterWhole = iota
 	letterWithShortReason
@@ -73,6 +72,7 @@ const (
 	letterWithoutData
 )
 
+// shortReason is the length of a short reason, in bytes.
 const shortReason = 64
 
 func (l *Letter) payload(size int) []byte {
@@ -82,6 +82,8 @@ func (l *Letter) payload(size int) []byte {
 	return l.Data
 }
 
+// headerOf returns the header of a letter of a size: the metadata of the message, and what
+// is known of it besides.
 func (l *Letter) headerOf(size int) nats.Header {
 	h := make(nats.Header, len(l.Header)+7)
 	for key, values := range l.Header {
@@ -104,13 +106,13 @@ func (l *Letter) headerOf(size int) nats.Header {
 	if size == letterWithoutData {
 		h[wire.HeaderDeadOmitted] = []string{strconv.Itoa(len(l.Data))}
 	}
-	// A stream that is made anew counts anew: by their sequence alone the letters of
-	// the new one would be taken for those of the old one.
+	// The id has the time of the message, because a stream that is made anew counts anew:
+	// by sequences alone, letters of the new stream would be taken for those of the old.
 	h[wire.HeaderMessageID] = []string{l.Method + "." + l.ID + "." + l.Consumer + "." + strconv.FormatInt(l.Stored.UnixNano(), 10) + "." + strconv.FormatUint(l.Sequence, 10)}
 	return h
 }
 
-// Remove deletes a letter that should not be there; if it fails, it stays.
+// Remove deletes a letter that should not be there. If that fails, the letter stays.
 func (d *DeadLetters) Remove(ctx context.Context, sequence uint64) {
 	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()

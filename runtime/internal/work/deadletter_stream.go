@@ -19,30 +19,30 @@ const (
 	LastLook  = 30 * time.Second
 )
 
-// LetterStream keeps an eye on the stream of the dead letters of a subscription or a
-// worker. It is looked for when those start, as the first letter would come too
-// late to find out that it cannot be made. Until it is there the rest works, and
-// the server is not ready.
+// LetterStream finds or makes the stream of the dead letters when a subscription or a
+// worker starts: with the first letter it would be too late to find out that the stream
+// cannot be made. Until the stream is there, messages are worked all the same, but the
+// server is not ready.
 type LetterStream struct {
 	letters *DeadLetters
 	part    *parts.Part
-	source  atomic.Pointer[jetstream.StreamConfig] // of what the letters come from; nil until that is there
+	source  atomic.Pointer[jetstream.StreamConfig] // the stream of the messages; nil until it is there
 	found   atomic.Bool
 }
 
-// NewLetterStream makes one whose troubles are those of a part. Without says that no
-// stream is looked for: there are to be no dead letters.
+// NewLetterStream makes a LetterStream whose problems are those of a part of the server.
+// Without says that there are no dead letters, so that no stream is looked for.
 func NewLetterStream(letters *DeadLetters, part *parts.Part, without bool) *LetterStream {
 	d := &LetterStream{letters: letters, part: part}
 	d.found.Store(without)
 	return d
 }
 
-// Beside tells which stream the letters come from: theirs has at least as many
-// replicas.
+// Beside tells which stream the messages come from. The stream of their letters gets at
+// least as many replicas.
 func (d *LetterStream) Beside(source jetstream.Stream) { d.source.Store(&source.CachedInfo().Config) }
 
-// Start looks for the stream, and returns an error only if it never can be made.
+// Start looks for the stream, and returns an error only if the stream can never be made.
 func (d *LetterStream) Start(ctx context.Context) error {
 	err := d.open(ctx)
 	if err != nil && !Lasting(err) {
@@ -52,7 +52,7 @@ func (d *LetterStream) Start(ctx context.Context) error {
 	return err
 }
 
-// Follow tries again until the stream is there.
+// Follow looks for the stream until it is there or life ends.
 func (d *LetterStream) Follow(life context.Context) {
 	for pause := FirstLook; !d.found.Load(); pause = min(2*pause, LastLook) {
 		if !bus.Sleep(life, pause, time.Now().Add(time.Hour)) {
@@ -65,7 +65,7 @@ func (d *LetterStream) Follow(life context.Context) {
 	d.part.Works()
 }
 
-// open finds or makes the stream, once there is one that letters can come from.
+// open finds or makes the stream, as soon as the stream of the messages is there.
 func (d *LetterStream) open(ctx context.Context) error {
 	source := d.source.Load()
 	if source == nil || d.found.Load() {
@@ -79,8 +79,9 @@ func (d *LetterStream) open(ctx context.Context) error {
 	return err
 }
 
-// Lasting tells errors that do not go away by themselves. Permissions do: they change
-// under a server that runs, and all else that it does works without them.
+// Lasting reports whether an error about a stream or a consumer does not go away by
+// itself, so that a server had better not start. A missing permission may go away:
+// permissions change under a server that runs, and the rest of the server works without.
 func Lasting(err error) bool {
 	return errors.Is(err, stores.ErrMissing) || errors.Is(err, stores.ErrDifferent) || errors.Is(err, stores.ErrConfig)
 }

@@ -8,29 +8,31 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 )
 
-// Lanes run the handlers of messages that were pulled, so many at once, in the
-// order in which the messages came. Goroutines are started when there is work
-// for them, and stay. They are safe for concurrent use.
+// Lanes run the handlers of pulled messages, a number of them at once, in the order in
+// which the messages came. Goroutines are started when there is work for them, and stay
+// until Close. Lanes are safe for concurrent use.
 type Lanes struct {
 	run   func(*pull.Message)
-	back  func(*pull.Message) // gives one back that was only taken, and does not wait
-	over  *atomic.Bool        // nothing more is to begin
-	most  int
-	queue chan *pull.Message
-	busy  atomic.Int64 // handlers
+	back  func(*pull.Message) // gives a message back whose handler has not begun
+	over  *atomic.Bool        // no handler is to begin any more
+	most  int                 // handlers at once
+	queue chan *pull.Message  // closed by Close
+	busy  atomic.Int64        // handlers that run
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards workers and closed
 	workers int
 	closed  bool
-	ended   sync.WaitGroup
+	ended   sync.WaitGroup // the goroutines
 }
 
-// NewLanes makes lanes that take up to room messages without waiting.
+// NewLanes makes lanes that run up to most handlers at once and let up to room messages
+// wait. Run works a message. Back gives a message back that was only taken, and does not
+// wait. While over is true, all messages are given back.
 func NewLanes(most, room int, over *atomic.Bool, run, back func(*pull.Message)) *Lanes {
 	return &Lanes{run: run, back: back, over: over, most: most, queue: make(chan *pull.Message, room)}
 }
 
-// Put takes a message; after Close it is given back.
+// Put takes a message. After Close it gives the message back.
 func (l *Lanes) Put(m *pull.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,9 +63,10 @@ func (l *Lanes) work() {
 	finished = true
 }
 
+// one runs a handler, or gives the message back if it is too late for that.
 func (l *Lanes) one(m *pull.Message) {
 	if l.over.Load() {
-		l.back(m) // somebody else has time for it
+		l.back(m) // another instance has time for it
 		return
 	}
 	l.busy.Add(1)
@@ -71,7 +74,7 @@ func (l *Lanes) one(m *pull.Message) {
 	l.run(m)
 }
 
-// Close lets the workers handle what waits, and then end.
+// Close takes no more messages. Those that wait are handled.
 func (l *Lanes) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,25 +84,25 @@ func (l *Lanes) Close() {
 	}
 }
 
-// Running is how many handlers run.
+// Running returns how many handlers run.
 func (l *Lanes) Running() int { return int(l.busy.Load()) }
 
-// Wait returns when all that waited has been handled. It follows Close.
+// Wait returns when no handler runs and no message waits. It follows Close.
 func (l *Lanes) Wait() { l.ended.Wait() }
 
-// Pace adapts the window of a puller to how quick its handlers are. It is safe for
-// concurrent use.
+// Pace adapts the window of a puller to how quick the handlers of its messages are. It is
+// safe for concurrent use.
 type Pace struct {
 	Puller *pull.Puller
 	Most   int // handlers at once
-	// OnlyOne says that a message has but one attempt. Nothing is held then that is not
-	// begun: if attempts cannot be recorded, a delivery is one.
+	// OnlyOne says that a message has but one attempt. Then no message is held ahead of
+	// the handlers: where attempts cannot be recorded, its delivery counts as its attempt.
 	OnlyOne bool
 
 	pace pull.Pace
 }
 
-// Done counts a message that has been handled.
+// Done counts a message that was handled.
 func (p *Pace) Done() {
 	if !p.OnlyOne {
 		p.Puller.SetWindow(p.Most + p.pace.Done(time.Now()))

@@ -10,27 +10,27 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 )
 
-// Levels run the handlers of messages that come from several consumers, so many at
-// once, those of a higher level first. They are safe for concurrent use.
+// Levels run the handlers of messages that come from several consumers, a number of them
+// at once, and those of a higher level first. Levels are safe for concurrent use.
 type Levels struct {
 	// Most is how many handlers run at once.
 	Most int
-	// InOrder says that there is one level with one message under way at a time: then
-	// no more is asked for than that.
+	// InOrder says that there is one level with one message under way at a time. Then no
+	// more messages are asked for than that.
 	InOrder bool
 	// Run works a message, in a goroutine of its own.
 	Run func(*Turn)
 
-	flight sync.WaitGroup // of Run
-	flying atomic.Int64   // the same, as a number
+	flight sync.WaitGroup // the goroutines of Run
+	flying atomic.Int64   // their number
 
 	mu      sync.Mutex // guards what follows
 	stopped bool
-	levels  []*level // those that are pulled from, the highest first
-	old     []*level // those that are not any more, while something is held
-	busy    int      // handlers
+	levels  []*level // from which messages are pulled, the highest first
+	old     []*level // from which no more are pulled, while messages of theirs are held
+	busy    int      // handlers that run
 	pace    pull.Pace
-	ahead   int
+	ahead   int // messages that may be held ahead of the handlers
 }
 
 // level is one consumer.
@@ -39,39 +39,39 @@ type level struct {
 	owner   any
 	puller  *pull.Puller
 	waiting []*pull.Message
-	// backlog is until when there is believed to be more.
-	backlog time.Time
+	backlog time.Time // until when the consumer is believed to have more messages
 }
 
 // Turn is one message that is being worked.
 type Turn struct {
 	*pull.Message
 
-	// Owner is that of its level.
+	// Owner is the owner of the level.
 	Owner any
 
 	levels *Levels
-	freed  bool // another handler may run
+	freed  bool // Free was called
 }
 
 const (
-	// tendInterval is how often it is looked whether a lower level may be let in.
+	// tendInterval is how often Tend looks whether lower levels may be let in.
 	tendInterval = 50 * time.Millisecond
-	// backlogFor is how long a level is believed to have more, unless it delivers.
+	// backlogFor is how long a level is believed to have more messages than it has
+	// delivered.
 	backlogFor = 200 * time.Millisecond
-	// minAhead is how many quick messages may be held ahead in any case.
+	// minAhead is how many messages may be held ahead of quick handlers in any case.
 	minAhead = 16
 )
 
-// Add begins to take the messages of a level, which is lower than those that were added
-// before. Options lack Deliver. It does nothing after Stop.
+// Add begins to take the messages of a level, which is lower than the levels that were
+// added before. Options come without Deliver. After Stop, Add does nothing.
 func (v *Levels) Add(name string, owner any, options pull.Options) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.stopped {
 		return nil
 	}
-	// Lower levels come when it is known that the higher ones have nothing.
+	// The lower levels are let in when this one is known to have no messages.
 	l := &level{name: name, owner: owner, backlog: time.Now().Add(backlogFor)}
 	options.Deliver = func(m *pull.Message) { v.delivered(l, m) }
 	var err error
@@ -93,8 +93,8 @@ func (v *Levels) Pulling() bool {
 	return len(v.levels) > 0
 }
 
-// Tend lets lower levels in again when a higher one turns out to be empty, until ctx
-// ends.
+// Tend lets lower levels in again when a higher one turns out to be empty. It returns when
+// ctx ends.
 func (v *Levels) Tend(ctx context.Context) {
 	ticker := time.NewTicker(tendInterval)
 	defer ticker.Stop()
@@ -122,9 +122,10 @@ func (v *Levels) delivered(l *level, m *pull.Message) {
 	v.dispatch()
 }
 
-// dispatch begins what waits, the highest level first. v.mu is held.
+// dispatch starts handlers of messages that wait, those of the highest level first. v.mu
+// is held.
 func (v *Levels) dispatch() {
-	for _, levels := range [...][]*level{v.levels, v.old} { // without an allocation: it is done for each message
+	for _, levels := range [...][]*level{v.levels, v.old} { // an array, as this must not allocate for each message
 		for _, l := range levels {
 			for len(l.waiting) > 0 && v.busy < v.Most {
 				m := l.waiting[0]
@@ -145,7 +146,8 @@ func (v *Levels) one(t *Turn) {
 	v.Run(t)
 }
 
-// Free lets another handler run, before Run has returned. It works once.
+// Free lets another handler run although Run has not returned yet. Further calls do
+// nothing.
 func (t *Turn) Free() {
 	if t.freed {
 		return
@@ -160,9 +162,9 @@ func (t *Turn) Free() {
 	v.widen(now)
 }
 
-// widen asks for as many messages of a level as there is room for beside those of
-// its own and of higher levels that wait, and for none while a higher level has
-// more. v.mu is held.
+// widen asks each level for as many messages as there is room for, beside the messages of
+// this and of higher levels that wait; while a higher level has more, it asks for none.
+// v.mu is held.
 func (v *Levels) widen(now time.Time) {
 	if v.stopped || v.InOrder {
 		return
@@ -173,7 +175,7 @@ func (v *Levels) widen(now time.Time) {
 		room -= len(l.waiting)
 		ask := max(room, 0)
 		if i+1 < len(v.levels) && len(l.waiting) == 0 {
-			ask = max(ask, 1) // so that what is urgent is there when a handler ends
+			ask = max(ask, 1) // so that an urgent message is there when a handler ends
 		}
 		if blocked {
 			ask = 0
@@ -183,8 +185,9 @@ func (v *Levels) widen(now time.Time) {
 	}
 }
 
-// Leave takes no more messages of the levels that there are, and gives up those that
-// hold nothing any more. It returns the names of the former.
+// Leave takes no more messages of all present levels, and closes those that hold no
+// messages. It returns the names of the levels that it has left. Patience bounds how long
+// each of them is waited for.
 func (v *Levels) Leave(patience time.Duration) []string {
 	v.mu.Lock()
 	left := v.levels
@@ -202,7 +205,7 @@ func (v *Levels) Leave(patience time.Duration) []string {
 	return names
 }
 
-// sweep closes the pullers of earlier levels that hold nothing any more.
+// sweep closes the pullers of left levels that hold no messages.
 func (v *Levels) sweep() {
 	v.mu.Lock()
 	var empty []*level
@@ -219,7 +222,7 @@ func (v *Levels) sweep() {
 	}
 }
 
-// Stop takes no more messages, and gives those that have not begun to back.
+// Stop takes no more messages, and gives messages back whose handlers have not begun.
 func (v *Levels) Stop(ctx context.Context, back func(*pull.Message)) {
 	v.mu.Lock()
 	v.stopped = true
@@ -236,10 +239,11 @@ func (v *Levels) Stop(ctx context.Context, back func(*pull.Message)) {
 	}
 }
 
-// Wait returns when nothing runs; nothing new begins after Stop but what waits.
+// Wait returns when no handler runs. It follows Stop.
 func (v *Levels) Wait() { v.flight.Wait() }
 
-// Close ends the pullers. It follows Wait, or the end of the server's patience.
+// Close closes the pullers, which lets go of all messages. It follows Wait, or the end of
+// the server's patience.
 func (v *Levels) Close() {
 	v.mu.Lock()
 	all := slices.Concat(v.levels, v.old)
@@ -257,7 +261,8 @@ func pullersOf(levels []*level) []*pull.Puller {
 	return pullers
 }
 
-// Running is how many handlers run, and how many messages are finished otherwise.
+// Running returns how many handlers run, and how many messages are worked on after their
+// handlers: results are being stored.
 func (v *Levels) Running() (handlers, others int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

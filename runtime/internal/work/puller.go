@@ -10,13 +10,13 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// MaxUnacknowledged is how many messages of one consumer may be under way, or
-// wait for being delivered again, in all instances together.
+// MaxUnacknowledged is how many messages of one consumer may be under way or wait for
+// their next delivery, in all instances together.
 const MaxUnacknowledged = 10_000
 
-// Pulling are the options of a puller whose problems are causes, without Open and
-// Deliver. InOrder says that one message at a time is how it is meant: then nobody looks
-// whether all that may be under way is.
+// Pulling returns the options of a puller, without Open and Deliver. Its problems are
+// causes under the name of the consumer. InOrder says that the consumer has one message
+// under way at a time on purpose, so that its backlog tells nothing.
 func Pulling(b *bus.Bus, s *stores.Stores, causes *parts.Causes, stream, consumer string, inOrder bool) pull.Options {
 	options := pull.Options{
 		NATS: b.NATS, Link: b.Link, Denials: b.Denials,
@@ -33,7 +33,7 @@ func Pulling(b *bus.Bus, s *stores.Stores, causes *parts.Causes, stream, consume
 	return options
 }
 
-// Source is a consumer as a puller sees it.
+// Source returns a consumer as a puller sees it.
 func Source(s *stores.Stores, c stores.Consumer) pull.Source {
 	return pull.Source{
 		Name:    "the consumer " + c.Name + " of the stream " + c.Stream,
@@ -42,7 +42,7 @@ func Source(s *stores.Stores, c stores.Consumer) pull.Source {
 	}
 }
 
-// StopPulling stops pullers, all at once.
+// StopPulling stops all pullers at the same time.
 func StopPulling(ctx context.Context, pullers []*pull.Puller) {
 	var stopping sync.WaitGroup
 	for _, p := range pullers {

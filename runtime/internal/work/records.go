@@ -21,33 +21,34 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// Records keeps what is known of the attempts of a consumer's messages,
-// each in a record beside the message. It is safe for concurrent use.
+// Records stores what is known of the attempts of messages, each in a record of its own:
+// how many attempts have begun and failed, and that a message is dead. It is safe for
+// concurrent use.
 type Records struct {
 	RecordsConfig
 
-	blindUntil atomic.Int64 // until when it is not tried again, in ns since 1970
-	told       sync.Map     // why, by code, as was logged
-	purges     atomic.Int32 // records that are being taken away
+	blindUntil atomic.Int64 // until when no record is tried to be kept, in ns since 1970
+	told       sync.Map     // the codes of problems that were logged
+	purges     atomic.Int32 // records that are being removed
 
 	life      context.Context //nolint:containedctx // of the worker that takes the messages
 	mu        sync.Mutex      // guards the end of life, after which nothing is added to returning
 	halt      context.CancelFunc
-	returning sync.WaitGroup // messages on their way back, and purges
+	returning sync.WaitGroup // the goroutines of messages on their way back, and of purges
 }
 
-// RecordsConfig is what Records are made with.
+// RecordsConfig is the configuration of Records.
 type RecordsConfig struct {
 	Bus    *bus.Bus
 	Stores *stores.Stores
 	Stream *stores.Stream // of the records
-	// Subject is where the record of a message is.
+	// Subject returns the subject of the record of a message.
 	Subject func(*pull.Message) string
 	Most    int // attempts of a message
-	// TTL is how long a record is kept; 0 is as long as the stream keeps it.
+	// TTL is how long a record is kept; 0: as long as the stream keeps it.
 	TTL time.Duration
-	// Optional says that the stream is there for the records only. Where it cannot be
-	// made or used, each delivery counts as an attempt.
+	// Optional says that the stream is for the records only. If it cannot be made or used,
+	// each delivery counts as an attempt.
 	Optional bool
 	Logger   func() *slog.Logger
 }
@@ -59,24 +60,23 @@ func NewRecords(c RecordsConfig) *Records {
 	return r
 }
 
-// AttemptsTTL is how long the record of a command is kept at least. It outlives the
-// pauses of the command and most times without a worker; when it is gone, the attempts
-// are counted anew.
+// AttemptsTTL is how long the record of a command is kept at least. A record outlives the
+// pauses between attempts and most times without a worker. When a record is gone, the
+// attempts are counted anew.
 const AttemptsTTL = 7 * 24 * time.Hour
 
 const (
-	// blindFor is how long deliveries are counted before it is tried again whether
-	// records can be kept.
+	// blindFor is how long deliveries count as attempts before Records tries again to
+	// keep records.
 	blindFor = time.Minute
-	// noteTimeout is how long it is tried to store that a handler begins, which
-	// waits for that.
+	// noteTimeout bounds storing that a handler begins. The handler waits for that.
 	noteTimeout = 5 * time.Second
-	// failureTimeout is how long it is tried to store that a handler has failed,
-	// before the message is given back anyhow. Then it is a suspect.
+	// failureTimeout bounds storing that a handler has failed. If that is in vain, the
+	// message is given back all the same, and is a suspect.
 	failureTimeout = 30 * time.Second
 )
 
-// Look finds out how often the message was worked.
+// Look finds out how often a message was worked.
 func (a *Records) Look(ctx context.Context, m *pull.Message) (attempts.Try, *status.Status) {
 	of := attempts.Message{Sequence: m.Sequence, Stored: m.Time.UnixNano(), Delivered: m.Delivered()}
 	if of.Delivered == 1 && a.Most > 1 {
@@ -106,12 +106,12 @@ func (a *Records) read(ctx context.Context, m *pull.Message) (attempts.Record, *
 	if err != nil || msg == nil {
 		return attempts.Record{}, err
 	}
-	r, _ := attempts.Parse(msg.Data) // what is none is as good as none
+	r, _ := attempts.Parse(msg.Data) // a record that cannot be read is as good as none
 	return r, nil
 }
 
-// Note stores that the handler is about to begin, if it has to be known. It
-// returns false if that cannot be stored: then the handler must not begin.
+// Note stores that the handler is about to begin, if that has to be known. It returns
+// false if that cannot be stored: then the handler must not begin.
 func (a *Records) Note(ctx context.Context, m *pull.Message, t attempts.Try) bool {
 	if !t.Noted() {
 		return true
@@ -124,7 +124,7 @@ func (a *Records) Note(ctx context.Context, m *pull.Message, t attempts.Try) boo
 	return false
 }
 
-// Failed stores that an attempt has failed. The message is held meanwhile.
+// Failed stores that an attempt has failed. It keeps trying while the message is held.
 func (a *Records) Failed(ctx context.Context, m *pull.Message, t attempts.Try) {
 	if a.blind() {
 		return
@@ -142,9 +142,8 @@ func (a *Records) Failed(ctx context.Context, m *pull.Message, t attempts.Try) {
 	}
 }
 
-// Dead stores that a message is to have no further attempt: it belongs to the dead
-// letters, which do not take it yet. If that cannot be stored either, its handler
-// may run again.
+// Dead stores that a message gets no further attempt: it belongs to the dead letters,
+// which do not take it yet. If that cannot be stored either, the handler may run again.
 func (a *Records) Dead(ctx context.Context, m *pull.Message, t attempts.Try, reason string) {
 	if a.blind() {
 		return
@@ -155,13 +154,13 @@ func (a *Records) Dead(ctx context.Context, m *pull.Message, t attempts.Try, rea
 	}
 }
 
-// maxDeadReason keeps records small.
+// maxDeadReason is the length of a reason in a record, in bytes. It keeps records small.
 const maxDeadReason = 1 << 10
 
-// GiveBack gives a message back in good order, so that this costs it no attempt:
-// another worker has time for it, or leads. If that cannot be stored, the message is
-// a suspect. began says whether its handler had begun. When base has ended, there is
-// little time.
+// GiveBack gives a message back in good order, which costs the message no attempt: another
+// worker has time for it, or leads. If that cannot be stored, the message is a suspect.
+// Began says whether the handler had begun. When base has ended, there is little time to
+// store it.
 func (a *Records) GiveBack(base context.Context, m *pull.Message, t attempts.Try, began bool, pause time.Duration) {
 	if r, needed := t.GivenBack(began); needed && !a.blind() {
 		ctx, cancel := outlive(base)
@@ -170,15 +169,15 @@ func (a *Records) GiveBack(base context.Context, m *pull.Message, t attempts.Try
 			a.Logger().Warn("aegis: it cannot be stored that a message is given back; it is worked alone the next time", "sequence", m.Sequence, "err", err.Text())
 		}
 	}
-	_ = m.Nak(pause) // else it is delivered again when its time is over
+	_ = m.Nak(pause) // if this is lost, the message is delivered again when its ack wait is over
 }
 
-// GiveBackTaken is GiveBack for a message that was only taken, of which there may be
-// many. It does not wait; End does.
+// GiveBackTaken is GiveBack for a message whose handler has not begun. There may be many
+// of these, so that it does not wait; End does.
 func (a *Records) GiveBackTaken(m *pull.Message, pause time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.life.Err() != nil || a.Most == 1 { // where nothing begins without a record, none is needed
+	if a.life.Err() != nil || a.Most == 1 { // with one attempt only, every handler that begins has a record, so that none is needed here
 		_ = m.Nak(pause) // as above
 		return
 	}
@@ -194,8 +193,8 @@ func (a *Records) GiveBackTaken(m *pull.Message, pause time.Duration) {
 	})
 }
 
-// End returns when what was taken is given back, soon. What is not taken away by then
-// goes with the stream's time.
+// End waits until messages that were taken are given back, for a short time. Records that
+// are not removed by then go when the stream's time for them is over.
 func (a *Records) End() {
 	a.mu.Lock()
 	a.halt()
@@ -203,10 +202,10 @@ func (a *Records) End() {
 	a.returning.Wait()
 }
 
-// lastWords is how long it is tried to store something when the server has no time left.
+// lastWords bounds storing something when the server has no time left.
 const lastWords = time.Second
 
-// outlive returns a context that ends somewhat later than base.
+// outlive returns a context that ends a little later than base.
 func outlive(base context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(base))
 	stop := context.AfterFunc(base, func() { time.AfterFunc(lastWords, cancel) })
@@ -232,8 +231,8 @@ func (a *Records) header(ttl time.Duration) nats.Header {
 	return nats.Header{wire.HeaderTTL: {ttl.String()}}
 }
 
-// Forget takes away the record of a message that has ended. Nobody waits for that:
-// what stays goes with its time, or with the stream's.
+// Forget removes the record of a message that has ended, and does not wait for that. A
+// record that stays goes when its own time, or the stream's, is over.
 func (a *Records) Forget(m *pull.Message) {
 	if a.blind() {
 		return
@@ -258,16 +257,17 @@ func (a *Records) Forget(m *pull.Message) {
 	})
 }
 
-// maxPurges is how many records of a consumer are taken away at once: JetStream
-// serves everybody who asks it for something, one after the other.
+// maxPurges is how many records of a consumer are removed at once: JetStream serves all
+// requests to its API one after the other.
 const maxPurges = 16
 
+// blind reports whether deliveries count as attempts for now.
 func (a *Records) blind() bool {
 	return a.Optional && time.Now().UnixNano() < a.blindUntil.Load()
 }
 
-// impossible tells whether records cannot be kept for now, and lets deliveries be
-// counted then. An error that will be over soon is none.
+// impossible reports whether an error says that records cannot be kept for now, and if so
+// lets deliveries count. An error that will soon be over does not say that.
 func (a *Records) impossible(err *status.Status) bool {
 	if !a.Optional || !a.lasts(err) {
 		return false
@@ -280,14 +280,15 @@ func (a *Records) impossible(err *status.Status) bool {
 	return true
 }
 
+// lasts reports whether an error will not soon be over.
 func (a *Records) lasts(err *status.Status) bool {
 	if slices.Contains([]status.Code{status.PermissionDenied, status.FailedPrecondition, status.Internal}, err.Code) {
 		return true
 	}
 	if err.Code == status.ResourceExhausted {
-		return !a.Stream.Ready() // a limit of streams, for one; where it is there, there will be room again
+		return !a.Stream.Ready() // a limit of streams, for example; a stream that is there will have room again
 	}
-	// What a user may not ask JetStream is not answered.
+	// JetStream does not answer a request that this user may not send.
 	subject, denied := denials.RefusesPublishing(a.Bus.LastError())
 	return denied && errors.Is(err.Cause, context.DeadlineExceeded) && strings.HasSuffix(subject, "."+a.Stream.Want.Name)
 }
