@@ -45,8 +45,8 @@ func (o InterceptorsOption) applyPublisher(c *publisherConfig) error {
 	return o.appendTo(&c.interceptors)
 }
 
-// WithMaxInFlight sets how many events a publisher may have published with its
-// Async methods without an acknowledgement: 1 to 100,000. Beyond that they wait.
+// WithMaxInFlight sets how many events of a publisher's Async methods may wait for their
+// acknowledgements, 1 to 100,000. A further Async call waits until one is acknowledged.
 // Default 1,024.
 func WithMaxInFlight(n int) PublisherOption {
 	return publisherOption(func(c *publisherConfig) error {
@@ -58,12 +58,13 @@ func WithMaxInFlight(n int) PublisherOption {
 	})
 }
 
-// MessageID identifies a durable event to its publisher: a second event of the
-// same method with the same id is discarded, and acknowledged as a duplicate, if
-// it comes within the dedupe window of the stream (2 min unless the storage
-// option says otherwise). With an id an event whose acknowledgement was lost is
-// published again until the deadline; without one that would store it twice. 1
-// to 256 characters without control characters. Core events have no ids.
+// MessageID gives a durable event an id. A second event of the same method with the same
+// id is discarded, and acknowledged as a duplicate, if it comes within the dedupe window
+// of the stream (2 min unless the proto or WithStorage says otherwise). An event with an
+// id is published again until the deadline if its acknowledgement is lost; without an id
+// that could store it twice. An id has 1 to 256 characters, no control characters, and no
+// white space at an end. Default: no id. For a core event MessageID is an error, as core
+// events have no ids.
 func MessageID(id string) PublishOption {
 	return publishOption(func(c *publishConfig) error {
 		if id == "" || len(id) > stores.MaxMessageID || !metadata.ValidValue(id) {
@@ -74,18 +75,18 @@ func MessageID(id string) PublishOption {
 	})
 }
 
-// PubAck says where a durable event is stored.
+// PubAck is the acknowledgement of a durable event: it says where the event is stored.
 type PubAck struct {
-	// Stream is the name of the stream, and Sequence the event's in it.
+	// Stream is the name of the stream, and Sequence the sequence of the event in it.
 	Stream   string
 	Sequence uint64
-	// Duplicate: an event with the same MessageID was there already, under that
-	// sequence, and this one was discarded.
+	// Duplicate says that an event with the same MessageID was stored before, under this
+	// sequence, and that this event was discarded.
 	Duplicate bool
 }
 
-// Publisher is what the generated publishers are made of. It is safe for
-// concurrent use.
+// Publisher publishes the events of one service. Generated publishers are made of it. It
+// is safe for concurrent use.
 type Publisher struct {
 	conn    *Conn
 	service *spec.Service
@@ -96,13 +97,13 @@ type Publisher struct {
 
 // eventMethod is one event of a publisher.
 type eventMethod struct {
-	publisher *Publisher
-	method    *spec.Method // nil: the files are of different versions
-	spec      Spec
-	subjects  []string // by partition
-	key       keyField
+	publisher  *Publisher
+	method     *spec.Method // nil: the generated files are of different versions
+	spec       Spec
+	subjects   []string // by partition
+	key        keyField
 	permission *bus.Permission // to publish a core event; nil for durable ones
-	// intercepted is the publishing with its interceptors; nil without any.
+	// intercepted publishes through the interceptors; nil without any.
 	intercepted UnaryFunc
 }
 
@@ -125,15 +126,15 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 	return e
 }
 
-// CoreEvent is one event of a Publisher that is not stored. It is safe for
+// CoreEvent publishes one event of a Publisher that is not stored. It is safe for
 // concurrent use.
 type CoreEvent[E any] struct{ eventMethod }
 
-// Publish hands an event to NATS. It waits for the connection until ctx ends, or
-// the service's timeout if ctx has no deadline. Whether anybody receives the
-// event is not known. The first one waits besides until NATS has read it: the code
-// of the error is CodePermissionDenied if NATS does not let this user publish it.
-// The error is an *Error.
+// Publish hands an event to NATS. It waits for a connection that is down until ctx ends,
+// or for the service's timeout if ctx has no deadline. The publisher does not learn whether
+// a subscriber receives the event. The first Publish waits besides until NATS has read the
+// event: the code of the error is CodePermissionDenied if NATS does not let this user
+// publish it. The error is an *Error.
 func (e *CoreEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption) error {
 	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
 	if e.intercepted == nil && e.method != nil && len(opts) == 0 && outgoingCall(ctx) == nil && e.publishPlain(ctx, msg) {
@@ -152,13 +153,13 @@ func (e *CoreEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption
 	return nil
 }
 
-// DurableEvent is one event of a Publisher that is stored. It is safe for
+// DurableEvent publishes one event of a Publisher that is stored. It is safe for
 // concurrent use.
 type DurableEvent[E any] struct{ eventMethod }
 
-// Publish stores an event and returns when it is stored, at the latest when ctx
-// ends, or the service's timeout if ctx has no deadline. An error whose code is
-// CodeDeadlineExceeded leaves open whether it is stored: publish it again with
+// Publish stores an event and returns when the event is stored, at the latest when ctx
+// ends, or after the service's timeout if ctx has no deadline. An error with the code
+// CodeDeadlineExceeded leaves open whether the event is stored: publish it again with
 // the same MessageID. The error is an *Error.
 func (e *DurableEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOption) (*PubAck, error) {
 	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
@@ -168,7 +169,7 @@ func (e *DurableEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOpt
 	}
 	if e.intercepted != nil {
 		if err := e.callIntercepted(p, msg); err != nil {
-			return nil, err // whatever is stored
+			return nil, err // also if the event is stored
 		}
 		return p.ack, nil
 	}
@@ -178,11 +179,11 @@ func (e *DurableEvent[E]) Publish(ctx context.Context, ev *E, opts ...PublishOpt
 	return p.ack, nil
 }
 
-// PublishAsync sends an event and does not wait until it is stored: the future
-// tells. It waits only while as many events are in flight as may be (see
-// WithMaxInFlight), or the connection is down, as long as Publish would. Events
-// that are published one after the other are stored in that order, unless one
-// has to be sent again.
+// PublishAsync sends an event and does not wait until the event is stored: the future has
+// the outcome. PublishAsync waits only while the connection is down or as many events are
+// in flight as may be (see WithMaxInFlight), and no longer than Publish would. Events that
+// are published one after the other are stored in that order, unless one of them has to be
+// sent again. The error is an *Error; then nothing was sent.
 func (e *DurableEvent[E]) PublishAsync(ctx context.Context, ev *E, opts ...PublishOption) (*PubFuture, error) {
 	msg := any(ev).(proto.Message) //nolint:forcetypeassert // generated code passes messages
 	p, err := e.publication(ctx, opts)
@@ -220,6 +221,7 @@ func (p *eventPublication) Value(key any) any {
 	return p.publication.Value(key)
 }
 
+// publication checks the options of one event.
 func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*eventPublication, error) {
 	if e.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not an event in the descriptor of the service: the generated files of messages and services "+
@@ -240,9 +242,11 @@ func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*e
 	return p, ctxError(ctx)
 }
 
-// timeout is how long publishing may take when the caller does not say.
+// timeout returns how long publishing may take if the caller's context has no deadline.
 func (p *Publisher) timeout() time.Duration { return p.service.Timeout }
 
+// intercept has the events published by a function through the interceptors, if there are
+// any.
 func (e *eventMethod) intercept(publish func(*eventPublication, proto.Message) *Error) {
 	if e.method != nil {
 		e.intercepted = interceptSend(e.publisher.cfg.interceptors, e.spec, e.method.Desc, publish)
@@ -259,7 +263,7 @@ func (e *eventMethod) callIntercepted(p *eventPublication, msg proto.Message) er
 	return nil
 }
 
-// header is the NATS header of an event; nil without metadata and id.
+// header returns the NATS header of an event; nil without metadata and id.
 func (e *eventMethod) header(p *eventPublication) (nats.Header, *Error) {
 	var h nats.Header
 	if p.call != nil && len(p.call.request) > 0 {
@@ -277,6 +281,7 @@ func (e *eventMethod) header(p *eventPublication) (nats.Header, *Error) {
 	return h, nil
 }
 
+// subject returns the subject of an event; its key decides the partition.
 func (e *eventMethod) subject(msg proto.Message) *string {
 	ev := e.method.Event
 	if ev.KeyField == nil {
@@ -285,6 +290,7 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
 }
 
+// publishDurable stores an event, or sends it if it is published by an Async method.
 func (e *eventMethod) publishDurable(p *eventPublication, msg proto.Message) *Error {
 	header, failure := e.header(p)
 	if failure != nil {

@@ -9,16 +9,16 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// PubFuture is the outcome of an event that was published with an Async method.
-// It is safe for concurrent use.
+// PubFuture has the outcome of an event that was published with an Async method. It is
+// safe for concurrent use.
 type PubFuture struct{ flight stores.Flight }
 
-// Done is closed when the outcome is known, at the latest when publishing would
-// have timed out.
+// Done returns a channel that is closed when the outcome is known, at the latest after the
+// service's timeout.
 func (f *PubFuture) Done() <-chan struct{} { return f.flight.Done() }
 
-// Ack waits for the outcome. The error is an *Error, or that of ctx if it ends
-// first, which does not take the event back.
+// Ack waits for the outcome, or until ctx ends, which does not take the event back. The
+// error is an *Error, with the codes of Publish.
 func (f *PubFuture) Ack(ctx context.Context) (*PubAck, error) {
 	select {
 	case <-f.flight.Done():

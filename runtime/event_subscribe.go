@@ -25,7 +25,7 @@ func (o InterceptorsOption) applySubscribe(c *subscribeConfig) error {
 	return o.appendTo(&c.interceptors)
 }
 
-// mode says who else gets an event.
+// mode says which other instances get an event of this subscriber.
 type mode int
 
 const (
@@ -45,7 +45,7 @@ type subscribeConfig struct {
 	interceptors  []Interceptor
 }
 
-// choose sets the mode. A second one would make the first do nothing.
+// choose sets the mode. A second choice is refused, as the first one would do nothing then.
 func (c *subscribeConfig) choose(m mode) error {
 	if c.mode != modeOfProto {
 		return invalidOption("Compete and EachInstance: give one of them, once")
@@ -54,11 +54,11 @@ func (c *subscribeConfig) choose(m mode) error {
 	return nil
 }
 
-// Compete makes the subscriber a member of a group: each event goes to one of
-// its members. 1 to 64 characters of A-Z a-z 0-9 _ -; "" is the group that the
-// proto names, and where it names none, the one service that is registered on
-// the server. Default: what the proto says for the event. It and EachInstance exclude
-// each other.
+// Compete makes the subscriber a member of a group: each event goes to one member of the
+// group. The name has 1 to 64 characters of A-Z a-z 0-9 _ -. "" stands for the group that
+// the proto names for the event, and if the proto names none, for the one service that is
+// registered on the server. Compete and EachInstance exclude each other. Default: the mode
+// that the proto sets for the event.
 func Compete(group string) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		if group != "" && !wire.ValidInstance(group) {
@@ -69,10 +69,10 @@ func Compete(group string) SubscribeOption {
 	})
 }
 
-// EachInstance makes the subscriber get every event, whoever else does. If the
-// server has a name of its own (WithInstance), durable events go on where that
-// instance left off, however long it was away; else what it has not handled is
-// forgotten 5 min after it is gone. Default: what the proto says for the event.
+// EachInstance makes the subscriber get every event, whichever other subscribers get it.
+// If the server has a name of its own (WithInstance), durable events go on where that
+// instance left off, however long it was away; else the events that it has not handled are
+// dropped 5 min after it is gone. Default: the mode that the proto sets for the event.
 func EachInstance() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		return c.choose(modeEachInstance)
@@ -84,10 +84,10 @@ func (o ConcurrencyOption) applySubscribe(c *subscribeConfig) error {
 	return o.check()
 }
 
-// WithRedelivery sets how often a durable event is delivered in all before it
-// goes to the dead letters, 1 to 100 times, and the pauses after a handler's
-// error: initial, doubling up to longest. It wins over the proto's redelivery
-// option. Default 10 times, 100 ms, 5 s.
+// WithRedelivery sets how many attempts a durable event has before it goes to the dead
+// letters, 1 to 100, and the pauses after a handler's error: initial, doubling up to
+// longest, 1 ms to 24 h. It takes precedence over the proto's redelivery option. Default 10
+// attempts, 100 ms, 5 s.
 func WithRedelivery(maxAttempts int, initial, longest time.Duration) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		switch {
@@ -101,9 +101,9 @@ func WithRedelivery(maxAttempts int, initial, longest time.Duration) SubscribeOp
 	})
 }
 
-// WithoutDeadLetters drops events that would go to the dead letters, with an
-// error in the log: for subscribers whose events are worth nothing later.
-// Default: they are kept.
+// WithoutDeadLetters drops events that would go to the dead letters, with an error in the
+// log: for subscribers whose events are worth nothing later. Default: the events go to the
+// dead letters.
 func WithoutDeadLetters() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		c.noDeadLetters = true
@@ -111,7 +111,7 @@ func WithoutDeadLetters() SubscribeOption {
 	})
 }
 
-// Start is where a new group or instance begins in the stream.
+// Start is the place in a stream at which a new group or instance begins.
 type Start struct {
 	kind     startKind
 	sequence uint64
@@ -127,23 +127,24 @@ const (
 	startTime
 )
 
-// StartNew begins with the first event that is published after the group, or the
-// instance, has subscribed for the first time.
+// StartNew begins with the first event that is stored after the group, or the instance,
+// has subscribed for the first time.
 func StartNew() Start { return Start{} }
 
-// StartAll begins with the oldest event that is kept.
+// StartAll begins with the oldest event that the stream keeps.
 func StartAll() Start { return Start{kind: startAll} }
 
-// StartSequence begins with the event of this sequence (see PubAck and
-// Delivery), or the next one that is kept. From 1 on.
+// StartSequence begins with the event that has the sequence (see PubAck and Delivery), 1 or
+// more, or else with the next event that the stream keeps.
 func StartSequence(sequence uint64) Start { return Start{kind: startSequence, sequence: sequence} }
 
-// StartTime begins with the first event that was stored then or later.
+// StartTime begins with the first event that was stored at t or later, by the NATS server's
+// clock.
 func StartTime(t time.Time) Start { return Start{kind: startTime, time: t} }
 
-// StartFrom says where a group or an instance begins in the stream of durable
-// events when it subscribes for the first time; from then on it goes on where it
-// left off. Default StartNew.
+// StartFrom sets where a group or an instance begins in the stream of durable events when
+// it subscribes for the first time. After that it goes on where it left off. Default
+// StartNew().
 func StartFrom(s Start) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		switch {
@@ -157,7 +158,7 @@ func StartFrom(s Start) SubscribeOption {
 	})
 }
 
-// checkDurable refuses options that would do nothing.
+// checkDurable refuses options for durable events if no event that has a handler is one.
 func checkDurable(service *spec.Service, subs []*subscription, cfg *subscribeConfig) error {
 	for _, sub := range subs {
 		if sub.event.Durable {
@@ -180,7 +181,7 @@ func checkDurable(service *spec.Service, subs []*subscription, cfg *subscribeCon
 	return invalidOption("%s: no event of %s that has a handler is durable", what, service.Name)
 }
 
-// addSubscriptions adds all or none.
+// addSubscriptions adds all subscriptions or none.
 func (s *Server) addSubscriptions(subs []*subscription) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,21 +216,21 @@ type subscription struct {
 	method  *spec.Method
 	event   *spec.EventSpec
 	spec    Spec
-	name    string // of the spec
+	name    string // the full name of the event
 	cfg     *subscribeConfig
 	handler EventHandler
-	handle  UnaryFunc // with its interceptors
+	handle  UnaryFunc // the handler with its interceptors
 	stats   methodStats
 	retry   spec.Retry
 
-	each     bool
+	each     bool   // each instance gets every event
 	group    string // "" if each
-	consumer string // the name without a partition
+	consumer string // the name of the consumer, without a partition
 
 	runner subscriptionRunner
 }
 
-// subscriptionRunner is how events come in: over core NATS or from a stream.
+// subscriptionRunner takes the events of a subscription: from core NATS or from a stream.
 type subscriptionRunner interface {
 	workload
 	of() *subscription
@@ -260,7 +261,7 @@ func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *su
 	return s, nil
 }
 
-// call runs the handler and counts that; ended is told how it went.
+// call runs the handler and counts it. It calls ended with the error of the handler.
 func (s *subscription) call(ctx *eventContext, ev proto.Message, ended func(error)) {
 	began := time.Now()
 	s.stats.begin()
@@ -273,7 +274,7 @@ func (s *subscription) call(ctx *eventContext, ev proto.Message, ended func(erro
 	})
 }
 
-// read decodes an event. One that cannot be read counts as failed.
+// read decodes an event. An event that cannot be read counts as failed.
 func (s *subscription) read(msg *nats.Msg) (proto.Message, error) {
 	ev := s.handler.message()
 	if unreadable := readMessage(msg, ev); unreadable != nil {
@@ -283,7 +284,7 @@ func (s *subscription) read(msg *nats.Msg) (proto.Message, error) {
 	return ev, nil
 }
 
-// join decides the group, and with it the consumer.
+// join decides the group, and with it the consumer and the runner.
 func (s *subscription) join(services []*service) error {
 	if s.each {
 		s.consumer = wire.InstanceConsumer(s.server.cfg.instance, s.method.Name)
@@ -328,6 +329,7 @@ func (s *subscription) context(msg *nats.Msg, d Delivery) *eventContext {
 	return ctx
 }
 
+// who says for people which instances get an event.
 func (s *subscription) who() string {
 	if s.each {
 		return "each instance for itself"
@@ -335,7 +337,7 @@ func (s *subscription) who() string {
 	return "as a member of the group " + s.group
 }
 
-// concurrency is how many handlers run at once.
+// concurrency returns how many handlers run at once.
 func (s *subscription) concurrency() int {
 	switch {
 	case s.cfg.concurrency > 0:

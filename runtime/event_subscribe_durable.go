@@ -122,7 +122,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 func (r *durableRunner) handleMessage(m *pull.Message) {
 	defer r.partitions.Handled()
 	if only := m.Header.Get(wire.HeaderOnly); only != "" && only != r.consumer {
-		_ = m.Ack() // put back for somebody else; if that is lost it comes again
+		_ = m.Ack() // a dead letter was put back for another consumer; if this is lost, the event comes again
 		return
 	}
 	job, ok := r.work.Look(m)
@@ -144,17 +144,17 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 	ctx := r.context(m.Msg, Delivery{Sequence: m.Sequence, Time: m.Time, Attempt: job.Try.Number()})
 	r.call(ctx, ev, func(err error) {
 		job.Ended()
-		r.ended(&job, err)
+		r.handled(&job, err)
 	})
 }
 
-// ended decides what becomes of an event whose handler has returned.
-func (r *durableRunner) ended(job *work.Job, err error) {
+// handled decides what becomes of an event whose handler has returned.
+func (r *durableRunner) handled(job *work.Job, err error) {
 	switch {
 	case err == nil:
 		job.Done()
 	case r.server.expired.Load():
-		job.GiveBack() // the server's patience ended it; another instance may do better
+		job.GiveBack() // the server's patience has ended the handler; another instance has more time
 	case IsPermanent(err), job.Try.Last():
 		r.bury(job, job.Attempts(), err)
 	default:

@@ -8,8 +8,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// openStream is a stream that is found or made when it is first needed, with the
-// errors that users get.
+// openStream is a stream that is found or made when it is first needed. Its methods return
+// the errors that users get.
 type openStream struct {
 	stores.Stream
 

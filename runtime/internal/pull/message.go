@@ -46,14 +46,14 @@ func (m *Message) Delivered() int {
 
 // Ack tells NATS that the message is done. It never waits, and if the acknowledgement is
 // lost, the message is delivered again.
-func (m *Message) Ack() error { return m.end(ack) }
+func (m *Message) Ack() error { return m.answer(ack) }
 
 // Nak has the message delivered again after a pause.
 func (m *Message) Nak(pause time.Duration) error {
 	if pause <= 0 {
-		return m.end(nak)
+		return m.answer(nak)
 	}
-	return m.end(fmt.Appendf(nil, `-NAK {"delay":%d}`, int64(pause)))
+	return m.answer(fmt.Appendf(nil, `-NAK {"delay":%d}`, int64(pause)))
 }
 
 // Leave lets go of the message and tells NATS nothing: the message is delivered again
@@ -62,8 +62,9 @@ func (m *Message) Leave() { _ = m.puller.release(m) }
 
 var ack, nak = []byte("+ACK"), []byte("-NAK")
 
-func (m *Message) end(answer []byte) error {
-	return m.puller.o.Send(m.puller.release(m), answer)
+// answer lets go of the message, and answers its last delivery.
+func (m *Message) answer(text []byte) error {
+	return m.puller.o.Send(m.puller.release(m), text)
 }
 
 const (

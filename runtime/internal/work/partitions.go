@@ -36,15 +36,16 @@ const (
 type Partitions struct {
 	PartitionsConfig
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the next five
 	stopped bool
 	created time.Time          // of the stream that was opened last
 	taken   map[int]*partition // those that this instance takes; only 0 without a key
 	old     []*partition       // those that it took, while messages of theirs are held
 	floors  map[int]uint64     // sequences up to which all is acknowledged, by partition
-	group   *members.Group     // nil unless the instances of a group share partitions
 
-	looked   bool               // there may be consumers; set by Look
+	// The methods that start and stop, which never run at the same time, set these.
+	looked   bool               // there may be consumers
+	group    *members.Group     // nil unless the instances of a group share partitions
 	halt     context.CancelFunc // ends following; nil before Start
 	followed sync.WaitGroup     // the goroutine that follows floors
 }
@@ -56,7 +57,7 @@ type PartitionsConfig struct {
 	Stream *stores.Stream // of the events
 	// Name is the full name of the event, for errors.
 	Name  string
-	Count int
+	Count int // partitions
 	Keyed bool
 	// Consumer is the name of the consumer; each partition of a keyed event has a
 	// consumer with its number behind that.
