@@ -53,7 +53,7 @@ func (d *DeadLetter) Unmarshal(m proto.Message) error {
 
 // DeadLetters returns the dead letters of a service, by its full name, the oldest
 // first. The loop ends after an error; its code is CodeInvalidArgument for a name that
-// no service can have. A service that nobody knows has no letters: take the name from
+// no service can have. A misspelled service has no letters: take the name from
 // the generated constant, such as orderv1aegis.OrderServiceName. The user needs the
 // permission to read the stream of the dead letters, see docs/protocol.md.
 func (c *Conn) DeadLetters(ctx context.Context, service string) iter.Seq2[*DeadLetter, error] {
@@ -94,7 +94,7 @@ func (c *Conn) DeadLetter(ctx context.Context, service string, sequence uint64) 
 
 // PutBack publishes a dead letter again where its message was published, with all
 // attempts to come, and takes it out of the dead letters. An event goes to the group or
-// the instance that gave it up and to nobody else; it comes after the events that were
+// the instance that gave it up and to no other; it comes after the events that were
 // published meanwhile, also those of its key. A command loses the result that it has
 // failed, and its expiry. Putting a letter back twice puts it back once; it is no error
 // if the letter is gone, because it was put back or discarded.

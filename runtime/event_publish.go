@@ -204,7 +204,7 @@ func (e *DurableEvent[E]) PublishAsync(ctx context.Context, ev *E, opts ...Publi
 }
 
 // eventPublication is one event on its way out: the context that interceptors see,
-// what the caller asked for, and what became of it.
+// the options of the caller, and the outcome.
 type eventPublication struct {
 	publication
 

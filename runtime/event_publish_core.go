@@ -35,7 +35,7 @@ func (e *eventMethod) publishCore(p *eventPublication, msg proto.Message) *Error
 	return outward(inquiry.Outcome(p, p.deadline))
 }
 
-// payloads are buffers of published events; nats.go copies what it is given.
+// payloads are buffers for the bytes of events; nats.go copies the bytes.
 var payloads = sync.Pool{New: func() any { return new([]byte) }}
 
 // publishPlain publishes an event without options or metadata over a connection that is

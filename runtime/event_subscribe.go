@@ -321,7 +321,7 @@ func (s *subscription) context(msg *nats.Msg, d Delivery) *eventContext {
 		ctx.call.incoming = func() Header {
 			h, err := decodeHeader(msg.Header)
 			if err != nil {
-				return Header{} // a value that is not base64 was written by nobody
+				return Header{} // no client writes a value that is not base64
 			}
 			return h
 		}

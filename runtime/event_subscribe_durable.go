@@ -51,6 +51,8 @@ func newDurableRunner(s *subscription) *durableRunner {
 	return r
 }
 
+// partitionsConfig says what the consumers of the event are like, and where their events
+// go.
 func (r *durableRunner) partitionsConfig(causes *parts.Causes) *work.PartitionsConfig {
 	conn, server := r.server.conn, r.server
 	c := &work.PartitionsConfig{
@@ -96,11 +98,11 @@ func (r *durableRunner) attemptsOf(m *pull.Message) string {
 
 func (r *durableRunner) keyed() bool { return r.event.KeyField != nil }
 
-// pullAhead is how many events are held at most beside those in the hands of handlers.
+// pullAhead is how many events are held at most beside the events in the hands of handlers.
 const pullAhead = 2048
 
-// start returns an error for a problem that never goes away by itself; a problem that
-// may, such as JetStream's being away, is waited out while the server is not ready.
+// start returns an error for a problem that never goes away by itself. A problem that may
+// pass, such as JetStream's being away, only keeps the server from being ready.
 func (r *durableRunner) start(ctx context.Context) error {
 	r.work.Base = r.server.base
 	room := r.concurrency() + pullAhead
@@ -178,7 +180,7 @@ func (r *durableRunner) bury(job *work.Job, attempts int, reason error) {
 
 func (r *durableRunner) stop(ctx context.Context) {
 	if r.lanes == nil {
-		return // never started
+		return // start was never called
 	}
 	r.partitions.Stop(ctx)
 	r.lanes.Close() // nothing is delivered any more
@@ -191,10 +193,10 @@ func (r *durableRunner) wait() {
 }
 
 func (r *durableRunner) end() {
-	r.partitions.Unfollow()
-	r.burial.End()       // events that wait for the dead letters go to other instances
-	r.work.Records.End() // events that the lanes had no time for are given back
-	r.partitions.End()   // the last step, as it lets go of all that is still held
+	r.partitions.Unfollow() // first, as it may wait for an answer of JetStream
+	r.burial.End()          // gives events back that wait for the dead letters
+	r.work.Records.End()    // gives events back for which the lanes had no time
+	r.partitions.End()      // last, as events are renewed until then
 }
 
 func (r *durableRunner) running(names map[string]int) {

@@ -16,7 +16,7 @@ const (
 	// manyRefusals in a row are no accident. After them the puller looks for the consumer
 	// only with every third refusal, and else just asks again.
 	manyRefusals = 3
-	// transient is how long a consumer that exists may have nobody who answers before
+	// transient is how long a consumer that exists may leave requests unanswered before
 	// that is a trouble: its leader may just have been lost.
 	transient = 2 * time.Second
 )

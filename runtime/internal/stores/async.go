@@ -74,7 +74,7 @@ type Flight struct {
 	began  time.Time // when the first copy was sent
 
 	// The mutex of Async guards the next three.
-	refused bool      // nobody was there to answer the last copy
+	refused bool      // no stream was there to take the last copy
 	open    bool      // an earlier copy was not answered, and may be stored
 	sent    time.Time // when the last copy was sent
 

@@ -162,7 +162,7 @@ func (l Layout) DeadLetters(service string, s *Settings, proto *spec.Storage) Wa
 	return want
 }
 
-// wanted completes the configuration of a stream. If nobody asks for a number of
+// wanted completes the configuration of a stream. If neither program nor proto asks for a number of
 // replicas, a stream that exists keeps its number.
 func wanted(cfg *jetstream.StreamConfig, kept *spec.Storage, maxBytes int64) Want {
 	cfg.Storage = jetstream.FileStorage
@@ -175,7 +175,7 @@ func wanted(cfg *jetstream.StreamConfig, kept *spec.Storage, maxBytes int64) Wan
 }
 
 // spareBytes is the size of attempts, results and dead letters if the account requires
-// a size and nobody gives one.
+// a size and neither program nor proto gives one.
 const spareBytes = 64 << 20
 
 // spareSize returns the size of results or dead letters in such an account: that of the

@@ -73,6 +73,7 @@ func (b *Burial) Bury(job *Job, letter *Letter, reason error) {
 	b.running.Go(func() { b.buryLater(job, letter, reason) })
 }
 
+// buried acknowledges the message of a letter that the dead letters have taken.
 func (b *Burial) buried(job *Job, letter *Letter, reason error) {
 	b.part.Works()
 	b.logger().Error("aegis: an event went to the dead letters", "sequence", job.Sequence, "attempts", letter.Attempts, "reason", reason)

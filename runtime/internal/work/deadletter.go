@@ -82,8 +82,8 @@ func (l *Letter) payload(size int) []byte {
 	return l.Data
 }
 
-// headerOf returns the header of a letter of a size: the metadata of the message, and what
-// is known of it besides.
+// headerOf returns the header of a letter of a size: the metadata of the message, and
+// the headers that say why and where it died.
 func (l *Letter) headerOf(size int) nats.Header {
 	h := make(nats.Header, len(l.Header)+7)
 	for key, values := range l.Header {

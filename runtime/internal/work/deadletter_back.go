@@ -33,7 +33,7 @@ func (o *DeadLetterOffice) PutBack(ctx context.Context, l *StoredLetter) *status
 			h[key] = values
 		}
 	}
-	delete(h, wire.HeaderExpires) // whoever puts it back wants it after all
+	delete(h, wire.HeaderExpires) // the person that puts it back wants it to be worked after all
 	// No id of a publisher begins like this.
 	h[wire.HeaderMessageID] = []string{"$dead." + send}
 	var why *status.Status
@@ -50,6 +50,7 @@ func (o *DeadLetterOffice) PutBack(ctx context.Context, l *StoredLetter) *status
 	return o.Discard(ctx, l)
 }
 
+// putEventBack stores an event again. Its id keeps a second attempt from storing it twice.
 func (o *DeadLetterOffice) putEventBack(ctx context.Context, l *StoredLetter, h nats.Header) *status.Status {
 	origin, err := o.Stores.Find(ctx, wire.EventStream(o.Layout.Namespace, l.Service))
 	if err != nil {

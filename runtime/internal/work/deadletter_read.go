@@ -17,8 +17,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// DeadLetterOffice is the dead letters of all services of a namespace, for those who read them,
-// put them back or discard them. It is safe for concurrent use.
+// DeadLetterOffice reads the dead letters of the services of a namespace, puts them back
+// and discards them. It is safe for concurrent use.
 type DeadLetterOffice struct {
 	Bus    *bus.Bus
 	Stores *stores.Stores
@@ -59,6 +59,7 @@ func (o *DeadLetterOffice) Next(ctx context.Context, service string, sequence ui
 	return o.get(ctx, service, sequence, jetstream.WithGetMsgSubject(o.Layout.Subjects.DeadAll(service)))
 }
 
+// get returns the letter at a sequence, or with options the next one from there.
 func (o *DeadLetterOffice) get(ctx context.Context, service string, sequence uint64, opts ...jetstream.GetMsgOpt) (*StoredLetter, *status.Status) {
 	name := o.stream(service)
 	stream, err := o.Stores.Find(ctx, name)
@@ -84,6 +85,7 @@ func (o *DeadLetterOffice) get(ctx context.Context, service string, sequence uin
 	return letter, failure
 }
 
+// parse reads a message of the stream of the dead letters.
 func (o *DeadLetterOffice) parse(service string, msg *jetstream.RawStreamMsg) (*StoredLetter, *status.Status) {
 	rest, ok := strings.CutPrefix(msg.Subject, strings.TrimSuffix(o.Layout.Subjects.DeadAll(service), ">"))
 	method, id, _ := strings.Cut(rest, ".")

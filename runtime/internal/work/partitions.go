@@ -31,16 +31,17 @@ const (
 // Partitions takes the messages of one durable event: those of all partitions through
 // one consumer, or for an event with a key, those of each partition through a consumer
 // of its own that has one message under way at a time. That keeps the order of a
-// partition, whatever the instances believe of each other. Which instance takes which
-// partition is then only a matter of who has room. It is safe for concurrent use.
+// partition even while instances disagree about the members of their group. Sharing the
+// partitions is then only a matter of which instance has room. It is safe for concurrent
+// use.
 type Partitions struct {
 	PartitionsConfig
 
 	mu      sync.Mutex // guards the next five
 	stopped bool
 	created time.Time          // of the stream that was opened last
-	taken   map[int]*partition // those that this instance takes; only 0 without a key
-	old     []*partition       // those that it took, while messages of theirs are held
+	taken   map[int]*partition // the partitions that this instance takes; only 0 without a key
+	old     []*partition       // partitions that it took before, while messages of theirs are held
 	floors  map[int]uint64     // sequences up to which all is acknowledged, by partition
 
 	// The methods that start and stop, which never run at the same time, set these.
@@ -50,7 +51,7 @@ type Partitions struct {
 	followed sync.WaitGroup     // the goroutine that follows floors
 }
 
-// PartitionsConfig is what Partitions are made with.
+// PartitionsConfig is the configuration of Partitions.
 type PartitionsConfig struct {
 	Bus    *bus.Bus
 	Stores *stores.Stores
@@ -62,8 +63,7 @@ type PartitionsConfig struct {
 	// Consumer is the name of the consumer; each partition of a keyed event has a
 	// consumer with its number behind that.
 	Consumer string
-	// Template is the configuration of a consumer that is to begin where a new one
-	// begins, without its name and its filter.
+	// Template has the description, the ack wait and the start of a new consumer.
 	Template jetstream.ConsumerConfig
 	// Filter returns the subject of a partition; for an event without a key that of all.
 	Filter func(partition int) string
@@ -312,7 +312,7 @@ func (s *Partitions) followFloors(life context.Context) {
 	}
 }
 
-// pullers returns those of all partitions of now and before.
+// pullers returns the pullers of all present and former partitions.
 func (s *Partitions) pullers() []*pull.Puller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
