@@ -104,7 +104,7 @@ const pullAhead = 2048
 // start returns an error for a problem that never goes away by itself. A problem that may
 // pass, such as JetStream's being away, only keeps the server from being ready.
 func (r *durableRunner) start(ctx context.Context) error {
-	r.work.Base = r.server.base
+	r.work.Base = r.server.base //nolint:fatcontext // set once, before the first message
 	room := r.concurrency() + pullAhead
 	if r.keyed() {
 		room = 4 * r.event.Partitions // a partition that comes back may still have events in the lanes

@@ -108,7 +108,8 @@ func (l *Letter) headerOf(size int) nats.Header {
 	}
 	// The id has the time of the message, because a stream that is made anew counts anew:
 	// by sequences alone, letters of the new stream would be taken for those of the old.
-	h[wire.HeaderMessageID] = []string{l.Method + "." + l.ID + "." + l.Consumer + "." + strconv.FormatInt(l.Stored.UnixNano(), 10) + "." + strconv.FormatUint(l.Sequence, 10)}
+	stored := strconv.FormatInt(l.Stored.UnixNano(), 10) + "." + strconv.FormatUint(l.Sequence, 10)
+	h[wire.HeaderMessageID] = []string{l.Method + "." + l.ID + "." + l.Consumer + "." + stored}
 	return h
 }
 

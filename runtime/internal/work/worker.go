@@ -52,7 +52,8 @@ type Job struct {
 func (w *Worker) Look(m *pull.Message) (Job, bool) {
 	try, why := w.Records.Look(w.Base, m)
 	if why != nil {
-		w.Logger().Warn("aegis: it cannot be seen how many attempts "+w.Noun+" has had; it is looked at again", w.Attr(m), "err", why.Text())
+		w.Logger().LogAttrs(w.Base, slog.LevelWarn, "aegis: it cannot be seen how many attempts "+w.Noun+" has had; it is looked at again",
+			w.Attr(m), slog.String("err", why.Text()))
 		w.Later(m)
 		return Job{}, false
 	}
@@ -116,7 +117,8 @@ func (j *Job) giveBack(began bool, pause time.Duration) {
 func (j *Job) Fail(err error) {
 	w := j.worker
 	pause := w.Backoff(j.Attempts())
-	w.Logger().Warn("aegis: the handler of "+w.Noun+" failed", w.Attr(j.Message), "attempt", j.Try.Number(), "again_in", pause, "err", err)
+	w.Logger().LogAttrs(w.Base, slog.LevelWarn, "aegis: the handler of "+w.Noun+" failed",
+		w.Attr(j.Message), slog.Int("attempt", j.Try.Number()), slog.Duration("again_in", pause), slog.Any("err", err))
 	w.Records.Failed(w.Base, j.Message, j.Try)
 	_ = j.Nak(pause) // if this is lost, the message comes when its ack wait is over
 }
