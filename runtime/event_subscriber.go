@@ -22,7 +22,7 @@ func Subscribers(service string) string { return wire.SubscribersOf(service) }
 type subscriber struct {
 	server  *Server
 	service *spec.Service
-	subs    []*subscription // in order of the events
+	subs    []*subscription // in order of the events; the server's mutex guards it before Run
 	counts  *health.Recorder
 }
 

@@ -75,7 +75,7 @@ type Puller struct {
 	ended    chan struct{}  // closed by the goroutine run when that ends
 	chores   sync.WaitGroup // goroutines that may have to wait for NATS
 	inbox    inbox
-	wake     chan struct{} // a value ends a pause of a chore
+	wake     chan struct{} // a value ends a pause of a chore; never closed
 	troubles troubles
 
 	mu       sync.Mutex // guards what follows
