@@ -15,7 +15,10 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
+	"github.com/aegisrpc/aegis/runtime/internal/retry"
+	"github.com/aegisrpc/aegis/runtime/internal/targets"
 )
 
 // Client is what the generated clients are made of. It is safe for concurrent
@@ -24,7 +27,8 @@ type Client struct {
 	conn    *Conn
 	service *spec.Service
 	cfg     clientConfig
-	budget  *retryBudget
+	budget  *retry.Budget
+	targets *targets.Tables
 	leaders map[string]*leaderview.View // by group
 }
 
@@ -61,8 +65,8 @@ type clientMethod struct {
 	cancel  string
 	millis  int64 // the method's own timeout
 
-	keyField keyField
-	selector *atomic.Pointer[methodSelector] // nil before the first call that needs it
+	keyField keyfield.Path
+	targets  *atomic.Pointer[targets.Method] // nil before the first call that needs it
 
 	leader *leaderview.View             // nil unless the method is single active
 	led    *atomic.Pointer[termSubject] // where the leader of the last term known is called
@@ -76,22 +80,22 @@ type termSubject struct {
 
 func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 	m := clientMethod{
-		client: c, spec: Spec{Service: c.service.Name, Method: string(name)}, selector: new(atomic.Pointer[methodSelector]),
+		client: c, spec: Spec{Service: c.service.Name, Method: string(name)}, targets: new(atomic.Pointer[targets.Method]),
 	}
-	for _, method := range c.service.Methods {
-		if method.Name == string(name) {
-			m.method = method
-			m.spec = publicSpec(c.service, method)
-			m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
-			m.cancel = c.conn.subjects.Cancel(c.service.Name)
-			if method.Timeout > 0 {
-				m.millis = wire.TimeoutMillis(method.Timeout)
-			}
-			m.keyField = newKeyField(method.StickyField)
-			if method.Pattern == spec.SingleActive {
-				m.leader, m.led = c.leaders[method.Group], new(atomic.Pointer[termSubject])
-			}
-		}
+	method := c.service.Method(string(name))
+	if method == nil {
+		return m // config says so
+	}
+	m.method = method
+	m.spec = publicSpec(c.service, method)
+	m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
+	m.cancel = c.conn.subjects.Cancel(c.service.Name)
+	if method.Timeout > 0 {
+		m.millis = wire.TimeoutMillis(method.Timeout)
+	}
+	m.keyField = keyfield.New(method.StickyField)
+	if method.Pattern == spec.SingleActive {
+		m.leader, m.led = c.leaders[method.Group], new(atomic.Pointer[termSubject])
 	}
 	return m
 }
@@ -210,7 +214,7 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 		return asError(err).notRun(true)
 	}
 	now := time.Now()
-	m.client.budget.call(now)
+	m.client.budget.Call(now)
 	conn := m.client.conn
 	slot := conn.bus.Acquire()
 	defer conn.bus.Release(slot)
@@ -267,9 +271,9 @@ type attempt struct {
 	cfg     *callConfig
 	call    *Call // nil if nobody asked for metadata
 	subject *string
-	pick    *pick       // nil if no instance is picked
-	target  *target     // that was picked last
-	headers nats.Header // the user's metadata, nil if there is none
+	pick    *targets.Pick // nil if no instance is picked
+	gone    *atomic.Bool  // says that the instance which was picked last is gone
+	headers nats.Header   // the user's metadata, nil if there is none
 
 	deadline time.Time
 	timed    bool          // the deadline is not the context's own
@@ -311,10 +315,10 @@ func (a *attempt) direct(req proto.Message) *Error {
 		conn.void.Use(wire.KindInstance)
 		subject := conn.subjects.Instance(a.cfg.instance, a.spec.Service, a.spec.Method)
 		a.subject = &subject
-		_, _ = a.methodSelector() // to hear of it if the instance is gone; not needed for the call
+		_, _ = a.watchTargets() // to hear of it if the instance is gone; not needed for the call
 		return nil
 	}
-	if s := a.strategyOf(a.cfg); a.leader == nil && s.kind != byQueueGroup {
+	if s := a.strategyOf(a.cfg); a.leader == nil && s.Kind != targets.ByQueueGroup {
 		return a.beginPick(s, req)
 	}
 	return nil
@@ -335,13 +339,9 @@ func (a *attempt) try(res proto.Message) *Error {
 
 // send sends the request once.
 func (a *attempt) send(res proto.Message) *Error {
-	var gone *atomic.Bool
-	if a.target != nil {
-		gone = &a.target.gone
-	}
 	r := bus.Request{
 		Subject: a.subject, Message: a.message(), Payload: a.slot.Payload,
-		Deadline: a.deadline, Timed: a.timed, Cancel: a.cancel, Gone: gone, Call: true, Divisible: a.stream == nil,
+		Deadline: a.deadline, Timed: a.timed, Cancel: a.cancel, Gone: a.gone, Call: true, Divisible: a.stream == nil,
 	}
 	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
 	for err == errLinkWasDown {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
+	"github.com/aegisrpc/aegis/runtime/internal/targets"
 )
 
 // ClientOption is an option of the generated New...Client functions.
@@ -99,7 +100,7 @@ type clientConfig struct {
 type callConfig struct {
 	waitForReady bool
 	instance     string
-	strategy     strategy
+	strategy     targets.Strategy
 	key          string // for strategies that go by one; "": the proto's field
 	maxAttempts  int    // 0: the method's own
 	window       flow.Window

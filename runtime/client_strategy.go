@@ -1,73 +1,17 @@
 package aegis
 
 import (
-	"sync"
-
+	"github.com/aegisrpc/aegis/runtime/internal/targets"
 	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
-// strategyKind is how the instance for a call is found.
-type strategyKind int
-
-const (
-	byDefault strategyKind = iota // sticky if the proto names a field, else the queue group
-	byQueueGroup
-	byRoundRobin
-	byRandom
-	byLoad
-	byKey
-	byOwn
-
-	strategyKinds = iota
-)
-
-// strategy is how the instance for a call is found; own is set for byOwn.
-type strategy struct {
-	kind strategyKind
-	own  *ownStrategy
-}
-
-// String returns the name of the option for a kind.
-func (k strategyKind) String() string {
-	return [strategyKinds]string{"", "QueueGroup", "RoundRobin", "Random", "LeastLoaded", "StickyKey", "SelectBy"}[k]
-}
-
-// builtin is the strategy of a kind for which there is one.
-func (k strategyKind) builtin() selection.Strategy {
-	switch k {
-	case byRandom:
-		return selection.Random()
-	case byLoad:
-		return selection.LeastLoaded()
-	case byKey:
-		return selection.Sticky()
-	default:
-		return selection.RoundRobin()
-	}
-}
-
-// ownStrategy is a strategy of the user. Its pickers live as long as the option
-// does.
-type ownStrategy struct {
-	selection.Strategy
-	pickers sync.Map // *selection.Picker by *methodSelector
-}
-
-func (o *ownStrategy) picker(m *methodSelector) *selection.Picker {
-	if p, ok := o.pickers.Load(m); ok {
-		return p.(*selection.Picker) //nolint:forcetypeassert // nothing else is stored
-	}
-	p, _ := o.pickers.LoadOrStore(m, m.set.MethodPicker(m.method, o.Strategy))
-	return p.(*selection.Picker) //nolint:forcetypeassert // nothing else is stored
-}
-
 // selectBy is the option for a strategy.
-func selectBy(s strategy) CallOption {
+func selectBy(s targets.Strategy) CallOption {
 	return callOption(func(c *callConfig) error {
-		if err := c.given.selects(s.kind.String()); err != nil {
+		if err := c.given.selects(s.Kind.String()); err != nil {
 			return err
 		}
-		if s.kind != byKey || c.given.selection == s.kind.String() { // else the key is for a SelectBy
+		if s.Kind != targets.ByKey || c.given.selection == s.Kind.String() { // else the key is for a SelectBy
 			c.strategy = s
 		}
 		c.instance = ""
@@ -84,7 +28,7 @@ func selectBy(s strategy) CallOption {
 // affect those, nor broadcasts; given to one such call they are an error with
 // CodeInvalidArgument. So are two of these options, or one and ToInstance, in one
 // call or for one client; those of a call win over those of the client.
-func QueueGroup() CallOption { return selectBy(strategy{kind: byQueueGroup}) }
+func QueueGroup() CallOption { return selectBy(targets.Strategy{Kind: targets.ByQueueGroup}) }
 
 // RoundRobin sends calls to the running and healthy instances that have the method in
 // turn. As long as these stay the same, no instance gets two more of the calls of one
@@ -102,15 +46,15 @@ func QueueGroup() CallOption { return selectBy(strategy{kind: byQueueGroup}) }
 // If the instance that was called is found to be gone before it replies, the
 // call ends at once, with CodeUnavailable and ReasonInstanceLost, unless it is
 // idempotent and can be tried again.
-func RoundRobin() CallOption { return selectBy(strategy{kind: byRoundRobin}) }
+func RoundRobin() CallOption { return selectBy(targets.Strategy{Kind: targets.ByRoundRobin}) }
 
 // Random sends each call to any of the running instances; see RoundRobin.
-func Random() CallOption { return selectBy(strategy{kind: byRandom}) }
+func Random() CallOption { return selectBy(targets.Strategy{Kind: targets.ByRandom}) }
 
 // LeastLoaded sends each call to the less loaded of two random instances, by
 // what this connection has seen of them and what their heartbeats say; see
 // selection.LeastLoaded and RoundRobin.
-func LeastLoaded() CallOption { return selectBy(strategy{kind: byLoad}) }
+func LeastLoaded() CallOption { return selectBy(targets.Strategy{Kind: targets.ByLoad}) }
 
 // StickyKey sends the calls of one key to one instance, as long as that runs and
 // has no more than 1.5 times its share of this connection's calls; see
@@ -123,7 +67,7 @@ func StickyKey(key string) CallOption {
 			return invalidOption("the sticky key is empty; leave the option out for a call without a key")
 		}
 		c.key = key
-		return selectBy(strategy{kind: byKey}).applyCall(c)
+		return selectBy(targets.Strategy{Kind: targets.ByKey}).applyCall(c)
 	})
 }
 
@@ -135,7 +79,7 @@ func StickyKey(key string) CallOption {
 // If the strategy picks nobody, the call ends with CodeUnavailable; if it
 // panics or picks what is not there, with CodeInternal. It must not block.
 func SelectBy(own selection.Strategy) CallOption {
-	s := strategy{kind: byOwn, own: &ownStrategy{Strategy: own}}
+	s := targets.Strategy{Kind: targets.ByOwn, Own: targets.NewOwn(own)}
 	return callOption(func(c *callConfig) error {
 		if own == nil {
 			return invalidOption("the strategy is nil; use QueueGroup for none")

@@ -201,7 +201,7 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 
 func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) error {
 	m, now := s.method, time.Now()
-	m.client.budget.call(now)
+	m.client.budget.Call(now)
 	slot.Payload = append(slot.Payload[:0], payload...)
 	a, err := m.newAttempt(s.ctx, slot, now, s.cfg, s.call)
 	if err != nil {

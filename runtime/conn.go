@@ -48,7 +48,6 @@ type Conn struct {
 	leaders   *leaderview.Views
 	directory *directory.Directory
 	patterns  *patterns.Watch
-	selectors selectors
 	shared    sharedValues // of this connection's users, see perConn
 }
 

@@ -10,8 +10,9 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
+	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -101,7 +102,7 @@ type eventMethod struct {
 	method     *spec.Method // nil: the generated files are of different versions
 	spec       Spec
 	subjects   []string // by partition
-	key        keyField
+	key        keyfield.Path
 	permission *bus.Permission // to publish a core event; nil for durable ones
 	// intercepted publishes through the interceptors; nil without any.
 	intercepted UnaryFunc
@@ -113,7 +114,7 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 		if m.Name != string(name) || m.Event == nil {
 			continue
 		}
-		e.method, e.spec, e.key = m, publicSpec(p.service, m), newKeyField(m.Event.KeyField)
+		e.method, e.spec, e.key = m, publicSpec(p.service, m), keyfield.New(m.Event.KeyField)
 		if !m.Event.Durable {
 			e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
 			e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
@@ -287,7 +288,7 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 	if ev.KeyField == nil {
 		return &e.subjects[0]
 	}
-	return &e.subjects[wire.Partition(e.key.of(msg), ev.Partitions)]
+	return &e.subjects[wire.Partition(e.key.Of(msg), ev.Partitions)]
 }
 
 // publishDurable stores an event, or sends it if it is published by an Async method.

@@ -13,8 +13,8 @@ func (c *Conn) Waiting() int { return len(c.bus.Waiting(func(string) bool { retu
 
 // Busy reports whether the last heartbeat of an instance told of a call.
 func (c *Conn) Busy(service, instance string) bool {
-	s, err := c.selector(service)
-	return err == nil && slices.ContainsFunc(s.set.Candidates(), func(i *selection.Instance) bool {
+	t, why := c.targets().Of(service)
+	return why == nil && slices.ContainsFunc(t.Candidates(), func(i *selection.Instance) bool {
 		return i.ID() == instance && i.Load().InFlight > 0
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/retry"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -38,7 +39,8 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	if err := checkClientOptions(desc, &c.cfg); err != nil {
 		return nil, err
 	}
-	c.budget = newRetryBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
+	c.budget = retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
+	c.targets = conn.targets()
 	conn.void.Use(wire.KindCall)
 	return c, c.followLeaders()
 }

@@ -308,3 +308,17 @@ func (v *View) Await(ctx context.Context, news uint64, until time.Time) *status.
 		}
 	}
 }
+
+// Sleep pauses until there are other news than the given ones, and reports whether
+// there is time left until the deadline then. A user who may not ask who leads may yet
+// hear a leader announce itself.
+func (v *View) Sleep(ctx context.Context, news uint64, pause time.Duration, deadline time.Time) bool {
+	until := time.Now().Add(pause)
+	if until.After(deadline) {
+		until = deadline
+	}
+	if why := v.Await(ctx, news, until); why != nil {
+		bus.Sleep(ctx, time.Until(until), deadline)
+	}
+	return ctx.Err() == nil && time.Now().Before(deadline)
+}

@@ -1,4 +1,4 @@
-package aegis
+package keyfield
 
 import (
 	"testing"
@@ -8,11 +8,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	stickyv1 "github.com/aegisrpc/aegis/internal/codegen/golden/sticky"
+	"github.com/aegisrpc/aegis/internal/spec"
 )
 
 func TestTheKeyIsTheValueOfTheField(t *testing.T) {
 	t.Parallel()
-	desc, err := serviceSpec(stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService"))
+	desc, err := spec.FromDescriptor(stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService"))
 	require.NoError(t, err)
 	full := &stickyv1.KeyRequest{
 		Text: "order-7", Bytes: []byte{0, 255}, Number: -5, Unsigned: 4_000_000_000, Side: stickyv1.Side_SIDE_BUY,
@@ -26,9 +27,9 @@ func TestTheKeyIsTheValueOfTheField(t *testing.T) {
 	}
 	require.Len(t, desc.Methods, len(want))
 	for _, m := range desc.Methods {
-		field := newKeyField(m.StickyField)
-		require.Equal(t, want[m.Name][0], field.of(full), m.Name)
-		require.Equal(t, want[m.Name][1], field.of(&stickyv1.KeyRequest{}), m.Name)
-		require.Empty(t, field.of(&stickyv1.KeyResponse{}), "another message than the service's descriptor speaks of")
+		field := New(m.StickyField)
+		require.Equal(t, want[m.Name][0], field.Of(full), m.Name)
+		require.Equal(t, want[m.Name][1], field.Of(&stickyv1.KeyRequest{}), m.Name)
+		require.Empty(t, field.Of(&stickyv1.KeyResponse{}), "another message than the service's descriptor speaks of")
 	}
 }
