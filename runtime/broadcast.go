@@ -2,17 +2,16 @@ package aegis
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/gather"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // Reply is what one instance has answered to a broadcast.
@@ -74,8 +73,8 @@ func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...
 			return
 		}
 		defer b.inv.cancel()
-		if b.inv.broadcast != nil {
-			defer b.inv.broadcast.close()
+		if core := b.inv.opened; core != nil {
+			defer core.drop(nil)
 		}
 		if err := sendMessage(b, req); err != nil {
 			yield(Reply[Res]{Err: asError(err)})
@@ -93,12 +92,13 @@ func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...
 // nextReply reads one reply.
 func nextReply[Res any](b *begun) (reply *Reply[Res], more bool) {
 	from := ""
-	if b.inv.broadcast != nil {
-		b.inv.broadcast.from = ""
+	core, _ := b.inv.opened.(*broadcast) // nil if an interceptor has made the replies up
+	if core != nil {
+		core.from = ""
 	}
 	res, err := recvMessage[Res](b)
-	if b.inv.broadcast != nil {
-		from = b.inv.broadcast.from
+	if core != nil {
+		from = core.from
 	}
 	switch {
 	case err == io.EOF: //nolint:errorlint // only the end itself is one
@@ -110,7 +110,7 @@ func nextReply[Res any](b *begun) (reply *Reply[Res], more bool) {
 	}
 }
 
-// broadcast is what the innermost interceptor calls.
+// broadcast is called by the innermost interceptor.
 func (m *streamMethod) broadcast(ctx context.Context) (Stream, error) {
 	inv, ok := ctx.Value(invocationKey{}).(*invocation)
 	if !ok {
@@ -119,37 +119,27 @@ func (m *streamMethod) broadcast(ctx context.Context) (Stream, error) {
 	if inv.cfg.instance != "" {
 		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.spec.name(), inv.cfg.instance)
 	}
-	inv.broadcast = &broadcast{
-		method: m, ctx: ctx, cfg: inv.cfg, call: inv.call,
-		news: make(chan struct{}, 1), members: make(map[string]*member), answered: make(map[string]bool),
-	}
-	return inv.broadcast, nil
+	conn := m.client.conn
+	b := &broadcast{method: m, ctx: ctx, call: inv.call}
+	b.gathering = gather.New(ctx, gather.Options{
+		Context: conn.ctx, Bus: conn.bus, Subjects: conn.subjects, Patterns: conn.patterns,
+	}, gather.Broadcast{
+		Service: m.client.service, Method: m.method, Name: m.spec.name(), Subject: m.subject, Cancel: m.cancel,
+		Replies: inv.cfg.untilReplies, Silence: inv.cfg.untilSilence,
+	})
+	inv.opened = b
+	return b, nil
 }
 
-// broadcast is a broadcast under way: a stream with one message to all, and a
+// broadcast is a broadcast under way: a stream with one message to all instances, and a
 // message back from each. It runs in the goroutine of its caller.
 type broadcast struct {
-	method *streamMethod
-	ctx    context.Context //nolint:containedctx // the call's
-	cfg    *callConfig
-	call   *Call
-	sent   bool
-	from   string // who sent what Recv returned last; "" if nobody did
-
-	members  map[string]*member // those who have not answered
-	answered map[string]bool
-	heard    time.Time // the last reply
-	asked    time.Time // members that are silent
-	reply    string
-	stop     func() // ends the taking of replies
-	unwatch  func() // as above, of what NATS refuses
-
-	news    chan struct{} // of one: something has come
-	mu      sync.Mutex
-	queue   []*nats.Msg
-	nobody  bool   // NATS says that nobody listens
-	refused *Error // NATS does not let this user send the broadcast
-	unasked string // where NATS does not let this user ask whether a member is there
+	method    *streamMethod
+	ctx       context.Context //nolint:containedctx // the call's
+	call      *Call
+	gathering *gather.Gathering
+	sent      bool
+	from      string // the instance that has sent what Recv returned last; "" if none has
 }
 
 // Send sends the request.
@@ -167,115 +157,54 @@ func (b *broadcast) Send(req proto.Message) error {
 	if err := b.call.request.encodeTo(header); err != nil {
 		return err
 	}
-	conn := m.client.conn
-	conn.void.Use(wire.KindAll)
-	if b.cfg.untilReplies == 0 && b.cfg.untilSilence == 0 {
+	m.client.conn.void.Use(wire.KindAll)
+	if b.gathering.Named() {
 		if err := b.findMembers(); err != nil {
 			return err
 		}
 	}
-	b.reply, b.stop = conn.bus.Collect(b.take)
-	b.unwatch = conn.bus.Denials.Watch(b.concerns, b.deny)
-	for {
-		b.heard = time.Now()
-		switch err := b.publish(header, payload); {
-		case err == nil:
-			return nil
-		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing was sent
-			deadline, _ := b.ctx.Deadline()
-			if err := conn.awaitLink(b.ctx, m.subject, deadline); err != nil {
-				return err
-			}
-		default:
-			return conn.publishError(&bus.Request{Subject: &m.subject, Payload: payload, Call: true}, err)
-		}
+	return errorOrNone(outward(b.gathering.Send(header, payload)))
+}
+
+// findMembers asks the registry which instances should answer.
+func (b *broadcast) findMembers() *Error {
+	view, err := b.method.client.conn.directoryView(b.ctx, b.method.spec.Service)
+	if err != nil {
+		return b.method.unknownMembers(asError(err))
 	}
+	defer view.Release()
+	b.gathering.Expect(view.Instances())
+	return nil
 }
 
-func (b *broadcast) publish(h nats.Header, payload []byte) error {
-	deadline, _ := b.ctx.Deadline()
-	h[wire.HeaderTimeout] = []string{wire.FormatTimeout(time.Until(deadline))}
-	return b.method.client.conn.nc.PublishMsg(&nats.Msg{Subject: b.method.subject, Reply: b.reply, Header: h, Data: payload})
-}
-
-// take takes what comes for the broadcast, in the one goroutine of the replies.
-func (b *broadcast) take(msg *nats.Msg) {
-	b.mu.Lock()
-	if bus.NoResponders(msg) {
-		b.nobody = true
-	} else {
-		b.queue = append(b.queue, msg)
-	}
-	b.mu.Unlock()
-	b.wake()
-}
-
-func (b *broadcast) wake() {
-	select {
-	case b.news <- struct{}{}:
+// unknownMembers is the error of a broadcast that was not sent, as it is not known which
+// instances should answer.
+func (m *streamMethod) unknownMembers(err *Error) *Error {
+	switch err.Code() {
+	case CodeCanceled: // by the caller, or with the connection
+		return err.notRun(true)
+	case CodeDeadlineExceeded: // to wait for fewer replies would not help
+		return because(err, err.Code(), m.spec.name()+" was not sent: "+err.Message()).notRun(true)
 	default:
+		return Errorf(err.Code(), "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w",
+			m.spec.name(), err).notRun(true)
 	}
 }
 
-// Recv returns the next reply.
+// Recv reads the next reply.
 func (b *broadcast) Recv(res proto.Message) error {
 	if !b.sent {
 		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", b.method.spec.name())
 	}
-	for {
-		if err := b.denied(); err != nil {
-			b.from = ""
-			b.close()
-			return err
-		}
-		if msg := b.next(); msg != nil && !b.enough() {
-			if b.from = wire.HeaderValue(msg.Header, wire.HeaderInstance); b.from == "" || b.answered[b.from] {
-				b.from = ""
-				continue // it is nobody's, or was sent twice
-			}
-			return b.read(msg, res)
-		}
-		if name, err := b.lost(); name != "" {
-			b.from = name
-			return err
-		}
-		if b.method.client.conn.closed() && b.awaits() {
-			b.from = ""
-			b.close()
-			return connClosed()
-		}
-		if b.complete() {
-			b.close()
-			if b.unheard() {
-				err := refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", b.method.spec.Service, b.method.subject).notRun(true)
-				b.method.client.conn.patterns.Doubt(b.method.client.service, err.Reason())
-				return err
-			}
-			return io.EOF
-		}
-		if err := b.wait(); err != nil {
-			return err
-		}
-	}
-}
-
-func (b *broadcast) next() *nats.Msg {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.queue) == 0 {
-		return nil
-	}
-	msg := b.queue[0]
-	b.queue = b.queue[1:]
-	return msg
-}
-
-// read reads the reply of b.from.
-func (b *broadcast) read(msg *nats.Msg, res proto.Message) error {
-	b.heard = time.Now()
-	b.answered[b.from] = true
-	b.forget(b.from)
-	if failed(msg) {
+	var msg *nats.Msg
+	var why *status.Status
+	b.from, msg, why = b.gathering.Next()
+	switch {
+	case why == gather.End:
+		return io.EOF
+	case why != nil:
+		return outward(why)
+	case failed(msg):
 		return decodeError(msg)
 	}
 	if err := proto.Unmarshal(msg.Data, res); err != nil {
@@ -284,111 +213,8 @@ func (b *broadcast) read(msg *nats.Msg, res proto.Message) error {
 	return nil
 }
 
-// complete reports whether nobody else is awaited.
-func (b *broadcast) complete() bool {
-	b.mu.Lock()
-	nobody := b.nobody
-	b.mu.Unlock()
-	switch {
-	case nobody:
-		return true
-	case b.enough():
-		return true
-	case b.cfg.untilSilence > 0:
-		return time.Since(b.heard) >= b.cfg.untilSilence
-	default:
-		return b.cfg.untilReplies == 0 && len(b.members) == 0
-	}
-}
-
-// awaits reports whether somebody may answer yet.
-func (b *broadcast) awaits() bool {
-	return b.cfg.untilSilence > 0 && !b.enough() || !b.complete()
-}
-
-// enough reports whether as many have answered as were asked for.
-func (b *broadcast) enough() bool {
-	return b.cfg.untilReplies > 0 && len(b.answered) >= b.cfg.untilReplies
-}
-
-// unheard reports whether nobody is there at all.
-func (b *broadcast) unheard() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.nobody && len(b.answered) == 0
-}
-
-// wait waits for news. At the deadline it returns the error for one that has not
-// answered; for the last, io.EOF.
-func (b *broadcast) wait() error {
-	timer := time.NewTimer(b.untilLook())
-	defer timer.Stop()
-	select {
-	case <-b.news:
-	case <-timer.C:
-		b.askMembers()
-	case <-b.method.client.conn.ctx.Done():
-	case <-b.ctx.Done():
-		return b.ended()
-	}
-	return nil
-}
-
-// untilLook is how long nothing can happen that has not to be waited for.
-func (b *broadcast) untilLook() time.Duration {
-	if b.cfg.untilSilence > 0 {
-		return b.cfg.untilSilence - time.Since(b.heard)
-	}
-	if b.asked.IsZero() {
-		return askMemberAfter - time.Since(b.heard)
-	}
-	return askMemberEvery - time.Since(b.asked)
-}
-
-// ended is what Recv returns once the context has.
-func (b *broadcast) ended() error {
-	err := b.ctx.Err()
-	if !errors.Is(err, context.DeadlineExceeded) {
-		b.from = ""
-		b.close()
-		return asError(err)
-	}
-	denied, hint := b.method.client.conn.lastDenial(b.method.subject)
-	if denied != nil && len(b.answered) == 0 {
-		b.from = ""
-		b.close()
-		return denied
-	}
-	for name := range b.members {
-		b.answered[name] = true
-		b.forget(name)
-		b.from = name
-		message := name + " has not answered " + b.method.spec.name() + " before the deadline; whether its handler ran is unknown"
-		if subject := b.mayNotAsk(); subject != "" {
-			message += "; NATS does not allow this user to ask whether it is there: add " + subject + " to the user's permissions"
-		}
-		return because(err, CodeDeadlineExceeded, message+hint)
-	}
-	return io.EOF
-}
-
 // CloseSend does nothing: there is one request.
 func (b *broadcast) CloseSend() error { return nil }
 
-// close ends the broadcast. Handlers that still run learn that nobody waits for
-// them, unless their deadline has told them.
-func (b *broadcast) close() {
-	if b.stop == nil {
-		return
-	}
-	b.stop()
-	b.unwatch()
-	b.stop = nil
-	left := len(b.members) > 0 || b.cfg.untilReplies > 0 || b.cfg.untilSilence > 0
-	if left && b.denied() == nil && !errors.Is(b.ctx.Err(), context.DeadlineExceeded) {
-		_ = b.method.client.conn.nc.Publish(b.method.cancel, []byte(b.reply)) // else the deadline ends them
-	}
-	for name := range b.members {
-		b.forget(name)
-	}
-}
+// drop ends the broadcast.
+func (b *broadcast) drop(*Error) { b.gathering.Close() }

@@ -164,8 +164,14 @@ type invocation struct {
 	own             Call // what call is, unless the caller has made one
 	cfg             *callConfig
 	cancel          context.CancelFunc // of a stream
-	stream          *clientStream      // what the innermost interceptor got
-	broadcast       *broadcast         // what it got in place of a stream
+	opened          openedStream       // by the innermost interceptor; nil if that was not called
+}
+
+// openedStream is what lies beneath the interceptors of a stream or a broadcast.
+type openedStream interface {
+	Stream
+	// drop ends it at this end, because of why, unless it has ended.
+	drop(why *Error)
 }
 
 func (i *invocation) Value(key any) any {

@@ -40,7 +40,7 @@ func newStreamMethod(c *Client, name protoreflect.Name) streamMethod {
 // beneath them.
 type begun struct {
 	Stream
-	core *clientStream // nil if an interceptor has made the stream up
+	core *clientStream // nil of a broadcast, and if an interceptor has made the stream up
 	inv  *invocation
 }
 
@@ -69,10 +69,11 @@ func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, er
 	case s == nil:
 		err = Errorf(CodeInternal, "an interceptor of the client of %s returned neither a stream nor an error", m.spec.name())
 	default:
-		return &begun{s, inv.stream, inv}, nil
+		core, _ := inv.opened.(*clientStream)
+		return &begun{s, core, inv}, nil
 	}
-	if inv.stream != nil {
-		inv.stream.Abort(&asError(err).st, rpcstream.Dropping)
+	if inv.opened != nil {
+		inv.opened.drop(asError(err))
 	}
 	inv.cancel()
 	return nil, asError(err)
@@ -90,7 +91,7 @@ func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
 			return nil, err
 		}
 	}
-	inv.stream = s
+	inv.opened = s
 	return s, nil
 }
 
@@ -241,6 +242,9 @@ func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
 	return outward(why)
 }
 
+// drop ends the stream, and throws away what was not read.
+func (s *clientStream) drop(why *Error) { s.Abort(&why.st, rpcstream.Dropping) }
+
 // serverMetadata is the metadata that a server has sent in a stream. Once it was read,
 // it is its user's.
 type serverMetadata struct {
@@ -309,7 +313,7 @@ func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOptio
 
 func (b *begun) close() {
 	if b.core != nil {
-		b.core.Abort(status.New(status.Canceled, "the stream was closed by its reader"), rpcstream.Dropping)
+		b.core.drop(NewError(CodeCanceled, "the stream was closed by its reader"))
 	}
 	b.inv.cancel()
 }

@@ -34,6 +34,20 @@ type ClientStreamFunc func(ctx context.Context) (Stream, error)
 // ServerStreamFunc serves a stream: it does everything from here to the handler.
 type ServerStreamFunc func(ctx context.Context, s Stream) error
 
+// Stream is a stream as interceptors see it: without types, but else as its
+// user does. A method with one request, or with one response, is a stream with
+// one message in that direction. Send and Recv may be called by one goroutine
+// each.
+type Stream interface {
+	// Send sends a message.
+	Send(msg proto.Message) error
+	// Recv reads the next message into msg. io.EOF is the end.
+	Recv(msg proto.Message) error
+	// CloseSend says, at a client, that there are no more requests. At a server
+	// it does nothing.
+	CloseSend() error
+}
+
 // InterceptorFunc makes an Interceptor of a function for unary calls. Streams
 // pass it as they are.
 type InterceptorFunc func(next UnaryFunc) UnaryFunc

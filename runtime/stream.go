@@ -83,20 +83,6 @@ type BidiClient[Req, Res any] interface {
 	Receiver[Res]
 }
 
-// Stream is a stream as interceptors see it: without types, but else as its
-// user does. A method with one request, or with one response, is a stream with
-// one message in that direction. Send and Recv may be called by one goroutine
-// each.
-type Stream interface {
-	// Send sends a message.
-	Send(msg proto.Message) error
-	// Recv reads the next message into msg. io.EOF is the end.
-	Recv(msg proto.Message) error
-	// CloseSend says, at a client, that there are no more requests. At a server
-	// it does nothing.
-	CloseSend() error
-}
-
 // WindowOption is what WithStreamWindow returns: an option of servers, clients
 // and calls.
 type WindowOption struct{ window flow.Window }
