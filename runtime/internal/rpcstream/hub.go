@@ -20,58 +20,43 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-const (
-	hubInterval = 250 * time.Millisecond
-	// hubLateness is how late a tick shows that the process has been paused: what
-	// others have sent meanwhile waits in its socket.
-	hubLateness = time.Second
-	// syncTicks is how often streams are looked at.
-	syncTicks = 4
-	// A process that has not been heard for askPeerAfter is asked whether it is
-	// there, every askPeerEvery; after peerSilence it is taken for dead.
-	askPeerAfter = 500 * time.Millisecond
-	askPeerEvery = 500 * time.Millisecond
-	peerSilence  = 2500 * time.Millisecond
-	// maxFarewells bounds the last frames that wait to be confirmed.
-	maxFarewells = 1 << 14
-	// farewellTicks and farewellSends say how often a last frame is sent again.
-	farewellTicks = 4
-	farewellSends = 3
-)
+// maxFarewells bounds the last frames that wait to be confirmed.
+const maxFarewells = 1 << 14
 
 // Hub has the streams of one side of a process: those of the clients of a
 // connection, or those of a server. It hands what comes to the streams, and finds
 // out which other processes are gone: once for each process, however many streams
 // it has.
 type Hub struct {
-	nc     *nats.Conn
-	link   *link.Link
-	Prefix string // of the subjects on which frames come
-	server bool   // the streams are a server's
-	epoch  time.Time
-	start  func(func()) bool // starts a goroutine of the connection
-	done   <-chan struct{}   // closed with the connection
-	clock  atomic.Int64      // ns since epoch, at the last tick
+	// Prefix is that of the subjects on which frames come.
+	Prefix string
 
-	assembly *Assembly // these two are the connection's
-	transit  *Transit
+	nc       *nats.Conn
+	link     *link.Link
+	server   bool              // the streams are a server's
+	start    func(func()) bool // starts a goroutine of the connection
+	done     <-chan struct{}   // closed with the connection, by that
+	assembly *Assembly         // the connection's
+	transit  *Transit          // the connection's
 
-	mu        sync.RWMutex
+	mu        sync.RWMutex // guards the fields down to farewells, and ticker.running
 	lastID    uint64
 	streams   map[uint64]*Stream
 	opens     map[string]*Stream // at a server, by the reply subject of the open
-	peers     map[string]*peer
+	peers     map[string]*peer   // by the subject on which they are asked
 	peersByID map[uint64]*peer
 	farewells map[uint64]*farewell
-	ticking   bool
 
-	changes  atomic.Uint64 // removals
-	recent   *Stream       // these two belong to who delivers
-	recentAt uint64
+	changes atomic.Uint64 // counts the streams that were removed
+	recent  recent
+	ticker  ticker
+}
 
-	returns uint64    // these are the ticker's own
-	came    uint64    // bytes, over the connection
-	scan    []*Stream // scratch
+// recent is the stream that something has come for last. It belongs to the goroutine
+// that delivers frames.
+type recent struct {
+	stream *Stream
+	at     uint64 // Hub.changes then
 }
 
 // peer is another process that has streams with this one.
@@ -103,15 +88,13 @@ type Connection struct {
 // which frames come.
 func (h *Hub) Init(c Connection, prefix string, server bool) {
 	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.Bus.NATS, c.Bus.Link, c.Start, c.Done, c.Assembly, c.Transit
-	h.Prefix, h.server, h.epoch = prefix, server, time.Now()
+	h.Prefix, h.server, h.ticker.epoch = prefix, server, time.Now()
 	h.streams = make(map[uint64]*Stream)
 	h.opens = make(map[string]*Stream)
 	h.peers = make(map[string]*peer)
 	h.peersByID = make(map[uint64]*peer)
 	h.farewells = make(map[uint64]*farewell)
 }
-
-func (h *Hub) now() int64 { return int64(time.Since(h.epoch)) }
 
 // Add gives a stream its number and subject; fills says that much may come on it
 // soon. At a server it reports false if the stream of the same open is there already.
@@ -203,7 +186,7 @@ func (h *Hub) Deliver(token string, msg *nats.Msg) {
 		case bus.NoResponders(msg):
 			h.lost(p, true)
 		default:
-			p.hear(h.clock.Load())
+			p.hear(h.ticker.clock.Load())
 		}
 	}
 }
@@ -231,7 +214,7 @@ func (h *Hub) stored(token string, msg *nats.Msg) bool {
 	}
 	if id, isStream := wire.ParseStreamToken(token); isStream {
 		if s := h.find(id); s != nil {
-			if slot := s.taken.Load(); slot != nil {
+			if slot := s.open.slot.Load(); slot != nil {
 				slot.StoredBy(by)
 			}
 		}
@@ -243,13 +226,13 @@ func (h *Hub) stored(token string, msg *nats.Msg) bool {
 // stream that something came for just before.
 func (h *Hub) find(id uint64) *Stream {
 	changes := h.changes.Load() // before the look
-	if h.recent != nil && h.recent.id == id && h.recentAt == changes {
-		return h.recent
+	if s := h.recent.stream; s != nil && s.id == id && h.recent.at == changes {
+		return s
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	h.recent, h.recentAt = h.streams[id], changes
-	return h.recent
+	h.recent = recent{h.streams[id], changes}
+	return h.recent.stream
 }
 
 // stray takes what comes for a stream that has ended here, or never was.
@@ -295,7 +278,7 @@ func (h *Hub) disown(to string) {
 func (h *Hub) farewell(s *Stream, msg *nats.Msg) {
 	h.mu.Lock()
 	h.tickWhileNeeded()
-	if h.ticking && len(h.farewells) < maxFarewells {
+	if h.ticker.running && len(h.farewells) < maxFarewells {
 		h.farewells[s.id] = &farewell{msg: msg, sent: 1}
 	}
 	h.mu.Unlock()
@@ -393,7 +376,7 @@ func (h *Hub) FailTargets(is func(target string) bool, why *status.Status) {
 	h.fail(func(s *Stream) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.target != "" && is(s.target)
+		return s.open.target != "" && is(s.open.target)
 	}, why)
 }
 
@@ -407,104 +390,6 @@ func (h *Hub) publishError(err error) *status.Status {
 	return status.Newf(status.Internal, "cannot publish: %w", err)
 }
 
-// tickWhileNeeded starts the ticker unless it runs; h.mu is held.
-func (h *Hub) tickWhileNeeded() {
-	if h.ticking {
-		return
-	}
-	h.clock.Store(h.now())
-	h.returns = h.link.Returns()
-	h.ticking = h.start(h.tickUntilIdle)
-}
-
-func (h *Hub) tickUntilIdle() {
-	ticker := time.NewTicker(hubInterval)
-	defer ticker.Stop()
-	for n := 1; ; n++ {
-		closed := false
-		select {
-		case <-ticker.C:
-			h.tick(n)
-		case <-h.done:
-			closed = true
-		}
-		h.mu.Lock()
-		if closed { // there is nobody to say anything to
-			clear(h.farewells)
-		}
-		if len(h.streams)+len(h.farewells) == 0 || closed {
-			h.ticking = false
-			h.mu.Unlock()
-			return
-		}
-		h.mu.Unlock()
-	}
-}
-
-func (h *Hub) tick(n int) {
-	now := h.now()
-	paused := now-h.clock.Swap(now) > int64(hubInterval+hubLateness)
-	came := h.nc.Stats().InBytes
-	comes := came != h.came
-	h.came = came
-	h.tickPeers(now, paused, comes)
-	h.tickFarewells()
-	state := h.link.State()
-	cameUp := state.Up && state.Returns != h.returns
-	if cameUp {
-		h.returns = state.Returns
-	}
-	if n%syncTicks == 0 || cameUp {
-		h.tickStreams(cameUp)
-	}
-}
-
-// tickPeers asks those that have been silent, and gives up those that do not
-// answer. While NATS answers late although something comes, the silence is that of
-// the link, whose queue the answers are in; the others are asked all the same, which
-// tells them that this process is there.
-func (h *Hub) tickPeers(now int64, paused, comes bool) {
-	var ask, dead []*peer
-	lags := h.transit.Lags()
-	h.mu.RLock()
-	for _, p := range h.peers {
-		if paused {
-			p.asked = 0
-		}
-		if paused || lags && comes {
-			p.heard.Store(now)
-		}
-		silent := now - p.heard.Load()
-		switch {
-		case silent >= int64(peerSilence):
-			dead = append(dead, p)
-		case (lags || silent >= int64(askPeerAfter)) && now-p.asked >= int64(askPeerEvery), paused:
-			p.asked = now
-			ask = append(ask, p)
-		}
-	}
-	h.mu.RUnlock()
-	if len(ask) > 0 {
-		h.transit.Ask() // whether it is the link
-	}
-	for _, p := range ask {
-		h.askPeer(p)
-	}
-	for _, p := range dead {
-		h.lost(p, false)
-	}
-}
-
-// askPeer asks whether a process is there. The answer, or NATS's word that
-// nobody listens, comes to the hub.
-func (h *Hub) askPeer(p *peer) {
-	if p.alone != nil {
-		p.alone.ping()
-		return
-	}
-	_ = h.nc.PublishRequest(p.ask, h.Prefix+peerToken(p.id), nil) // it is asked again
-}
-
 // AskedBy takes it for a sign of life that another process asks, which is answered
 // on reply.
 func (h *Hub) AskedBy(reply string) {
@@ -516,7 +401,7 @@ func (h *Hub) AskedBy(reply string) {
 	p := h.peers[reply[:i+1]+wire.CallerAliveToken]
 	h.mu.RUnlock()
 	if p != nil {
-		p.hear(h.clock.Load())
+		p.hear(h.ticker.clock.Load())
 	}
 }
 
@@ -536,95 +421,4 @@ func parsePeerToken(token string) (id uint64, ok bool) {
 	}
 	id, err := strconv.ParseUint(rest, 36, 64)
 	return id, err == nil
-}
-
-func (h *Hub) tickFarewells() {
-	var again []*nats.Msg
-	h.mu.Lock()
-	for id, f := range h.farewells {
-		if f.ticks++; f.ticks%farewellTicks != 0 {
-			continue
-		}
-		if f.sent++; f.sent > farewellSends {
-			delete(h.farewells, id)
-			continue
-		}
-		again = append(again, f.msg)
-	}
-	h.mu.Unlock()
-	for _, msg := range again {
-		_ = h.nc.PublishMsg(msg)
-	}
-}
-
-func (h *Hub) tickStreams(cameUp bool) {
-	h.mu.RLock()
-	h.scan = h.scan[:0]
-	for _, s := range h.streams {
-		h.scan = append(h.scan, s)
-	}
-	h.mu.RUnlock()
-	for i, s := range h.scan {
-		s.synchronize(cameUp)
-		h.scan[i] = nil
-	}
-	if cap(h.scan) > 1<<10 && len(h.scan) < cap(h.scan)/4 {
-		h.scan = nil
-	}
-}
-
-// synchronizer is what the hub remembers of a stream from one look to the next.
-type synchronizer struct {
-	sent        uint64
-	received    uint64
-	pause, left int // looks until the next Ping
-}
-
-const (
-	maxSyncPause = 16 // looks
-	maxKeptQueue = 64 // arrivals
-)
-
-// synchronize is called every second. If this end has sent something and is
-// quiet now, it asks whether all has come, and how far it may go: what was lost
-// last would not be missed otherwise, and a credit that was lost would be waited
-// for. A stream on which all is well stays silent.
-func (s *Stream) synchronize(cameUp bool) {
-	s.mu.Lock()
-	if s.idle && len(s.queue) == 0 && cap(s.queue)+cap(s.batch) > maxKeptQueue {
-		s.queue, s.batch, s.at = nil, nil, 0
-	}
-	y := &s.sync
-	s.use(!s.ended && s.in.Received() != y.received)
-	y.received = s.in.Received()
-	sent := s.out.Sent()
-	wanted := false
-	switch {
-	case s.to == "" || s.ended:
-	case sent != y.sent:
-		y.sent, y.pause, y.left = sent, 1, 0
-	case !s.out.Settled():
-		wanted = true
-	case !s.out.Ready():
-		if y.left--; y.left < 0 {
-			wanted = true
-			y.pause = min(2*y.pause, maxSyncPause)
-			y.left = y.pause
-		}
-	}
-	if cameUp && s.to != "" {
-		wanted = true
-		s.writable.Broadcast()
-	}
-	s.mu.Unlock()
-	if wanted {
-		s.ping()
-	}
-}
-
-func (s *Stream) ping() {
-	s.mu.Lock()
-	to, position := s.to, s.position()
-	s.mu.Unlock()
-	s.tell(frame.Ping, to, s.own, position)
 }

@@ -16,11 +16,11 @@ import (
 // follows.
 func (s *Stream) Asking(slot *bus.Slot) {
 	slot.Reply = s.own
-	s.taken.Store(slot)
+	s.open.slot.Store(slot)
 }
 
 // Asked follows when the open was answered, or is given up.
-func (s *Stream) Asked() { s.taken.Store(nil) }
+func (s *Stream) Asked() { s.open.slot.Store(nil) }
 
 // Acknowledge tells the client that the stream is taken. Where the client sends
 // messages, it is told how much it may send.
@@ -55,9 +55,9 @@ func (s *Stream) Accept(msg *nats.Msg, target string, plain bool) (answered bool
 		return false, status.Newf(status.Internal, "the server of %s does not take the stream as it should: %w", s.Name, err)
 	}
 	s.mu.Lock()
-	s.to, s.target = msg.Reply, target
+	s.to, s.open.target = msg.Reply, target
 	err = s.out.Credit(0, limit)
-	failed := s.ended && !s.byPeer
+	failed := s.end.ended && !s.end.byPeer
 	s.mu.Unlock()
 	switch {
 	case err != nil:

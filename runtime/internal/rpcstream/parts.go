@@ -94,7 +94,7 @@ func (s *Stream) halved(why *status.Status) {
 
 // assemble takes a part of a message; the last one gives the whole.
 func (s *Stream) assemble(a arrival) (whole []byte, why *status.Status) {
-	size := s.partial + len(a.body)
+	size := s.reader.partial + len(a.body)
 	if a.kind == frame.Last {
 		size -= checksumSize
 	}
@@ -107,14 +107,14 @@ func (s *Stream) assemble(a arrival) (whole []byte, why *status.Status) {
 		return nil, status.Refusal(status.ResourceExhausted, wire.ReasonTooLarge,
 			"a message of %s does not fit beside others that are not whole yet: WithReassemblyLimit is %d bytes", s.Name, s.hub.assembly.Limit)
 	}
-	s.parts, s.partial = append(s.parts, a.body), s.partial+len(a.body)
+	s.reader.parts, s.reader.partial = append(s.reader.parts, a.body), s.reader.partial+len(a.body)
 	if a.kind != frame.Last {
 		return nil, nil
 	}
 	sum := binary.BigEndian.Uint32(a.body)
-	s.parts[len(s.parts)-1] = a.body[checksumSize:]
+	s.reader.parts[len(s.reader.parts)-1] = a.body[checksumSize:]
 	whole = make([]byte, 0, size)
-	for _, p := range s.parts {
+	for _, p := range s.reader.parts {
 		whole = append(whole, p...)
 	}
 	s.releaseParts()
@@ -137,7 +137,7 @@ func (s *Stream) hold(n int) bool {
 
 // releaseParts follows when a message is whole, or nobody will read it.
 func (s *Stream) releaseParts() {
-	s.parts, s.partial = nil, 0
+	s.reader.parts, s.reader.partial = nil, 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.letGo()

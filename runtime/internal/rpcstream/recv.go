@@ -13,7 +13,7 @@ import (
 // take takes a message that has come.
 func (s *Stream) take(f frame.Frame) error {
 	s.mu.Lock()
-	if s.ended {
+	if s.end.ended {
 		s.mu.Unlock()
 		return nil
 	}
@@ -21,15 +21,15 @@ func (s *Stream) take(f frame.Frame) error {
 		s.mu.Unlock()
 		return err
 	}
-	if !s.inUse {
+	if !s.sync.inUse {
 		s.use(true)
 	}
-	if s.dropped.Load() {
+	if s.reader.dropped.Load() {
 		s.mu.Unlock()
 		s.consume(len(f.Body)) // there is no reader any more
 		return nil
 	}
-	s.queue = append(s.queue, arrival{f.Kind, f.Body})
+	s.arrived.queue = append(s.arrived.queue, arrival{f.Kind, f.Body})
 	s.mu.Unlock()
 	s.readable.Signal()
 	return nil
@@ -37,31 +37,31 @@ func (s *Stream) take(f frame.Frame) error {
 
 // Recv reads one message. EOF is the end.
 func (s *Stream) Recv() ([]byte, *status.Status) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	s.reader.Lock()
+	defer s.reader.Unlock()
 	for {
 		switch {
-		case s.failed != nil:
-			return nil, s.failed
-		case s.unwanted.Load():
+		case s.reader.failed != nil:
+			return nil, s.reader.failed
+		case s.reader.unwanted.Load():
 			return nil, s.closedByReader()
 		}
-		for s.at == len(s.batch) || s.dropped.Load() {
+		for s.reader.at == len(s.reader.batch) || s.reader.dropped.Load() {
 			why := s.fetch()
-			if why == EOF && len(s.parts) > 0 {
+			if why == EOF && len(s.reader.parts) > 0 {
 				return nil, s.refuse(status.Newf(status.DataLoss, "the stream of %s has ended in the middle of a message", s.Name))
 			} else if why != nil {
 				return nil, why
 			}
 		}
-		a := s.batch[s.at]
-		s.batch[s.at] = arrival{}
-		s.at++
+		a := s.reader.batch[s.reader.at]
+		s.reader.batch[s.reader.at] = arrival{}
+		s.reader.at++
 		s.consume(len(a.body))
 		body := a.body
 		switch a.kind {
 		case frame.Data:
-			if len(s.parts) > 0 {
+			if len(s.reader.parts) > 0 {
 				return nil, s.refuse(s.violation(errOutOfPlace))
 			}
 		case frame.Part, frame.Last:
@@ -82,15 +82,15 @@ func (s *Stream) Recv() ([]byte, *status.Status) {
 
 // Refuse ends the stream because of what its reader has read.
 func (s *Stream) Refuse(why *status.Status) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	s.reader.Lock()
+	defer s.reader.Unlock()
 	s.refuse(why)
 }
 
 // refuse is Refuse with s.reading held. It returns why.
 func (s *Stream) refuse(why *status.Status) *status.Status {
 	s.releaseParts()
-	s.failed = why
+	s.reader.failed = why
 	s.Abort(why, Dropping)
 	return why
 }
@@ -99,28 +99,28 @@ func (s *Stream) refuse(why *status.Status) *status.Status {
 func (s *Stream) fetch() *status.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.batch, s.at = s.batch[:0], 0
-	if len(s.queue) == 0 && !s.ended {
+	s.reader.batch, s.reader.at = s.reader.batch[:0], 0
+	if len(s.arrived.queue) == 0 && !s.end.ended {
 		// In a flood more comes at once: that costs less than to sleep and be woken
 		// for each message.
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
 	}
-	for len(s.queue) == 0 && !s.ended && !s.halfClosed && !s.dropped.Load() && !s.unwanted.Load() {
-		s.idle = true
+	for len(s.arrived.queue) == 0 && !s.end.ended && !s.end.halfClosed && !s.reader.dropped.Load() && !s.reader.unwanted.Load() {
+		s.arrived.idle = true
 		s.readable.Wait()
-		s.idle = false
+		s.arrived.idle = false
 	}
 	switch {
-	case s.unwanted.Load():
+	case s.reader.unwanted.Load():
 		return s.closedByReader()
-	case len(s.queue) > 0:
-		s.batch, s.queue = s.queue, s.batch
+	case len(s.arrived.queue) > 0:
+		s.reader.batch, s.arrived.queue = s.arrived.queue, s.reader.batch
 		return nil
-	case s.ended && s.status != nil:
-		return s.status
-	case s.hub.server && s.ended && !s.halfClosed:
+	case s.end.ended && s.end.status != nil:
+		return s.end.status
+	case s.hub.server && s.end.ended && !s.end.halfClosed:
 		// That the client has sent all is not known: it may have been about to send more.
 		return status.Newf(status.Canceled, "the handler of %s has returned, and the stream has ended before its client has sent all", s.Name)
 	default:
@@ -136,48 +136,48 @@ func (s *Stream) closedByReader() *status.Status {
 // thrown away.
 func (s *Stream) Discard() {
 	s.mu.Lock()
-	s.unwanted.Store(true)
+	s.reader.unwanted.Store(true)
 	s.readable.Broadcast()
 	s.mu.Unlock()
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	s.reader.Lock()
+	defer s.reader.Unlock()
 	s.mu.Lock()
-	unread := slices.Concat(s.batch[s.at:], s.queue)
-	s.batch, s.at, s.queue = nil, 0, nil
+	unread := slices.Concat(s.reader.batch[s.reader.at:], s.arrived.queue)
+	s.reader.batch, s.reader.at, s.arrived.queue = nil, 0, nil
 	for _, a := range unread {
-		s.consumed.Seq++
-		s.consumed.Bytes += uint64(len(a.body))
+		s.reader.consumed.Seq++
+		s.reader.consumed.Bytes += uint64(len(a.body))
 	}
 	s.allow()
 	position := s.position()
-	s.dropped.Store(true) // from here on take counts
+	s.reader.dropped.Store(true) // from here on take counts
 	s.mu.Unlock()
 	s.tell(frame.Credit, s.to, "", position)
 }
 
 // consume counts a message that was read, and gives credit when that is due.
 func (s *Stream) consume(size int) {
-	s.consumed.Seq++
-	s.consumed.Bytes += uint64(size)
-	if s.consumed.Reaches(s.due) {
+	s.reader.consumed.Seq++
+	s.reader.consumed.Bytes += uint64(size)
+	if s.reader.consumed.Reaches(s.reader.due) {
 		s.grant()
 	}
 }
 
 // allow has the other end send a window beyond what was read; s.mu is held.
 func (s *Stream) allow() {
-	s.hub.transit.took(s.consumed.Bytes - s.counted)
-	s.counted = s.consumed.Bytes
+	s.hub.transit.took(s.reader.consumed.Bytes - s.reader.counted)
+	s.reader.counted = s.reader.consumed.Bytes
 	s.in.Resize(s.hub.transit.window(s.Window, 0).Bytes)
-	s.in.Grant(s.consumed)
-	s.due = s.in.Due()
+	s.in.Grant(s.reader.consumed)
+	s.reader.due = s.in.Due()
 }
 
 // grant gives credit for all that was read.
 func (s *Stream) grant() {
 	s.mu.Lock()
 	s.allow()
-	useless := s.ended || s.in.Closed()
+	useless := s.end.ended || s.in.Closed()
 	position := s.position()
 	s.mu.Unlock()
 	if !useless {

@@ -31,7 +31,7 @@ func (s *Stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) *status.
 			return why
 		}
 		err := s.publish(&nats.Msg{Subject: s.to, Header: h}, kind, seq, b)
-		s.sending.Unlock()
+		s.writer.Unlock()
 		switch {
 		case err == nil:
 			return nil
@@ -53,12 +53,12 @@ func (s *Stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) *status.
 // sent when the connection is up again.
 func (s *Stream) CloseSend() *status.Status {
 	for {
-		s.sending.Lock()
+		s.writer.Lock()
 		s.mu.Lock()
-		if s.ended || s.sendClosed {
-			ended, why := s.ended && !s.sendClosed, s.sendError()
+		if s.end.ended || s.end.sendClosed {
+			ended, why := s.end.ended && !s.end.sendClosed, s.sendError()
 			s.mu.Unlock()
-			s.sending.Unlock()
+			s.writer.Unlock()
 			if ended && why != EOF { // after which the reader learns why, and there is nothing to close
 				return why
 			}
@@ -69,10 +69,10 @@ func (s *Stream) CloseSend() *status.Status {
 		err := s.publish(&nats.Msg{Subject: s.to}, frame.HalfClose, seq, make([]byte, frame.MaxOverhead))
 		if err == nil {
 			s.mu.Lock()
-			s.sendClosed = true
+			s.end.sendClosed = true
 			s.mu.Unlock()
 		}
-		s.sending.Unlock()
+		s.writer.Unlock()
 		switch {
 		case err == nil:
 			return nil
@@ -89,15 +89,15 @@ func (s *Stream) CloseSend() *status.Status {
 // way to NATS.
 func (s *Stream) lockToSend(size int) (seq uint64, why *status.Status) {
 	for {
-		s.sending.Lock()
+		s.writer.Lock()
 		s.mu.Lock()
-		if s.out.Ready() && !s.hub.transit.full() && !s.ended && !s.sendClosed {
+		if s.out.Ready() && !s.hub.transit.full() && !s.end.ended && !s.end.sendClosed {
 			seq = s.out.Next(size)
 			s.mu.Unlock()
 			return seq, nil
 		}
-		s.sending.Unlock()
-		for !s.ended && !s.sendClosed {
+		s.writer.Unlock()
+		for !s.end.ended && !s.end.sendClosed {
 			full := s.hub.transit.full()
 			if full {
 				s.hub.transit.await(s)
@@ -106,7 +106,7 @@ func (s *Stream) lockToSend(size int) (seq uint64, why *status.Status) {
 			}
 			s.writable.Wait()
 		}
-		over, why := s.ended || s.sendClosed, s.sendError()
+		over, why := s.end.ended || s.end.sendClosed, s.sendError()
 		s.mu.Unlock()
 		if over {
 			return 0, why
@@ -117,14 +117,14 @@ func (s *Stream) lockToSend(size int) (seq uint64, why *status.Status) {
 // sendError is what a writer is told of the end; s.mu is held.
 func (s *Stream) sendError() *status.Status {
 	switch {
-	case !s.ended:
+	case !s.end.ended:
 		return status.Newf(status.FailedPrecondition, "a message of %s was sent after CloseSend", s.Name)
-	case s.byPeer && !s.hub.server:
+	case s.end.byPeer && !s.hub.server:
 		return EOF // the reader is told why
-	case s.status == nil:
+	case s.end.status == nil:
 		return status.Newf(status.Canceled, "the stream of %s has ended", s.Name)
 	default:
-		return s.status
+		return s.end.status
 	}
 }
 
@@ -145,7 +145,7 @@ func (s *Stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) e
 		s.mu.Unlock()
 		return err
 	}
-	s.published.Store(seq)
+	s.writer.published.Store(seq)
 	s.hub.transit.wrote(len(b))
 	return nil
 }
@@ -154,7 +154,7 @@ func (s *Stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) e
 func (s *Stream) awaitLink() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.ended && !s.hub.nc.IsConnected() {
+	for !s.end.ended && !s.hub.nc.IsConnected() {
 		s.writable.Wait() // the hub wakes all when it is up
 	}
 }

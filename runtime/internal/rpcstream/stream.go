@@ -35,65 +35,95 @@ type Config struct {
 // Stream is one end of a stream. The reader and the writer are the user's
 // goroutines, one of each at a time; frames arrive in the one goroutine of a
 // subscription, which never waits for either.
+//
+// The locks are taken in this order: reader, writer, Hub.mu, Stream.mu, Transit.mu.
 type Stream struct {
 	Config
 
-	hub   *Hub
-	id    uint64
-	own   string // where frames come
-	to    string // where frames go; at the client from the ack on, set with mu held
-	peer  atomic.Pointer[peer]
-	taken atomic.Pointer[bus.Slot] // at the client: who waits for the answer to the open
-	stop  context.CancelFunc       // ends the context of the call
-	// dropped: nobody reads what has come, or comes.
-	dropped atomic.Bool
-	// unwanted: the reading was closed. It is set before dropped, which waits for the
-	// reader.
-	unwanted atomic.Bool
+	hub  *Hub
+	id   uint64
+	own  string               // the subject on which frames come
+	peer atomic.Pointer[peer] // the process of the other end; nil until that is known
+	stop context.CancelFunc   // ends the context of the call
+	open opening
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields down to held
 	readable sync.Cond
 	writable sync.Cond
+	to       string // the subject to which frames go; at a client "" until the ack has come
 	out      flow.Out
 	in       flow.In
-	queue    []arrival // not fetched by the reader yet
-	idle     bool      // the reader waits, and has read all that it fetched
-	ended    bool
-	// halfClosed: the client of this server sends no more messages.
-	halfClosed bool
-	// sendClosed: this client sends no more messages.
-	sendClosed bool
-	status     *status.Status // of the end; nil: OK
-	byPeer     bool           // the other end has ended it
-	header     nats.Header    // at the client: the messages with the server's metadata
-	trailer    nats.Header
-	target     string      // at the client: the subject of the open
-	unwatch    func() bool // stops looking at the context of the call
-	sync       synchronizer
-	held       int64 // bytes that count against the hub's assembly
-	inUse      bool  // something came lately, or it is new
+	arrived  arrivals
+	end      endState
+	metadata metadata
+	sync     synchronizer
+	held     int64 // bytes that count against the hub's assembly
 
-	// reading is held by the reader, also while it waits, and guards what is its own.
-	reading  sync.Mutex
-	batch    []arrival
-	at       int
-	consumed flow.Limit
-	due      flow.Limit     // at which the other end is given credit
-	counted  uint64         // bytes that the transit knows of
-	parts    [][]byte       // of a message that is not whole
-	partial  int            // their bytes
-	failed   *status.Status // what could not be read, and ended the stream
+	reader reader
+	writer writer
+}
 
-	// sending is held from the number of a frame to its publishing, so that
-	// frames are published in the order of their numbers.
-	sending   sync.Mutex
-	published atomic.Uint64 // the last number
+// opening is how a client opens a stream.
+type opening struct {
+	slot   atomic.Pointer[bus.Slot] // waits for the answer to the open; nil before and after that
+	target string                   // the subject of the open; guarded by Stream.mu
 }
 
 // arrival is a numbered frame that has come and is to be read.
 type arrival struct {
 	kind frame.Kind
 	body []byte
+}
+
+// arrivals are the frames that have come and that the reader has not fetched; guarded by
+// Stream.mu.
+type arrivals struct {
+	queue []arrival
+	idle  bool // the reader waits, and has read all that it fetched
+}
+
+// endState is how far a stream has ended; guarded by Stream.mu.
+type endState struct {
+	ended      bool
+	status     *status.Status // with which it has ended; nil: OK
+	byPeer     bool           // the other end has ended it
+	halfClosed bool           // the client of this server sends no more messages
+	sendClosed bool           // this client sends no more messages
+	unwatch    func() bool    // stops looking at the context of the call
+}
+
+// metadata are, at a client, the headers with the server's metadata; guarded by
+// Stream.mu.
+type metadata struct{ header, trailer nats.Header }
+
+// reader is what belongs to the reader of a stream. The reader holds the lock, also while
+// it waits.
+type reader struct {
+	sync.Mutex
+
+	// dropped says that messages are not read any more, neither those that have come nor
+	// those that come.
+	dropped atomic.Bool
+	// unwanted says that the reading was closed. It is set before dropped, for which the
+	// lock of the reader is needed.
+	unwanted atomic.Bool
+
+	batch    []arrival // fetched
+	at       int       // in batch: the next to be read
+	consumed flow.Limit
+	due      flow.Limit     // at which the other end is given credit
+	counted  uint64         // bytes that the transit knows of
+	parts    [][]byte       // of a message that is not whole
+	partial  int            // the bytes of parts
+	failed   *status.Status // the stream was ended because this could not be read
+}
+
+// writer is what belongs to the writer of a stream. The lock is held from the number of a
+// frame to its publishing, so that frames are published in the order of their numbers.
+type writer struct {
+	sync.Mutex
+
+	published atomic.Uint64 // the number of the last frame
 }
 
 // Init prepares a stream. Stop ends the context of the call. It returns how much may
@@ -103,7 +133,7 @@ func (s *Stream) Init(hub *Hub, c Config, stop context.CancelFunc) flow.Window {
 	s.readable.L, s.writable.L = &s.mu, &s.mu
 	first := hub.transit.window(c.Window, 1)
 	s.in, s.out = flow.NewIn(first), flow.NewOut(c.Limit)
-	s.due = s.in.Due()
+	s.reader.due = s.in.Due()
 	return first
 }
 
@@ -117,22 +147,22 @@ func (s *Stream) Incoming() flow.Limit { return s.in.Limit() }
 func (s *Stream) Ended() *status.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	return s.end.status
 }
 
 // Metadata returns the headers with the metadata that the server has sent so far.
 func (s *Stream) Metadata() (header, trailer nats.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.header, s.trailer
+	return s.metadata.header, s.metadata.trailer
 }
 
 // deliver takes what comes on the stream's own subject.
 func (s *Stream) deliver(msg *nats.Msg) {
 	if p := s.peer.Load(); p != nil {
-		p.hear(s.hub.clock.Load())
+		p.hear(s.hub.ticker.clock.Load())
 	}
-	if s.taken.Load() != nil && s.opened(msg) {
+	if s.open.slot.Load() != nil && s.opened(msg) {
 		return
 	}
 	if msg.Header != nil && bus.NoResponders(msg) {
@@ -157,7 +187,7 @@ func (s *Stream) deliver(msg *nats.Msg) {
 
 // opened hands the first answer to an open to who waits for it.
 func (s *Stream) opened(msg *nats.Msg) bool {
-	slot := s.taken.Load()
+	slot := s.open.slot.Load()
 	if slot == nil {
 		return false
 	}
@@ -171,7 +201,7 @@ func (s *Stream) credit(f frame.Frame, reply string) error {
 		return err
 	}
 	s.mu.Lock()
-	if s.ended {
+	if s.end.ended {
 		s.mu.Unlock()
 		return nil
 	}
@@ -194,7 +224,7 @@ func (s *Stream) position() frame.Position {
 
 // tell sends a Credit or a Ping. One that is lost is made good by the next.
 func (s *Stream) tell(kind frame.Kind, to, reply string, p frame.Position) {
-	b := frame.AppendPosition(frame.Append(make([]byte, 0, 40), kind, s.published.Load()), p)
+	b := frame.AppendPosition(frame.Append(make([]byte, 0, 40), kind, s.writer.published.Load()), p)
 	if reply == "" {
 		_ = s.hub.nc.Publish(to, b)
 	} else {
@@ -236,11 +266,11 @@ func (s *Stream) turn(f frame.Frame, msg *nats.Msg) error {
 func (s *Stream) takeHalfClose(f frame.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.end.ended {
 		return nil
 	}
 	_, err := s.in.Close(f.Seq)
-	s.halfClosed = s.in.Closed()
+	s.end.halfClosed = s.in.Closed()
 	s.readable.Signal()
 	return err
 }
@@ -257,8 +287,8 @@ func (s *Stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
 	if err := s.in.Take(f.Seq, 0); err != nil {
 		return err
 	}
-	s.header = msg.Header
-	s.queue = append(s.queue, arrival{kind: frame.Header})
+	s.metadata.header = msg.Header
+	s.arrived.queue = append(s.arrived.queue, arrival{kind: frame.Header})
 	s.readable.Signal()
 	return nil
 }
@@ -283,8 +313,8 @@ func (s *Stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 		return errOutOfPlace
 	}
 	s.mu.Lock()
-	if !s.ended {
-		s.trailer = msg.Header
+	if !s.end.ended {
+		s.metadata.trailer = msg.Header
 	}
 	s.mu.Unlock()
 	s.End(end, byPeer)
@@ -320,15 +350,15 @@ const (
 // whether it had not ended before.
 func (s *Stream) End(why *status.Status, how Ending) bool {
 	s.mu.Lock()
-	first := !s.ended
+	first := !s.end.ended
 	if first {
-		s.ended, s.status, s.byPeer = true, why, how&byPeer != 0
+		s.end.ended, s.end.status, s.end.byPeer = true, why, how&byPeer != 0
 		if how&Dropping != 0 { // what has ended well can be read ever after
-			s.dropped.Store(true)
-			s.queue = nil
+			s.reader.dropped.Store(true)
+			s.arrived.queue = nil
 		}
-		if s.unwatch != nil {
-			s.unwatch()
+		if s.end.unwatch != nil {
+			s.end.unwatch()
 		}
 		s.stop() // whoever reads of the end finds the context ended
 	}
@@ -346,8 +376,8 @@ func (s *Stream) End(why *status.Status, how Ending) bool {
 func (s *Stream) Watch(ctx context.Context, f func()) {
 	unwatch := context.AfterFunc(ctx, f)
 	s.mu.Lock()
-	s.unwatch = unwatch
-	ended := s.ended
+	s.end.unwatch = unwatch
+	ended := s.end.ended
 	s.mu.Unlock()
 	if ended {
 		unwatch()
@@ -374,8 +404,8 @@ func (s *Stream) Abort(why *status.Status, how Ending) {
 // SayEnd sends the last frame of the server, with trailing metadata in its headers, when the stream has ended at this
 // end already, so that no other frame follows.
 func (s *Stream) SayEnd(why *status.Status, trailer nats.Header) {
-	s.sending.Lock()
-	defer s.sending.Unlock()
+	s.writer.Lock()
+	defer s.writer.Unlock()
 	s.mu.Lock()
 	seq := s.out.Next(0)
 	s.mu.Unlock()

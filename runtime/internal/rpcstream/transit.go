@@ -67,14 +67,14 @@ func (t *Transit) part() int { return int(min(max(t.room.Load()/4, leastPart), m
 // held.
 func (s *Stream) use(is bool) {
 	switch {
-	case is == s.inUse:
+	case is == s.sync.inUse:
 		return
 	case is:
 		s.hub.transit.inUse.Add(1)
 	default:
 		s.hub.transit.inUse.Add(-1)
 	}
-	s.inUse = is
+	s.sync.inUse = is
 }
 
 // full reports whether a writer has to wait.
