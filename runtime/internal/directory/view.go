@@ -171,6 +171,8 @@ func (v *View) run() {
 	v.close()
 }
 
+// close ends the view: first what feeds it, heartbeats and sessions, and then its
+// watchers, so that they have all changes.
 func (v *View) close() {
 	v.cancel()
 	v.allowed()

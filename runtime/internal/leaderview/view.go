@@ -1,5 +1,5 @@
-// Package leaderview is what a client knows of who leads the single active groups that
-// it calls.
+// Package leaderview has what a connection knows of the leaders of the single active
+// groups that its clients call.
 package leaderview
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// supersededAfter is how long after the announcement of a new term the calls of
-// an older one are given for a reply that is under way.
+// supersededAfter is how long after the announcement of a new term the calls of an older
+// one wait for replies that are under way.
 const supersededAfter = 25 * time.Millisecond
 
 // Options are those of New.
@@ -30,7 +30,7 @@ type Options struct {
 	// Start runs a goroutine for as long as the connection lives, and reports whether it
 	// still does.
 	Start func(func(ctx context.Context)) bool
-	// FailStreams ends the streams that were sent to subjects.
+	// FailStreams ends the streams whose opens were sent to matching subjects.
 	FailStreams func(match func(subject string) bool, why *status.Status)
 }
 
@@ -39,7 +39,7 @@ type Options struct {
 type Views struct {
 	o Options
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	views  map[string]*View
 	subs   []*nats.Subscription // of the views, to the announcements
 	closed bool
@@ -48,9 +48,9 @@ type Views struct {
 // New makes the views of a connection.
 func New(o Options) *Views { return &Views{o: o, views: make(map[string]*View)} }
 
-// View is what a connection knows of who leads a group. It asks once and
-// then follows the announcements; it asks again when what it knows proves wrong. It is
-// safe for concurrent use.
+// View is what a connection knows of the leader of a group. It asks once who leads, and
+// then follows the announcements of leaders; it asks again when a call has shown that its
+// knowledge is wrong. It is safe for concurrent use.
 type View struct {
 	// Group is the name of the group.
 	Group string
@@ -58,23 +58,22 @@ type View struct {
 	o        *Options
 	service  string
 	term     atomic.Uint64          // 0: not known
-	instance atomic.Pointer[string] // which leads in that term, as somebody said
+	instance atomic.Pointer[string] // the leader's name in that term; nil: not known
 
-	// news counts what makes waiting calls try again: a new term, and the
-	// announcement that it is served. Candidates tell of a term before that.
+	// news counts what makes waiting calls try again: a new term, and the announcement
+	// that a leader serves it. Candidates tell of a term before it is served.
 	news atomic.Uint64
 
-	hurry chan struct{} // of one: the pace has begun anew
+	hurry chan struct{} // holds one; tells the goroutine of ask that pace is new
 
-	mu      sync.Mutex
-	changed chan struct{} // closed when there are news, or it is refused to ask
-	asking  bool
-	pace    pace
-	refused *status.Status // why it could not be asked, the last time
+	mu      sync.Mutex     // guards the fields below
+	changed chan struct{}  // closed by learn and refuse, which then make another one
+	asking  bool           // the goroutine of ask runs
+	pace    pace           // of the questions
+	refused *status.Status // why NATS did not let this user ask, the last time
 }
 
-// Of returns the view of a group, and begins it if it is the first client
-// to want it.
+// Of returns the view of a group. The first call for a group begins to ask who leads it.
 func (l *Views) Of(service, group string) (*View, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +95,7 @@ func (l *Views) Of(service, group string) (*View, error) {
 	return v, nil
 }
 
-// Reconnected makes all views ask again: announcements may have been missed.
+// Reconnected makes all views ask again, as they may have missed announcements.
 func (l *Views) Reconnected() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,7 +104,7 @@ func (l *Views) Reconnected() {
 	}
 }
 
-// Close ends the subscriptions: the NATS connection may live on.
+// Close ends the subscriptions, as the NATS connection may live on.
 func (l *Views) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,18 +115,19 @@ func (l *Views) Close() {
 	l.subs = nil
 }
 
-// Term is the one that is known; 0 if none is.
+// Term returns the term of the leader that is known; 0 if none is.
 func (v *View) Term() uint64 { return v.term.Load() }
 
-// News is a number that changes when a call that waits should try again.
+// News returns a number that changes when a call that waits should try again.
 func (v *View) News() uint64 { return v.news.Load() }
 
-// body is what candidates answer and leaders announce.
+// body is the JSON that candidates answer with and leaders announce.
 type body struct {
 	Term     uint64 `json:"term"`
 	Instance string `json:"instance"`
 }
 
+// announced takes the announcement of a leader.
 func (v *View) announced(msg *nats.Msg) {
 	var b body
 	if json.Unmarshal(msg.Data, &b) == nil {
@@ -135,7 +135,8 @@ func (v *View) announced(msg *nats.Msg) {
 	}
 }
 
-// learn takes a term that is newer than the one known, or that is served now.
+// learn takes in that an instance leads in a term. An older term than the one that is
+// known changes nothing, and the same term only if its leader serves now.
 func (v *View) learn(b *body, served bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -150,13 +151,13 @@ func (v *View) learn(b *body, served bool) {
 	v.changed = make(chan struct{})
 	v.pace = pace{}
 	if old != 0 && term > old {
-		time.AfterFunc(supersededAfter, func() { v.endOlder(term) })
+		time.AfterFunc(supersededAfter, func() { v.failOlder(term) })
 	}
 }
 
-// endOlder ends the calls of terms before this one: their leader acts no more,
-// and cannot reply.
-func (v *View) endOlder(term uint64) {
+// failOlder ends the calls and streams of terms before this one: their leader must not act
+// any more, and cannot reply.
+func (v *View) failOlder(term uint64) {
 	prefix := v.o.Subjects.Lead(v.service, "", "", 0)
 	prefix = prefix[:len(prefix)-len("..0")]
 	older := func(target string) bool {
@@ -175,14 +176,14 @@ func (v *View) endOlder(term uint64) {
 	v.o.FailStreams(older, Lost(v.service, v.Group))
 }
 
-// Lost is the status of a call whose leader lost its leadership.
+// Lost returns the status of a call whose leader lost its leadership.
 func Lost(service, group string) *status.Status {
 	return status.Refusal(status.Aborted, wire.ReasonLeadershipLost,
 		"the leader of %s, group %s, lost its leadership before it replied; whether the handler ran is unknown", service, group)
 }
 
-// Unserved is the status of a call that found nobody on the subject of the term that
-// is known: its leader has been elected and does not listen yet, or no more.
+// Unserved returns the status of a call for which nobody listens on the subject of the
+// term that is known: the leader was elected, and does not listen yet, or no more.
 func (v *View) Unserved() *status.Status {
 	leader := "its leader"
 	if name := v.instance.Load(); name != nil && *name != "" {
@@ -192,7 +193,8 @@ func (v *View) Unserved() *status.Status {
 		"its OnLeading has not returned, or it is gone and nobody has taken its place yet", v.service, v.Group, leader)
 }
 
-// Doubt asks who leads until somebody knows, or NATS does not let this user ask.
+// Doubt has the view ask who leads, until a candidate knows, or NATS does not let this
+// user ask.
 func (v *View) Doubt() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -203,20 +205,20 @@ func (v *View) Doubt() {
 	}
 }
 
-// doubtAtOnce is Doubt without the rest of a pause.
+// doubtAtOnce is Doubt without the rest of the pause between two questions.
 func (v *View) doubtAtOnce() {
 	v.mu.Lock()
 	v.pace = pace{}
 	v.mu.Unlock()
 	select {
 	case v.hurry <- struct{}{}:
-	default: // it hurries already
+	default: // it was told already
 	}
 	v.Doubt()
 }
 
-// refuse wakes the calls that wait for a leader whom this user may not ask for. The
-// next one asks at once.
+// refuse wakes the calls that wait for a leader, as NATS does not let this user ask who
+// leads. The next call asks at once.
 func (v *View) refuse(err *status.Status) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -226,8 +228,8 @@ func (v *View) refuse(err *status.Status) {
 	v.changed = make(chan struct{})
 }
 
-// ask asks until somebody names a leader, there are news without that, or NATS does
-// not let this user ask.
+// ask asks until a candidate names a leader, a leader announces itself, or NATS does not
+// let this user ask.
 func (v *View) ask(ctx context.Context, changed <-chan struct{}) {
 	known := make(chan struct{}, 1)
 	reply, stop := v.o.Bus.Collect(func(msg *nats.Msg) {
@@ -247,9 +249,9 @@ func (v *View) ask(ctx context.Context, changed <-chan struct{}) {
 		v.mu.Unlock()
 	}()
 	subject := v.o.Subjects.Who(v.service, v.Group)
-	allowed, end := v.o.Bus.Denials.Context(ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
+	allowed, endWatch := v.o.Bus.Denials.Context(ctx, func(d *denials.Denial) bool { return d.Publishing(subject) })
 	defer func() {
-		if denial := end(); denial != nil {
+		if denial := endWatch(); denial != nil {
 			v.refuse(bus.Denied(subject, denial.Err))
 		}
 	}()
@@ -271,6 +273,7 @@ func (v *View) ask(ctx context.Context, changed <-chan struct{}) {
 	}
 }
 
+// untilQuestion returns how long the next question has to wait.
 func (v *View) untilQuestion() time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -281,11 +284,11 @@ func (v *View) question(subject, reply string) {
 	v.mu.Lock()
 	v.pace.ask(time.Now())
 	v.mu.Unlock()
-	_ = v.o.Bus.NATS.PublishRequest(subject, reply, nil) // asked again later
+	_ = v.o.Bus.NATS.PublishRequest(subject, reply, nil) // if it is lost, another one follows
 }
 
-// Await returns as soon as there are other news than the given ones, or when ctx
-// ends or the time comes. The status is that this user may not ask who leads.
+// Await waits until there are other news than the given ones, until a time, or until ctx
+// ends. It returns a status if NATS does not let this user ask who leads.
 func (v *View) Await(ctx context.Context, news uint64, until time.Time) *status.Status {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()

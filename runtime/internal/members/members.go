@@ -1,7 +1,7 @@
-// Package members lets the instances of a group know of each other and share
-// partitions, without a store: each says once a second that it is there. Views
-// may differ for a moment, so nothing that must not happen twice may rest on
-// them alone.
+// Package members lets the instances of a group know of each other and share partitions
+// without a store: each instance says once a second that it is there. The instances may
+// disagree for a moment on who is a member, so whatever must not happen twice needs more
+// than this package.
 package members
 
 import (
@@ -19,40 +19,41 @@ import (
 
 const (
 	interval = time.Second
-	// lifetime is how long a silent member counts as one.
+	// lifetime is how long a silent instance counts as a member.
 	lifetime = 3 * time.Second
-	// introduction is how long a new member listens before it counts itself in.
+	// introduction is how long a new member listens to the others before it reports the
+	// members for the first time.
 	introduction = 200 * time.Millisecond
 )
 
-// note is what a member says.
+// note is the JSON that a member sends to all others.
 type note struct {
 	Member string `json:"member"`
 	Gone   bool   `json:"gone,omitempty"`
-	Hello  bool   `json:"hello,omitempty"` // asks all others to say that they are there
+	Hello  bool   `json:"hello,omitempty"` // all others are to say that they are there
 }
 
-// Group is a member's view of its group.
+// Group is the view that one member has of its group.
 type Group struct {
 	nc      *nats.Conn
 	subject string
 	self    string
 	changed func(members []string)
 	sub     *nats.Subscription
-	news    chan struct{}
-	stop    chan struct{}
-	ended   chan struct{}
+	news    chan struct{} // holds one; told that a member has come or gone
+	stop    chan struct{} // closed by Leave
+	stopped chan struct{} // closed by run when it returns
 
-	mu   sync.Mutex
-	seen map[string]time.Time
+	mu   sync.Mutex           // guards seen
+	seen map[string]time.Time // when each of the others was heard last
 }
 
-// Join makes self a member. changed is called with the sorted names of all
-// members when they have changed, by one goroutine.
+// Join makes self a member of the group on a subject. When the members have changed, one
+// goroutine calls changed with the sorted names of all of them.
 func Join(nc *nats.Conn, subject, self string, changed func(members []string)) (*Group, error) {
 	g := &Group{
 		nc: nc, subject: subject, self: self, changed: changed,
-		news: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
+		news: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		seen: make(map[string]time.Time),
 	}
 	var err error
@@ -64,24 +65,25 @@ func Join(nc *nats.Conn, subject, self string, changed func(members []string)) (
 	return g, nil
 }
 
-// Leave says that the member is gone. changed is not called any more when it
-// returns, unless ctx ends while changed runs or NATS hangs.
+// Leave ends the membership, and tells the others. When it has returned, changed is not
+// called any more, unless ctx has ended while changed ran or NATS hung. It is called once.
 func (g *Group) Leave(ctx context.Context) {
 	close(g.stop)
 	select {
-	case <-g.ended:
+	case <-g.stopped:
 	case <-ctx.Done():
 	}
 }
 
-func (g *Group) leave() {
+// sayGone tells the others that the member is gone.
+func (g *Group) sayGone() {
 	_ = g.sub.Unsubscribe() // fails only if it is gone already
 	g.say(note{Member: g.self, Gone: true})
 }
 
 func (g *Group) say(n note) {
 	data, _ := json.Marshal(n)        //nolint:errchkjson // cannot fail
-	_ = g.nc.Publish(g.subject, data) // the next one may get through
+	_ = g.nc.Publish(g.subject, data) // if it is lost, the next one may come
 }
 
 func (g *Group) heard(msg *nats.Msg) {
@@ -100,12 +102,12 @@ func (g *Group) heard(msg *nats.Msg) {
 	if n.Hello {
 		g.say(note{Member: g.self})
 	}
-	if known == n.Gone { // joined or left
-		g.look()
+	if known == n.Gone { // the member has joined or left
+		g.wake()
 	}
 }
 
-func (g *Group) look() {
+func (g *Group) wake() {
 	select {
 	case g.news <- struct{}{}:
 	default:
@@ -113,8 +115,8 @@ func (g *Group) look() {
 }
 
 func (g *Group) run() {
-	defer close(g.ended)
-	defer g.leave()
+	defer close(g.stopped)
+	defer g.sayGone()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	first := time.NewTimer(introduction)
@@ -138,6 +140,8 @@ func (g *Group) run() {
 	}
 }
 
+// members returns the sorted names of the members, and drops those that were silent for
+// too long.
 func (g *Group) members(now time.Time) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -150,9 +154,9 @@ func (g *Group) members(now time.Time) []string {
 	})
 }
 
-// Share returns the partitions of one of the members: each partition has one
-// owner, nobody has more than one partition above another, and few of them move
-// when a member comes or goes (rendezvous hashing with a bound).
+// Share returns the partitions that one of the members owns. Each partition has one
+// owner, no member owns more than its share rounded up, and few partitions move when a
+// member comes or goes (rendezvous hashing with a bound).
 func Share(members []string, self string, partitions int) []int {
 	var own []int
 	if len(members) == 0 {
@@ -175,12 +179,13 @@ func Share(members []string, self string, partitions int) []int {
 	return own
 }
 
+// weight returns a number by which the members bid for a partition; the highest wins.
 func weight(member string, partition int) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(member))
 	_, _ = h.Write([]byte{0})
 	_, _ = h.Write([]byte(strconv.Itoa(partition)))
-	// FNV mixes the last bytes little; this is the end of murmur3.
+	// FNV mixes the last bytes little, so that the last step of murmur3 follows.
 	x := h.Sum64()
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
