@@ -1,6 +1,7 @@
-// Package rpcstream is one end of a stream of messages, and the hub of the streams that
-// one connection or one server has. A message is bytes here; whoever uses a stream
-// marshals it.
+// Package rpcstream is one end of a stream of messages, and the hub of the streams of the
+// clients of a connection, or of a server. A message is bytes here, which the users of a
+// stream marshal. The frames that the two ends send each other are described in
+// docs/protocol.md.
 package rpcstream
 
 import (
@@ -62,30 +63,32 @@ type recent struct {
 // peer is another process that has streams with this one.
 type peer struct {
 	id      uint64
-	ask     string  // where it is asked whether it is there
-	alone   *Stream // asked in this stream, as the subject belongs to it
-	streams int     // guarded by the hub's mutex
-	heard   atomic.Int64
-	asked   int64 // the ticker's own
+	ask     string       // the subject on which it is asked whether it is there
+	alone   *Stream      // if not nil, ask belongs to this stream, in which a Ping asks
+	streams int          // how many it has with this process; guarded by Hub.mu
+	heard   atomic.Int64 // ticker.clock when it was heard last
+	asked   int64        // ticker.clock when it was asked last; only the ticker uses it
 }
 
-// farewell is the last frame of a stream, sent again until it is confirmed.
+// farewell is the last frame of a stream, which is sent again until the other end confirms
+// it; guarded by Hub.mu.
 type farewell struct {
-	msg         *nats.Msg
-	sent, ticks int
+	msg   *nats.Msg
+	sent  int // how often it was sent
+	ticks int // how many ticks ago it was sent first
 }
 
 // Connection is what a hub needs of its connection.
 type Connection struct {
 	Bus      *bus.Bus
 	Start    func(func()) bool // starts a goroutine, unless the connection is closed
-	Done     <-chan struct{}   // closed with it
+	Done     <-chan struct{}   // closed with the connection, by that
 	Assembly *Assembly
 	Transit  *Transit
 }
 
-// Init makes the hub of clients, or of a server; prefix is that of the subjects on
-// which frames come.
+// Init makes h the hub of the clients of a connection, or of a server; prefix is that of
+// the subjects on which frames come.
 func (h *Hub) Init(c Connection, prefix string, server bool) {
 	h.nc, h.link, h.start, h.done, h.assembly, h.transit = c.Bus.NATS, c.Bus.Link, c.Start, c.Done, c.Assembly, c.Transit
 	h.Prefix, h.server, h.ticker.epoch = prefix, server, time.Now()
@@ -96,8 +99,9 @@ func (h *Hub) Init(c Connection, prefix string, server bool) {
 	h.farewells = make(map[uint64]*farewell)
 }
 
-// Add gives a stream its number and subject; fills says that much may come on it
-// soon. At a server it reports false if the stream of the same open is there already.
+// Add gives a stream its number and its own subject; fills says that much may come on it
+// soon. At a server it reports false if the open has come twice, and has its stream
+// already.
 func (h *Hub) Add(s *Stream, fills bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,13 +122,14 @@ func (h *Hub) Add(s *Stream, fills bool) bool {
 	return true
 }
 
-// meet says where the other end of a stream listens; h.mu is not held.
+// meet notes the subject on which the other end of a stream listens, and with it the
+// process of that end; h.mu is not held.
 func (h *Hub) meet(s *Stream, to string) {
 	ask := wire.CallerAlive(to)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.streams[s.id] != s {
-		return // it has ended already
+		return // the stream has ended already
 	}
 	var alone *Stream
 	if ask == "" {
@@ -141,6 +146,7 @@ func (h *Hub) meet(s *Stream, to string) {
 	s.peer.Store(p)
 }
 
+// remove takes a stream out that has ended.
 func (h *Hub) remove(s *Stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -163,8 +169,8 @@ func (h *Hub) remove(s *Stream) {
 	}
 }
 
-// Deliver takes what comes on the subjects of the hub; token is what follows the
-// prefix.
+// Deliver takes a message that has come on a subject of the hub; token is the subject
+// without the prefix. It is called by one goroutine.
 func (h *Hub) Deliver(token string, msg *nats.Msg) {
 	if len(msg.Data) > 0 && msg.Data[0] == '{' && h.stored(token, msg) {
 		return
@@ -191,8 +197,8 @@ func (h *Hub) Deliver(token string, msg *nats.Msg) {
 	}
 }
 
-// Cancel ends the stream of an open whose answer nobody waits for; reply is where that
-// was to go. It reports whether there is one.
+// Cancel ends a server's stream whose client waits no longer for the answer to its open;
+// reply is the subject of that answer. It reports whether there is such a stream.
 func (h *Hub) Cancel(reply string) bool {
 	h.mu.RLock()
 	s := h.opens[reply]
@@ -204,9 +210,9 @@ func (h *Hub) Cancel(reply string) bool {
 	return true
 }
 
-// stored reports whether a message is JetStream's word that a stream stores what
-// was sent, and neither a frame nor a sign of life. A stream that is to be opened
-// remembers who stores its open.
+// stored reports whether a message is JetStream's word that one of its streams stores
+// what was sent, and neither a frame nor a sign of life. The request that opens a stream
+// remembers by which it is stored.
 func (h *Hub) stored(token string, msg *nats.Msg) bool {
 	by, ok := wire.StoredBy(msg.Data)
 	if !ok || len(msg.Header) > 0 {
@@ -222,10 +228,10 @@ func (h *Hub) stored(token string, msg *nats.Msg) bool {
 	return true
 }
 
-// find returns the stream with this number. What comes is most often for the
-// stream that something came for just before.
+// find returns the stream with this number. Most frames are for the stream that the frame
+// before was for.
 func (h *Hub) find(id uint64) *Stream {
-	changes := h.changes.Load() // before the look
+	changes := h.changes.Load() // before the map is read
 	if s := h.recent.stream; s != nil && s.id == id && h.recent.at == changes {
 		return s
 	}
@@ -235,7 +241,7 @@ func (h *Hub) find(id uint64) *Stream {
 	return h.recent.stream
 }
 
-// stray takes what comes for a stream that has ended here, or never was.
+// stray takes a frame for a stream that has ended here, or never was.
 func (h *Hub) stray(id uint64, msg *nats.Msg) {
 	f, err := frame.Decode(msg.Data)
 	if err != nil {
@@ -244,7 +250,7 @@ func (h *Hub) stray(id uint64, msg *nats.Msg) {
 	h.mu.Lock()
 	last := h.farewells[id]
 	if f.Kind == frame.Cancel || f.Kind == frame.End {
-		delete(h.farewells, id) // which it confirms
+		delete(h.farewells, id) // the frame confirms it
 	}
 	h.mu.Unlock()
 	switch {
@@ -258,10 +264,10 @@ func (h *Hub) stray(id uint64, msg *nats.Msg) {
 	}
 }
 
-// leave tells a server that this client has done with a stream.
+// leave tells a server that this client wants nothing more of a stream.
 func (h *Hub) leave(to string) {
 	if to != "" {
-		_ = h.nc.Publish(to, frame.Append(nil, frame.Cancel, 0)) // or it is told when it asks again
+		_ = h.nc.Publish(to, frame.Append(nil, frame.Cancel, 0)) // if it is lost, the server asks again
 	}
 }
 
@@ -269,7 +275,7 @@ func (h *Hub) leave(to string) {
 func (h *Hub) disown(to string) {
 	if to != "" {
 		why := status.New(status.Unavailable, "the server has no such stream, or has it no longer")
-		_ = h.nc.PublishMsg(endMessage(to, "", 0, why, false, nil, h.nc.MaxPayload())) // as above
+		_ = h.nc.PublishMsg(endMessage(to, "", 0, why, false, nil, h.nc.MaxPayload())) // if it is lost, the client asks again
 	}
 }
 
@@ -285,15 +291,15 @@ func (h *Hub) farewell(s *Stream, msg *nats.Msg) {
 	_ = h.nc.PublishMsg(msg)
 }
 
-// Forget says last frames no more.
-func (h *Hub) Forget() {
+// DropFarewells has no last frame sent again.
+func (h *Hub) DropFarewells() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.farewells)
 }
 
-// lost ends the streams with a process that is gone; at once means that NATS has
-// said so, so that there is nobody to tell.
+// lost ends the streams with a process that is gone; atOnce says that NATS has said so,
+// so that no last frame is sent to it.
 func (h *Hub) lost(p *peer, atOnce bool) {
 	if p == nil {
 		return
@@ -305,12 +311,13 @@ func (h *Hub) lost(p *peer, atOnce bool) {
 			s.End(why, 0)
 		case !h.server:
 			s.Abort(why, 0)
-		case s.End(why, 0): // the client may be there after all, and has canceled nothing
+		case s.End(why, 0): // the client may be there after all, and the cancel is not its own
 			s.SayEnd(status.New(status.Unavailable, why.Message), nil)
 		}
 	}
 }
 
+// lostStatus returns the status of a stream whose other end is gone.
 func (s *Stream) lostStatus(atOnce bool) *status.Status {
 	other, code := "server", status.Unavailable
 	if s.hub.server {
@@ -326,7 +333,7 @@ func (s *Stream) lostStatus(atOnce bool) *status.Status {
 	}
 }
 
-// all returns the streams that a condition holds for.
+// all returns the streams for which a condition holds; it may lock them.
 func (h *Hub) all(is func(*Stream) bool) []*Stream {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -339,8 +346,8 @@ func (h *Hub) all(is func(*Stream) bool) []*Stream {
 	return list
 }
 
-// Kept returns how much is kept: streams, other processes, and last frames that were
-// not confirmed.
+// Kept returns how much the hub holds: streams, other processes, and last frames that
+// were not confirmed. Tests look for leaks with it.
 func (h *Hub) Kept() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -362,8 +369,8 @@ func (h *Hub) Deny(subject string, why *status.Status) {
 	h.fail(func(s *Stream) bool { return s.uses(subject) }, why)
 }
 
-// uses reports whether the other end hears this one, or is asked whether it
-// lives, on a subject.
+// uses reports whether this end sends its frames, or the question whether the other end
+// lives, to a subject.
 func (s *Stream) uses(subject string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -390,8 +397,8 @@ func (h *Hub) publishError(err error) *status.Status {
 	return status.Newf(status.Internal, "cannot publish: %w", err)
 }
 
-// AskedBy takes it for a sign of life that another process asks, which is answered
-// on reply.
+// AskedBy takes the question of another process whether this one is there for a sign of
+// its life; reply is the subject on which it is answered.
 func (h *Hub) AskedBy(reply string) {
 	i := strings.LastIndexByte(reply, '.')
 	if i < 0 {
@@ -411,7 +418,8 @@ func (p *peer) hear(now int64) {
 	}
 }
 
-// peerToken is the last token of the subject on which a process is answered.
+// peerToken is the last token of the subject on which another process answers that it is
+// there.
 func peerToken(id uint64) string { return "L" + strconv.FormatUint(id, 36) }
 
 func parsePeerToken(token string) (id uint64, ok bool) {

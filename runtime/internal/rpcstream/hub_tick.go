@@ -12,17 +12,17 @@ import (
 
 const (
 	hubInterval = 250 * time.Millisecond
-	// hubLateness is how late a tick shows that the process has been paused: what
-	// others have sent meanwhile waits in its socket.
+	// hubLateness is how late a tick shows that this process was paused. What other
+	// processes have sent meanwhile waits in its socket, so that they look silent.
 	hubLateness = time.Second
-	// syncTicks is how often streams are looked at.
+	// syncTicks is the number of ticks from one look at the streams to the next.
 	syncTicks = 4
 	// A process that has not been heard for askPeerAfter is asked whether it is
 	// there, every askPeerEvery; after peerSilence it is taken for dead.
 	askPeerAfter = 500 * time.Millisecond
 	askPeerEvery = 500 * time.Millisecond
 	peerSilence  = 2500 * time.Millisecond
-	// farewellTicks and farewellSends say how often a last frame is sent again.
+	// A last frame is sent every farewellTicks ticks, farewellSends times in all.
 	farewellTicks = 4
 	farewellSends = 3
 )
@@ -34,11 +34,13 @@ type ticker struct {
 	clock   atomic.Int64 // ns since epoch, at the last tick
 	running bool         // guarded by Hub.mu
 
-	returns uint64    // of the link
-	came    uint64    // bytes, over the connection
+	// The fields below belong to the goroutine of the ticker.
+	returns uint64    // of the link, at the last tick
+	came    uint64    // bytes that had come over the connection at the last tick
 	scan    []*Stream // scratch
 }
 
+// now returns the time since the hub was made, in ns.
 func (h *Hub) now() int64 { return int64(time.Since(h.ticker.epoch)) }
 
 // tickWhileNeeded starts the ticker unless it runs; h.mu is held.
@@ -63,7 +65,7 @@ func (h *Hub) tickUntilIdle() {
 			closed = true
 		}
 		h.mu.Lock()
-		if closed { // there is nobody to say anything to
+		if closed { // nothing can be sent any more
 			clear(h.farewells)
 		}
 		if len(h.streams)+len(h.farewells) == 0 || closed {
@@ -93,10 +95,10 @@ func (h *Hub) tick(n int) {
 	}
 }
 
-// tickPeers asks those that have been silent, and gives up those that do not
-// answer. While NATS answers late although something comes, the silence is that of
-// the link, whose queue the answers are in; the others are asked all the same, which
-// tells them that this process is there.
+// tickPeers asks the processes that have been silent, and gives up those that do not
+// answer. While NATS answers late although bytes come, the silence is that of the link, in
+// whose queue the answers are. The processes are asked all the same, which tells them that
+// this one is there.
 func (h *Hub) tickPeers(now int64, paused, comes bool) {
 	var ask, dead []*peer
 	lags := h.transit.Lags()
@@ -119,7 +121,7 @@ func (h *Hub) tickPeers(now int64, paused, comes bool) {
 	}
 	h.mu.RUnlock()
 	if len(ask) > 0 {
-		h.transit.Ask() // whether it is the link
+		h.transit.Ask() // to learn whether the link is slow
 	}
 	for _, p := range ask {
 		h.askPeer(p)
@@ -129,16 +131,17 @@ func (h *Hub) tickPeers(now int64, paused, comes bool) {
 	}
 }
 
-// askPeer asks whether a process is there. The answer, or NATS's word that
-// nobody listens, comes to the hub.
+// askPeer asks whether a process is there. Its answer, or NATS's word that nobody listens,
+// comes to Deliver.
 func (h *Hub) askPeer(p *peer) {
 	if p.alone != nil {
 		p.alone.ping()
 		return
 	}
-	_ = h.nc.PublishRequest(p.ask, h.Prefix+peerToken(p.id), nil) // it is asked again
+	_ = h.nc.PublishRequest(p.ask, h.Prefix+peerToken(p.id), nil) // if it is lost, the next one may come
 }
 
+// tickFarewells sends last frames again that were not confirmed.
 func (h *Hub) tickFarewells() {
 	var again []*nats.Msg
 	h.mu.Lock()
@@ -158,6 +161,7 @@ func (h *Hub) tickFarewells() {
 	}
 }
 
+// tickStreams has all streams compare notes with their other ends.
 func (h *Hub) tickStreams(cameUp bool) {
 	h.mu.RLock()
 	h.ticker.scan = h.ticker.scan[:0]

@@ -9,33 +9,33 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// How a stream is opened: the client asks with a request whose reply is the Ack of the
-// server, and with it where the server listens.
+// How a stream is opened: the client sends a request, and the server replies with an Ack,
+// whose reply subject is where the server listens.
 
-// Asking has the answer to the open come to a slot, as long as it is asked for; Asked
-// follows.
+// Asking has the answer to the open handed to a slot, until Asked is called.
 func (s *Stream) Asking(slot *bus.Slot) {
 	slot.Reply = s.own
 	s.open.slot.Store(slot)
 }
 
-// Asked follows when the open was answered, or is given up.
+// Asked says that the open was answered, or is given up.
 func (s *Stream) Asked() { s.open.slot.Store(nil) }
 
-// Acknowledge tells the client that the stream is taken. Where the client sends
-// messages, it is told how much it may send.
+// Acknowledge tells the client that this server has taken the stream and, where the
+// requests of the method are a stream, how much it may send.
 func (s *Stream) Acknowledge(requests bool, header nats.Header) {
 	limit := flow.Limit{}
 	if requests {
 		limit = s.in.Limit()
 	}
 	ack := &nats.Msg{Subject: s.to, Reply: s.own, Header: header, Data: frame.AppendLimit(frame.Append(nil, frame.Ack, 0), limit)}
-	_ = s.hub.nc.PublishMsg(ack) // the client gives up without it
+	_ = s.hub.nc.PublishMsg(ack) // if it is lost, the client gives up
 	s.hub.meet(s, s.to)
 }
 
-// Accept takes the answer of a server to the open that was sent to target. If plain,
-// the answer may be a reply in one message, and no stream: it reports that.
+// Accept takes the answer of a server to the open that was sent to target. If plain is
+// set, the answer may be a reply in one message in place of a stream: answered says so
+// then.
 func (s *Stream) Accept(msg *nats.Msg, target string, plain bool) (answered bool, why *status.Status) {
 	f, err := frame.Decode(msg.Data)
 	var limit flow.Limit
@@ -63,16 +63,16 @@ func (s *Stream) Accept(msg *nats.Msg, target string, plain bool) (answered bool
 	case err != nil:
 		s.hub.leave(msg.Reply)
 		return false, s.violation(err)
-	case failed: // by what has come already
+	case failed: // because of frames that have come already
 		s.hub.leave(msg.Reply)
 	}
 	s.hub.meet(s, msg.Reply)
 	return false, nil
 }
 
-// followsAck reports whether a frame is of a stream whose Ack has not come. What
-// looks like one may be the reply of a unary call, but then no numbered frame: no
-// message has a field 0.
+// followsAck reports whether a frame belongs to a stream whose Ack has not come. The reply
+// of a unary call may look like a frame, but never like a numbered one, as no message has
+// a field 0.
 func followsAck(f frame.Frame, msg *nats.Msg, plain bool) bool {
 	return f.Kind.Numbered() || f.Kind != frame.Ack && (!plain || msg.Reply != "")
 }

@@ -24,7 +24,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Assembly bounds what a connection holds of messages that are not whole.
+// Assembly bounds the memory for messages of a connection that are not whole. It is safe
+// for concurrent use.
 type Assembly struct {
 	Limit int64 // bytes
 	held  atomic.Int64
@@ -39,9 +40,9 @@ func (a *Assembly) reserve(n int) bool {
 	return false
 }
 
-// Send sends a message whose body is b[frame.MaxOverhead:], in parts if it has to
-// be, as soon as there is credit. It writes over b. EOF says that the other end has
-// ended the stream.
+// Send sends a message whose body is b[frame.MaxOverhead:] as soon as there is credit, in
+// parts if it is too large for one message of NATS. It writes over b. EOF says that the
+// other end has ended the stream.
 func (s *Stream) Send(b []byte) *status.Status {
 	size := len(b) - frame.MaxOverhead
 	if s.MaxMessage == 0 {
@@ -63,8 +64,8 @@ func TooLargeFor(name string, size, most int) *status.Status {
 		"a message of %s takes %d bytes, and its max_message_bytes is %d", name, size, most)
 }
 
-// sendParts writes the head of each part over the end of the one before,
-// which has been sent.
+// sendParts writes the head of each part over the end of the part before, which has been
+// sent.
 func (s *Stream) sendParts(b []byte, part int) *status.Status {
 	sum := crc32.Checksum(b[frame.MaxOverhead:], castagnoli)
 	at := frame.MaxOverhead
@@ -85,14 +86,14 @@ func (s *Stream) sendParts(b []byte, part int) *status.Status {
 	return why
 }
 
-// halved ends a stream in which half a message was sent, which is none.
+// halved ends a stream in which only a part of a message could be sent.
 func (s *Stream) halved(why *status.Status) {
-	if why != EOF { // else it has ended
+	if why != EOF { // else the other end has ended it
 		s.Abort(why, 0)
 	}
 }
 
-// assemble takes a part of a message; the last one gives the whole.
+// assemble takes a part of a message, and returns the whole message with the last part.
 func (s *Stream) assemble(a arrival) (whole []byte, why *status.Status) {
 	size := s.reader.partial + len(a.body)
 	if a.kind == frame.Last {
@@ -135,7 +136,7 @@ func (s *Stream) hold(n int) bool {
 	return true
 }
 
-// releaseParts follows when a message is whole, or nobody will read it.
+// releaseParts follows when a message is whole, or will not be read.
 func (s *Stream) releaseParts() {
 	s.reader.parts, s.reader.partial = nil, 0
 	s.mu.Lock()
@@ -143,7 +144,7 @@ func (s *Stream) releaseParts() {
 	s.letGo()
 }
 
-// letGo gives the memory back that hold took; s.mu is held.
+// letGo gives back the memory that hold has reserved; s.mu is held.
 func (s *Stream) letGo() {
 	s.hub.assembly.held.Add(-s.held)
 	s.held = 0

@@ -8,9 +8,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// What the reader of a stream does.
+// The reader's side of a stream.
 
-// take takes a message that has come.
+// take queues a message, or a part of one, that has come.
 func (s *Stream) take(f frame.Frame) error {
 	s.mu.Lock()
 	if s.end.ended {
@@ -26,7 +26,7 @@ func (s *Stream) take(f frame.Frame) error {
 	}
 	if s.reader.dropped.Load() {
 		s.mu.Unlock()
-		s.consume(len(f.Body)) // there is no reader any more
+		s.consume(len(f.Body)) // in place of the reader, which takes no more
 		return nil
 	}
 	s.arrived.queue = append(s.arrived.queue, arrival{f.Kind, f.Body})
@@ -35,7 +35,8 @@ func (s *Stream) take(f frame.Frame) error {
 	return nil
 }
 
-// Recv reads one message. EOF is the end.
+// Recv waits for one message. EOF says that the other end has ended the stream well, and
+// everything was read.
 func (s *Stream) Recv() ([]byte, *status.Status) {
 	s.reader.Lock()
 	defer s.reader.Unlock()
@@ -80,14 +81,14 @@ func (s *Stream) Recv() ([]byte, *status.Status) {
 	}
 }
 
-// Refuse ends the stream because of what its reader has read.
+// Refuse ends the stream because its reader cannot read a message.
 func (s *Stream) Refuse(why *status.Status) {
 	s.reader.Lock()
 	defer s.reader.Unlock()
 	s.refuse(why)
 }
 
-// refuse is Refuse with s.reading held. It returns why.
+// refuse is Refuse with s.reader held. It returns why.
 func (s *Stream) refuse(why *status.Status) *status.Status {
 	s.releaseParts()
 	s.reader.failed = why
@@ -95,14 +96,15 @@ func (s *Stream) refuse(why *status.Status) *status.Status {
 	return why
 }
 
-// fetch takes over all that has come, or returns how the stream has ended.
+// fetch waits for frames and takes over all that have come, or returns how the stream has
+// ended.
 func (s *Stream) fetch() *status.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reader.batch, s.reader.at = s.reader.batch[:0], 0
 	if len(s.arrived.queue) == 0 && !s.end.ended {
-		// In a flood more comes at once: that costs less than to sleep and be woken
-		// for each message.
+		// In a flood the next message comes at once. To yield costs less than to sleep and be
+		// woken for each message.
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
@@ -121,7 +123,7 @@ func (s *Stream) fetch() *status.Status {
 	case s.end.ended && s.end.status != nil:
 		return s.end.status
 	case s.hub.server && s.end.ended && !s.end.halfClosed:
-		// That the client has sent all is not known: it may have been about to send more.
+		// The client may have been about to send more.
 		return status.Newf(status.Canceled, "the handler of %s has returned, and the stream has ended before its client has sent all", s.Name)
 	default:
 		return EOF
@@ -132,8 +134,8 @@ func (s *Stream) closedByReader() *status.Status {
 	return status.Newf(status.Canceled, "the receiver of %s was closed", s.Name)
 }
 
-// Discard ends the reading: a reader that waits returns, and what still comes is
-// thrown away.
+// Discard closes the reading: a reader that waits returns, and messages that still come
+// are thrown away.
 func (s *Stream) Discard() {
 	s.mu.Lock()
 	s.reader.unwanted.Store(true)
@@ -150,12 +152,13 @@ func (s *Stream) Discard() {
 	}
 	s.allow()
 	position := s.position()
-	s.reader.dropped.Store(true) // from here on take counts
+	s.reader.dropped.Store(true) // from here on take consumes
 	s.mu.Unlock()
 	s.tell(frame.Credit, s.to, "", position)
 }
 
-// consume counts a message that was read, and gives credit when that is due.
+// consume counts a frame that was read, and gives the other end credit when that is due.
+// s.reader is held, or dropped is set.
 func (s *Stream) consume(size int) {
 	s.reader.consumed.Seq++
 	s.reader.consumed.Bytes += uint64(size)
@@ -164,7 +167,7 @@ func (s *Stream) consume(size int) {
 	}
 }
 
-// allow has the other end send a window beyond what was read; s.mu is held.
+// allow moves the limit of the other end to a window beyond what was read; s.mu is held.
 func (s *Stream) allow() {
 	s.hub.transit.took(s.reader.consumed.Bytes - s.reader.counted)
 	s.reader.counted = s.reader.consumed.Bytes
@@ -173,7 +176,7 @@ func (s *Stream) allow() {
 	s.reader.due = s.in.Due()
 }
 
-// grant gives credit for all that was read.
+// grant tells the other end how far it may send.
 func (s *Stream) grant() {
 	s.mu.Lock()
 	s.allow()

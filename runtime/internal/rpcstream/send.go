@@ -10,20 +10,20 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// What the writer of a stream does.
+// The writer's side of a stream.
 
-// transmit sends a message whose body is b[frame.MaxOverhead:], as soon as there
+// transmit sends a message or a part whose body is b[frame.MaxOverhead:], as soon as there
 // is credit.
 func (s *Stream) transmit(kind frame.Kind, b []byte) *status.Status {
 	return s.transmitWith(nil, kind, b)
 }
 
-// SendHeader sends the metadata that comes before all messages.
+// SendHeader sends a server's metadata, which comes before all messages.
 func (s *Stream) SendHeader(h nats.Header) *status.Status {
 	return s.transmitWith(h, frame.Header, make([]byte, frame.MaxOverhead))
 }
 
-// transmitWith waits for credit, and for the connection.
+// transmitWith sends a frame with headers. It waits for credit, and for the connection.
 func (s *Stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) *status.Status {
 	for {
 		seq, why := s.lockToSend(len(b) - frame.MaxOverhead)
@@ -49,8 +49,8 @@ func (s *Stream) transmitWith(h nats.Header, kind frame.Kind, b []byte) *status.
 	}
 }
 
-// CloseSend says that no more messages follow. If it cannot be sent now, it is
-// sent when the connection is up again.
+// CloseSend tells the other end that no more messages follow. While the connection is
+// down it waits.
 func (s *Stream) CloseSend() *status.Status {
 	for {
 		s.writer.Lock()
@@ -59,7 +59,7 @@ func (s *Stream) CloseSend() *status.Status {
 			ended, why := s.end.ended && !s.end.sendClosed, s.sendError()
 			s.mu.Unlock()
 			s.writer.Unlock()
-			if ended && why != EOF { // after which the reader learns why, and there is nothing to close
+			if ended && why != EOF { // on EOF the reader learns why, and there is nothing to close
 				return why
 			}
 			return nil
@@ -84,9 +84,8 @@ func (s *Stream) CloseSend() *status.Status {
 	}
 }
 
-// lockToSend returns with s.sending locked, and with the number of a message of
-// this size, when that may be sent: the other end has room for it, and so has the
-// way to NATS.
+// lockToSend waits until a message of this size may be sent: the other end has room for it,
+// and so has the way to NATS. It returns the number of the message, with s.writer locked.
 func (s *Stream) lockToSend(size int) (seq uint64, why *status.Status) {
 	for {
 		s.writer.Lock()
@@ -114,13 +113,13 @@ func (s *Stream) lockToSend(size int) (seq uint64, why *status.Status) {
 	}
 }
 
-// sendError is what a writer is told of the end; s.mu is held.
+// sendError returns what a writer is told whose stream or sending has ended; s.mu is held.
 func (s *Stream) sendError() *status.Status {
 	switch {
 	case !s.end.ended:
 		return status.Newf(status.FailedPrecondition, "a message of %s was sent after CloseSend", s.Name)
 	case s.end.byPeer && !s.hub.server:
-		return EOF // the reader is told why
+		return EOF // the reader learns why
 	case s.end.status == nil:
 		return status.Newf(status.Canceled, "the stream of %s has ended", s.Name)
 	default:
@@ -128,7 +127,7 @@ func (s *Stream) sendError() *status.Status {
 	}
 }
 
-// publish publishes a numbered frame, or takes its number back; s.sending is held.
+// publish publishes a numbered frame, or takes its number back; s.writer is held.
 func (s *Stream) publish(msg *nats.Msg, kind frame.Kind, seq uint64, b []byte) error {
 	size := len(b) - frame.MaxOverhead
 	b = frame.Prefix(b, kind, seq)

@@ -194,7 +194,7 @@ func (s *Server) Silence() {
 	if s.sub != nil {
 		_ = s.sub.Unsubscribe() // fails only if it is gone already
 	}
-	s.Hub.Forget()
+	s.Hub.DropFarewells()
 }
 
 // Kept returns how much a server holds for streams: ends, handlers, other processes,

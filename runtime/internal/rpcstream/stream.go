@@ -14,21 +14,21 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// EOF says that a stream has ended well and has been read to its end; to its writer,
-// that the other end has ended it.
+// EOF tells the reader of a stream that it has ended well and was read to its end, and the
+// writer that the other end has ended the stream.
 var EOF = status.New(status.Unknown, "the stream has ended")
 
 // Config is what a stream is made with.
 type Config struct {
 	Name string // of the method
-	JSON bool   // the body of its last status
-	// MaxMessage is how large a message may be that travels in parts; 0: none does.
+	JSON bool   // messages, and the body of the last status, are JSON
+	// MaxMessage is the most bytes of a message that travels in parts; 0: none does.
 	MaxMessage int
-	// Window is the largest that the other end is given, and Limit what it gives at
-	// first.
+	// Window is the largest window that the other end is given, and Limit how far this end
+	// may send at first.
 	Window flow.Window
 	Limit  flow.Limit
-	// To is where frames go; at a client it is known from the ack on.
+	// To is the subject to which frames go; "" at a client, which learns it from the ack.
 	To string
 }
 
@@ -126,8 +126,8 @@ type writer struct {
 	published atomic.Uint64 // the number of the last frame
 }
 
-// Init prepares a stream. Stop ends the context of the call. It returns how much may
-// come at first, if the connection carries that.
+// Init prepares a stream; stop ends the context of the call. It returns the window that
+// the other end has at first: the wanted one, or less if the connection carries less.
 func (s *Stream) Init(hub *Hub, c Config, stop context.CancelFunc) flow.Window {
 	s.hub, s.Config, s.to, s.stop = hub, c, c.To, stop
 	s.readable.L, s.writable.L = &s.mu, &s.mu
@@ -137,10 +137,10 @@ func (s *Stream) Init(hub *Hub, c Config, stop context.CancelFunc) flow.Window {
 	return first
 }
 
-// Own is the subject on which frames come, once the stream was added to its hub.
+// Own returns the subject on which frames come, once the stream was added to its hub.
 func (s *Stream) Own() string { return s.own }
 
-// Incoming is how far the other end may send.
+// Incoming returns how far the other end may send.
 func (s *Stream) Incoming() flow.Limit { return s.in.Limit() }
 
 // Ended returns the status of the end; nil if that is OK, or has not come.
@@ -150,19 +150,20 @@ func (s *Stream) Ended() *status.Status {
 	return s.end.status
 }
 
-// Metadata returns the headers with the metadata that the server has sent so far.
+// Metadata returns, at a client, the headers with the metadata that the server has sent so
+// far; nil for those that have not come.
 func (s *Stream) Metadata() (header, trailer nats.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.metadata.header, s.metadata.trailer
 }
 
-// deliver takes what comes on the stream's own subject.
+// deliver takes a message that has come on the stream's own subject.
 func (s *Stream) deliver(msg *nats.Msg) {
 	if p := s.peer.Load(); p != nil {
 		p.hear(s.hub.ticker.clock.Load())
 	}
-	if s.open.slot.Load() != nil && s.opened(msg) {
+	if slot := s.open.slot.Load(); slot != nil && slot.Give(msg) { // the answer to the open
 		return
 	}
 	if msg.Header != nil && bus.NoResponders(msg) {
@@ -185,16 +186,7 @@ func (s *Stream) deliver(msg *nats.Msg) {
 	}
 }
 
-// opened hands the first answer to an open to who waits for it.
-func (s *Stream) opened(msg *nats.Msg) bool {
-	slot := s.open.slot.Load()
-	if slot == nil {
-		return false
-	}
-	return slot.Give(msg)
-}
-
-// credit takes a Credit, or a Ping, which wants a Credit back.
+// credit takes a Credit, or a Ping, which is answered with a Credit.
 func (s *Stream) credit(f frame.Frame, reply string) error {
 	p, err := frame.DecodePosition(f.Body)
 	if err != nil {
@@ -217,12 +209,12 @@ func (s *Stream) credit(f frame.Frame, reply string) error {
 	return err
 }
 
-// position is what a Credit or a Ping says; s.mu is held.
+// position returns the body of a Credit or a Ping; s.mu is held.
 func (s *Stream) position() frame.Position {
 	return frame.Position{Received: s.in.Received(), Limit: s.in.Limit()}
 }
 
-// tell sends a Credit or a Ping. One that is lost is made good by the next.
+// tell sends a Credit or a Ping. If one is lost, the next one says the same or more.
 func (s *Stream) tell(kind frame.Kind, to, reply string, p frame.Position) {
 	b := frame.AppendPosition(frame.Append(make([]byte, 0, 40), kind, s.writer.published.Load()), p)
 	if reply == "" {
@@ -232,12 +224,12 @@ func (s *Stream) tell(kind frame.Kind, to, reply string, p frame.Position) {
 	}
 }
 
-// errUnreadable says that the headers of a frame are lost.
+// errUnreadable says that the headers of a frame cannot be read.
 var errUnreadable = errors.New("the header cannot be read")
 
 var errOutOfPlace = errors.New("a frame that the other end must not send there")
 
-// turn takes the frames that change what a stream is.
+// turn takes the frames by which a stream begins or ends.
 func (s *Stream) turn(f frame.Frame, msg *nats.Msg) error {
 	if s.hub.server {
 		switch f.Kind {
@@ -245,7 +237,7 @@ func (s *Stream) turn(f frame.Frame, msg *nats.Msg) error {
 			return s.takeHalfClose(f)
 		case frame.Cancel:
 			s.End(canceledByClient(), byPeer|Dropping)
-			s.hub.disown(msg.Reply) // if it wants to know that it was heard
+			s.hub.disown(msg.Reply) // confirms the Cancel, if the client asks for that
 			return nil
 		default:
 			return errOutOfPlace
@@ -263,6 +255,7 @@ func (s *Stream) turn(f frame.Frame, msg *nats.Msg) error {
 	}
 }
 
+// takeHalfClose takes the word of a client that no more messages follow.
 func (s *Stream) takeHalfClose(f frame.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,6 +268,7 @@ func (s *Stream) takeHalfClose(f frame.Frame) error {
 	return err
 }
 
+// takeHeader takes the server's metadata.
 func (s *Stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
 	if bus.HeaderUnreadable(msg) {
 		return errUnreadable
@@ -295,7 +289,7 @@ func (s *Stream) takeHeader(f frame.Frame, msg *nats.Msg) error {
 
 // takeEnd takes the server's last frame.
 func (s *Stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
-	if f.Seq != 0 { // else the server does not know the stream, or not any more
+	if f.Seq != 0 { // with 0 the server says that it does not know the stream
 		s.mu.Lock()
 		_, err := s.in.Close(f.Seq)
 		s.mu.Unlock()
@@ -318,11 +312,11 @@ func (s *Stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 	}
 	s.mu.Unlock()
 	s.End(end, byPeer)
-	s.hub.leave(msg.Reply) // or the server says it again
+	s.hub.leave(msg.Reply) // if it is lost, the server sends its End again
 	return nil
 }
 
-// violation is the error for an end that breaks the rules.
+// violation returns the status of a stream whose other end breaks the rules.
 func (s *Stream) violation(err error) *status.Status {
 	switch {
 	case errors.Is(err, errUnreadable):
@@ -336,31 +330,31 @@ func (s *Stream) violation(err error) *status.Status {
 	}
 }
 
-// Ending says how a stream ends.
+// Ending is a set of flags that say how a stream ends.
 type Ending int
 
 const (
 	// byPeer says that the other end has ended it.
 	byPeer Ending = 1 << iota
-	// Dropping says that messages that have come and were not read are thrown away.
+	// Dropping says that messages which have come and were not read are thrown away.
 	Dropping
 )
 
-// End ends this end of the stream, so that whoever waits returns. It reports
-// whether it had not ended before.
+// End ends this end of the stream, so that its reader and its writer return. Nothing is
+// sent. It reports false if the stream had ended before.
 func (s *Stream) End(why *status.Status, how Ending) bool {
 	s.mu.Lock()
 	first := !s.end.ended
 	if first {
 		s.end.ended, s.end.status, s.end.byPeer = true, why, how&byPeer != 0
-		if how&Dropping != 0 { // what has ended well can be read ever after
+		if how&Dropping != 0 {
 			s.reader.dropped.Store(true)
 			s.arrived.queue = nil
 		}
 		if s.end.unwatch != nil {
 			s.end.unwatch()
 		}
-		s.stop() // whoever reads of the end finds the context ended
+		s.stop() // before the reader returns, so that it finds the context ended
 	}
 	s.readable.Broadcast()
 	s.writable.Broadcast()
@@ -372,7 +366,7 @@ func (s *Stream) End(why *status.Status, how Ending) bool {
 	return first
 }
 
-// Watch calls f when ctx ends before the stream.
+// Watch has f called when ctx ends before the stream.
 func (s *Stream) Watch(ctx context.Context, f func()) {
 	unwatch := context.AfterFunc(ctx, f)
 	s.mu.Lock()
@@ -384,7 +378,7 @@ func (s *Stream) Watch(ctx context.Context, f func()) {
 	}
 }
 
-// Abort ends the stream because of something at this end, and tells the other.
+// Abort ends the stream because of something at this end, and tells the other end.
 func (s *Stream) Abort(why *status.Status, how Ending) {
 	if !s.End(why, how) {
 		return
@@ -401,8 +395,8 @@ func (s *Stream) Abort(why *status.Status, how Ending) {
 	}
 }
 
-// SayEnd sends the last frame of the server, with trailing metadata in its headers, when the stream has ended at this
-// end already, so that no other frame follows.
+// SayEnd sends the last frame of the server, with the trailing metadata in its headers. The
+// stream has ended at this end already, so that no other frame follows.
 func (s *Stream) SayEnd(why *status.Status, trailer nats.Header) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
@@ -412,8 +406,9 @@ func (s *Stream) SayEnd(why *status.Status, trailer nats.Header) {
 	s.hub.farewell(s, endMessage(s.to, s.own, seq, why, s.JSON, trailer, s.hub.nc.MaxPayload()))
 }
 
-// endMessage is an End frame: the status in the body and, as in other replies,
-// in the NATS headers. What is more than a message of NATS takes is left out.
+// endMessage returns an End frame with the status in the body and, as in other replies, in
+// the NATS headers. Details or metadata for which a message of NATS has no room are left
+// out.
 func endMessage(to, own string, seq uint64, why *status.Status, json bool, trailer nats.Header, most int64) *nats.Msg {
 	msg := &nats.Msg{Subject: to, Reply: own, Header: trailer}
 	end := frame.Append(nil, frame.End, seq)

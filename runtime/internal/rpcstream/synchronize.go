@@ -12,14 +12,14 @@ type synchronizer struct {
 }
 
 const (
-	maxSyncPause = 16 // looks
-	maxKeptQueue = 64 // arrivals
+	maxSyncPause = 16 // looks between two Pings for credit, at most
+	maxKeptQueue = 64 // arrivals; larger queues are not kept for a quiet stream
 )
 
-// synchronize is called every second. If this end has sent something and is
-// quiet now, it asks whether all has come, and how far it may go: what was lost
-// last would not be missed otherwise, and a credit that was lost would be waited
-// for. A stream on which all is well stays silent.
+// synchronize is called every second. If this end has sent messages and is quiet now, a
+// Ping asks the other end which message it has received last, and how far this end may
+// go: without it nobody would miss a last message that was lost, and a writer would wait
+// for a credit that was lost. A stream on which all is well stays silent.
 func (s *Stream) synchronize(cameUp bool) {
 	s.mu.Lock()
 	if s.arrived.idle && len(s.arrived.queue) == 0 && cap(s.arrived.queue)+cap(s.reader.batch) > maxKeptQueue {

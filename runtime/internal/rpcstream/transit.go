@@ -27,44 +27,46 @@ const answerTimeout = 10 * time.Second
 type Transit struct {
 	nc     *nats.Conn
 	start  func(func()) bool // starts a goroutine of the connection
-	ctx    context.Context   //nolint:containedctx // of the connection
+	ctx    context.Context   //nolint:containedctx // the connection's
 	epoch  time.Time
 	inUse  atomic.Int64  // streams on which something came lately
 	room   atomic.Uint64 // a flow.Room
 	sent   atomic.Uint64 // bytes, since the connection was made
 	read   atomic.Uint64 // the same of what was read from streams
-	landed atomic.Uint64 // of sent: NATS has it, or it is lost
+	landed atomic.Uint64 // how much of sent NATS has, or is lost
 
-	asking  atomic.Bool
-	since   atomic.Int64  // ns since epoch: when NATS was asked that has not answered; 0: it has
-	slow    atomic.Int64  // the same: when it answered late for the last time
-	atSent  atomic.Uint64 // sent and read when it was asked for the last time
-	atRead  atomic.Uint64
-	mu      sync.Mutex
-	waiting map[*Stream]struct{} // their writers wait for room
-	forget  context.CancelFunc   // ends the wait for an answer
+	asking atomic.Bool   // the goroutine of run asks NATS
+	since  atomic.Int64  // when NATS was asked that has not answered, in ns since epoch; 0: it has
+	slow   atomic.Int64  // when NATS has answered late for the last time, in ns since epoch
+	atSent atomic.Uint64 // sent, when NATS was asked for the last time
+	atRead atomic.Uint64 // read, when NATS was asked for the last time
+
+	mu         sync.Mutex           // guards the fields below
+	waiting    map[*Stream]struct{} // streams whose writers wait for room
+	stopAsking context.CancelFunc   // ends the wait for the answer of NATS
 }
 
-// Init begins to measure a connection; ctx is the connection's, and start starts a
-// goroutine of it, unless it is closed.
+// Init prepares t for a connection, with whose life ctx ends; start starts a goroutine of
+// the connection, unless it is closed.
 func (t *Transit) Init(ctx context.Context, nc *nats.Conn, start func(func()) bool) {
 	t.nc, t.start, t.ctx, t.epoch = nc, start, ctx, time.Now()
 	t.room.Store(flow.FirstRoom)
 	t.waiting = make(map[*Stream]struct{})
 }
 
-// window is what a stream is given that would like to have w.
+// window returns the window of a stream that would like to have w, beside the streams in
+// use and so many others.
 func (t *Transit) window(w flow.Window, others int) flow.Window {
 	room := flow.Room(t.room.Load())
 	w.Bytes = room.Share(int(t.inUse.Load())+others, w.Bytes)
 	return w
 }
 
-// part is how large the parts of a large message are to be.
+// part returns the size of the parts of a large message.
 func (t *Transit) part() int { return int(min(max(t.room.Load()/4, leastPart), mostPart)) }
 
-// use says whether a stream counts among those that something comes on; s.mu is
-// held.
+// use says whether a stream counts among those in use, which share the room of the
+// connection; s.mu is held.
 func (s *Stream) use(is bool) {
 	switch {
 	case is == s.sync.inUse:
@@ -77,10 +79,10 @@ func (s *Stream) use(is bool) {
 	s.sync.inUse = is
 }
 
-// full reports whether a writer has to wait.
+// full reports whether the writers of streams have to wait.
 func (t *Transit) full() bool { return t.sent.Load()-t.landed.Load() >= t.room.Load() }
 
-// await has a stream woken when there is room, or may be.
+// await has the writer of a stream woken when there may be room.
 func (t *Transit) await(s *Stream) {
 	t.mu.Lock()
 	t.waiting[s] = struct{}{}
@@ -88,27 +90,29 @@ func (t *Transit) await(s *Stream) {
 	t.Ask()
 }
 
-// wrote counts what was sent, and took what a reader has taken. Both ask NATS for
-// an answer each time that a quarter of the room is through.
+// wrote counts bytes that were sent. NATS is asked for an answer each time that these are
+// a quarter of the room.
 func (t *Transit) wrote(n int) {
 	if t.sent.Add(uint64(n))-t.atSent.Load() >= t.room.Load()/4 {
 		t.Ask()
 	}
 }
 
+// took counts bytes that a reader has taken, as wrote does.
 func (t *Transit) took(n uint64) {
 	if t.read.Add(n)-t.atRead.Load() >= t.room.Load()/4 {
 		t.Ask()
 	}
 }
 
-// Ask has NATS asked, unless that is under way.
+// Ask has NATS asked for an answer, unless it has been asked and has not answered.
 func (t *Transit) Ask() {
 	if t.asking.CompareAndSwap(false, true) && !t.start(t.run) {
 		t.asking.Store(false) // the connection is closed, and its streams end
 	}
 }
 
+// run asks NATS until no writer waits for room.
 func (t *Transit) run() {
 	for {
 		t.measure()
@@ -122,12 +126,13 @@ func (t *Transit) run() {
 	}
 }
 
-// measure asks NATS once.
+// measure asks NATS once, and takes the time until the answer for a sign of how much the
+// link carries.
 func (t *Transit) measure() {
 	ctx, cancel := context.WithTimeout(t.ctx, answerTimeout)
 	defer cancel()
 	t.mu.Lock()
-	t.forget = cancel
+	t.stopAsking = cancel
 	t.mu.Unlock()
 	sent, read, quarter := t.sent.Load(), t.read.Load(), t.room.Load()/4
 	used := sent-t.atSent.Swap(sent) >= quarter || read-t.atRead.Swap(read) >= quarter
@@ -148,12 +153,12 @@ func (t *Transit) measure() {
 	if err == nil {
 		t.room.Store(uint64(room))
 	}
-	t.landed.Store(sent) // what a connection has lost is under way no more either
+	t.landed.Store(sent) // without an answer too: bytes that a connection has lost are not under way
 	t.mu.Unlock()
 	t.wake()
 }
 
-// wake has the writers look again.
+// wake has the writers that wait look for room again.
 func (t *Transit) wake() {
 	t.mu.Lock()
 	waiting := t.waiting
@@ -168,12 +173,12 @@ func (t *Transit) wake() {
 	}
 }
 
-// Reconnected follows an outage, in which the Ping was lost.
+// Reconnected says that an outage is over. The Ping that was sent before it is lost.
 func (t *Transit) Reconnected() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.forget != nil {
-		t.forget()
+	if t.stopAsking != nil {
+		t.stopAsking()
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package flow has the rules of one direction of a stream: what may be sent, and
-// whether what comes is what was sent. It knows neither frames nor NATS, and its
-// types are not safe for concurrent use.
+// Package flow has the rules of one direction of a stream: how much may be sent, and
+// whether the frames that come are those that were sent. It knows neither the encoding of
+// frames nor NATS, and its types are not safe for concurrent use.
 //
 // Frames are numbered from 1 on, without gaps. The receiver allows how many
 // frames and how many bytes may be sent in all, counted from the beginning of
@@ -22,10 +22,10 @@ var (
 	ErrCredit    = errors.New("a credit makes no sense")
 )
 
-// MaxLimit bounds allowances: no stream gets that far.
+// MaxLimit bounds both parts of a Limit; no stream gets that far.
 const MaxLimit = 1 << 53
 
-// Window is how much may be on its way or unread.
+// Window is how much of a stream may be on its way or unread.
 type Window struct {
 	Messages, Bytes uint64
 }
@@ -41,8 +41,8 @@ type Limit struct {
 // Out is the sender's end of a direction.
 type Out struct {
 	sent  uint64 // the number of the last frame
-	bytes uint64 // of all frames
-	acked uint64 // the last one that is known to have come
+	bytes uint64 // of the bodies of all frames
+	acked uint64 // the number of the last frame that is known to have come
 	limit Limit
 }
 
@@ -68,14 +68,14 @@ func (o *Out) Undo(size int) {
 	o.bytes -= uint64(size)
 }
 
-// Sent is the number of the last frame.
+// Sent returns the number of the last frame.
 func (o *Out) Sent() uint64 { return o.sent }
 
-// Settled reports whether all that was sent is known to have come.
+// Settled reports whether all frames are known to have come.
 func (o *Out) Settled() bool { return o.acked == o.sent }
 
-// Credit takes what the receiver says: which frame came last, and how far to go.
-// What is older than what is known already changes nothing.
+// Credit takes the word of the receiver: the number of the last frame that came, and how
+// far to go. An older word than the last one changes nothing.
 func (o *Out) Credit(received uint64, limit Limit) error {
 	switch {
 	case received > o.sent:
@@ -98,13 +98,12 @@ type In struct {
 	closed   bool
 }
 
-// NewIn returns the state before the first frame. The sender is told the first
-// Limit.
+// NewIn returns the state before the first frame. The sender has to be told its Limit.
 func NewIn(w Window) In {
 	return In{window: w, limit: Limit{Seq: w.Messages, Bytes: w.Bytes}}
 }
 
-// Take takes a frame with a body of this size.
+// Take takes a frame with a body of this size. The error says how it breaks the rules.
 func (in *In) Take(seq uint64, size int) error {
 	if err := in.inOrder(seq); err != nil {
 		return err
@@ -118,8 +117,8 @@ func (in *In) Take(seq uint64, size int) error {
 	return nil
 }
 
-// Close takes the last frame of the direction, which needs no credit. It reports
-// whether this is the first time; the same end once more does no harm.
+// Close takes the last frame of the direction, which needs no credit. It may come again,
+// which does no harm; first says that it has not come before.
 func (in *In) Close(seq uint64) (first bool, err error) {
 	if in.closed && seq == in.received {
 		return false, nil
@@ -131,6 +130,7 @@ func (in *In) Close(seq uint64) (first bool, err error) {
 	return true, nil
 }
 
+// inOrder returns why a frame is not the next one.
 func (in *In) inOrder(seq uint64) error {
 	switch {
 	case seq <= in.received:
@@ -143,8 +143,8 @@ func (in *In) inOrder(seq uint64) error {
 	return nil
 }
 
-// Check compares the number of the last frame that the sender has sent, as it
-// said later than it sent that, with what came.
+// Check returns an error if frames are missing. The sender says, after it has sent them,
+// which frame was the last one.
 func (in *In) Check(sent uint64) error {
 	if sent > in.received {
 		return fmt.Errorf("%w: %d were sent, and %d came", ErrGap, sent, in.received)
@@ -152,16 +152,16 @@ func (in *In) Check(sent uint64) error {
 	return nil
 }
 
-// Received is the number of the last frame.
+// Received returns the number of the last frame that has come.
 func (in *In) Received() uint64 { return in.received }
 
 // Closed reports whether the last frame of the direction has come.
 func (in *In) Closed() bool { return in.closed }
 
-// Limit is what the sender is allowed.
+// Limit returns how far the sender may go.
 func (in *In) Limit() Limit { return in.limit }
 
-// Due is how much has to be consumed until the sender should be told: a quarter of
+// Due returns how much has to be consumed before the sender is given more: a quarter of
 // the window, so that it seldom has to wait.
 func (in *In) Due() Limit {
 	return Limit{Seq: in.limit.Seq - in.window.Messages + in.window.Messages/4, Bytes: in.limit.Bytes - in.window.Bytes + in.window.Bytes/4}
@@ -171,8 +171,8 @@ func (in *In) Due() Limit {
 // on. A Grant has to follow.
 func (in *In) Resize(bytes uint64) { in.window.Bytes = bytes }
 
-// Grant allows the sender a whole window beyond what is consumed. What it has been
-// allowed already stays allowed.
+// Grant allows the sender a whole window beyond the frames that are consumed. The Limit
+// never goes back.
 func (in *In) Grant(consumed Limit) {
 	in.limit.Seq = max(in.limit.Seq, consumed.Seq+in.window.Messages)
 	in.limit.Bytes = max(in.limit.Bytes, consumed.Bytes+in.window.Bytes)

@@ -10,12 +10,13 @@ const (
 	// MostRoom is well below the 64 MiB of pending bytes and the 10 s for one write
 	// after which a NATS server gives a client up.
 	MostRoom = 16 << 20
-	// LeastShare lets a stream go on however many there are.
+	// LeastShare is the least window of a stream, however many streams there are.
 	LeastShare = 16 << 10
 
+	// quickAnswer is how soon an answer of NATS shows that the link would carry more.
 	quickAnswer = 200 * time.Millisecond
-	// SlowAnswer is how late an answer of NATS shows that a connection carries more
-	// than its link does.
+	// SlowAnswer is how late an answer of NATS shows that more is under way than the link
+	// carries.
 	SlowAnswer = 500 * time.Millisecond
 )
 
@@ -26,8 +27,8 @@ const (
 // halves when it is slow.
 type Room uint64
 
-// Answered says that NATS has taken so long for an answer; used, that the room was in
-// use meanwhile, as else a quick answer says nothing of the link.
+// Answered says how long NATS has taken for an answer, and whether the room was in use
+// meanwhile: if not, a quick answer says nothing about the link.
 func (r *Room) Answered(after time.Duration, used bool) {
 	switch {
 	case after < quickAnswer && used:
@@ -37,8 +38,8 @@ func (r *Room) Answered(after time.Duration, used bool) {
 	}
 }
 
-// Share is the window of bytes of one stream, which would like to have a certain
-// one, among so many that are in use.
+// Share returns the window of one of so many streams that are in use, which would like to
+// have wanted bytes.
 func (r *Room) Share(streams int, wanted uint64) uint64 {
 	return min(wanted, max(uint64(*r)/uint64(max(streams, 1)), LeastShare))
 }

@@ -1,6 +1,6 @@
-// Package frame encodes what the two ends of a stream send each other, as
-// docs/protocol.md describes it: one byte that says what it is, a number in
-// varint encoding, and the rest.
+// Package frame encodes the frames that the two ends of a stream send each other, as
+// docs/protocol.md describes them: one byte for the kind, a number in varint encoding, and
+// the body.
 package frame
 
 import (
@@ -11,13 +11,13 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
-// Kind says what a frame is.
+// Kind is the kind of a frame.
 type Kind byte
 
 // The kinds of frames.
 const (
-	// Ack is the server's answer to the open of a stream. Its body is the credit
-	// for what the client sends.
+	// Ack is the server's answer to the open of a stream. Its body is how far the client
+	// may send.
 	Ack Kind = iota + 1
 	// Header says that the metadata of the server is in the NATS headers.
 	Header
@@ -36,7 +36,7 @@ const (
 	Credit
 	// Ping is a Credit that wants one back.
 	Ping
-	// Cancel is the last frame of a client: it wants nothing more.
+	// Cancel is the last frame of a client, which wants nothing more.
 	Cancel
 
 	lastKind = Cancel
@@ -49,7 +49,7 @@ func (k Kind) Numbered() bool { return k >= Header && k <= End }
 // MaxOverhead is how many bytes a frame takes besides its body.
 const MaxOverhead = 1 + binary.MaxVarintLen64
 
-// ErrMalformed is wrapped by the errors of what is no frame.
+// ErrMalformed is wrapped by the errors of Decode and of the other functions that read.
 var ErrMalformed = errors.New("malformed frame")
 
 // Frame is one decoded frame.
