@@ -112,9 +112,9 @@ func nextReply[Res any](b *begun) (reply *Reply[Res], more bool) {
 
 // broadcast is called by the innermost interceptor.
 func (m *streamMethod) broadcast(ctx context.Context) (Stream, error) {
-	inv, ok := ctx.Value(invocationKey{}).(*invocation)
-	if !ok {
-		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.spec.name())
+	inv, err := m.invocationOf(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if inv.cfg.instance != "" {
 		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.spec.name(), inv.cfg.instance)

@@ -2,10 +2,9 @@ package aegis
 
 import "github.com/aegisrpc/aegis/internal/spec"
 
-// givenOptions are the options of one list that not every method takes, by their
-// names; "" for those that are not in the list. As options of a client they hold for
-// those of its methods that take them, so that they are checked for each call that
-// has some.
+// givenOptions are the names of those options in one list that not every method takes; ""
+// for an option that is not in the list. As options of a client they hold for the methods
+// that take them, so that only the options of a call are checked against its method.
 type givenOptions struct {
 	selection string // of an instance
 	stop      string // of a broadcast
@@ -13,9 +12,9 @@ type givenOptions struct {
 	window    string
 }
 
-// selects notes the option that selects the instance. There can be one in a list,
-// since a second one would make the first do nothing. SelectBy takes its key from a
-// StickyKey beside it.
+// selects notes the option that selects the instance. There can be one in a list, since a
+// second one would take the effect of the first. SelectBy is the exception: it takes its key
+// from a StickyKey beside it.
 func (g *givenOptions) selects(option string) error {
 	const byKey, byOwn, both = "StickyKey", "SelectBy", "StickyKey and SelectBy"
 	switch {
@@ -29,7 +28,7 @@ func (g *givenOptions) selects(option string) error {
 	return nil
 }
 
-// check refuses options that would do nothing in a call of the method.
+// check refuses options that would have no effect on a call of the method.
 func (g *givenOptions) check(m *spec.Method) error {
 	broadcast := m.Pattern == spec.Broadcast
 	switch {
@@ -47,10 +46,10 @@ func (g *givenOptions) check(m *spec.Method) error {
 	return nil
 }
 
-// toInstance is the name of the one selection that a leader's method takes.
+// toInstance is the name of the one selecting option that a single active method takes.
 const toInstance = "ToInstance"
 
-// checkClientOptions refuses options that would do nothing for any method of the
+// checkClientOptions refuses options that would have no effect on any method of the
 // service.
 func checkClientOptions(s *spec.Service, cfg *clientConfig) error {
 	if cfg.storage != (Storage{}) && s.CommandStorage == nil {

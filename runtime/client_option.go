@@ -21,11 +21,11 @@ type CallOption interface {
 func (o InterceptorsOption) applyClient(c *clientConfig) error { return o.appendTo(&c.interceptors) }
 
 // WithRetryBudget bounds what a client sends again, so that its retries cannot
-// multiply an overload: within any 10 s at most ratio times its calls, and at
-// least minPerSecond a second. Retries of overloaded calls and of idempotent
-// ones of unknown outcome are charged; those that found nobody listening, or a
-// stopping instance, are free. A call whose retry the budget forbids ends with
-// the error that it has. Default 0.2 and 10.
+// multiply an overload: within any 10 s at most ratio times as many retries as calls, and at
+// least minPerSecond retries a second. Retries of calls that an overloaded server has
+// refused, and of idempotent calls of unknown outcome, are charged; retries of calls that
+// found no server, or a stopping instance, are free. A call whose retry the budget forbids ends with
+// the error of its last attempt. The ratio is 0 to 100. Default 0.2 and 10.
 func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if !(ratio >= 0 && ratio <= 100) || minPerSecond < 0 {
@@ -36,9 +36,8 @@ func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
 	})
 }
 
-// WaitForReady makes a call for which nobody listens go on trying until its
-// deadline. Default: it ends as ErrNoResponders after two more attempts, 10 and
-// 40 ms later. Given to a broadcast, which is sent once, it is an error with
+// WaitForReady makes a call for which no server listens go on trying until its deadline.
+// Default: the call ends as ErrNoResponders after two more attempts, 10 and 40 ms later. Given to a broadcast, which is sent once, it is an error with
 // CodeInvalidArgument.
 func WaitForReady() CallOption {
 	return callOption(func(c *callConfig) error {
@@ -47,11 +46,11 @@ func WaitForReady() CallOption {
 	})
 }
 
-// ToInstance sends a call to the instance of this name and to no other. If it
-// is not there, the call ends as ErrNoResponders. If it is found to be gone
+// ToInstance sends a call to the instance of this name and to no other. If the instance
+// is not there, the call ends as ErrNoResponders. If the instance is found to be gone
 // before it replies, the call ends at once, with CodeUnavailable and
 // ReasonInstanceLost; for that the connection watches the service, as for
-// RoundRobin, but no call waits for it. It cannot be combined with an option for a
+// RoundRobin, but no call waits until the instances are known. ToInstance cannot be combined with an option for a
 // strategy, see QueueGroup.
 func ToInstance(name string) CallOption {
 	return callOption(func(c *callConfig) error {
@@ -67,8 +66,8 @@ func ToInstance(name string) CallOption {
 }
 
 // MaxAttempts sets how often a call is tried in all, the first time included: 1
-// to 100. It wins over the proto's retry option. Default 3. An instance that was
-// picked, and turned out not to listen or to be stopping, does not count. Given to a
+// to 100. It wins over the proto's retry option. Default 3. An attempt at an instance that
+// a strategy has picked, and that did not listen or was stopping, does not count. Given to a
 // broadcast, which is sent once, it is an error with CodeInvalidArgument.
 func MaxAttempts(n int) CallOption {
 	return callOption(func(c *callConfig) error {
@@ -89,6 +88,7 @@ func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
 func (o callOption) applyCall(c *callConfig) error       { return o(c) }
 func (o callOption) applyClient(c *clientConfig) error   { return o(&c.call) }
 
+// clientConfig is what the options of a client have set.
 type clientConfig struct {
 	call         callConfig
 	interceptors []Interceptor
@@ -97,15 +97,16 @@ type clientConfig struct {
 	storage      Storage // of commands
 }
 
+// callConfig is what the options of a call have set, on top of those of its client.
 type callConfig struct {
 	waitForReady bool
 	instance     string
 	strategy     targets.Strategy
-	key          string // for strategies that go by one; "": the proto's field
+	key          string // for strategies that go by a key; "": the value of the proto's field
 	maxAttempts  int    // 0: the method's own
 	window       flow.Window
 	untilReplies int           // of a broadcast; 0: no such rule
-	untilSilence time.Duration // as above
+	untilSilence time.Duration // of a broadcast; 0: no such rule
 	given        givenOptions  // of the list that was applied last
 }
 

@@ -14,11 +14,11 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Unary calls of methods with max_message_bytes. Small ones travel as all others
-// do; what is too large for a message of NATS makes a stream of the call, with
-// one message in each direction.
+// Unary calls of methods with max_message_bytes. Small requests and responses travel as
+// those of other methods do; one that is too large for a message of NATS makes a stream of
+// the call, with one message in each direction.
 
-// invokeInParts is invoke for such a method.
+// invokeInParts is invoke for a method with max_message_bytes.
 func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
 	if err := ctx.Err(); err != nil {
 		return asError(err).notRun(true)
@@ -51,13 +51,14 @@ func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message
 	}
 	defer s.Abort(status.New(status.Canceled, "the call has ended"), rpcstream.Dropping)
 	if !inOne {
-		if why := s.Stream.Send(b); why != nil && why != rpcstream.EOF { // after which recv says why
+		if why := s.Stream.Send(b); why != nil && why != rpcstream.EOF { // after EOF, recv says why
 			return outward(why)
 		}
 	}
 	return s.response(res)
 }
 
+// withDeadline returns a context with the deadline of the call.
 func (m *clientMethod) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
@@ -79,11 +80,12 @@ func (s *clientStream) response(res proto.Message) error {
 	}
 }
 
+// late is the error of a call whose reply is not whole at the deadline.
 func (s *clientStream) late() *Error {
 	return because(context.DeadlineExceeded, CodeDeadlineExceeded, "no whole reply of "+s.Name+" before the deadline; whether the handler ran is unknown")
 }
 
-// answer takes a reply that is no stream.
+// answer takes a reply that came in one message.
 func (s *clientStream) answer(msg *nats.Msg) *Error {
 	s.answered = true
 	if err := proto.Unmarshal(msg.Data, s.result); err != nil {

@@ -10,8 +10,8 @@ import (
 // Whether a call is tried again is decided by package retry; the loop over the attempts
 // is attempt.run.
 
-// pause returns how long to wait before the call that failed with err is tried again,
-// and false if it is not.
+// pause decides about the attempt that failed with err: it returns how long to wait before
+// the next one, and false if there is none.
 func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	failed := retry.Attempt{
 		Method: a.method, Route: a.route(), Most: a.cfg.maxAttempts, WaitForReady: a.cfg.waitForReady,
@@ -30,7 +30,7 @@ func (a *attempt) route() retry.Route {
 	switch {
 	case a.cfg.instance != "":
 		return retry.ToInstance
-	case a.leader != nil:
+	case a.toLeader():
 		return retry.ToLeader
 	case a.pick != nil:
 		return retry.ToPicked
@@ -39,11 +39,12 @@ func (a *attempt) route() retry.Route {
 	}
 }
 
-// opensStream tells streams from unary calls that travel in parts.
+// opensStream reports whether the request opens a stream. A unary call that travels in
+// parts does not count: its handler runs as that of any unary call.
 func (a *attempt) opensStream() bool { return a.stream != nil && a.method.Streaming() }
 
-// sleep pauses, and reports whether there is time left for another attempt. The news of
-// a leader end the pause.
+// sleep pauses, and reports whether there is time left for another attempt. News of the
+// leader end the pause.
 func (a *attempt) sleep(d time.Duration) bool {
 	if a.term != 0 {
 		return a.leader.Sleep(a.ctx, a.news, d, a.deadline)

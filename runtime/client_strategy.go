@@ -5,13 +5,13 @@ import (
 	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
-// selectBy is the option for a strategy.
+// selectBy returns the option for a strategy.
 func selectBy(s targets.Strategy) CallOption {
 	return callOption(func(c *callConfig) error {
 		if err := c.given.selects(s.Kind.String()); err != nil {
 			return err
 		}
-		if s.Kind != targets.ByKey || c.given.selection == s.Kind.String() { // else the key is for a SelectBy
+		if s.Kind != targets.ByKey || c.given.selection == s.Kind.String() { // beside a SelectBy, the key is for that
 			c.strategy = s
 		}
 		c.instance = ""
@@ -19,29 +19,29 @@ func selectBy(s targets.Strategy) CallOption {
 	})
 }
 
-// QueueGroup lets NATS pick the instance: any that listens, each with the same
-// probability. The client needs to know of no instances. This is the default,
-// except for methods with a sticky_field in the proto.
+// QueueGroup lets NATS pick the instance: each that listens has the same probability. The
+// client needs to know of no instances. This is the default, except for methods with a
+// sticky_field in the proto.
 //
-// This and the other strategies are for load balanced methods: the calls of
-// single active methods go to the leader. As options of a client they do not
-// affect those, nor broadcasts; given to one such call they are an error with
-// CodeInvalidArgument. So are two of these options, or one and ToInstance, in one
-// call or for one client; those of a call win over those of the client.
+// QueueGroup and the other strategies are for load balanced methods: the calls of single
+// active methods go to the leader. As options of a client the strategies affect neither
+// single active methods nor broadcasts; given to a call of one they are an error with
+// CodeInvalidArgument. Two of these options, or one and ToInstance, in one call or for one
+// client are an error as well; the options of a call win over those of the client.
 func QueueGroup() CallOption { return selectBy(targets.Strategy{Kind: targets.ByQueueGroup}) }
 
 // RoundRobin sends calls to the running and healthy instances that have the method in
-// turn. As long as these stay the same, no instance gets two more of the calls of one
-// method over one connection than another, by whatever clients and goroutines they are
-// made. One that joins takes its turn from then on, and makes up for nothing; what is
-// tried again goes to the next instance that was not tried, out of turn.
+// turn. As long as these instances stay the same, none gets two more of the calls of one
+// method over one connection than another, by whatever clients and goroutines the calls
+// are made. An instance that joins takes its turn from then on, and makes up for nothing;
+// a call that is tried again goes to the next instance that was not tried, out of turn.
 //
-// As all strategies but QueueGroup it has the connection watch the service from
-// the first call on, until it is closed. That call waits until the instances
+// As all strategies but QueueGroup, RoundRobin has the connection watch the service from
+// the first call on, until the connection is closed. That call waits until the instances
 // are known, for up to 5 s or its deadline; its error is then CodeUnavailable or
 // CodeDeadlineExceeded, and nothing was sent. A call that meets an instance
-// which does not listen any more, or refuses it, goes to another one at once.
-// The error if nobody is there is ErrNoResponders.
+// which does not listen any more, or refuses the call, goes to another one at once.
+// If no instance is there, the error is ErrNoResponders.
 //
 // If the instance that was called is found to be gone before it replies, the
 // call ends at once, with CodeUnavailable and ReasonInstanceLost, unless it is
@@ -56,7 +56,7 @@ func Random() CallOption { return selectBy(targets.Strategy{Kind: targets.ByRand
 // selection.LeastLoaded and RoundRobin.
 func LeastLoaded() CallOption { return selectBy(targets.Strategy{Kind: targets.ByLoad}) }
 
-// StickyKey sends the calls of one key to one instance, as long as that runs and
+// StickyKey sends the calls of one key to one instance, as long as that instance runs and
 // has no more than 1.5 times its share of this connection's calls; see
 // selection.Sticky and RoundRobin. The key wins over the sticky_field of the
 // proto, by which calls are selected unless an option says otherwise, and must
@@ -72,12 +72,13 @@ func StickyKey(key string) CallOption {
 }
 
 // SelectBy sends calls where a strategy of your own says; see RoundRobin. Make
-// the option once and use it for many calls: it keeps what the strategy
-// prepares. The key that the strategy is given is that of a StickyKey beside it or
+// the option once and use it for many calls: it keeps what the strategy has prepared.
+// The key that the strategy is given is that of a StickyKey beside it or
 // of the client, else the value of the proto's sticky_field.
 //
-// If the strategy picks nobody, the call ends with CodeUnavailable; if it
-// panics or picks what is not there, with CodeInternal. It must not block.
+// If the strategy picks no instance, the call ends with CodeUnavailable; if it panics, or
+// picks an instance that is not there, with CodeInternal. The strategy must not block, and
+// must be safe for concurrent use.
 func SelectBy(own selection.Strategy) CallOption {
 	s := targets.Strategy{Kind: targets.ByOwn, Own: targets.NewOwn(own)}
 	return callOption(func(c *callConfig) error {

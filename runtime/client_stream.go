@@ -19,44 +19,39 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// openTimeout bounds the wait for a server to take a stream, unless the context
-// has a deadline.
+// openTimeout bounds the wait until a server takes a stream, unless the context has a
+// deadline.
 const openTimeout = 5 * time.Second
 
 // streamMethod is one streaming method of a Client.
 type streamMethod struct {
 	clientMethod
-	// open opens a stream, with the interceptors.
+	// open opens a stream through the interceptors.
 	open ClientStreamFunc
 }
 
 func newStreamMethod(c *Client, name protoreflect.Name) streamMethod {
 	m := streamMethod{clientMethod: newClientMethod(c, name)}
-	m.open = wrapClientStream(m.begin, c.cfg.interceptors)
+	m.open = wrapClientStream(m.openBeneath, c.cfg.interceptors)
 	return m
 }
 
-// begun is a stream as its user has it: with the interceptors, and what lies
-// beneath them.
+// begun is a stream as its user has it: the Stream of the outermost interceptor, and the
+// one beneath all interceptors.
 type begun struct {
 	Stream
-	core *clientStream // nil of a broadcast, and if an interceptor has made the stream up
+	core *clientStream // nil of a broadcast, and if an interceptor has returned a stream of its own
 	inv  *invocation
 }
 
-// start opens a stream. Its context ends when its end has been read, and when it
-// is closed.
+// start opens a stream. The context of the stream ends when its end has been read, and when
+// it is closed.
 func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, error) {
 	cfg, err := m.config(opts)
 	if err != nil {
 		return nil, err
 	}
-	inv := &invocation{call: outgoingCall(ctx), cfg: cfg}
-	if inv.call == nil {
-		inv.own.attempt = 1
-		inv.call = &inv.own
-	}
-	inv.call.spec = m.spec
+	inv := m.newInvocation(ctx, cfg)
 	inv.call.response, inv.call.trailer, inv.call.term = nil, nil, Term{}
 	if _, ok := ctx.Deadline(); !ok && m.method.Timeout > 0 {
 		inv.Context, inv.cancel = context.WithTimeout(ctx, m.method.Timeout)
@@ -79,11 +74,11 @@ func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, er
 	return nil, asError(err)
 }
 
-// begin is what the innermost interceptor calls.
-func (m *streamMethod) begin(ctx context.Context) (Stream, error) {
-	inv, ok := ctx.Value(invocationKey{}).(*invocation)
-	if !ok {
-		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.spec.name())
+// openBeneath is called by the innermost interceptor.
+func (m *streamMethod) openBeneath(ctx context.Context) (Stream, error) {
+	inv, err := m.invocationOf(ctx)
+	if err != nil {
+		return nil, err
 	}
 	s := m.newStream(ctx, inv.cfg, inv.call)
 	if s.requests {
@@ -99,7 +94,7 @@ func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Cal
 	s := &clientStream{method: m, ctx: ctx, cfg: cfg, call: call}
 	most := m.method.MaxMessageBytes
 	s.first = s.Init(&m.client.conn.streams, rpcstream.Config{Name: m.spec.name(), MaxMessage: most, Window: windowFor(cfg.window, most)},
-		func() {}) // the context ends when the user knows of the end
+		func() {}) // the context ends later, when the user has read the end
 	s.requests = m.spec.Descriptor.IsStreamingClient()
 	return s
 }
@@ -107,25 +102,24 @@ func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Cal
 // clientStream is the client's end of a stream.
 type clientStream struct {
 	messageStream
-	method *clientMethod
-	first  flow.Window // that the server begins with
-	// requests: the requests of the method are a stream.
-	requests bool
+	method   *clientMethod
+	first    flow.Window     // of the server's messages, at first
+	requests bool            // the requests of the method are a stream
 	ctx      context.Context //nolint:containedctx // the stream's
 	cfg      *callConfig
 	call     *Call
-	dialed   bool // these two are the reader's or the writer's own
-	told     bool // the call has the server's metadata
+	dialed   bool // a server was asked to take the stream; the writer's own
+	told     bool // the call has the server's metadata; the reader's own
 	metadata serverMetadata
 
-	// Of a unary call that may be one:
-	chunked  string // the header that says so
-	result   proto.Message
-	answered bool // there is a reply, and no stream
+	// Of a unary call that may travel in parts; see client_parts.go.
+	chunked  string        // the header that says so
+	result   proto.Message // gets the response
+	answered bool          // the reply came in one message
 }
 
-// Send sends a message. The one request of a method whose requests are no
-// stream opens the stream.
+// Send sends a message. Where the requests of the method are no stream, the one request
+// opens the stream.
 func (s *clientStream) Send(m proto.Message) error {
 	switch {
 	case s.requests:
@@ -137,7 +131,7 @@ func (s *clientStream) Send(m proto.Message) error {
 	}
 }
 
-// Recv reads a message.
+// Recv reads a message into m.
 func (s *clientStream) Recv(m proto.Message) error {
 	if !s.dialed {
 		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", s.Name)
@@ -149,6 +143,7 @@ func (s *clientStream) Recv(m proto.Message) error {
 	return err
 }
 
+// tellMetadata gives the call the server's metadata; end says that the stream has ended.
 func (s *clientStream) tellMetadata(end bool) {
 	header, trailer := s.metadata.read(&s.Stream)
 	s.call.response, s.told = header, true
@@ -157,7 +152,7 @@ func (s *clientStream) tellMetadata(end bool) {
 	}
 }
 
-// CloseSend says that there are no more requests.
+// CloseSend tells the server that there are no more requests.
 func (s *clientStream) CloseSend() error {
 	if !s.requests {
 		return nil
@@ -173,8 +168,8 @@ func (s *clientStream) dialWith(req proto.Message) error {
 	return s.dial(payload, req)
 }
 
-// dial asks for a server until one has taken the stream or refused it.
-// The request says which instance is picked, where it does; nil without one.
+// dial asks servers until one has taken the stream or refused it. An instance may be picked
+// by a key in req, which is nil where the requests are a stream.
 func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	if err := s.ctx.Err(); err != nil {
 		return asError(err).notRun(true)
@@ -200,6 +195,7 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	return nil
 }
 
+// ask sends the request that opens the stream, as often as that is needed.
 func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) error {
 	m, now := s.method, time.Now()
 	m.client.budget.Call(now)
@@ -225,15 +221,15 @@ func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) er
 		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.first.Messages, s.first.Bytes)}
 	}
 	if err := a.run(nil); err != nil {
-		if code := asError(err).Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // the server may have it
-			_ = m.client.conn.nc.Publish(a.cancel, []byte(s.Own())) // else it finds out when it asks
+		if code := asError(err).Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // a server may have taken the stream
+			_ = m.client.conn.nc.Publish(a.cancel, []byte(s.Own())) // if it is lost, the server asks whether this client is there
 		}
 		return err
 	}
 	return nil
 }
 
-// accepted takes the answer of a server that has taken the stream.
+// accepted takes the answer of a server that has not refused the stream.
 func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
 	answered, why := s.Accept(msg, target, s.result != nil)
 	if answered {
@@ -245,10 +241,10 @@ func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
 // drop ends the stream, and throws away what was not read.
 func (s *clientStream) drop(why *Error) { s.Abort(&why.st, rpcstream.Dropping) }
 
-// serverMetadata is the metadata that a server has sent in a stream. Once it was read,
-// it is its user's.
+// serverMetadata is the metadata that a server has sent in a stream. It is decoded once, so
+// that its user may change it.
 type serverMetadata struct {
-	mu              sync.Mutex
+	mu              sync.Mutex // guards the fields below
 	header, trailer Header
 }
 
@@ -257,7 +253,7 @@ func (m *serverMetadata) read(s *rpcstream.Stream) (header, trailer Header) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.header == nil && h != nil {
-		m.header, _ = decodeHeader(h) // what is no metadata is left out
+		m.header, _ = decodeHeader(h) // headers that are no metadata are left out
 	}
 	if m.trailer == nil && t != nil {
 		m.trailer, _ = decodeHeader(t)
@@ -269,7 +265,10 @@ func (m *serverMetadata) read(s *rpcstream.Stream) (header, trailer Header) {
 // is safe for concurrent use.
 type ServerStreamMethod[Req, Res any] struct{ streamMethod }
 
-// Open sends the request and returns when a server has taken it.
+// Open sends the request and returns the stream of responses when a server has taken it.
+// Without a deadline of ctx, or a timeout of the method, it waits for that up to 5 s, and
+// the stream has no deadline. Close the Receiver, or read it to its end. The error is an
+// *Error.
 func (m *ServerStreamMethod[Req, Res]) Open(ctx context.Context, req *Req, opts ...CallOption) (Receiver[Res], error) {
 	b, err := m.start(ctx, opts)
 	if err != nil {
@@ -289,7 +288,8 @@ func (m *ServerStreamMethod[Req, Res]) Open(ctx context.Context, req *Req, opts 
 // is safe for concurrent use.
 type ClientStreamMethod[Req, Res any] struct{ streamMethod }
 
-// Open returns when a server has taken the stream.
+// Open returns the stream when a server has taken it; for deadlines and errors see
+// ServerStreamMethod.
 func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (ClientStream[Req, Res], error) {
 	b, err := m.start(ctx, opts)
 	if err != nil {
@@ -302,7 +302,8 @@ func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOpt
 // streams. It is safe for concurrent use.
 type BidiStreamMethod[Req, Res any] struct{ streamMethod }
 
-// Open returns when a server has taken the stream.
+// Open returns the stream when a server has taken it; for deadlines and errors see
+// ServerStreamMethod.
 func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (BidiClient[Req, Res], error) {
 	b, err := m.start(ctx, opts)
 	if err != nil {
@@ -311,6 +312,7 @@ func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOptio
 	return bidiStream[Req, Res]{clientReceiver[Res]{b}}, nil
 }
 
+// close ends the stream and its context.
 func (b *begun) close() {
 	if b.core != nil {
 		b.core.drop(NewError(CodeCanceled, "the stream was closed by its reader"))
@@ -318,6 +320,7 @@ func (b *begun) close() {
 	b.inv.cancel()
 }
 
+// clientReceiver is the Receiver of a client.
 type clientReceiver[T any] struct{ b *begun }
 
 func (r clientReceiver[T]) Recv() (*T, error) {
@@ -351,6 +354,7 @@ func (r clientReceiver[T]) Close() error {
 	return nil
 }
 
+// bidiStream is the BidiClient of a client.
 type bidiStream[Req, Res any] struct{ clientReceiver[Res] }
 
 func (s bidiStream[Req, Res]) Send(m *Req) error { return sendMessage(s.b, m) }
@@ -362,11 +366,12 @@ func (s bidiStream[Req, Res]) CloseSend() error {
 	return nil
 }
 
+// requestStream is the ClientStream of a client.
 type requestStream[Req, Res any] struct{ b *begun }
 
 func (s requestStream[Req, Res]) Send(m *Req) error { return sendMessage(s.b, m) }
 
-// CloseAndRecv wants one response, and nothing behind it.
+// CloseAndRecv reads the response. Another response behind it is an error.
 func (s requestStream[Req, Res]) CloseAndRecv() (*Res, error) {
 	defer s.b.close()
 	if err := s.b.CloseSend(); err != nil && !errors.Is(err, io.EOF) {

@@ -24,7 +24,8 @@ func (m *serverMethod) inParts(msg *nats.Msg) bool {
 	return size != "" && size != "0"
 }
 
-// checkSize refuses requests that nobody would take.
+// checkSize refuses a request that is larger than the method's max_message_bytes, before it
+// comes.
 func (m *serverMethod) checkSize(msg *nats.Msg) *Error {
 	text := msg.Header.Get(wire.HeaderChunked)
 	size, err := strconv.ParseUint(text, 10, 63)
