@@ -14,23 +14,24 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// Reply is what one instance has answered to a broadcast.
+// Reply is the reply of one instance to a broadcast.
 type Reply[T any] struct {
-	// Instance is the name of the instance, which ToInstance takes. It is "" if
-	// the broadcast itself has failed: Err says why, and no other reply follows.
+	// Instance is the name of the instance, which ToInstance takes. It is "" if the
+	// broadcast itself has failed: Err says why then, and no other reply follows.
 	Instance string
 	// Msg is the response; nil with an error.
 	Msg *T
-	// Err is an *Error: what the handler returned or, for an instance that has not
-	// answered, CodeDeadlineExceeded at the deadline and CodeUnavailable as soon as
-	// it is known to be gone. IsWireError tells the two kinds apart.
+	// Err is an *Error, or nil: the error that the handler has returned or, for an instance
+	// that has not answered, CodeDeadlineExceeded at the deadline and CodeUnavailable as
+	// soon as the instance is known to be gone. IsWireError tells the two kinds apart.
 	Err error
 }
 
-// UntilReplies ends a broadcast when n instances have answered, 1 to 1,000,000,
-// and at the deadline. It asks no registry who should answer, so that nobody is
-// named who has not. As an option of a client it holds for its broadcasts; given to
-// another call, or to a client of a service without any, it is an error.
+// UntilReplies ends a broadcast when n instances have answered, 1 to 1,000,000, and at the
+// deadline. The registry is not asked then which instances should answer, so that an
+// instance that has not answered is not named. As an option of a client it holds for its
+// broadcasts; given to another call, or to a client of a service without a broadcast, it is
+// an error with CodeInvalidArgument or ErrInvalidOption.
 func UntilReplies(n int) CallOption {
 	return callOption(func(c *callConfig) error {
 		if n < 1 || n > maxReplies {
@@ -41,10 +42,9 @@ func UntilReplies(n int) CallOption {
 	})
 }
 
-// UntilSilence ends a broadcast when nobody has answered for so long, and at the
-// deadline; with UntilReplies whatever comes first. It asks no registry who
-// should answer, so that nobody is named who has not. It is an error where
-// UntilReplies is one.
+// UntilSilence ends a broadcast when no instance has answered for so long, and at the
+// deadline; together with UntilReplies, at the first of the three. For the rest it is like
+// UntilReplies.
 func UntilSilence(d time.Duration) CallOption {
 	return callOption(func(c *callConfig) error {
 		if d <= 0 {
@@ -61,10 +61,11 @@ const maxReplies = 1_000_000
 type BroadcastMethod[Req, Res any] struct{ streamMethod }
 
 // Call returns the replies of all instances, as they come. Nothing is sent until the
-// result is ranged over, see CollectReplies. Each iteration sends the request once; it
-// ends as soon as everybody has answered who is registered,
-// and at the deadline (the context's, else the method's timeout) names those who
-// have not. Leaving it early ends the contexts of the handlers that still run.
+// result is ranged over, see CollectReplies; each time that it is, the request is sent
+// once. The replies end as soon as every instance has answered that is registered. At the
+// deadline (the context's, else the method's timeout) each instance that has not answered
+// has a reply that says so. To leave the loop early ends the contexts of the handlers that
+// still run.
 func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...CallOption) iter.Seq[Reply[Res]] {
 	return func(yield func(Reply[Res]) bool) {
 		b, err := m.start(ctx, opts)

@@ -6,15 +6,14 @@ import (
 	"iter"
 )
 
-// CollectReplies makes a broadcast and returns when it has ended, with the replies of
-// all instances in the order in which they came:
+// CollectReplies makes a broadcast and returns the replies of all instances when it has
+// ended, in the order in which they came:
 //
 //	replies, err := aegis.CollectReplies(client.ReloadLimits(ctx, req))
 //
-// The error is nil if every instance has answered without one. Else it joins those of
-// the others, each behind the name of its instance, and that of the broadcast itself
+// The error is nil if every instance has answered without one. Else it joins the errors
+// of the instances, each behind the name of its instance, and that of the broadcast itself
 // if it has failed; the replies tell them apart. CodeOf returns the code of the first.
-// The client's method alone sends nothing until its result is ranged over.
 func CollectReplies[T any](replies iter.Seq[Reply[T]]) ([]Reply[T], error) {
 	if replies == nil {
 		return nil, NewError(CodeInvalidArgument, "the broadcast is nil; pass what the method of a client returns")

@@ -17,7 +17,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// NewClient is called by generated code.
+// NewClient returns the client of a service. It is called by generated code.
 func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...ClientOption) (*Client, error) {
 	if conn == nil {
 		return nil, errors.New("aegis: the connection of a client is nil")
@@ -45,7 +45,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	return c, c.followLeaders()
 }
 
-// NewUnaryMethod is called by generated code.
+// NewUnaryMethod returns a unary method of a client. It is called by generated code.
 func NewUnaryMethod[Req, Res any](c *Client, name protoreflect.Name) *UnaryMethod[Req, Res] {
 	u := &UnaryMethod[Req, Res]{clientMethod: newClientMethod(c, name)}
 	if len(c.cfg.interceptors) > 0 && u.method != nil {
@@ -54,22 +54,25 @@ func NewUnaryMethod[Req, Res any](c *Client, name protoreflect.Name) *UnaryMetho
 	return u
 }
 
-// NewServerStreamMethod is called by generated code.
+// NewServerStreamMethod returns a method of a client whose responses are a stream. It is
+// called by generated code.
 func NewServerStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *ServerStreamMethod[Req, Res] {
 	return &ServerStreamMethod[Req, Res]{newStreamMethod(c, name)}
 }
 
-// NewClientStreamMethod is called by generated code.
+// NewClientStreamMethod returns a method of a client whose requests are a stream. It is
+// called by generated code.
 func NewClientStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *ClientStreamMethod[Req, Res] {
 	return &ClientStreamMethod[Req, Res]{newStreamMethod(c, name)}
 }
 
-// NewBidiStreamMethod is called by generated code.
+// NewBidiStreamMethod returns a method of a client whose requests and responses are streams.
+// It is called by generated code.
 func NewBidiStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *BidiStreamMethod[Req, Res] {
 	return &BidiStreamMethod[Req, Res]{newStreamMethod(c, name)}
 }
 
-// NewBroadcastMethod is called by generated code.
+// NewBroadcastMethod returns a broadcast of a client. It is called by generated code.
 func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *BroadcastMethod[Req, Res] {
 	m := &BroadcastMethod[Req, Res]{streamMethod{clientMethod: newClientMethod(c, name)}}
 	m.subject = c.conn.subjects.All(c.service.Name, string(name))

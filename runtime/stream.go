@@ -11,22 +11,22 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
 )
 
-// Receiver reads the messages of a stream: at a client those of the server, in a
-// handler those of the client. Recv and All may be called by one goroutine at a
-// time, the other methods by any.
+// Receiver reads the messages of a stream: at a client the messages of the server, in a
+// handler those of the client. Recv and All may be called by one goroutine at a time, the
+// other methods by any.
 //
-// However late and slowly a stream is read, all of it arrives, in order, or an
-// error says why not; who sends is held up once the window is full.
+// However late and slowly a stream is read, all of it arrives, in order, or an error says
+// why not; the sender is held up once the window is full.
 type Receiver[T any] interface {
-	// Recv returns the next message. It waits for it. The error is io.EOF when
-	// the stream has ended well and everything has been read, and an *Error else:
-	// what the handler returned; CodeDataLoss if the stream is not whole;
+	// Recv waits for the next message and returns it. The error is io.EOF when the stream
+	// has ended well and everything was read, and an *Error else: the error that the
+	// handler has returned; CodeDataLoss if the stream is not whole;
 	// CodeUnavailable if the other process is gone or, with ReasonStopping, shuts
 	// down; in a handler CodeCanceled after Close, and when the handler has returned
 	// before the client has sent all.
 	Recv() (*T, error)
-	// All returns the messages that follow. A clean end ends the loop; an error
-	// is its last element.
+	// All returns the messages that follow. The loop ends with the stream; an error is its
+	// last element.
 	All() iter.Seq2[*T, error]
 	// Header returns the metadata that comes before the first message: at a
 	// client empty until Recv has returned, in a handler that of the request.
@@ -34,9 +34,9 @@ type Receiver[T any] interface {
 	// Trailer returns, at a client, the metadata that comes after the last
 	// message: empty until Recv has returned an error, io.EOF included.
 	Trailer() Header
-	// Close ends the reading. At a client it ends the whole stream, and the
-	// context of the handler, unless it has ended; in a handler it throws away
-	// what still comes. A Recv that waits in another goroutine returns. Its error is
+	// Close ends the reading. At a client it ends the whole stream, and the context of the
+	// handler, unless the stream has ended; in a handler it throws away messages that still
+	// come. A Recv that waits in another goroutine returns. Its error is
 	// always nil, and further calls do nothing.
 	Close() error
 }
@@ -44,11 +44,10 @@ type Receiver[T any] interface {
 // Sender sends the messages of a handler. Send may be called by one goroutine at
 // a time.
 type Sender[T any] interface {
-	// Send sends a message. It waits while the window is full, and returns an
-	// error when the stream has ended; whether the client has read a message, it
-	// does not say. The message may be changed as soon as Send has returned. One
-	// that is too large for NATS is CodeResourceExhausted with ReasonTooLarge, and
-	// the stream goes on.
+	// Send sends a message. It waits while the window is full. When it has returned, the
+	// message may be changed; the client may not have read it. The error is an *Error if
+	// the stream has ended. For a message that is too large for NATS it has
+	// CodeResourceExhausted and ReasonTooLarge, and the stream goes on.
 	Send(msg *T) error
 	// Header is the metadata that is sent before the first message: set it before
 	// the first Send.
@@ -58,33 +57,31 @@ type Sender[T any] interface {
 	Trailer() Header
 }
 
-// ClientStream is the client's side of a stream of requests that has one
-// response. Its methods may be called by one goroutine at a time. To give it up,
-// cancel its context; that, or CloseAndRecv, has to come.
+// ClientStream is the client's side of a stream of requests that has one response. Its
+// methods may be called by one goroutine at a time. The client has to call CloseAndRecv, or
+// to cancel the context to give the stream up.
 type ClientStream[Req, Res any] interface {
 	// Send sends a message. It waits while the window is full. It returns io.EOF
 	// if the server has ended the stream: CloseAndRecv says why.
 	Send(msg *Req) error
-	// CloseAndRecv says that there are no more requests, and waits for the
+	// CloseAndRecv tells the server that there are no more requests, and waits for the
 	// response. The error is an *Error.
 	CloseAndRecv() (*Res, error)
 }
 
-// BidiClient is the client's side of a stream in both directions. One goroutine
-// may send while another receives. Close ends it; that, or the end of its
-// context, or reading it to its end, has to come.
+// BidiClient is the client's side of a stream in both directions. One goroutine may send
+// while another receives. The client has to Close the stream, to end its context, or to
+// read it to its end.
 type BidiClient[Req, Res any] interface {
 	// Send sends a message. It waits while the window is full. It returns io.EOF
 	// if the server has ended the stream: Recv says why.
 	Send(msg *Req) error
-	// CloseSend says that there are no more requests. It waits for nothing, and
-	// further calls do nothing.
+	// CloseSend tells the server that there are no more requests. Further calls do nothing.
 	CloseSend() error
 	Receiver[Res]
 }
 
-// WindowOption is what WithStreamWindow returns: an option of servers, clients
-// and calls.
+// WindowOption is the option of servers, clients and calls that WithStreamWindow returns.
 type WindowOption struct{ window flow.Window }
 
 // WithStreamWindow sets how many messages of a stream, and how many bytes of
@@ -107,6 +104,8 @@ func (o WindowOption) apply(to *flow.Window) error {
 	return nil
 }
 
+// defaultWindow is the window of WithStreamWindow's default, with which streams begin unless
+// their open says otherwise.
 func defaultWindow() flow.Window {
 	return flow.Window{Messages: wire.DefaultWindowMessages, Bytes: wire.DefaultWindowBytes}
 }
@@ -120,7 +119,7 @@ func recvMessage[T any](s Stream) (*T, error) {
 	return m, nil
 }
 
-// all is the All of a Receiver.
+// all is All of a Receiver whose Recv is recv.
 func all[T any](recv func() (*T, error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		for {
@@ -147,6 +146,7 @@ func streamError(err error) error {
 	return asError(err)
 }
 
+// sendMessage sends one message.
 func sendMessage(s Stream, m any) error {
 	if err := s.Send(m.(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
 		return streamError(err)
@@ -154,4 +154,5 @@ func sendMessage(s Stream, m any) error {
 	return nil
 }
 
+// maxMaxStreams is the most that WithMaxStreams takes.
 const maxMaxStreams = 10_000_000

@@ -11,12 +11,12 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
-// messageStream is one end of a stream as the generated code sees it: with messages in
-// place of bytes, and errors in place of statuses.
+// messageStream is one end of a stream as generated code uses it: with messages in place of
+// bytes, and errors in place of statuses.
 type messageStream struct {
 	rpcstream.Stream
-	server  bool
-	scratch []byte // the writer's own
+	server  bool   // it is the server's end
+	scratch []byte // to marshal into; the writer's own
 }
 
 // send sends one message. It waits for credit.
@@ -66,6 +66,7 @@ func (s *messageStream) unmarshal(b []byte, m proto.Message) error {
 	return unmarshalJSON.Unmarshal(b, m)
 }
 
+// unreadable is the error of a message that cannot be unmarshalled.
 func (s *messageStream) unreadable(m proto.Message, body []byte, err error) *Error {
 	if s.server {
 		return outward(status.UnreadableRequest("a message of "+s.Name, m, body, s.JSON, err))
@@ -73,7 +74,7 @@ func (s *messageStream) unreadable(m proto.Message, body []byte, err error) *Err
 	return Errorf(CodeInternal, "a message of %s is no valid %s: %w", s.Name, m.ProtoReflect().Descriptor().FullName(), err)
 }
 
-// closeSend says that no more messages follow.
+// closeSend tells the other end that no more messages follow.
 func (s *messageStream) closeSend() error { return endOfStream(s.CloseSend()) }
 
 // endOfStream makes an error of a status of a stream; io.EOF is the end.
