@@ -34,17 +34,18 @@ type ClientStreamFunc func(ctx context.Context) (Stream, error)
 // ServerStreamFunc serves a stream: it does everything from here to the handler.
 type ServerStreamFunc func(ctx context.Context, s Stream) error
 
-// Stream is a stream as interceptors see it: without types, but else as its
-// user does. A method with one request, or with one response, is a stream with
-// one message in that direction. Send and Recv may be called by one goroutine
-// each.
+// Stream is a stream as interceptors see it: with messages of any type. A method with one
+// request, or with one response, is a stream with one message in that direction. One
+// goroutine may call Send while another calls Recv.
 type Stream interface {
-	// Send sends a message.
+	// Send sends a message. The error is io.EOF at a client whose server has ended the
+	// stream, of which Recv says why.
 	Send(msg proto.Message) error
-	// Recv reads the next message into msg. io.EOF is the end.
+	// Recv waits for the next message and reads it into msg. The error is io.EOF at the end
+	// of the stream.
 	Recv(msg proto.Message) error
-	// CloseSend says, at a client, that there are no more requests. At a server
-	// it does nothing.
+	// CloseSend tells, at a client, the server that there are no more requests. At a
+	// server it does nothing.
 	CloseSend() error
 }
 
