@@ -132,7 +132,7 @@ func (s *Stream) hold(n int) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held += int64(n)
+	s.arrived.held += int64(n)
 	return true
 }
 
@@ -146,6 +146,6 @@ func (s *Stream) releaseParts() {
 
 // letGo gives back the memory that hold has reserved; s.mu is held.
 func (s *Stream) letGo() {
-	s.hub.assembly.held.Add(-s.held)
-	s.held = 0
+	s.hub.assembly.held.Add(-s.arrived.held)
+	s.arrived.held = 0
 }

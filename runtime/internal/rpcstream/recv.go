@@ -24,7 +24,7 @@ func (s *Stream) take(f frame.Frame) error {
 	if !s.sync.inUse {
 		s.use(true)
 	}
-	if s.reader.dropped.Load() {
+	if s.reading.dropped.Load() {
 		s.mu.Unlock()
 		s.consume(len(f.Body)) // in place of the reader, which takes no more
 		return nil
@@ -44,10 +44,10 @@ func (s *Stream) Recv() ([]byte, *status.Status) {
 		switch {
 		case s.reader.failed != nil:
 			return nil, s.reader.failed
-		case s.reader.unwanted.Load():
+		case s.reading.unwanted.Load():
 			return nil, s.closedByReader()
 		}
-		for s.reader.at == len(s.reader.batch) || s.reader.dropped.Load() {
+		for s.reader.at == len(s.reader.batch) || s.reading.dropped.Load() {
 			why := s.fetch()
 			if why == EOF && len(s.reader.parts) > 0 {
 				return nil, s.refuse(status.Newf(status.DataLoss, "the stream of %s has ended in the middle of a message", s.Name))
@@ -109,13 +109,13 @@ func (s *Stream) fetch() *status.Status {
 		runtime.Gosched()
 		s.mu.Lock()
 	}
-	for len(s.arrived.queue) == 0 && !s.end.ended && !s.end.halfClosed && !s.reader.dropped.Load() && !s.reader.unwanted.Load() {
+	for len(s.arrived.queue) == 0 && !s.end.ended && !s.end.halfClosed && !s.reading.dropped.Load() && !s.reading.unwanted.Load() {
 		s.arrived.idle = true
 		s.readable.Wait()
 		s.arrived.idle = false
 	}
 	switch {
-	case s.reader.unwanted.Load():
+	case s.reading.unwanted.Load():
 		return s.closedByReader()
 	case len(s.arrived.queue) > 0:
 		s.reader.batch, s.arrived.queue = s.arrived.queue, s.reader.batch
@@ -138,7 +138,7 @@ func (s *Stream) closedByReader() *status.Status {
 // are thrown away.
 func (s *Stream) Discard() {
 	s.mu.Lock()
-	s.reader.unwanted.Store(true)
+	s.reading.unwanted.Store(true)
 	s.readable.Broadcast()
 	s.mu.Unlock()
 	s.reader.Lock()
@@ -152,7 +152,7 @@ func (s *Stream) Discard() {
 	}
 	s.allow()
 	position := s.position()
-	s.reader.dropped.Store(true) // from here on take consumes
+	s.reading.dropped.Store(true) // from here on take consumes
 	s.mu.Unlock()
 	s.tell(frame.Credit, s.to, "", position)
 }

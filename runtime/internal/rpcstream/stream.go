@@ -47,7 +47,8 @@ type Stream struct {
 	stop context.CancelFunc   // ends the context of the call
 	open opening
 
-	mu       sync.Mutex // guards the fields down to held
+	reading  reading
+	mu       sync.Mutex // guards the fields down to sync
 	readable sync.Cond
 	writable sync.Cond
 	to       string // the subject to which frames go; at a client "" until the ack has come
@@ -57,7 +58,6 @@ type Stream struct {
 	end      endState
 	metadata metadata
 	sync     synchronizer
-	held     int64 // bytes that count against the hub's assembly
 
 	reader reader
 	writer writer
@@ -75,11 +75,12 @@ type arrival struct {
 	body []byte
 }
 
-// arrivals are the frames that have come and that the reader has not fetched; guarded by
-// Stream.mu.
+// arrivals are the frames that have come and that the reader has not fetched, and the memory
+// of those that it has put together; guarded by Stream.mu.
 type arrivals struct {
 	queue []arrival
-	idle  bool // the reader waits, and has read all that it fetched
+	idle  bool  // the reader waits, and has read all that it fetched
+	held  int64 // bytes of parts of a message that is not whole, which count against the hub's assembly
 }
 
 // endState is how far a stream has ended; guarded by Stream.mu.
@@ -96,17 +97,21 @@ type endState struct {
 // Stream.mu.
 type metadata struct{ header, trailer nats.Header }
 
-// reader is what belongs to the reader of a stream. The reader holds the lock, also while
-// it waits.
-type reader struct {
-	sync.Mutex
-
+// reading says whether a stream is read. It stands apart from the reader's own fields, as
+// it is looked at for each frame that comes.
+type reading struct {
 	// dropped says that messages are not read any more, neither those that have come nor
 	// those that come.
 	dropped atomic.Bool
 	// unwanted says that the reading was closed. It is set before dropped, for which the
 	// lock of the reader is needed.
 	unwanted atomic.Bool
+}
+
+// reader is what belongs to the reader of a stream. The reader holds the lock, also while
+// it waits.
+type reader struct {
+	sync.Mutex
 
 	batch    []arrival // fetched
 	at       int       // in batch: the next to be read
@@ -348,7 +353,7 @@ func (s *Stream) End(why *status.Status, how Ending) bool {
 	if first {
 		s.end.ended, s.end.status, s.end.byPeer = true, why, how&byPeer != 0
 		if how&Dropping != 0 {
-			s.reader.dropped.Store(true)
+			s.reading.dropped.Store(true)
 			s.arrived.queue = nil
 		}
 		if s.end.unwatch != nil {
