@@ -17,6 +17,7 @@ func sample() *registry.Record {
 		Leads:     []registry.Lead{{Group: "default", Term: 9, Since: time.Unix(1_700_000_001, 0).UTC()}},
 		Condition: registry.Condition{Unhealthy: true, NoRespondersHidden: true},
 		Methods:   []string{"GetOrder", "PlaceOrder"},
+		Patterns:  map[string]string{"PlaceOrder": "command"},
 	}
 }
 
@@ -30,10 +31,10 @@ func encode(t testing.TB, r *registry.Record) string {
 func TestRecordIsReadableAndComesBack(t *testing.T) {
 	t.Parallel()
 	data := encode(t, sample())
-	require.JSONEq(t, `{"v":1,"service":"order.v1.OrderService","instance":"a-1","process":"P1","incarnation":7,"change":3,
-		"state":"RUNNING","version":"1.4.0","started":"2023-11-14T22:13:20.000005Z","heartbeat_ms":2000,
-		"leads":[{"group":"default","term":9,"since":"2023-11-14T22:13:21Z"}],
-		"unhealthy":true,"no_responders_hidden":true,"methods":["GetOrder","PlaceOrder"]}`, data)
+	require.Equal(t, `{"v":1,"service":"order.v1.OrderService","instance":"a-1","process":"P1","incarnation":7,"change":3,`+
+		`"state":"RUNNING","version":"1.4.0","started":"2023-11-14T22:13:20.000005Z","heartbeat_ms":2000,`+
+		`"leads":[{"group":"default","term":9,"since":"2023-11-14T22:13:21Z"}],`+
+		`"unhealthy":true,"no_responders_hidden":true,"methods":["GetOrder","PlaceOrder"],"patterns":{"PlaceOrder":"command"}}`, data)
 	back, err := registry.Decode("order.v1.OrderService", "a-1", []byte(data))
 	require.NoError(t, err)
 	require.Equal(t, sample(), back)
@@ -132,6 +133,26 @@ func TestHeartbeatsTellTheLoad(t *testing.T) {
 	data, err = (&registry.Beat{Record: sample()}).Encode()
 	require.NoError(t, err)
 	require.NotContains(t, string(data), "load")
+}
+
+func TestHeartbeatOnTheWire(t *testing.T) {
+	t.Parallel()
+	b := &registry.Beat{
+		Record: sample(), Bucket: 1_700_000_000_000_001, Metrics: []byte(`{"score":90}`),
+		Load: registry.Load{InFlight: 3, Latency: 1500 * time.Nanosecond, Capacity: 256},
+	}
+	data, err := b.Encode()
+	require.NoError(t, err)
+	require.Equal(t, `{"record":`+encode(t, sample())+`,"bucket":1700000000000001,`+
+		`"load":{"in_flight":3,"latency":1500,"capacity":256},"metrics":{"score":90}}`, string(data))
+	least := &registry.Record{
+		Service: "a.S", Instance: "a", Process: "P1", Incarnation: 1, Change: 1,
+		State: registry.Starting, Started: time.Unix(0, 0), Heartbeat: registry.MinHeartbeat,
+	}
+	data, err = (&registry.Beat{Record: least}).Encode()
+	require.NoError(t, err)
+	require.Equal(t, `{"record":{"v":1,"service":"a.S","instance":"a","process":"P1","incarnation":1,"change":1,`+
+		`"state":"STARTING","version":"","started":"1970-01-01T00:00:00Z","heartbeat_ms":100}}`, string(data))
 }
 
 func TestIncarnationsIncreaseWhateverTheClockSays(t *testing.T) {
