@@ -1,5 +1,6 @@
-// Package wire holds the names that travel: subjects, headers, reasons and
-// limits, as docs/protocol.md describes them. Nothing else spells them.
+// Package wire holds what travels as docs/protocol.md describes it: subjects, headers,
+// reasons, limits, and the JSON bodies of messages that are no calls. Nothing else
+// spells them. It knows nothing of NATS, so that the pure packages can use it.
 package wire
 
 import (

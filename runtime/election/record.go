@@ -1,10 +1,10 @@
 package election
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // Term numbers the leaderships of a group and is its fencing token: each is
@@ -52,29 +52,13 @@ type Record struct {
 	Released bool
 }
 
-// recordJSON is the record as it is stored. Pointers tell what is missing from
-// what is zero.
-type recordJSON struct {
-	Version  int      `json:"v"`
-	Instance string   `json:"instance"`
-	Process  string   `json:"process"`
-	Term     Term     `json:"term"`
-	ServerID string   `json:"server_id"`
-	Since    string   `json:"since"`
-	LeaseMS  int64    `json:"lease_ms"`
-	WindowMS int64    `json:"window_ms"`
-	Probers  []string `json:"probers"`
-	Standbys int      `json:"standbys"`
-	Released *bool    `json:"released"`
-}
-
 // Encode returns the record as JSON.
 func (r Record) Encode() ([]byte, error) {
-	out := recordJSON{
+	out := wire.LeaderRecord{
 		Version:  RecordVersion,
 		Instance: r.Instance,
 		Process:  r.Process,
-		Term:     r.Term,
+		Term:     uint64(r.Term),
 		ServerID: r.ServerID,
 		Since:    r.Since.UTC().Format(time.RFC3339Nano),
 		LeaseMS:  r.Lease.Milliseconds(),
@@ -88,7 +72,7 @@ func (r Record) Encode() ([]byte, error) {
 			out.Probers = append(out.Probers, prober)
 		}
 	}
-	return json.Marshal(out)
+	return out.Encode(), nil
 }
 
 // DecodeRecord reads a record. It is strict, as a record that is misread makes
@@ -96,65 +80,33 @@ func (r Record) Encode() ([]byte, error) {
 // [ErrFutureRecord] for a version that this package does not know, and
 // [ErrCorruptRecord] for the known version with values that it never has.
 func DecodeRecord(data []byte) (Record, error) {
-	fields, err := object(data)
+	if len(data) > maxRecordSize {
+		return Record{}, fmt.Errorf("%w: it has %d bytes, a record at most %d; remove the key or use another namespace",
+			ErrForeignRecord, len(data), maxRecordSize)
+	}
+	version, err := wire.LeaderRecordVersion(data)
 	if err != nil {
-		return Record{}, err
+		return Record{}, foreign(err.Error())
 	}
-	if err := checkVersion(fields); err != nil {
-		return Record{}, err
+	switch {
+	case version > RecordVersion:
+		return Record{}, fmt.Errorf("%w: %d, and this program knows %d; update it", ErrFutureRecord, version, RecordVersion)
+	case version < RecordVersion:
+		return Record{}, corrupt("version %d does not exist", version)
 	}
-	for name := range fields {
-		if !slices.Contains(recordFields, name) {
-			return Record{}, corrupt("unknown field %q", name)
-		}
-	}
-	var in recordJSON
-	if err := json.Unmarshal(data, &in); err != nil {
+	in, err := wire.DecodeLeaderRecord(data)
+	if err != nil {
 		return Record{}, corrupt("%v", err)
 	}
-	record, err := in.record()
+	record, err := recordOf(&in)
 	if err != nil {
 		return Record{}, err
 	}
 	return record, record.check()
 }
 
-// recordFields are the names of version 1. encoding/json alone would take them in
-// any case.
-var recordFields = []string{
-	"v", "instance", "process", "term", "server_id", "since", "lease_ms", "window_ms", "probers", "standbys", "released",
-}
-
-// object reads the JSON object that the value must be.
-func object(data []byte) (map[string]json.RawMessage, error) {
-	if len(data) > maxRecordSize {
-		return nil, fmt.Errorf("%w: it has %d bytes, a record at most %d; remove the key or use another namespace",
-			ErrForeignRecord, len(data), maxRecordSize)
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
-		return nil, foreign(err.Error())
-	}
-	return fields, nil
-}
-
-// checkVersion tells a foreign value from a record of another version, before
-// anything else of it is read.
-func checkVersion(fields map[string]json.RawMessage) error {
-	var version int
-	if err := json.Unmarshal(fields["v"], &version); err != nil || fields["process"] == nil {
-		return foreign(`it has no "v" and "process"`)
-	}
-	switch {
-	case version > RecordVersion:
-		return fmt.Errorf("%w: %d, and this program knows %d; update it", ErrFutureRecord, version, RecordVersion)
-	case version < RecordVersion:
-		return corrupt("version %d does not exist", version)
-	}
-	return nil
-}
-
-func (in recordJSON) record() (Record, error) {
+// recordOf makes a record of what was stored, as far as its values have a place in one.
+func recordOf(in *wire.LeaderRecord) (Record, error) {
 	since, err := time.Parse(time.RFC3339Nano, in.Since)
 	switch {
 	case err != nil:
@@ -173,7 +125,7 @@ func (in recordJSON) record() (Record, error) {
 	record := Record{
 		Instance: in.Instance,
 		Process:  in.Process,
-		Term:     in.Term,
+		Term:     Term(in.Term),
 		ServerID: in.ServerID,
 		Since:    since,
 		Lease:    time.Duration(in.LeaseMS) * time.Millisecond,

@@ -3,6 +3,8 @@ package registry
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // MaxSnapshot bounds the snapshot of metrics in a heartbeat.
@@ -26,19 +28,12 @@ type Beat struct {
 // Load is what clients compare instances by.
 type Load struct {
 	// InFlight is how many calls run.
-	InFlight int `json:"in_flight,omitempty"`
+	InFlight int
 	// Latency is the mean of the calls that ended since the last heartbeat, in
 	// nanoseconds; 0 if there were none.
-	Latency time.Duration `json:"latency,omitempty"`
+	Latency time.Duration
 	// Capacity is how many calls can run at once; 0 if that is not known.
-	Capacity int `json:"capacity,omitempty"`
-}
-
-type beatJSON struct {
-	Record  *recordJSON     `json:"record"`
-	Bucket  int64           `json:"bucket,omitempty"`
-	Load    Load            `json:"load,omitzero"`
-	Metrics json.RawMessage `json:"metrics,omitempty"`
+	Capacity int
 }
 
 // Encode returns the heartbeat as JSON. Metrics that are no JSON, or too large,
@@ -47,11 +42,11 @@ func (b *Beat) Encode() ([]byte, error) {
 	if err := b.Record.check(); err != nil {
 		return nil, err
 	}
-	out := beatJSON{Record: b.Record.json(), Bucket: b.Bucket, Load: b.Load}
+	out := wire.Heartbeat{Record: b.Record.body(), Bucket: b.Bucket, Load: wire.Load(b.Load)}
 	if len(b.Metrics) <= MaxSnapshot && json.Valid(b.Metrics) {
 		out.Metrics = b.Metrics
 	}
-	return json.Marshal(out)
+	return out.Encode()
 }
 
 // DecodeBeat reads a heartbeat that came on the subject of an instance. Errors
@@ -60,29 +55,27 @@ func DecodeBeat(service, instance string, data []byte) (*Beat, error) {
 	if len(data) > maxRecordSize+2*MaxSnapshot {
 		return nil, invalid("foreign: a heartbeat of %d bytes", len(data))
 	}
-	var in beatJSON
-	if err := json.Unmarshal(data, &in); err != nil {
+	in, err := wire.DecodeHeartbeat(data)
+	if err != nil {
 		return nil, explainBeat(data, err)
 	}
 	if in.Record == nil {
 		return nil, invalid(`foreign: a heartbeat without "record"`)
 	}
-	record, err := in.Record.record(service, instance)
+	record, err := recordOf(in.Record, service, instance)
 	if err != nil {
 		return nil, err
 	}
 	if len(in.Metrics) > MaxSnapshot {
 		in.Metrics = nil
 	}
-	return &Beat{Record: record, Bucket: in.Bucket, Metrics: in.Metrics, Load: in.Load}, nil
+	return &Beat{Record: record, Bucket: in.Bucket, Metrics: in.Metrics, Load: Load(in.Load)}, nil
 }
 
 func explainBeat(data []byte, err error) error {
-	var probe struct {
-		Record json.RawMessage `json:"record"`
-	}
-	if json.Unmarshal(data, &probe) != nil || probe.Record == nil {
+	record := wire.HeartbeatRecord(data)
+	if record == nil {
 		return invalid("foreign: %v", err)
 	}
-	return explain(probe.Record, err)
+	return explain(record, err)
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -118,50 +117,26 @@ type Lead struct {
 	Since time.Time
 }
 
-type recordJSON struct {
-	Version     *int       `json:"v"`
-	Service     string     `json:"service"`
-	Instance    string     `json:"instance"`
-	Process     string     `json:"process"`
-	Incarnation uint64     `json:"incarnation"`
-	Change      uint64     `json:"change"`
-	State       State      `json:"state"`
-	Proto       string     `json:"version"`
-	Started     time.Time  `json:"started"`
-	HeartbeatMS int64      `json:"heartbeat_ms"`
-	Leads       []leadJSON `json:"leads,omitempty"`
-	Unhealthy   bool       `json:"unhealthy,omitempty"`
-	Hidden      bool       `json:"no_responders_hidden,omitempty"`
-	Methods     []string   `json:"methods,omitzero"`
-
-	Patterns map[string]string `json:"patterns,omitzero"`
-}
-
-type leadJSON struct {
-	Group string    `json:"group"`
-	Term  uint64    `json:"term"`
-	Since time.Time `json:"since"`
-}
-
 // Encode returns the record as JSON. It returns an error for a record that
 // [Decode] would not accept.
 func (r *Record) Encode() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(r.json())
+	return r.body().Encode()
 }
 
-func (r *Record) json() *recordJSON {
+// body returns the record as it travels.
+func (r *Record) body() *wire.Instance {
 	version := RecordVersion
-	out := &recordJSON{
+	out := &wire.Instance{
 		Version: &version, Service: r.Service, Instance: r.Instance, Process: r.Process,
-		Incarnation: r.Incarnation, Change: r.Change, State: r.State, Proto: r.Version,
+		Incarnation: r.Incarnation, Change: r.Change, State: string(r.State), ServiceVersion: r.Version,
 		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods, Patterns: r.Patterns,
 		Unhealthy: r.Unhealthy, Hidden: r.NoRespondersHidden,
 	}
 	for _, l := range r.Leads {
-		out.Leads = append(out.Leads, leadJSON{l.Group, l.Term, l.Since.UTC()})
+		out.Leads = append(out.Leads, wire.InstanceLead{Group: l.Group, Term: l.Term, Since: l.Since.UTC()})
 	}
 	return out
 }
@@ -172,24 +147,22 @@ func Decode(service, instance string, data []byte) (*Record, error) {
 	if len(data) > maxRecordSize {
 		return nil, invalid("foreign: it has %d bytes, a record at most %d", len(data), maxRecordSize)
 	}
-	var in recordJSON
-	if err := json.Unmarshal(data, &in); err != nil {
+	in, err := wire.DecodeInstance(data)
+	if err != nil {
 		return nil, explain(data, err)
 	}
-	return in.record(service, instance)
+	return recordOf(in, service, instance)
 }
 
 // explain finds out why data cannot be read: in a newer version fields may have
 // other types.
 func explain(data []byte, err error) error {
-	var probe struct {
-		Version *int `json:"v"`
-	}
+	version := wire.InstanceVersion(data)
 	switch {
-	case json.Unmarshal(data, &probe) != nil || probe.Version == nil:
+	case version == nil:
 		return invalid("foreign: %v", err)
-	case *probe.Version > RecordVersion:
-		return future(*probe.Version)
+	case *version > RecordVersion:
+		return future(*version)
 	}
 	return invalid("corrupt: %v", err)
 }
@@ -197,16 +170,15 @@ func explain(data []byte, err error) error {
 // ProcessOf returns the process that a value names which is no record of this
 // version, "" if it names none.
 func ProcessOf(data []byte) string {
-	var probe struct {
-		Process string `json:"process"`
-	}
-	if json.Unmarshal(data, &probe) != nil || !validToken(probe.Process) {
+	process := wire.InstanceProcess(data)
+	if !validToken(process) {
 		return ""
 	}
-	return probe.Process
+	return process
 }
 
-func (in *recordJSON) record(service, instance string) (*Record, error) {
+// recordOf makes a record of a body that came under the key of an instance.
+func recordOf(in *wire.Instance, service, instance string) (*Record, error) {
 	switch {
 	case in.Version == nil || in.Process == "":
 		return nil, invalid(`foreign: it has no "v" and "process"`)
@@ -221,7 +193,7 @@ func (in *recordJSON) record(service, instance string) (*Record, error) {
 	}
 	r := &Record{
 		Service: service, Instance: instance, Process: in.Process,
-		Incarnation: in.Incarnation, Change: in.Change, State: in.State, Version: in.Proto,
+		Incarnation: in.Incarnation, Change: in.Change, State: State(in.State), Version: in.ServiceVersion,
 		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods, Patterns: in.Patterns,
 		Condition: Condition{Unhealthy: in.Unhealthy, NoRespondersHidden: in.Hidden},
 	}

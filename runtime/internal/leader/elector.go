@@ -151,7 +151,7 @@ func (e *Elector) Stop() {
 // concerns reports whether NATS has refused what each candidate needs besides its
 // store: to hear itself, and to be asked who leads.
 func (e *Elector) concerns(d *denials.Denial) bool {
-	if d.Publishing(e.link.prefix + tokenSelf) {
+	if d.Publishing(e.link.prefix + wire.LiveSelf) {
 		return true
 	}
 	for _, g := range e.groups {
@@ -208,44 +208,39 @@ func (e *Elector) loop() {
 	}
 }
 
-// Leader says who leads.
-type Leader struct {
-	Term     election.Term `json:"term"`
-	Instance string        `json:"instance"`
-}
-
 // answerWho tells who leads, as far as this candidate knows.
 func (e *Elector) answerWho(msg *nats.Msg) {
 	for _, g := range e.groups {
 		if msg.Reply == "" || msg.Subject != e.subjects.Who(g.service, g.group) {
 			continue
 		}
-		_ = e.nc.Publish(msg.Reply, marshal(g.leader()))
+		_ = e.nc.Publish(msg.Reply, g.leader().Encode())
 	}
 }
 
 // leader is who leads as far as this candidate knows: itself, whether it serves yet or
 // not, or whom the record names. The record that it holds itself it may not have seen.
-func (g *Group) leader() Leader {
+func (g *Group) leader() wire.Leader {
 	if lease := g.candidate.Lease(); lease != nil {
-		return Leader{Term: lease.Term(), Instance: g.elector.instance}
+		return wire.Leader{Term: uint64(lease.Term()), Instance: g.elector.instance}
 	}
 	if record, ok := g.candidate.Leader(); ok {
-		return Leader{Term: record.Term, Instance: record.Instance}
+		return wire.Leader{Term: uint64(record.Term), Instance: record.Instance}
 	}
-	return Leader{}
+	return wire.Leader{}
 }
 
 // Announce tells clients and candidates that the leader of a term serves. It is
 // called from within Observer.Serving.
-func (g *Group) Announce(l Leader) {
+func (g *Group) Announce(term election.Term) {
 	e := g.elector
+	l := wire.Leader{Term: uint64(term), Instance: e.instance}
 	if g.asked == nil {
 		// From now on the leader itself hears every question, as another candidate
 		// may hang, or not know of it yet. If it cannot, one of all of them answers.
 		g.asked, _ = e.nc.ChanSubscribe(e.subjects.Who(g.service, g.group), e.inbox)
 	}
-	_ = e.nc.Publish(e.subjects.Led(g.service, g.group), marshal(l))
+	_ = e.nc.Publish(e.subjects.Led(g.service, g.group), l.Encode())
 }
 
 // Retract follows Announce when the term is over. It is called from within

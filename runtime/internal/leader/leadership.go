@@ -115,7 +115,7 @@ func (l *Leadership) Serving(*election.Lease) {
 
 // announce tells everybody that the term is served.
 func (l *Leadership) announce(t *Term) {
-	l.candidate.Announce(Leader{Term: t.Lease.Term(), Instance: l.elector.instance})
+	l.candidate.Announce(t.Lease.Term())
 }
 
 // listen subscribes to the term's subjects.

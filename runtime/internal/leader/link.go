@@ -2,7 +2,6 @@ package leader
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -11,13 +10,6 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
-)
-
-// The last tokens of liveness subjects.
-const (
-	tokenSelf  = "self"  // what a process sends to itself
-	tokenProbe = "probe" // what others ask
-	tokenReply = "reply" // where answers and "no responders" come: .reply.<to>.<number>
 )
 
 // link is the process's way to its own liveness subject and to those of others.
@@ -41,19 +33,6 @@ func newLink(nc *nats.Conn, subjects wire.Subjects, process string, inbox chan *
 		prefix: subjects.Live(process) + ".",
 		others: subjects.Live(""),
 	}
-}
-
-// probeBody is the payload of a probe.
-type probeBody struct {
-	Process  string `json:"process"`
-	ServerID string `json:"server_id"`
-	Number   uint64 `json:"number"`
-	Answer   bool   `json:"answer,omitempty"`
-}
-
-// answerBody is the payload of an answer.
-type answerBody struct {
-	ServerID string `json:"server_id"`
 }
 
 // Identity reads the count first and again last: if it changed, everything in
@@ -82,13 +61,13 @@ func (l *link) Identity() election.ConnID {
 // SendSelf and the others ignore errors: what does not arrive is noticed by its
 // absence.
 func (l *link) SendSelf(number uint64) {
-	_ = l.nc.Publish(l.prefix+tokenSelf, strconv.AppendUint([]byte(l.nonce), number, 10))
+	_ = l.nc.Publish(l.prefix+wire.LiveSelf, strconv.AppendUint([]byte(l.nonce), number, 10))
 }
 
 func (l *link) SendProbe(p election.Probe) {
-	body := marshal(probeBody{Process: p.From, ServerID: p.ServerID, Number: p.Number, Answer: p.WantAnswer})
-	reply := l.prefix + tokenReply + "." + p.To + "." + strconv.FormatUint(p.Number, 10)
-	_ = l.nc.PublishRequest(l.others+p.To+"."+tokenProbe, reply, body)
+	body := wire.Probe{Process: p.From, ServerID: p.ServerID, Number: p.Number, Answer: p.WantAnswer}
+	reply := l.prefix + wire.LiveReply + "." + p.To + "." + strconv.FormatUint(p.Number, 10)
+	_ = l.nc.PublishRequest(l.others+p.To+"."+wire.LiveProbe, reply, body.Encode())
 }
 
 // Resubscribe may leave the process without a subscription if NATS refuses it;
@@ -110,14 +89,14 @@ func (l *link) receive(now func() election.Instant, msg *nats.Msg) bool {
 	}
 	kind, rest, _ := strings.Cut(rest, ".")
 	switch kind {
-	case tokenSelf:
+	case wire.LiveSelf:
 		number, ours := strings.CutPrefix(string(msg.Data), l.nonce)
 		if n, err := strconv.ParseUint(number, 10, 64); err == nil && ours {
 			l.process.OnEcho(now(), n)
 		}
-	case tokenProbe:
+	case wire.LiveProbe:
 		l.probed(now(), msg)
-	case tokenReply:
+	case wire.LiveReply:
 		to, number, _ := strings.Cut(rest, ".")
 		if n, err := strconv.ParseUint(number, 10, 64); err == nil {
 			l.answered(now(), msg, to, n)
@@ -127,8 +106,8 @@ func (l *link) receive(now func() election.Instant, msg *nats.Msg) bool {
 }
 
 func (l *link) probed(now election.Instant, msg *nats.Msg) {
-	var body probeBody
-	if json.Unmarshal(msg.Data, &body) != nil {
+	body, ok := wire.DecodeProbe(msg.Data)
+	if !ok {
 		return
 	}
 	id := l.Identity()
@@ -136,7 +115,7 @@ func (l *link) probed(now election.Instant, msg *nats.Msg) {
 	if !l.process.OnProbe(now, p) || msg.Reply == "" || !id.Connected() {
 		return
 	}
-	_ = l.nc.Publish(msg.Reply, marshal(answerBody{ServerID: id.ServerID}))
+	_ = l.nc.Publish(msg.Reply, wire.ProbeAnswer{ServerID: id.ServerID}.Encode())
 }
 
 func (l *link) answered(now election.Instant, msg *nats.Msg, to string, number uint64) {
@@ -146,20 +125,9 @@ func (l *link) answered(now election.Instant, msg *nats.Msg, to string, number u
 		}
 		return
 	}
-	var body answerBody
-	// A stream that stores probes answers too, with a JSON of its own.
-	if json.Unmarshal(msg.Data, &body) == nil && body.ServerID != "" {
+	if body, ok := wire.DecodeProbeAnswer(msg.Data); ok {
 		l.process.OnAnswer(now, to, body.ServerID, number)
 	}
-}
-
-// marshal is for bodies of strings and numbers, which always can be.
-func marshal(body any) []byte {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return nil
-	}
-	return data
 }
 
 // close ends the subscription.

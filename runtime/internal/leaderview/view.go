@@ -4,7 +4,6 @@ package leaderview
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,30 +120,23 @@ func (v *View) Term() uint64 { return v.term.Load() }
 // News returns a number that changes when a call that waits should try again.
 func (v *View) News() uint64 { return v.news.Load() }
 
-// body is the JSON that candidates answer with and leaders announce.
-type body struct {
-	Term     uint64 `json:"term"`
-	Instance string `json:"instance"`
-}
-
 // announced takes the announcement of a leader.
 func (v *View) announced(msg *nats.Msg) {
-	var b body
-	if json.Unmarshal(msg.Data, &b) == nil {
-		v.learn(&b, true)
+	if l, ok := wire.DecodeLeader(msg.Data); ok {
+		v.learn(&l, true)
 	}
 }
 
 // learn takes in that an instance leads in a term. An older term than the one that is
 // known changes nothing, and the same term only if its leader serves now.
-func (v *View) learn(b *body, served bool) {
+func (v *View) learn(l *wire.Leader, served bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	term, old := b.Term, v.term.Load()
+	term, old := l.Term, v.term.Load()
 	if term < old || term == old && !served {
 		return
 	}
-	v.instance.Store(&b.Instance)
+	v.instance.Store(&l.Instance)
 	v.term.Store(term)
 	v.news.Add(1)
 	close(v.changed)
@@ -233,9 +225,8 @@ func (v *View) refuse(err *status.Status) {
 func (v *View) ask(ctx context.Context, changed <-chan struct{}) {
 	known := make(chan struct{}, 1)
 	reply, stop := v.o.Bus.Collect(func(msg *nats.Msg) {
-		var b body
-		if json.Unmarshal(msg.Data, &b) == nil && b.Term > 0 {
-			v.learn(&b, false)
+		if l, ok := wire.DecodeLeader(msg.Data); ok && l.Term > 0 {
+			v.learn(&l, false)
 			select {
 			case known <- struct{}{}:
 			default:

@@ -6,7 +6,6 @@ package members
 
 import (
 	"context"
-	"encoding/json"
 	"hash/fnv"
 	"maps"
 	"slices"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 const (
@@ -25,13 +26,6 @@ const (
 	// members for the first time.
 	introduction = 200 * time.Millisecond
 )
-
-// note is the JSON that a member sends to all others.
-type note struct {
-	Member string `json:"member"`
-	Gone   bool   `json:"gone,omitempty"`
-	Hello  bool   `json:"hello,omitempty"` // all others are to say that they are there
-}
 
 // Group is the view that one member has of its group.
 type Group struct {
@@ -60,7 +54,7 @@ func Join(nc *nats.Conn, subject, self string, changed func(members []string)) (
 	if g.sub, err = nc.Subscribe(subject, g.heard); err != nil {
 		return nil, err
 	}
-	g.say(note{Member: self, Hello: true})
+	g.say(wire.Member{Name: self, Hello: true})
 	go g.run()
 	return g, nil
 }
@@ -78,31 +72,30 @@ func (g *Group) Leave(ctx context.Context) {
 // sayGone tells the others that the member is gone.
 func (g *Group) sayGone() {
 	_ = g.sub.Unsubscribe() // fails only if it is gone already
-	g.say(note{Member: g.self, Gone: true})
+	g.say(wire.Member{Name: g.self, Gone: true})
 }
 
-func (g *Group) say(n note) {
-	data, _ := json.Marshal(n)        //nolint:errchkjson // cannot fail
-	_ = g.nc.Publish(g.subject, data) // if it is lost, the next one may come
+func (g *Group) say(m wire.Member) {
+	_ = g.nc.Publish(g.subject, m.Encode()) // the next one may get through
 }
 
 func (g *Group) heard(msg *nats.Msg) {
-	var n note
-	if json.Unmarshal(msg.Data, &n) != nil || n.Member == "" || n.Member == g.self {
+	m, ok := wire.DecodeMember(msg.Data)
+	if !ok || m.Name == g.self {
 		return
 	}
 	g.mu.Lock()
-	_, known := g.seen[n.Member]
-	if n.Gone {
-		delete(g.seen, n.Member)
+	_, known := g.seen[m.Name]
+	if m.Gone {
+		delete(g.seen, m.Name)
 	} else {
-		g.seen[n.Member] = time.Now()
+		g.seen[m.Name] = time.Now()
 	}
 	g.mu.Unlock()
-	if n.Hello {
-		g.say(note{Member: g.self})
+	if m.Hello {
+		g.say(wire.Member{Name: g.self})
 	}
-	if known == n.Gone { // the member has joined or left
+	if known == m.Gone { // the member has joined or left
 		g.wake()
 	}
 }
@@ -130,7 +123,7 @@ func (g *Group) run() {
 		case <-first.C:
 			introduced = true
 		case <-ticker.C:
-			g.say(note{Member: g.self})
+			g.say(wire.Member{Name: g.self})
 		case <-g.news:
 		}
 		if members := g.members(time.Now()); introduced && !slices.Equal(members, last) {
