@@ -1,6 +1,6 @@
 package aegis
 
-import "github.com/aegisrpc/aegis/runtime/internal/stores"
+import "github.com/aegisrpc/aegis/runtime/internal/bucket"
 
 // BucketConfig says how a KV bucket is kept.
 type BucketConfig struct {
@@ -29,8 +29,8 @@ func (c *BucketConfig) check(what string) error {
 	return nil
 }
 
-func (c *BucketConfig) wanted() stores.Bucket {
-	return stores.Bucket{Replicas: c.Replicas, MaxBytes: c.MaxBytes, NoCreate: c.NoCreate}
+func (c *BucketConfig) wanted() bucket.Settings {
+	return bucket.Settings{Replicas: c.Replicas, MaxBytes: c.MaxBytes, NoCreate: c.NoCreate}
 }
 
 // WithLeaderBucket says how the KV bucket of the leader records is kept. With NoCreate,

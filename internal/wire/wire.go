@@ -151,6 +151,9 @@ func (s Subjects) ParseBeat(subject string) (service, instance string, ok bool) 
 	return ParseRegistryKey(rest)
 }
 
+// LeaderBucket is the KV bucket of a namespace that has the records of leaders.
+func LeaderBucket(namespace string) string { return namespace + "-leaders" }
+
 // RegistryBucket is the KV bucket of a namespace in which instances are
 // registered.
 func RegistryBucket(namespace string) string { return namespace + "-registry" }

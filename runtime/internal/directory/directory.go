@@ -64,7 +64,7 @@ type Directory struct {
 
 // New makes a directory without views. It does nothing until it is asked.
 func New(o Options) *Directory {
-	bucket := regstore.New(regstore.Options{NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Bucket: stores.Bucket{NoCreate: true}, Reader: true})
+	bucket := regstore.New(regstore.Options{NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Reader: true})
 	d := &Directory{
 		o: o, nc: o.NATS, subjects: wire.NewSubjects(o.Namespace), bucket: bucket,
 		epoch: time.Now(), views: make(map[string]*View),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
@@ -28,7 +29,7 @@ type Options struct {
 	Process   string // new at each start
 	Instance  string
 	Clock     election.Clock
-	Bucket    stores.Bucket
+	Bucket    bucket.Settings
 	Warn      func(string) // about a bucket that cannot have the replicas that are asked for
 }
 
@@ -40,7 +41,7 @@ type Elector struct {
 	subjects wire.Subjects
 	process  *election.Process
 	link     *link
-	bucket   *bucket
+	records  *records
 	watch    *watcher
 	groups   map[string]*Group // by service.group
 
@@ -72,13 +73,10 @@ type Group struct {
 func New(o Options) (*Elector, error) {
 	e := &Elector{
 		nc: o.NATS, clock: o.Clock, instance: o.Instance, subjects: wire.NewSubjects(o.Namespace), denials: o.JetStream.Denials(), unwatch: func() {},
-		groups: make(map[string]*Group),
-		inbox:  make(chan *nats.Msg, inboxLength),
-		events: make(chan func(election.Instant), inboxLength),
-		bucket: &bucket{
-			api: o.JetStream, js: o.JetStream.JetStream(), name: o.Namespace + "-leaders", o: o.Bucket, warn: o.Warn,
-			reads: refused{nc: o.NATS}, writes: refused{nc: o.NATS},
-		},
+		groups:  make(map[string]*Group),
+		inbox:   make(chan *nats.Msg, inboxLength),
+		events:  make(chan func(election.Instant), inboxLength),
+		records: newRecords(&o),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.link = newLink(o.NATS, e.subjects, o.Process, e.inbox)
@@ -87,7 +85,7 @@ func New(o Options) (*Elector, error) {
 		return nil, err
 	}
 	e.link.process = e.process
-	e.watch = &watcher{bucket: e.bucket, report: e.reported}
+	e.watch = &watcher{records: e.records, warn: o.Warn, report: e.reported}
 	return e, nil
 }
 
@@ -100,7 +98,7 @@ func (e *Elector) Add(service, group string, cfg election.Config, observer Obser
 	}
 	g.candidate = c
 	e.groups[g.id] = g
-	e.watch.filter = append(e.watch.filter, e.bucket.subjectPrefix()+g.id+".*")
+	e.watch.filter = append(e.watch.filter, e.records.filter(service, group))
 	return g, nil
 }
 
@@ -278,7 +276,7 @@ func (g *Group) Lease() *election.Lease { return g.candidate.Lease() }
 // Read, Write and Watch make a Group the store of its candidate.
 func (g *Group) Read(operation uint64) {
 	g.task(func(ctx context.Context) {
-		entry, err := g.elector.bucket.read(ctx, g.service, g.group)
+		entry, err := g.elector.records.read(ctx, g.service, g.group)
 		reconnects := g.elector.nc.Stats().Reconnects
 		g.elector.post(func(now election.Instant) {
 			g.standing.connected(reconnects)
@@ -290,7 +288,7 @@ func (g *Group) Read(operation uint64) {
 // Write is the compare-and-set.
 func (g *Group) Write(operation uint64, w election.Write) {
 	g.task(func(ctx context.Context) {
-		revision, err := g.elector.bucket.write(ctx, g.service, g.group, w)
+		revision, err := g.elector.records.write(ctx, g.service, g.group, w)
 		g.elector.post(func(now election.Instant) {
 			g.standing.wrote(err, func() { g.candidate.OnWritten(now, operation, revision, err) })
 		})

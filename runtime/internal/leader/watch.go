@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -22,9 +23,10 @@ const (
 // What it reports can be late or, after a bucket was deleted, missing: the
 // candidates read by themselves once per lease, so it only makes them faster.
 type watcher struct {
-	bucket *bucket
-	filter []string // subjects
-	report func(id string, e election.Entry)
+	records *records
+	warn    func(string)
+	filter  []string // subjects
+	report  func(id string, e election.Entry)
 
 	mu      sync.Mutex
 	created int64
@@ -84,10 +86,13 @@ func (w *watcher) close() {
 func (w *watcher) run(ctx context.Context, created int64) {
 	for ctx.Err() == nil {
 		pause := watchRetry
-		consumer, err := w.consumer(ctx)
+		consumer, err := w.records.bucket.OrderedConsumer(ctx, &jetstream.OrderedConsumerConfig{
+			FilterSubjects: w.filter,
+			DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+		})
 		if errors.Is(err, stores.ErrPermission) {
 			pause = deniedRetry
-			w.bucket.warn("this user may not make consumers of the stream " + w.bucket.streamName() +
+			w.warn("this user may not make consumers of the stream " + w.records.bucket.StreamName() +
 				", so that it is noticed late that another instance leads; see the least permissions in docs/protocol.md")
 		}
 		if err == nil {
@@ -109,22 +114,13 @@ func (w *watcher) run(ctx context.Context, created int64) {
 	}
 }
 
-func (w *watcher) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, why := w.bucket.api.Allowed(ctx, "CONSUMER.CREATE."+w.bucket.streamName())
-	consumer, err := w.bucket.js.OrderedConsumer(ctx, w.bucket.streamName(), jetstream.OrderedConsumerConfig{
-		FilterSubjects: w.filter,
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	})
-	return consumer, why(err)
-}
-
 func (w *watcher) message(ctx context.Context, created int64, msg jetstream.Msg) {
-	id, keyCreated, ok := w.bucket.split(msg.Subject())
+	id, keyCreated, ok := w.records.split(msg.Subject())
 	meta, err := msg.Metadata()
 	if !ok || err != nil || keyCreated != created {
 		return // of another bucket, or not ours
 	}
-	e := entry(created, meta.Sequence.Stream, msg.Headers(), msg.Data())
+	e := entryOf(created, bucket.EntryOf(meta.Sequence.Stream, msg.Headers(), msg.Data()))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if ctx.Err() != nil {

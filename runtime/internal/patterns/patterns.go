@@ -17,6 +17,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
@@ -220,7 +221,7 @@ type storedRecord struct {
 // to read a message, and no consumer.
 func (w *Watch) records(ctx context.Context, service string) func(func(*registry.Record) bool) {
 	return func(yield func(*registry.Record) bool) {
-		prefix := "$KV." + w.o.Bucket + "."
+		prefix := bucket.SubjectPrefix(w.o.Bucket)
 		sequence := uint64(1)
 		for range patternRecords {
 			stored := w.read(ctx, prefix+wire.RegistryKey(service, "*"), sequence)
@@ -265,7 +266,7 @@ func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *store
 
 // subject is that of requests for a message of the bucket.
 func (w *Watch) subject() string {
-	return w.o.Stores.MsgGet("KV_" + w.o.Bucket)
+	return w.o.Stores.MsgGet(bucket.StreamName(w.o.Bucket))
 }
 
 // Expected reports whether an asynchronous error of the connection is NATS's refusal to

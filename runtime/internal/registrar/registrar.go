@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
 	"github.com/aegisrpc/aegis/runtime/internal/link"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -45,7 +46,7 @@ type Options struct {
 	Instance  string
 	Logger    *slog.Logger
 	Heartbeat time.Duration
-	Bucket    stores.Bucket
+	Bucket    bucket.Settings
 	// Metrics returns what a service's heartbeat carries beside the record, in
 	// JSON; nil for nothing. It must not wait.
 	Metrics func(service string) json.RawMessage

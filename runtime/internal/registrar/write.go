@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
 	"github.com/aegisrpc/aegis/runtime/internal/regstore"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -25,7 +26,7 @@ func (r *Registrar) writeLoop() {
 		all, link := true, r.o.Link.State()
 		if link.Returns != returns {
 			returns = link.Returns
-			r.bucket.Forget()
+			r.bucket.ForgetStream()
 			r.beat() // nobody has heard anything for a while
 		} else {
 			select {
@@ -83,7 +84,7 @@ func (r *Registrar) writeAll(all bool) bool {
 func (r *Registrar) register(ctx context.Context, reg *registration) error {
 	known := reg.revision != 0
 	for attempt := range 10 {
-		var over regstore.Entry
+		var over bucket.Entry
 		if known {
 			over.Revision = reg.revision
 		} else {
@@ -139,7 +140,7 @@ func (r *Registrar) registered(reg *registration, bucket int64) {
 }
 
 // look reads the own key, and decides whether it may be written.
-func (r *Registrar) look(ctx context.Context, reg *registration) (regstore.Entry, error) {
+func (r *Registrar) look(ctx context.Context, reg *registration) (bucket.Entry, error) {
 	read, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	entry, err := r.bucket.Read(read, reg.key)
@@ -300,7 +301,7 @@ func (r *Registrar) nameTaken(other *registry.Record, how string) error {
 func (r *Registrar) remove(ctx context.Context, reg *registration) {
 	err := r.bucket.Delete(ctx, reg.key, reg.revision)
 	if errors.Is(err, regstore.ErrRefused) { // a write whose outcome was never known, or another process
-		var entry regstore.Entry
+		var entry bucket.Entry
 		entry, err = r.bucket.Read(ctx, reg.key)
 		if err == nil && !entry.Absent {
 			var current *registry.Record

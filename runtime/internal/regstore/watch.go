@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
 )
 
 const (
@@ -49,9 +51,8 @@ type Handler interface {
 // all is there again. It leaves nothing behind but a consumer that NATS removes
 // by itself.
 func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
-	b.Forget() // it may be another one by now
-	stream, created, err := b.open(ctx)
-	if err != nil {
+	b.ForgetStream() // it may be another one by now
+	if _, err := b.Open(ctx); err != nil {
 		return err
 	}
 	w := &watch{bucket: b, handler: h, messages: make(chan *nats.Msg, watchBuffer)}
@@ -61,11 +62,10 @@ func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only if it is gone already
-	asking, why := b.api.Allowed(ctx, "CONSUMER.CREATE."+b.streamName())
-	consumer, err := stream.CreatePushConsumer(asking, jetstream.ConsumerConfig{
+	consumer, created, err := b.PushConsumer(ctx, &jetstream.ConsumerConfig{
 		DeliverSubject:    inbox,
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
-		FilterSubject:     b.prefix() + keys,
+		FilterSubject:     b.Prefix() + keys,
 		AckPolicy:         jetstream.AckNonePolicy,
 		MaxDeliver:        1,
 		IdleHeartbeat:     idleHeartbeat,
@@ -74,12 +74,12 @@ func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
 		MemoryStorage:     true,
 		Replicas:          1,
 	})
-	if err = why(err); err != nil {
-		return b.explain(err)
+	if err != nil {
+		return err
 	}
 	info := consumer.CachedInfo()
 	w.initial = info.NumPending + info.Delivered.Consumer
-	h.Begin(created)
+	h.Begin(created.UnixMicro())
 	if w.initial == 0 {
 		w.listed = true
 		h.End()
@@ -119,7 +119,7 @@ func (w *watch) message(msg *nats.Msg) error {
 	if len(msg.Data) == 0 && msg.Header.Get(headerStatus) == statusControl {
 		return w.control(msg)
 	}
-	key, ok := strings.CutPrefix(msg.Subject, w.bucket.prefix())
+	key, ok := strings.CutPrefix(msg.Subject, w.bucket.Prefix())
 	meta, err := msg.Metadata()
 	if err != nil || !ok {
 		return nil //nolint:nilerr // not from JetStream: somebody sends to our inbox
@@ -127,7 +127,7 @@ func (w *watch) message(msg *nats.Msg) error {
 	if w.received++; meta.Sequence.Consumer != w.received {
 		return errGap
 	}
-	if deleted(msg.Header, msg.Data) {
+	if bucket.EntryOf(meta.Sequence.Stream, msg.Header, msg.Data).Absent {
 		w.handler.Removed(key, meta.Sequence.Stream)
 	} else {
 		w.handler.Record(key, meta.Sequence.Stream, msg.Data)
