@@ -233,7 +233,8 @@ func (b *Bucket) Read(ctx context.Context, key string) (Entry, error) {
 // Write gives a key a value, if the last revision of the key is still the given one, 0
 // for a key that the bucket has never had. It returns the new revision. The value is
 // sent once: after an error it may be stored or not, unless [LostRace] or [Gone] says
-// that it is not. Errors are as nats.go makes them, see [Bucket.Explain].
+// that it is not. Write does not look for the bucket: Open does, before and after one
+// that is Gone. Errors are as nats.go makes them, see [Bucket.Explain].
 func (b *Bucket) Write(ctx context.Context, key string, data []byte, over uint64) (revision uint64, err error) {
 	return b.publish(ctx, &nats.Msg{Subject: b.Subject(key), Data: data}, over)
 }
