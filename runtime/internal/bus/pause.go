@@ -26,9 +26,11 @@ func Jitter(d time.Duration) time.Duration {
 // Sleep pauses, and reports whether it could: it returns false at once if the deadline
 // comes before the end of the pause, and when ctx ends.
 func Sleep(ctx context.Context, d time.Duration, deadline time.Time) bool {
-	if time.Until(deadline) <= d {
-		return false
-	}
+	return time.Until(deadline) > d && Wait(ctx, d)
+}
+
+// Wait pauses, and reports whether ctx has not ended meanwhile.
+func Wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/internal/bucket"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -107,10 +108,7 @@ func (w *watcher) run(ctx context.Context, created int64) {
 				<-consuming.Closed()
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		bus.Wait(ctx, pause)
 	}
 }
 

@@ -163,7 +163,7 @@ func (w *Watch) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if bus.Sleep(ctx, patternDelay, time.Now().Add(time.Hour)) {
+		if bus.Wait(ctx, patternDelay) {
 			w.compareAll(ctx)
 		}
 	}

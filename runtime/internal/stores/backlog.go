@@ -11,7 +11,7 @@ type Backlog struct {
 
 // Backlog asks how many messages of a consumer are under way.
 func (s *Stores) Backlog(ctx context.Context, stream, consumer string) (Backlog, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	c, err := s.consumerInfo(ctx, stream, consumer)
 	if err != nil {

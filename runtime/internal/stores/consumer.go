@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
@@ -30,7 +31,7 @@ type Consumer struct {
 // is made. If the account, the NATS servers or the stream allow less than is wanted, the
 // consumer is made with what they allow, and the policy's Warn hears of it.
 func (s *Stores) Consumer(ctx context.Context, stream string, want jetstream.ConsumerConfig, p Policy) (Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	what := "the consumer " + want.Name + " of the stream " + stream
 	if most, known := s.pending.Load(what); known && want.MaxAckPending > 1 {
@@ -111,11 +112,7 @@ func peered(ctx context.Context, try func() (jetstream.Consumer, error)) (jetstr
 		if jserror.Code(err) != jserror.Insufficient || tries == peersTries {
 			return c, err
 		}
-		timer := time.NewTimer(peersPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !bus.Wait(ctx, peersPause) {
 			return c, err
 		}
 	}
@@ -219,7 +216,7 @@ func consumerDifferences(have, want jetstream.ConsumerConfig) string {
 
 // Floor returns the sequence up to which all messages of a consumer were acknowledged.
 func (s *Stores) Floor(ctx context.Context, stream, consumer string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	c, err := s.consumerInfo(ctx, stream, consumer)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
@@ -67,7 +68,7 @@ func (s *Stores) raiseLater(want *Want) {
 	}
 	if s.start == nil || !s.start(func(ctx context.Context) {
 		defer s.raising.Delete(name)
-		for pause := raiseSoon; wait(ctx, pause); pause = min(2*pause, raiseAgain) {
+		for pause := raiseSoon; bus.Wait(ctx, pause); pause = min(2*pause, raiseAgain) {
 			if err := s.raiseNow(ctx, name, replicas); err == nil || !passes(err) {
 				return
 			}
@@ -79,7 +80,7 @@ func (s *Stores) raiseLater(want *Want) {
 
 // raiseNow gives a stream its replicas, unless it has as many or is gone.
 func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	stream, err := s.info(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -95,16 +96,4 @@ func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error 
 	cfg.Replicas = replicas
 	_, err = s.update(ctx, cfg)
 	return err
-}
-
-// wait returns after a pause, or false if ctx ends before.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -20,10 +20,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 )
 
-const (
-	apiTimeout    = 5 * time.Second
-	defaultPrefix = "$JS.API"
-)
+const defaultPrefix = "$JS.API"
 
 // ErrMissing is wrapped if a stream or consumer does not exist and may not be made.
 var ErrMissing = errors.New("does not exist")
@@ -126,7 +123,7 @@ func Once(warn func(text string)) func(text string) {
 
 // Find finds a stream; jetstream.ErrStreamNotFound is wrapped if there is none.
 func (s *Stores) Find(ctx context.Context, name string) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	stream, err := s.info(ctx, name)
 	if err != nil {
@@ -144,7 +141,7 @@ func (s *Stores) info(ctx context.Context, name string) (jetstream.Stream, error
 
 // Stream finds a stream, or makes it, and changes it where it has to and may be changed.
 func (s *Stores) Stream(ctx context.Context, want Want, p Policy) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	stream, err := s.info(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -174,7 +171,7 @@ func (s *Stores) create(ctx context.Context, want Want) (jetstream.Stream, error
 		return nil, err
 	}
 	if _, known := s.known.Load(want.Name); known {
-		if !wait(ctx, afterDeletion) {
+		if !bus.Wait(ctx, afterDeletion) {
 			return nil, ctx.Err()
 		}
 	}
