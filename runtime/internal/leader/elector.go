@@ -1,5 +1,6 @@
-// Package leader drives the state machines of package election over NATS: the
-// records are in a KV bucket, liveness is a subject per process.
+// Package leader drives the state machines of package election over NATS: a KV bucket
+// has the records, and each process has a subject on which others find out whether it
+// lives.
 package leader
 
 import (
@@ -17,8 +18,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// inboxLength is far more than what a process is sent between two turns of its
-// loop. What does not fit is dropped, which counts as lost contact.
+// inboxLength is far more than the messages that a process gets between two turns of
+// its loop. NATS drops a message that does not fit, which counts as lost contact.
 const inboxLength = 8192
 
 // Options are those of New.
@@ -30,7 +31,7 @@ type Options struct {
 	Instance  string
 	Clock     election.Clock
 	Bucket    bucket.Settings
-	Warn      func(string) // about a bucket that cannot have the replicas that are asked for
+	Warn      func(string) // is told why the bucket does not get the replicas that are asked for
 }
 
 // Elector runs the candidates of one process in one loop.
@@ -45,20 +46,19 @@ type Elector struct {
 	watch    *watcher
 	groups   map[string]*Group // by service.group
 
-	inbox   chan *nats.Msg
-	events  chan func(election.Instant)
-	ctx     context.Context //nolint:containedctx // the elector's life
+	inbox   chan *nats.Msg              // filled by the subscriptions, emptied by the loop; never closed
+	events  chan func(election.Instant) // filled by post, emptied by the loop; never closed
+	ctx     context.Context             //nolint:containedctx // the elector's life, from New to Stop
 	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
-	whos    []*nats.Subscription
-	started bool // the loop runs; set before Start returns
+	tasks   sync.WaitGroup       // the loop, and each operation of the store
+	whos    []*nats.Subscription // to the questions who leads, one a group
+	started bool                 // the loop runs; set before Start returns
 
-	// denials are those of the connection; unwatch ends the watch.
-	denials *denials.Denials
-	unwatch func()
+	denials *denials.Denials // of the connection
+	unwatch func()           // ends the watch of the denials
 }
 
-// Group is one candidate.
+// Group is the candidate of this process in one group.
 type Group struct {
 	elector   *Elector
 	service   string
@@ -66,7 +66,7 @@ type Group struct {
 	id        string // service.group
 	candidate *election.Candidate
 	standing  *standing
-	asked     *nats.Subscription // to all questions who leads; nil unless it is this one
+	asked     *nats.Subscription // to all questions who leads; nil unless this candidate does
 }
 
 // New makes an elector without groups.
@@ -85,7 +85,7 @@ func New(o Options) (*Elector, error) {
 		return nil, err
 	}
 	e.link.process = e.process
-	e.watch = &watcher{records: e.records, warn: o.Warn, report: e.reported}
+	e.watch = &watcher{records: e.records, warn: o.Warn, report: e.reportEntry}
 	return e, nil
 }
 
@@ -102,7 +102,7 @@ func (e *Elector) Add(service, group string, cfg election.Config, observer Obser
 	return g, nil
 }
 
-// Start subscribes and begins to stand in all groups.
+// Start subscribes, and begins to stand for election in all groups.
 func (e *Elector) Start() error {
 	e.unwatch = e.denials.Watch(e.concerns, e.denied)
 	e.link.Resubscribe()
@@ -110,7 +110,7 @@ func (e *Elector) Start() error {
 		return fmt.Errorf("cannot subscribe to %s>", e.link.prefix)
 	}
 	for _, g := range e.groups {
-		// One candidate gets each question, and the leader all of them, see Announce.
+		// NATS gives each question to one of the candidates; the leader hears all, see Announce.
 		sub, err := e.nc.ChanQueueSubscribe(e.subjects.Who(g.service, g.group), wire.Queue, e.inbox)
 		if err != nil {
 			return err
@@ -133,21 +133,21 @@ func (e *Elector) Started() bool { return e.started }
 
 // Stop ends the loop. Candidates that lead must have resigned before.
 func (e *Elector) Stop() {
-	e.cancel()
+	e.cancel() // the loop and the operations of the store return, and post gives up
 	e.unwatch()
 	for _, sub := range e.whos {
 		_ = sub.Unsubscribe() // fails only if it is gone already
 	}
 	e.watch.close()
-	e.tasks.Wait()
+	e.tasks.Wait() // from here on only this goroutine uses the candidates
 	for _, g := range e.groups {
 		g.Retract()
 	}
-	e.link.close()
+	e.link.close() // last: without it other processes take this one for dead
 }
 
-// concerns reports whether NATS has refused what each candidate needs besides its
-// store: to hear itself, and to be asked who leads.
+// concerns reports whether NATS has refused to a candidate a right that it needs besides
+// those of its store: to hear itself, or to be asked who leads.
 func (e *Elector) concerns(d *denials.Denial) bool {
 	if d.Publishing(e.link.prefix + wire.LiveSelf) {
 		return true
@@ -160,6 +160,7 @@ func (e *Elector) concerns(d *denials.Denial) bool {
 	return d.Subscribe && d.Subject == e.link.prefix+">"
 }
 
+// denied passes a refusal on to all candidates.
 func (e *Elector) denied(d *denials.Denial) {
 	err := fmt.Errorf("election: NATS does not allow this user what a candidate needs; see the least permissions in docs/protocol.md: %w", d.Err)
 	reconnects := e.nc.Stats().Reconnects
@@ -170,7 +171,7 @@ func (e *Elector) denied(d *denials.Denial) {
 	})
 }
 
-// post hands an event to the loop.
+// post hands an event to the loop. After Stop it drops the event.
 func (e *Elector) post(event func(election.Instant)) {
 	select {
 	case e.events <- event:
@@ -206,7 +207,7 @@ func (e *Elector) loop() {
 	}
 }
 
-// answerWho tells who leads, as far as this candidate knows.
+// answerWho answers the question who leads a group, as far as its candidate knows.
 func (e *Elector) answerWho(msg *nats.Msg) {
 	for _, g := range e.groups {
 		if msg.Reply == "" || msg.Subject != e.subjects.Who(g.service, g.group) {
@@ -216,8 +217,9 @@ func (e *Elector) answerWho(msg *nats.Msg) {
 	}
 }
 
-// leader is who leads as far as this candidate knows: itself, whether it serves yet or
-// not, or whom the record names. The record that it holds itself it may not have seen.
+// leader returns the leader that this candidate knows of: the candidate itself, whether
+// it serves yet or not, or the one that the record names. A candidate that leads is asked
+// first, as it may not have seen the record that it has written.
 func (g *Group) leader() wire.Leader {
 	if lease := g.candidate.Lease(); lease != nil {
 		return wire.Leader{Term: uint64(lease.Term()), Instance: g.elector.instance}
@@ -250,58 +252,60 @@ func (g *Group) Retract() {
 	}
 }
 
-// reported is called by the watcher.
-func (e *Elector) reported(id string, entry election.Entry) {
+// reportEntry takes an entry that the watcher has seen.
+func (e *Elector) reportEntry(id string, entry election.Entry) {
 	if g := e.groups[id]; g != nil {
 		e.post(func(now election.Instant) {
-			g.standing.looked(entry, nil, func() { g.candidate.OnWatch(now, entry) })
+			g.standing.seeEntry(entry, nil, func() { g.candidate.OnWatch(now, entry) })
 		})
 	}
 }
 
-// Led brings the outcome of OnLeading.
+// Led tells the candidate how OnLeading has ended: err is nil if the term can be served.
 func (g *Group) Led(term election.Term, err error) {
 	g.elector.post(func(now election.Instant) { g.candidate.Led(now, term, err) })
 }
 
-// Resign ends the candidacy.
+// Resign ends the candidacy, and the term if the candidate leads.
 func (g *Group) Resign() { g.elector.post(g.candidate.Resign) }
 
-// Drained says that nothing of the term is in flight any more.
+// Drained tells the candidate that no call of its term is in flight any more.
 func (g *Group) Drained() { g.elector.post(g.candidate.Drained) }
 
-// Lease is the current lease, nil for a standby.
+// Lease returns the current lease, nil for a standby. It is safe for concurrent use.
 func (g *Group) Lease() *election.Lease { return g.candidate.Lease() }
 
-// Read, Write and Watch make a Group the store of its candidate.
+// Read asks for the record of the group. Read, Write and Watch make a Group the store of
+// its candidate, see [election.Store].
 func (g *Group) Read(operation uint64) {
 	g.task(func(ctx context.Context) {
 		entry, err := g.elector.records.read(ctx, g.service, g.group)
 		reconnects := g.elector.nc.Stats().Reconnects
 		g.elector.post(func(now election.Instant) {
 			g.standing.connected(reconnects)
-			g.standing.looked(entry, err, func() { g.candidate.OnRead(now, operation, entry, err) })
+			g.standing.seeEntry(entry, err, func() { g.candidate.OnRead(now, operation, entry, err) })
 		})
 	})
 }
 
-// Write is the compare-and-set.
+// Write is the compare-and-set of the record.
 func (g *Group) Write(operation uint64, w election.Write) {
 	g.task(func(ctx context.Context) {
 		revision, err := g.elector.records.write(ctx, g.service, g.group, w)
 		g.elector.post(func(now election.Instant) {
-			g.standing.wrote(err, func() { g.candidate.OnWritten(now, operation, revision, err) })
+			g.standing.seeWrite(err, func() { g.candidate.OnWritten(now, operation, revision, err) })
 		})
 	})
 }
 
-// Watch reports revisions.
+// Watch reports the revisions of the record in the bucket that was created then.
 func (g *Group) Watch(created int64) {
 	e := g.elector
 	e.tasks.Go(func() { e.watch.follow(e.ctx, g.id, created) })
 }
 
-// task runs an operation of the store for as long as the candidate waits for it.
+// task runs an operation of the store in the background, for as long as the candidate
+// waits for its outcome.
 func (g *Group) task(f func(context.Context)) {
 	e := g.elector
 	e.tasks.Go(func() {

@@ -12,19 +12,19 @@ import (
 	"github.com/aegisrpc/aegis/runtime/election"
 )
 
-// link is the process's way to its own liveness subject and to those of others.
-// One subscription takes everything, so that the order of probes, answers and
-// messages to oneself is NATS's own.
+// link connects a process with its own liveness subject and with those of others. One
+// subscription takes all messages, so that NATS decides the order of probes, answers and
+// messages to oneself.
 type link struct {
 	nc      *nats.Conn
 	prefix  string // ns.live.P.
 	others  string // ns.live.
 	inbox   chan *nats.Msg
 	process *election.Process
-	nonce   string // makes messages to oneself unguessable
+	nonce   string // begins each message to oneself, so that nobody else can send one
 
-	sub        *nats.Subscription
-	generation atomic.Uint64
+	sub        *nats.Subscription // nil while NATS refuses it
+	generation atomic.Uint64      // counts the subscriptions
 }
 
 func newLink(nc *nats.Conn, subjects wire.Subjects, process string, inbox chan *nats.Msg) *link {
@@ -35,10 +35,10 @@ func newLink(nc *nats.Conn, subjects wire.Subjects, process string, inbox chan *
 	}
 }
 
-// Identity reads the count first and again last: if it changed, everything in
-// between may be of two connections. It asks nats.go, and not the count that others
-// use, which is a moment behind: a lease must not be taken for one of another
-// connection.
+// Identity returns what the connection is now. It reads the number of reconnects first
+// and again last: if that has changed, the values in between may be of two connections.
+// It asks nats.go for the number, as the count of package link is a moment behind: a lease
+// must not be taken for a lease of another connection.
 func (l *link) Identity() election.ConnID {
 	for range 3 {
 		before := l.nc.Stats().Reconnects
@@ -58,20 +58,21 @@ func (l *link) Identity() election.ConnID {
 	return election.ConnID{}
 }
 
-// SendSelf and the others ignore errors: what does not arrive is noticed by its
-// absence.
+// SendSelf sends a message to oneself. Errors of sending are ignored here and in the
+// other methods: the machine notices that a message does not arrive.
 func (l *link) SendSelf(number uint64) {
 	_ = l.nc.Publish(l.prefix+wire.LiveSelf, strconv.AppendUint([]byte(l.nonce), number, 10))
 }
 
+// SendProbe asks another process whether it lives.
 func (l *link) SendProbe(p election.Probe) {
 	body := wire.Probe{Process: p.From, ServerID: p.ServerID, Number: p.Number, Answer: p.WantAnswer}
 	reply := l.prefix + wire.LiveReply + "." + p.To + "." + strconv.FormatUint(p.Number, 10)
 	_ = l.nc.PublishRequest(l.others+p.To+"."+wire.LiveProbe, reply, body.Encode())
 }
 
-// Resubscribe may leave the process without a subscription if NATS refuses it;
-// then there is no contact, and it is tried again.
+// Resubscribe replaces the subscription. If that fails the process has none: it has no
+// contact then, for which the machine calls Resubscribe again.
 func (l *link) Resubscribe() {
 	l.generation.Add(1)
 	if l.sub != nil {
@@ -95,17 +96,18 @@ func (l *link) receive(now func() election.Instant, msg *nats.Msg) bool {
 			l.process.OnEcho(now(), n)
 		}
 	case wire.LiveProbe:
-		l.probed(now(), msg)
+		l.takeProbe(now(), msg)
 	case wire.LiveReply:
 		to, number, _ := strings.Cut(rest, ".")
 		if n, err := strconv.ParseUint(number, 10, 64); err == nil {
-			l.answered(now(), msg, to, n)
+			l.takeAnswer(now(), msg, to, n)
 		}
 	}
 	return true
 }
 
-func (l *link) probed(now election.Instant, msg *nats.Msg) {
+// takeProbe handles the question of another process, and answers it if the machine says so.
+func (l *link) takeProbe(now election.Instant, msg *nats.Msg) {
 	body, ok := wire.DecodeProbe(msg.Data)
 	if !ok {
 		return
@@ -118,7 +120,8 @@ func (l *link) probed(now election.Instant, msg *nats.Msg) {
 	_ = l.nc.Publish(msg.Reply, wire.ProbeAnswer{ServerID: id.ServerID}.Encode())
 }
 
-func (l *link) answered(now election.Instant, msg *nats.Msg, to string, number uint64) {
+// takeAnswer handles the answer of a process, or NATS's word that nobody listens there.
+func (l *link) takeAnswer(now election.Instant, msg *nats.Msg, to string, number uint64) {
 	if len(msg.Data) == 0 {
 		if msg.Header.Get("Status") == "503" {
 			l.process.OnNoResponders(now, to, number)

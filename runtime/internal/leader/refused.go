@@ -10,21 +10,22 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// askAgainAfter is how long NATS is not asked again for what it has refused, as a
-// candidate would do many times a second: its store answers at once then.
+// askAgainAfter is for how long a refusal is taken to hold. A candidate tries many times
+// a second, and each refusal is an error in the log of NATS.
 const askAgainAfter = 2 * time.Second
 
-// refused is what NATS has refused to this user last, of one kind of operation.
+// refused is the last refusal by NATS of one kind of operation. It is safe for
+// concurrent use.
 type refused struct {
 	nc *nats.Conn
 
-	mu         sync.Mutex
+	mu         sync.Mutex // guards the rest
 	err        error
 	at         time.Time
-	reconnects uint64 // permissions change with the connection
+	reconnects uint64 // of the connection that was refused; another one may have other permissions
 }
 
-// still returns the refusal if it is young enough to hold.
+// still returns the refusal if it is young enough to hold, else nil.
 func (r *refused) still() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,7 +35,7 @@ func (r *refused) still() error {
 	return r.err
 }
 
-// note takes the outcome of an operation, and returns it.
+// note remembers the outcome of an operation if it is a refusal, and returns it.
 func (r *refused) note(err error) error {
 	if errors.Is(err, stores.ErrPermission) {
 		r.mu.Lock()

@@ -2,50 +2,51 @@ package leader
 
 import "github.com/aegisrpc/aegis/runtime/election"
 
-// Observer is that of a candidate, and hears besides when it can stand again.
+// Observer is told what becomes of a candidate, and besides when the candidate can stand
+// again.
 type Observer interface {
 	election.Observer
 
-	// Standing follows Problem, and comes at other times as well: nothing that is
-	// known keeps the candidate from standing.
+	// Standing is called when no known problem keeps the candidate from standing: some
+	// time after Problem, and at other times as well.
 	Standing()
 }
 
-// standing tells when a candidate can stand again after a problem. Its methods are
-// called within the elector's loop.
+// standing finds out when a candidate can stand again after a problem. Its methods are
+// called within the elector's loop, which alone uses its fields.
 type standing struct {
 	Observer
 
-	reading bool // a read, or what was watched, is being looked at
-	// problem: one was reported within this look.
-	problem bool
-	// unwritten: a problem was reported elsewhere. That a read succeeds does not end
-	// it; that the candidate, or any other one, has written does.
+	reading bool // the candidate is handling an entry that was read or watched
+	problem bool // it has reported a problem with that entry
+	// unwritten is set by a problem with anything else, such as a write that fails. A read
+	// that succeeds does not end such a problem; a write by any candidate does.
 	unwritten bool
-	revision  uint64 // the last one that was seen since then, 0 for none
-	// denied: NATS does not let the process hear itself, or be asked who leads. No read
-	// and no write ends that, but another connection may, by the number of reconnects.
+	revision  uint64 // the last revision that was seen since then, 0 for none
+	// denied is set while NATS does not let the process hear itself, or be asked who leads.
+	// No read and no write ends that, but another connection may.
 	denied   bool
-	deniedAt uint64
+	deniedAt uint64 // the number of reconnects when NATS has said so
 }
 
-// deny takes note of what NATS has denied to a connection, and passes it on.
+// deny notes that NATS has denied a right to a connection, and passes the error on.
 func (s *standing) deny(reconnects uint64, err error) {
 	s.denied, s.deniedAt = true, reconnects
 	s.Observer.Problem(err)
 }
 
-// connected says which connection there is: where NATS still denies it, it has said so
-// again.
+// connected says which connection there is. Where NATS denies the same to it, NATS has
+// said so again, so that an older denial is over.
 func (s *standing) connected(reconnects uint64) { s.denied = s.denied && s.deniedAt == reconnects }
 
-func (s *standing) stands() {
+// tellStanding tells the observer that the candidate stands, unless NATS denies it that.
+func (s *standing) tellStanding() {
 	if !s.denied {
 		s.Standing()
 	}
 }
 
-// Problem takes note, and passes it on.
+// Problem notes what kind of problem the candidate has, and passes it on.
 func (s *standing) Problem(err error) {
 	if s.reading {
 		s.problem = true
@@ -55,10 +56,11 @@ func (s *standing) Problem(err error) {
 	s.Observer.Problem(err)
 }
 
-// looked looks at an entry that was read or watched.
-func (s *standing) looked(entry election.Entry, err error, look func()) {
+// seeEntry has the candidate handle an entry that was read or watched, and finds out
+// whether the candidate can stand after that.
+func (s *standing) seeEntry(entry election.Entry, err error, handle func()) {
 	s.reading, s.problem = true, false
-	look()
+	handle()
 	s.reading = false
 	if err != nil || s.problem {
 		return
@@ -68,15 +70,15 @@ func (s *standing) looked(entry election.Entry, err error, look func()) {
 	}
 	s.revision = entry.Revision
 	if !s.unwritten {
-		s.stands()
+		s.tellStanding()
 	}
 }
 
-// wrote follows a write.
-func (s *standing) wrote(err error, look func()) {
-	look()
+// seeWrite has the candidate handle the outcome of its write.
+func (s *standing) seeWrite(err error, handle func()) {
+	handle()
 	if err == nil {
 		s.unwritten = false
-		s.stands()
+		s.tellStanding()
 	}
 }

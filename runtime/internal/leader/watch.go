@@ -15,32 +15,34 @@ import (
 )
 
 const (
+	// watchRetry is the pause before a consumer is made in place of one that is gone.
 	watchRetry = 250 * time.Millisecond
-	// deniedRetry is how soon it is tried again where this user may not watch.
+	// deniedRetry is the pause where this user may not make a consumer.
 	deniedRetry = 30 * time.Second
 )
 
-// watcher follows the records of all groups of this process with one consumer.
-// What it reports can be late or, after a bucket was deleted, missing: the
-// candidates read by themselves once per lease, so it only makes them faster.
+// watcher follows the records of all groups of this process with one consumer. A report
+// can be late, or missing after the bucket was deleted: candidates read the record by
+// themselves once per lease, so that reports only make them faster. A watcher is safe for
+// concurrent use.
 type watcher struct {
 	records *records
 	warn    func(string)
-	filter  []string // subjects
+	filter  []string // the subjects of the records
 	report  func(id string, e election.Entry)
 
-	mu      sync.Mutex
-	created int64
-	entries map[string]election.Entry // the last ones, for candidates that begin to watch later
-	told    map[string]bool           // who has begun to watch
-	stop    context.CancelFunc
+	mu      sync.Mutex                // guards created, entries, told and stop
+	created int64                     // of the bucket that is watched
+	entries map[string]election.Entry // the last entries, for candidates that begin to watch later
+	told    map[string]bool           // the candidates that have begun to watch
+	stop    context.CancelFunc        // ends the consumer; nil before the first one
 	running sync.WaitGroup
 }
 
-// follow watches the bucket of this creation time, and tells a candidate that
-// begins to watch what is known already. One that asks again has read something
-// else than it was told: a purged key, say, of which no watch hears. What is
-// known is worth nothing then.
+// follow watches the bucket that was created then, and reports to a candidate that begins
+// to watch the entry that is known already. A candidate that asks again has read another
+// entry than was reported, such as that of a purged key, of which no consumer hears: the
+// known entries are worth nothing then.
 func (w *watcher) follow(ctx context.Context, id string, created int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,7 +57,7 @@ func (w *watcher) follow(ctx context.Context, id string, created int64) {
 	w.told = map[string]bool{id: true}
 }
 
-// renew starts over: after a reconnect the consumer may be gone.
+// renew makes the consumer anew, if there was one: after a reconnect it may be gone.
 func (w *watcher) renew(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,6 +66,7 @@ func (w *watcher) renew(ctx context.Context) {
 	}
 }
 
+// restart replaces the consumer; w.mu is held.
 func (w *watcher) restart(ctx context.Context, created int64) {
 	if w.stop != nil {
 		w.stop()
@@ -74,6 +77,7 @@ func (w *watcher) restart(ctx context.Context, created int64) {
 	w.running.Go(func() { w.run(ctx, created) })
 }
 
+// close ends the consumer, and returns when it has ended.
 func (w *watcher) close() {
 	w.mu.Lock()
 	if w.stop != nil {
@@ -83,7 +87,7 @@ func (w *watcher) close() {
 	w.running.Wait()
 }
 
-// run consumes until ctx ends.
+// run consumes until ctx ends, with one consumer after another.
 func (w *watcher) run(ctx context.Context, created int64) {
 	for ctx.Err() == nil {
 		pause := watchRetry
@@ -112,17 +116,18 @@ func (w *watcher) run(ctx context.Context, created int64) {
 	}
 }
 
+// message reports the entry that a message of the consumer has.
 func (w *watcher) message(ctx context.Context, created int64, msg jetstream.Msg) {
 	id, keyCreated, ok := w.records.split(msg.Subject())
 	meta, err := msg.Metadata()
 	if !ok || err != nil || keyCreated != created {
-		return // of another bucket, or not ours
+		return // of another bucket, or of another program
 	}
 	e := entryOf(created, bucket.EntryOf(meta.Sequence.Stream, msg.Headers(), msg.Data()))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if ctx.Err() != nil {
-		return // replaced by now
+		return // another consumer is in its place by now
 	}
 	w.entries[id] = e
 	w.report(id, e)

@@ -1,5 +1,5 @@
-// Package registrar keeps an instance in the registry: a record per service in
-// the KV bucket, and heartbeats.
+// Package registrar keeps an instance in the registry: it writes a record per service
+// into the KV bucket, and sends heartbeats.
 package registrar
 
 import (
@@ -23,17 +23,18 @@ import (
 )
 
 const (
-	// rewriteInterval is how often records are written that have not changed:
-	// long before the bucket drops them.
+	// rewriteInterval is the longest pause before a record is written again that has not
+	// changed: the bucket drops records that are much older.
 	rewriteInterval = 30 * time.Second
-	// operationTimeout bounds one operation of the bucket.
+	// operationTimeout bounds one read or write of the bucket.
 	operationTimeout = 2 * time.Second
-	// The pauses between attempts while the bucket cannot be written.
+	// firstRetry is the pause after the first write that fails. It doubles with each
+	// further one, up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 )
 
-// ErrNameTaken is what a process gets under whose name another one lives.
+// ErrNameTaken is wrapped by the error of a process whose name another process uses.
 var ErrNameTaken = errors.New("the name of the instance is taken")
 
 // Options are those of New.
@@ -47,15 +48,15 @@ type Options struct {
 	Logger    *slog.Logger
 	Heartbeat time.Duration
 	Bucket    bucket.Settings
-	// Metrics returns what a service's heartbeat carries beside the record, in
-	// JSON; nil for nothing. It must not wait.
+	// Metrics returns the figures of a service that its heartbeat carries beside the
+	// record, in JSON; nil for none. It must not wait. Default: heartbeats have none.
 	Metrics func(service string) json.RawMessage
-	// Load returns how busy the instance is with a service, for its heartbeat;
-	// nil for nothing. It must not wait.
+	// Load returns how busy the instance is with a service, for its heartbeat. It must not
+	// wait. Default: heartbeats do not say.
 	Load func(service string) registry.Load
-	// Taken is called, once, when another process has the name by now.
+	// Taken is called, once, when another process has taken the name.
 	Taken func(error)
-	// Rewrite is for tests; 0 is 30 s.
+	// Rewrite is rewriteInterval in tests. Default: 30 s.
 	Rewrite time.Duration
 }
 
@@ -72,25 +73,25 @@ type Registrar struct {
 	ctx    context.Context //nolint:containedctx // the registrar's life, from New to Stop
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	dirty  chan struct{} // told when a record is to be written
+	dirty  chan struct{} // of one: a record is to be written; filled by wake, never closed
 	taken  sync.Once
 
-	mu       sync.Mutex // guards the records, degraded
+	mu       sync.Mutex // guards the rest, and the fields of registrations that say so
 	audible  bool       // heartbeats are sent
-	stopped  bool
-	degraded bool // the bucket cannot be used; it was logged
+	stopped  bool       // records change no more
+	degraded bool       // the log says that the bucket cannot be used
 }
 
-// Service is one service of the instance, as it is registered.
+// Service is a service of the instance, as it is registered.
 type Service struct {
 	Name, Version string
-	Methods       []string // in order; nil: not known
+	Methods       []string // in order; nil if they are not known
 	Patterns      map[string]string
-	// Subscriber: it only subscribes to events under this name, wire.SubscribersOf
-	// a service. What is not allowed is then left out in silence.
+	// Subscriber is set where the instance only subscribes to events: Name is then
+	// wire.SubscribersOf a service. It is no error if this user may not register it.
 	Subscriber bool
-	// Shared: that another process has the name does no harm, and is no error.
-	// The instance is not registered while the other one is.
+	// Shared is set where it does no harm that another process has the same name. It is no
+	// error then; the instance is not registered while the other one is.
 	Shared bool
 }
 
@@ -98,18 +99,19 @@ type Service struct {
 type registration struct {
 	service    string
 	key        string
-	subject    string // of heartbeats
+	subject    string // of its heartbeats
 	subscriber bool
 	shared     bool
-	muted      bool // guarded by Registrar.mu: another process has the name
-	denied     bool // guarded by Registrar.mu: this user may not register it
 
-	record registry.Record // guarded by Registrar.mu
+	// Guarded by Registrar.mu.
+	record registry.Record
+	muted  bool  // another process has the name
+	denied bool  // this user may not register the service
+	bucket int64 // which the record is in; 0 for none
 
-	// Of the writer alone.
+	// Used by one goroutine at a time: that of Claim, then writeLoop, then that of Stop.
 	revision uint64 // of the last write
-	written  uint64 // the change that was written
-	bucket   int64  // guarded by Registrar.mu; 0: not registered
+	written  uint64 // the change of the record that was written last
 }
 
 // New makes a registrar without services.
@@ -134,14 +136,14 @@ func New(o Options) *Registrar {
 // Add adds a service before Claim.
 func (r *Registrar) Add(s Service) {
 	if size := len(strings.Join(s.Methods, "")); size > registry.MaxMethods {
-		s.Methods = nil // not known
+		s.Methods = nil // they are too many to be known
 	}
 	size := 0
 	for method, pattern := range s.Patterns {
 		size += len(method) + len(pattern)
 	}
 	if size > registry.MaxPatterns {
-		s.Patterns = nil // not known
+		s.Patterns = nil // they are too many to be known
 	}
 	r.regs = append(r.regs, &registration{
 		service:    s.Name,
@@ -157,9 +159,9 @@ func (r *Registrar) Add(s Service) {
 	})
 }
 
-// Claim registers the instance before it serves. The error wraps [ErrNameTaken]
-// if another process lives under its name. A registry that cannot be used is no
-// error: it is logged, and tried again from Start on.
+// Claim registers the instance before it serves. The error wraps [ErrNameTaken] if
+// another process uses its name, or is that of ctx. A registry that cannot be used is no
+// error: Claim logs it, and from Start on the registrar tries again.
 func (r *Registrar) Claim(ctx context.Context) error {
 	errs := make([]error, len(r.regs))
 	var claims sync.WaitGroup
@@ -174,7 +176,8 @@ func (r *Registrar) Claim(ctx context.Context) error {
 	return r.outcome(ctx, err)
 }
 
-// outcome logs what is no reason to stop, and returns what is.
+// outcome takes the error of a registration. It returns an error that ends the instance,
+// and logs any other one, once, until the registration succeeds.
 func (r *Registrar) outcome(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, ErrNameTaken):
@@ -182,7 +185,7 @@ func (r *Registrar) outcome(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && !r.nc.IsConnected():
-		return nil // nobody is served, and there are no heartbeats either: it is told when NATS is back
+		return nil // the log says already that NATS is away; the outcome after its return counts
 	}
 	r.mu.Lock()
 	was := r.degraded
@@ -197,7 +200,7 @@ func (r *Registrar) outcome(ctx context.Context, err error) error {
 	return nil
 }
 
-// Start begins to send heartbeats and to keep the records written.
+// Start begins to send heartbeats and to keep the records in the bucket.
 func (r *Registrar) Start() {
 	r.setAudible(true)
 	r.beatDenied()
@@ -220,7 +223,7 @@ func (r *Registrar) SetState(state registry.State) {
 	})
 }
 
-// SetLead says that the instance leads a group.
+// SetLead adds a group that the instance leads to the record of a service.
 func (r *Registrar) SetLead(service string, lead registry.Lead) {
 	r.change(func(record *registry.Record) bool {
 		if record.Service != service {
@@ -231,7 +234,7 @@ func (r *Registrar) SetLead(service string, lead registry.Lead) {
 	})
 }
 
-// ClearLead says that a term is over.
+// ClearLead removes a group from the record of a service, if it has that term.
 func (r *Registrar) ClearLead(service, group string, term uint64) {
 	r.change(func(record *registry.Record) bool {
 		led := record.Service == service &&
@@ -252,7 +255,8 @@ func (r *Registrar) SetCondition(c registry.Condition) {
 	})
 }
 
-// change changes records, and tells everybody at once.
+// change applies f to all records. It sends those at once, and has them written, that f
+// has changed.
 func (r *Registrar) change(f func(*registry.Record) bool) {
 	r.mu.Lock()
 	var changed []*registration
@@ -271,6 +275,7 @@ func (r *Registrar) change(f func(*registry.Record) bool) {
 	}
 }
 
+// wake makes the writer look for records that have changed.
 func (r *Registrar) wake() {
 	select {
 	case r.dirty <- struct{}{}:
@@ -278,7 +283,7 @@ func (r *Registrar) wake() {
 	}
 }
 
-// beatLoop sends the heartbeats. Nothing that it does waits for anybody.
+// beatLoop sends the heartbeats. It never waits for the bucket or another process.
 func (r *Registrar) beatLoop() {
 	ticker := time.NewTicker(r.o.Heartbeat)
 	defer ticker.Stop()
@@ -298,14 +303,15 @@ func (r *Registrar) beatLoop() {
 	}
 }
 
+// beat sends a heartbeat for each service.
 func (r *Registrar) beat() {
 	for _, reg := range r.regs {
 		r.send(reg)
 	}
 }
 
-// send sends a heartbeat. On a connection that is down nats.go would keep it
-// and send it when it is old.
+// send sends a heartbeat for a service, unless the connection is down: nats.go would keep
+// the heartbeat, and send it when it is old.
 func (r *Registrar) send(reg *registration) {
 	r.mu.Lock()
 	record, audible := reg.record, r.audible && !reg.muted && !reg.denied
@@ -327,11 +333,11 @@ func (r *Registrar) send(reg *registration) {
 	}
 }
 
-// Stop deregisters the instance: a last heartbeat says goodbye, and the keys are
-// deleted. It returns when ctx ends at the latest; what is left then expires.
+// Stop deregisters the instance: a last heartbeat says that it has stopped, and its keys
+// are deleted. Stop returns when ctx ends at the latest; keys that are left then expire.
 func (r *Registrar) Stop(ctx context.Context) {
 	r.cancel()
-	r.tasks.Wait()
+	r.tasks.Wait() // from here on only this goroutine writes records
 	r.mu.Lock()
 	stopped := r.stopped
 	r.stopped = true
@@ -345,7 +351,7 @@ func (r *Registrar) Stop(ctx context.Context) {
 	}
 	var removals sync.WaitGroup
 	for _, reg := range r.regs {
-		r.send(reg) // first, as nobody should wait for the store
+		r.send(reg) // before the deletion, so that watchers do not wait for the bucket
 		if reg.revision != 0 && !reg.denied {
 			removals.Go(func() { r.remove(ctx, reg) })
 		}

@@ -11,11 +11,11 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
-// Those who only subscribe to events could do without the registry before they
-// were registered, and so may those who lack its permissions, and those who share
-// a name where that does no harm.
+// Processes that only subscribe to events were not registered in earlier versions. So it
+// is no error for such a process that it may not write the registry, or that it shares its
+// name with another one where that does no harm.
 
-// keep registers a service, and takes what is no error for a subscriber.
+// keep registers a service. It returns no error where a subscriber may stay unregistered.
 func (r *Registrar) keep(ctx context.Context, reg *registration) error {
 	r.mu.Lock()
 	denied := reg.denied
@@ -37,14 +37,13 @@ func (r *Registrar) keep(ctx context.Context, reg *registration) error {
 	return err
 }
 
-// refused reports whether the last thing that NATS has refused is to publish to a
-// subject.
+// refused reports whether NATS's last refusal is that of a message to a subject.
 func (r *Registrar) refused(subject string) bool {
 	last := r.nc.LastError()
 	return errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `"`+subject+`"`)
 }
 
-// deny registers it no more: to ask again would be an error in NATS's log each time.
+// deny gives up to register a service: each further try would be an error in NATS's log.
 func (r *Registrar) deny(reg *registration, err error) {
 	r.mu.Lock()
 	was := reg.denied
@@ -56,7 +55,8 @@ func (r *Registrar) deny(reg *registration, err error) {
 	}
 }
 
-// mute says nothing under the name while another process does; nil ends that.
+// mute stops the heartbeats of a service while another process uses the name, which err
+// says; nil starts them again.
 func (r *Registrar) mute(reg *registration, err error) {
 	r.mu.Lock()
 	was := reg.muted
@@ -67,9 +67,10 @@ func (r *Registrar) mute(reg *registration, err error) {
 	}
 }
 
+// deniedTimeout bounds the wait for NATS's refusal of a heartbeat.
 const deniedTimeout = 2 * time.Second
 
-// beatDenied finds out whether heartbeats of subscribers are refused.
+// beatDenied finds out whether NATS refuses the heartbeats of subscribers.
 func (r *Registrar) beatDenied() {
 	for _, reg := range r.regs {
 		if !reg.subscriber {

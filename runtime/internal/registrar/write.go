@@ -15,19 +15,19 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// writeLoop keeps the records in the bucket: when they change, every so often,
-// and after a reconnect, as the NATS server may have lost them.
+// writeLoop keeps the records in the bucket. It writes them when they change, once in an
+// interval, and after a reconnect, as the NATS server may have lost them.
 func (r *Registrar) writeLoop() {
 	returns := r.o.Link.Returns()
 	retry := firstRetry
-	timer := time.NewTimer(0) // at once: what Claim did may be old by now, or have failed
+	timer := time.NewTimer(0) // at once: the records of Claim may be old by now, or not written
 	defer timer.Stop()
 	for {
 		all, link := true, r.o.Link.State()
 		if link.Returns != returns {
 			returns = link.Returns
 			r.bucket.ForgetStream()
-			r.beat() // nobody has heard anything for a while
+			r.beat() // watchers have not heard the instance for a while
 		} else {
 			select {
 			case <-r.ctx.Done():
@@ -50,13 +50,14 @@ func (r *Registrar) writeLoop() {
 	}
 }
 
-// interval is different at each instance, so that they do not all write at once.
+// interval returns the pause before records are written again. It varies by a quarter, so
+// that not all instances write at once.
 func (r *Registrar) interval() time.Duration {
 	return r.o.Rewrite - rand.N(r.o.Rewrite/4+1)
 }
 
-// writeAll writes the records, or only those that have changed. It reports
-// whether all are written.
+// writeAll writes all records, or only the changed ones. It reports whether that
+// succeeded. If another process has taken the name it ends the registrar.
 func (r *Registrar) writeAll(all bool) bool {
 	var errs []error
 	for _, reg := range r.regs {
@@ -72,15 +73,15 @@ func (r *Registrar) writeAll(all bool) bool {
 		return true
 	}
 	if lost := r.outcome(r.ctx, err); lost != nil {
-		r.setAudible(false) // there is nothing more to say under this name
+		r.setAudible(false) // heartbeats would speak for the other process
 		r.cancel()
 		r.taken.Do(func() { r.o.Taken(lost) })
 	}
 	return err == nil
 }
 
-// register writes a record over the last revision known, and finds out what to
-// do if that is not the last one.
+// register writes a record over the last revision that is known. If another write was
+// faster, it reads the key and decides whether the record may go over that one.
 func (r *Registrar) register(ctx context.Context, reg *registration) error {
 	known := reg.revision != 0
 	for attempt := range 10 {
@@ -89,7 +90,7 @@ func (r *Registrar) register(ctx context.Context, reg *registration) error {
 			over.Revision = reg.revision
 		} else {
 			var err error
-			if over, err = r.look(ctx, reg); err != nil {
+			if over, err = r.readOwnKey(ctx, reg); err != nil {
 				return err
 			}
 		}
@@ -97,7 +98,7 @@ func (r *Registrar) register(ctx context.Context, reg *registration) error {
 		switch {
 		case errors.Is(err, regstore.ErrRefused):
 			known = false
-		case errors.Is(err, regstore.ErrGone) && attempt == 0: // the bucket was deleted: make it
+		case errors.Is(err, regstore.ErrGone) && attempt == 0: // the bucket was deleted: write makes it anew
 		default:
 			return err
 		}
@@ -105,13 +106,13 @@ func (r *Registrar) register(ctx context.Context, reg *registration) error {
 	return errors.New("the record in the registry changes all the time")
 }
 
-// write is one compare-and-set.
+// write writes a record over a revision of its key, into a bucket that it finds or makes.
 func (r *Registrar) write(ctx context.Context, reg *registration, over uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	created, err := r.bucket.Open(ctx)
 	if err != nil {
-		r.registered(reg, 0)
+		r.setBucket(reg, 0)
 		return err
 	}
 	r.mu.Lock()
@@ -123,24 +124,25 @@ func (r *Registrar) write(ctx context.Context, reg *registration, over uint64) e
 	}
 	revision, err := r.bucket.Write(ctx, reg.key, data, over)
 	if err != nil {
-		r.registered(reg, 0)
+		r.setBucket(reg, 0)
 		return err
 	}
 	reg.revision, reg.written = revision, record.Change
-	r.registered(reg, created)
+	r.setBucket(reg, created)
 	r.mute(reg, nil)
 	return nil
 }
 
-// registered notes in which bucket the record is, which heartbeats tell.
-func (r *Registrar) registered(reg *registration, bucket int64) {
+// setBucket notes in which bucket the record is, 0 for none. Heartbeats tell watchers.
+func (r *Registrar) setBucket(reg *registration, bucket int64) {
 	r.mu.Lock()
 	reg.bucket = bucket
 	r.mu.Unlock()
 }
 
-// look reads the own key, and decides whether it may be written.
-func (r *Registrar) look(ctx context.Context, reg *registration) (bucket.Entry, error) {
+// readOwnKey returns the entry under the key of a service. The error wraps
+// [ErrNameTaken] if a process that lives has written it.
+func (r *Registrar) readOwnKey(ctx context.Context, reg *registration) (bucket.Entry, error) {
 	read, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	entry, err := r.bucket.Read(read, reg.key)
@@ -149,7 +151,7 @@ func (r *Registrar) look(ctx context.Context, reg *registration) (bucket.Entry, 
 	}
 	switch other, err := registry.Decode(reg.service, r.o.Instance, entry.Data); {
 	case entry.Absent:
-		r.again(reg)
+		r.renumberRemoved(reg)
 	case err != nil:
 		return entry, r.replace(ctx, reg, entry.Data, err)
 	case other.Process == r.o.Process:
@@ -157,13 +159,13 @@ func (r *Registrar) look(ctx context.Context, reg *registration) (bucket.Entry, 
 		if err := r.challenge(ctx, reg, other); err != nil {
 			return entry, err
 		}
-		r.succeed(reg, other)
+		r.renumberAfter(reg, other)
 	}
 	return entry, nil
 }
 
-// replace decides about a value that is no record: of a newer version whose
-// process lives, perhaps.
+// replace decides whether a value may be replaced that is no record of this version. A
+// process that lives may have written it, in a newer version.
 func (r *Registrar) replace(ctx context.Context, reg *registration, data []byte, why error) error {
 	if process := registry.ProcessOf(data); process != "" && process != r.o.Process {
 		other := &registry.Record{
@@ -177,9 +179,9 @@ func (r *Registrar) replace(ctx context.Context, reg *registration, data []byte,
 	return nil
 }
 
-// again makes the record a new one if it was registered before: somebody has
-// removed it, and watchers must not take it for what was removed.
-func (r *Registrar) again(reg *registration) {
+// renumberRemoved gives a record that was registered before another number: somebody has
+// removed it, and watchers must not take the next one for the one that was removed.
+func (r *Registrar) renumberRemoved(reg *registration) {
 	if reg.revision == 0 {
 		return
 	}
@@ -188,8 +190,8 @@ func (r *Registrar) again(reg *registration) {
 	r.mu.Unlock()
 }
 
-// succeed numbers the record after that of the process before.
-func (r *Registrar) succeed(reg *registration, other *registry.Record) {
+// renumberAfter numbers the record after that of another process, which is gone.
+func (r *Registrar) renumberAfter(reg *registration, other *registry.Record) {
 	r.o.Logger.Info("aegis: taking over the registration of a process that is gone", "key", reg.key, "process", other.Process)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -199,9 +201,9 @@ func (r *Registrar) succeed(reg *registration, other *registry.Record) {
 	}
 }
 
-// challenge returns nil if the process that wrote a record is gone: NATS says
-// that nobody listens where it would, or it is not heard for as long as
-// everybody else waits before they forget it.
+// challenge returns nil if the process that wrote a record is gone. NATS says so if nobody
+// listens on its liveness subject; else no heartbeat comes for as long as watchers wait
+// before they count an instance as gone. The error wraps [ErrNameTaken] if it lives.
 func (r *Registrar) challenge(ctx context.Context, reg *registration, other *registry.Record) error {
 	beats := make(chan *nats.Msg, 64)
 	sub, err := r.nc.ChanSubscribe(reg.subject, beats)
@@ -231,7 +233,7 @@ func (r *Registrar) challenge(ctx context.Context, reg *registration, other *reg
 			if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 				return nil
 			}
-			if _, stored := wire.StoredBy(msg.Data); !stored { // a stream may store the question
+			if _, stored := wire.StoredBy(msg.Data); !stored { // a stream that stores the question answers too
 				return r.nameTaken(other, "answers")
 			}
 		case msg := <-beats:
@@ -250,13 +252,13 @@ func (r *Registrar) challenge(ctx context.Context, reg *registration, other *reg
 // askTimeout bounds how long a start waits for an answer under its own name.
 const askTimeout = time.Second
 
-// ask finds out whether another process serves under this name where no record
-// can tell: whoever does answers a directed call, of whatever method.
+// ask finds out without the bucket whether another process serves under this name: such a
+// process answers a directed call, whatever its method. The error wraps [ErrNameTaken].
 func (r *Registrar) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for _, reg := range r.regs {
-		if reg.subscriber { // it does not listen there
+		if reg.subscriber { // which takes no calls
 			continue
 		}
 		if r.answered(ctx, r.subjects.Instance(r.o.Instance, reg.service, wire.NoMethod)) {
@@ -267,8 +269,8 @@ func (r *Registrar) ask(ctx context.Context) error {
 	return nil
 }
 
-// answered reports whether anybody answers an empty request, besides a stream that
-// stores it.
+// answered reports whether a process answers an empty request, and not only a stream that
+// stores the request.
 func (r *Registrar) answered(ctx context.Context, subject string) bool {
 	inbox := r.nc.NewInbox()
 	sub, err := r.nc.SubscribeSync(inbox)
@@ -276,7 +278,7 @@ func (r *Registrar) answered(ctx context.Context, subject string) bool {
 		return false
 	}
 	defer func() { _ = sub.Unsubscribe() }()          // fails only if it is gone already
-	ctx, why := r.o.JetStream.AllowedTo(ctx, subject) // who may not ask need not wait
+	ctx, why := r.o.JetStream.AllowedTo(ctx, subject) // ends at once if this user may not ask
 	defer func() { _ = why(nil) }()
 	if r.nc.PublishRequest(subject, inbox, nil) != nil {
 		return false
@@ -297,10 +299,10 @@ func (r *Registrar) nameTaken(other *registry.Record, how string) error {
 		ErrNameTaken, other.Process, other.Started.Format(time.RFC3339), other.Instance, other.Service, how)
 }
 
-// remove deletes the key, if it is still this process's.
+// remove deletes the key of a service, if this process has written its value.
 func (r *Registrar) remove(ctx context.Context, reg *registration) {
 	err := r.bucket.Delete(ctx, reg.key, reg.revision)
-	if errors.Is(err, regstore.ErrRefused) { // a write whose outcome was never known, or another process
+	if errors.Is(err, regstore.ErrRefused) { // by a write of this process that has timed out, or by another process
 		var entry bucket.Entry
 		entry, err = r.bucket.Read(ctx, reg.key)
 		if err == nil && !entry.Absent {

@@ -14,16 +14,15 @@ import (
 )
 
 const (
-	// idleHeartbeat is how often NATS says that there is nothing new, and
-	// silence is after how long without either the consumer is gone.
+	// idleHeartbeat is how often NATS says that there are no new messages. After silence
+	// without a message or a heartbeat the consumer counts as gone.
 	idleHeartbeat = 5 * time.Second
 	silence       = 3 * idleHeartbeat
-	// inactive is after how long NATS removes the consumer of a watcher that is
-	// gone.
+	// inactive is the time after which NATS removes a consumer whose watcher is gone.
 	inactive = 30 * time.Second
 
-	// watchBuffer holds the records of a normal registry, so that NATS is not
-	// told to wait.
+	// watchBuffer has room for the records of a usual registry, so that NATS need not
+	// wait while it lists them.
 	watchBuffer = 16 << 10
 
 	headerStatus  = "Status"
@@ -37,21 +36,23 @@ var (
 	errSilent = errors.New("NATS does not say any more what is in the registry")
 )
 
-// Handler is told what a bucket holds. Begin comes first, then what there is,
-// then End, and then what changes.
+// Handler is told what a bucket has: first Begin, then Record for each key that there is,
+// then End, and after that each change as it comes. All calls come from one goroutine.
 type Handler interface {
+	// Begin names the bucket by the time when it was made, in microseconds.
 	Begin(bucket int64)
+	// Record is called for the value of a key, and Removed for a key that was deleted.
 	Record(key string, revision uint64, data []byte)
 	Removed(key string, revision uint64)
+	// End follows the last key that there was at first.
 	End()
 }
 
-// Watch tells h what the bucket holds under the keys that match, until ctx ends
-// or something is lost, which is when it returns an error: begin again then, and
-// all is there again. It leaves nothing behind but a consumer that NATS removes
-// by itself.
+// Watch tells h what the bucket has under the keys that match, until ctx ends or a message
+// is lost. It returns an error in both cases. Another Watch lists all keys again. Watch
+// leaves nothing behind but a consumer that NATS removes by itself.
 func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
-	b.ForgetStream() // it may be another one by now
+	b.ForgetStream() // another one may be in its place by now
 	if _, err := b.Open(ctx); err != nil {
 		return err
 	}
@@ -87,16 +88,17 @@ func (b *Bucket) Watch(ctx context.Context, keys string, h Handler) error {
 	return w.run(ctx)
 }
 
-// watch is one consumer.
+// watch reads one consumer. One goroutine uses it.
 type watch struct {
 	bucket   *Bucket
 	handler  Handler
-	messages chan *nats.Msg
-	initial  uint64 // how many there were at first
-	received uint64
-	listed   bool
+	messages chan *nats.Msg // filled by the subscription; never closed
+	initial  uint64         // how many keys there were at first
+	received uint64         // how many messages have come
+	listed   bool           // End was called
 }
 
+// run reads messages until ctx ends, one is missing, or none comes any more.
 func (w *watch) run(ctx context.Context) error {
 	timer := time.NewTimer(silence)
 	defer timer.Stop()
@@ -115,6 +117,7 @@ func (w *watch) run(ctx context.Context) error {
 	}
 }
 
+// message handles one message. It returns an error if messages before it are missing.
 func (w *watch) message(msg *nats.Msg) error {
 	if len(msg.Data) == 0 && msg.Header.Get(headerStatus) == statusControl {
 		return w.control(msg)
@@ -122,7 +125,7 @@ func (w *watch) message(msg *nats.Msg) error {
 	key, ok := strings.CutPrefix(msg.Subject, w.bucket.Prefix())
 	meta, err := msg.Metadata()
 	if err != nil || !ok {
-		return nil //nolint:nilerr // not from JetStream: somebody sends to our inbox
+		return nil //nolint:nilerr // it is not from JetStream: somebody else sends to the inbox
 	}
 	if w.received++; meta.Sequence.Consumer != w.received {
 		return errGap
@@ -139,8 +142,8 @@ func (w *watch) message(msg *nats.Msg) error {
 	return nil
 }
 
-// control takes what NATS says of the consumer itself: what it has sent last,
-// and whether it waits to hear that all before this has been handled.
+// control handles a message about the consumer itself: it names the last message that
+// NATS has sent, and may ask for a reply once all messages before it were handled.
 func (w *watch) control(msg *nats.Msg) error {
 	if last := msg.Header.Get(headerLast); last != "" && last != strconv.FormatUint(w.received, 10) {
 		return errGap
@@ -150,7 +153,7 @@ func (w *watch) control(msg *nats.Msg) error {
 		reply = msg.Header.Get(headerStalled)
 	}
 	if reply != "" {
-		_ = w.bucket.nc.Publish(reply, nil) // asked again
+		_ = w.bucket.nc.Publish(reply, nil) // NATS asks again if the reply is lost
 	}
 	return nil
 }
