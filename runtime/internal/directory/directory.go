@@ -1,5 +1,5 @@
-// Package directory watches which instances there are: one view per service that
-// somebody wants, shared by all of a connection.
+// Package directory watches which instances of services there are. All users of a
+// connection share one view per service.
 package directory
 
 import (
@@ -20,20 +20,20 @@ import (
 )
 
 const (
-	// readyTimeout bounds the wait for a view, unless a context ends earlier.
+	// readyTimeout bounds the wait until a view is true, beside the caller's context.
 	readyTimeout = 5 * time.Second
-	// lingerTime is for how long a view is kept that nobody uses.
+	// lingerTime is for how long a view without users is kept.
 	lingerTime = 30 * time.Second
-	// listenTime makes a view ready without the bucket: everybody has been heard
-	// by then whose heartbeats come as often as they do by default.
+	// listenTime is after which time a view is true without the bucket: by then it has
+	// heard every instance whose heartbeats come at the default interval.
 	listenTime = registry.DefaultHeartbeat + registry.Grace
 )
 
-// ErrNotReady is wrapped by the errors for a view that is not known in time.
+// ErrNotReady is wrapped by the errors for a view that is not true in time.
 var ErrNotReady = errors.New("the instances are not known")
 
-// ErrPermission is wrapped beside it where the user may not hear heartbeats,
-// without which nobody is known for long.
+// ErrPermission is wrapped beside [ErrNotReady] where this user may not hear heartbeats,
+// without which no instance is known for long.
 var ErrPermission = errors.New("NATS does not allow this user to subscribe to the heartbeats of instances")
 
 // Options are those of New.
@@ -45,7 +45,7 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
-// Directory has the views of a connection.
+// Directory has the views of a connection. It is safe for concurrent use.
 type Directory struct {
 	o        Options
 	nc       *nats.Conn
@@ -57,12 +57,12 @@ type Directory struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	mu       sync.Mutex
-	views    map[string]*View // by service; "" is all
-	degraded bool             // the bucket cannot be read; it was logged
+	mu       sync.Mutex       // guards the rest, and the users of views
+	views    map[string]*View // by service; "" is all services
+	degraded bool             // the log says that the bucket cannot be read
 }
 
-// New makes a directory without views. It does nothing until it is asked.
+// New makes a directory without views. It sends nothing before the first view is wanted.
 func New(o Options) *Directory {
 	bucket := regstore.New(regstore.Options{NATS: o.NATS, JetStream: o.JetStream, Namespace: o.Namespace, Reader: true})
 	d := &Directory{
@@ -84,9 +84,8 @@ func (d *Directory) Close() {
 // now reads the clock of the views.
 func (d *Directory) now() time.Duration { return time.Since(d.epoch) }
 
-// View returns the view of a service, or of all services if it is "", when it is
-// ready: it is true then. Release it. The error wraps [ErrNotReady], or is that
-// of ctx.
+// View returns the view of a service, or of all services for "", once the view is true.
+// The caller releases it. The error wraps [ErrNotReady], or is that of ctx.
 func (d *Directory) View(ctx context.Context, service string) (*View, error) {
 	v, err := d.acquire(service)
 	if err != nil {
@@ -99,6 +98,7 @@ func (d *Directory) View(ctx context.Context, service string) (*View, error) {
 	return v, nil
 }
 
+// acquire returns the view of a service, true or not, with one more user.
 func (d *Directory) acquire(service string) (*View, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -120,15 +120,16 @@ func (d *Directory) acquire(service string) (*View, error) {
 	return v, nil
 }
 
-// Follower is told what a view hears, in order. Its methods are called with the
-// view locked: they must be quick, and must not call the view.
+// Follower is told in order what a view hears. Its methods are called with the view
+// locked: they must be quick, and must not call the view.
 type Follower interface {
+	// Changed is called with each change of an instance, and Heard with each heartbeat.
 	Changed(c registry.Change)
 	Heard(b *registry.Beat)
 }
 
-// Follow returns the view of a service, ready or not, and tells f what is there
-// and then what happens, for as long as the view lives. Release it.
+// Follow returns the view of a service, true or not. It tells f which instances there are
+// and then what changes, for as long as the view lives. The caller releases the view.
 func (d *Directory) Follow(service string, f Follower) (*View, error) {
 	v, err := d.acquire(service)
 	if err != nil {
@@ -145,7 +146,7 @@ func (d *Directory) Follow(service string, f Follower) (*View, error) {
 	return v, nil
 }
 
-// Release gives a view back.
+// Release gives a view back. A view that nobody uses is closed after a while.
 func (v *View) Release() {
 	d := v.directory
 	d.mu.Lock()
@@ -161,6 +162,7 @@ func (v *View) Release() {
 	}
 }
 
+// drop closes a view, unless it has users again.
 func (d *Directory) drop(v *View) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -170,9 +172,9 @@ func (d *Directory) drop(v *View) {
 	}
 }
 
-// listed notes whether the bucket can be read, and logs when that changes. While NATS
-// is away nothing can be, heartbeats included.
-func (d *Directory) listed(err error) {
+// noteListing notes whether the bucket can be read, and logs when that changes. While NATS
+// is away that says nothing of the bucket.
+func (d *Directory) noteListing(err error) {
 	if err != nil && !d.nc.IsConnected() {
 		return
 	}

@@ -15,73 +15,83 @@ import (
 )
 
 const (
-	// listAgain is how soon the bucket is listed again after something went
-	// wrong, doubled up to listAtLeast.
+	// listAgain is the pause before the bucket is listed again after a session has failed.
+	// It doubles with each failure, up to listAtLeast.
 	listAgain   = 250 * time.Millisecond
 	listAtLeast = 30 * time.Second
-	// maxComplaints bounds the log lines about values that are no records, and
-	// the memory for them.
+	// maxComplaints bounds the log lines about values that are no records, and the memory
+	// for the keys of those values.
 	maxComplaints = 64
 )
 
-// View is what is known of the instances of one service, or of all. It is safe
-// for concurrent use.
+// View knows the instances of one service, or of all services. It is safe for concurrent
+// use.
 type View struct {
 	directory *Directory
 	service   string
-	ctx       context.Context //nolint:containedctx // the view's life
+	ctx       context.Context //nolint:containedctx // the view's life, until drop or Directory.Close
 	cancel    context.CancelFunc
-	beats     *nats.Subscription
-	allowed   func() // ends the watch for NATS's refusal of these
 
 	users  int         // guarded by Directory.mu
 	linger *time.Timer // guarded by Directory.mu
 
-	ready chan struct{} // closed when the view is true
-	look  chan struct{} // told to turn the loop
+	ready chan struct{} // closed by becomeReady: the view is true
+	wake  chan struct{} // of one: the loop has to turn; filled by turnSoon, never closed
 
-	mu         sync.Mutex
+	mu         sync.Mutex // guards the rest
 	state      *registry.View
 	isReady    bool
-	denied     error         // why nobody is heard, until the next reconnect
-	deniedAt   uint64        // which connection that was, by how often it had come back
-	refusals   chan struct{} // closed when that becomes so
+	connected  bool   // the link was up at the last turn
+	returns    uint64 // of the link at the last turn
+	heartbeats heartbeats
+	listing    listing
 	watchers   map[*Watcher]struct{}
 	followers  []Follower
 	complaints map[string]struct{} // keys with values that are no records
-
-	// How the bucket is listed. A session is one watch of the bucket.
-	bucket    int64 // the latest that was heard of or listed
-	session   uint64
-	stop      context.CancelFunc // ends the session
-	sessions  sync.WaitGroup
-	listing   bool          // the session runs
-	problem   error         // of the last session
-	pause     time.Duration // before the next
-	listAt    time.Duration // of the clock: when to begin the next, if none runs
-	connected bool
-	returns   uint64 // of the link
 }
 
-// open begins a view; Directory.mu is held.
+// heartbeats are how a view hears the instances.
+type heartbeats struct {
+	sub      *nats.Subscription
+	unwatch  func()        // ends the watch for NATS's refusal of the subscription
+	denied   error         // the refusal, until the next reconnect
+	deniedAt uint64        // which connection was refused, by the number of its returns
+	refused  chan struct{} // closed by deny; replaced after a reconnect
+}
+
+// listing is how a view lists the bucket: by one session after another, each of which is
+// one watch of the bucket.
+type listing struct {
+	bucket   int64              // the latest bucket that a heartbeat named or a session listed
+	session  uint64             // the number of the current session
+	running  bool               // the current session runs
+	stop     context.CancelFunc // ends the current session; nil before the first one
+	sessions sync.WaitGroup
+	problem  error         // of the last session; nil after one that has listed all keys
+	pause    time.Duration // before the next session, if the current one fails
+	next     time.Duration // when the next session begins if none runs, by Directory.now
+}
+
+// open makes the view of a service, and runs it; Directory.mu is held.
 func (d *Directory) open(service string) (*View, error) {
 	v := &View{
 		directory: d, service: service,
-		ready: make(chan struct{}), look: make(chan struct{}, 1), refusals: make(chan struct{}),
+		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 		watchers: make(map[*Watcher]struct{}), complaints: make(map[string]struct{}),
-		connected: true, returns: d.o.Link.Returns(), pause: listAgain,
+		connected: true, returns: d.o.Link.Returns(),
 	}
+	v.heartbeats.refused, v.listing.pause = make(chan struct{}), listAgain
 	v.state = registry.NewView(d.now(), v.changed)
 	v.ctx, v.cancel = context.WithCancel(d.ctx)
 	subject := d.subjects.Beats(service)
-	v.allowed = d.o.JetStream.Denials().Watch(func(n *denials.Denial) bool { return n.Subscribe && n.Subject == subject }, v.deny)
+	v.heartbeats.unwatch = d.o.JetStream.Denials().Watch(func(n *denials.Denial) bool { return n.Subscribe && n.Subject == subject }, v.deny)
 	sub, err := d.nc.Subscribe(subject, v.heard)
 	if err != nil {
-		v.allowed()
+		v.heartbeats.unwatch()
 		v.cancel()
 		return nil, err
 	}
-	v.beats = sub
+	v.heartbeats.sub = sub
 	d.tasks.Go(v.run)
 	return v, nil
 }
@@ -89,7 +99,7 @@ func (d *Directory) open(service string) (*View, error) {
 // Await waits until the view is true. The error wraps [ErrNotReady], or is
 // [nats.ErrConnectionClosed].
 func (v *View) Await(ctx context.Context) error {
-	refusals, err := v.refusal()
+	refused, err := v.refusal()
 	if err != nil {
 		return err
 	}
@@ -103,11 +113,11 @@ func (v *View) Await(ctx context.Context) error {
 	select {
 	case <-v.ready:
 		return nil
-	case <-refusals:
+	case <-refused:
 		if _, err := v.refusal(); err != nil {
 			return err
 		}
-		return v.Await(ctx) // the connection was made anew since
+		return v.Await(ctx) // the connection was made anew since then
 	case <-v.ctx.Done():
 		return nats.ErrConnectionClosed
 	case <-ctx.Done():
@@ -117,36 +127,38 @@ func (v *View) Await(ctx context.Context) error {
 	}
 }
 
-// refusal returns why nobody is heard, and what is closed when that becomes so.
+// refusal returns the error for a view that hears no heartbeats as NATS refuses them, else
+// the channel that is closed when NATS does.
 func (v *View) refusal() (<-chan struct{}, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.denied != nil {
-		return nil, fmt.Errorf("%w: %w; see the least permissions in docs/registry.md: %w", ErrNotReady, ErrPermission, v.denied)
+	if v.heartbeats.denied != nil {
+		return nil, fmt.Errorf("%w: %w; see the least permissions in docs/registry.md: %w", ErrNotReady, ErrPermission, v.heartbeats.denied)
 	}
-	return v.refusals, nil
+	return v.heartbeats.refused, nil
 }
 
 // deny notes that NATS has refused the subscription to heartbeats.
 func (v *View) deny(n *denials.Denial) {
-	v.directory.o.Link.Look() // which connection is it?
+	v.directory.o.Link.Look() // at which connection this is, as the denial may be of a new one
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.denied == nil {
-		close(v.refusals)
+	h := &v.heartbeats
+	if h.denied == nil {
+		close(h.refused)
 	}
-	v.denied, v.deniedAt = n.Err, v.directory.o.Link.Returns()
+	h.denied, h.deniedAt = n.Err, v.directory.o.Link.Returns()
 }
 
-// why is what keeps the view from being ready.
+// why returns what keeps the view from being true.
 func (v *View) why() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
 	case !v.connected || !v.directory.o.Link.Up():
 		return nats.ErrDisconnected
-	case v.problem != nil:
-		return v.problem
+	case v.listing.problem != nil:
+		return v.listing.problem
 	}
 	return errStillListing
 }
@@ -164,7 +176,7 @@ func (v *View) run() {
 		select {
 		case <-v.ctx.Done():
 		case <-state.Changed():
-		case <-v.look:
+		case <-v.wake:
 		case <-timer.C:
 		}
 	}
@@ -174,10 +186,10 @@ func (v *View) run() {
 // close ends the view: first what feeds it, heartbeats and sessions, and then its
 // watchers, so that they have all changes.
 func (v *View) close() {
-	v.cancel()
-	v.allowed()
-	_ = v.beats.Unsubscribe() // fails only if it is gone already
-	v.sessions.Wait()
+	v.cancel() // ends the session, and the waits of users
+	v.heartbeats.unwatch()
+	_ = v.heartbeats.sub.Unsubscribe() // fails only if it is gone already
+	v.listing.sessions.Wait()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for w := range v.watchers {
@@ -185,7 +197,8 @@ func (v *View) close() {
 	}
 }
 
-// turn looks at the clock and the connection, and returns when to look again.
+// turn does what the clock and the connection make due, and returns the time until the
+// next turn.
 func (v *View) turn(state *link.State) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -195,21 +208,21 @@ func (v *View) turn(state *link.State) time.Duration {
 	if !v.isReady && v.state.Listened() >= listenTime {
 		v.becomeReady()
 	}
-	if v.connected && !v.listing && now >= v.listAt {
+	if v.connected && !v.listing.running && now >= v.listing.next {
 		v.list()
 	}
 	next := v.state.Next()
 	if !v.isReady {
 		next = min(next, max(listenTime-v.state.Listened(), time.Millisecond))
 	}
-	if v.connected && !v.listing {
-		next = min(next, max(v.listAt-now, time.Millisecond))
+	if v.connected && !v.listing.running {
+		next = min(next, max(v.listing.next-now, time.Millisecond))
 	}
 	return next
 }
 
-// followLink notices that the connection is down, or has been. What has changed
-// meanwhile is found out by listing the bucket anew.
+// followLink notices that the connection is down, or was. Listing the bucket anew tells
+// what has changed meanwhile.
 func (v *View) followLink(now time.Duration, state *link.State) {
 	if state.Up == v.connected && state.Returns == v.returns {
 		return
@@ -218,8 +231,9 @@ func (v *View) followLink(now time.Duration, state *link.State) {
 	if state.Up {
 		v.state.Connection(now, true)
 	}
-	if v.denied != nil && v.deniedAt != state.Returns { // NATS is asked again, and says so again
-		v.denied, v.refusals = nil, make(chan struct{})
+	// nats.go has subscribed again, so that NATS has to say again whether it refuses that.
+	if h := &v.heartbeats; h.denied != nil && h.deniedAt != state.Returns {
+		h.denied, h.refused = nil, make(chan struct{})
 	}
 	v.connected, v.returns = state.Up, state.Returns
 	v.listAnew(now)
@@ -228,20 +242,21 @@ func (v *View) followLink(now time.Duration, state *link.State) {
 // list begins a session.
 func (v *View) list() {
 	ctx, stop := context.WithCancel(v.ctx)
-	v.session++
-	v.stop, v.listing = stop, true
-	s := &session{view: v, number: v.session}
-	v.sessions.Go(func() {
+	l := &v.listing
+	l.session++
+	l.stop, l.running = stop, true
+	s := &session{view: v, number: l.session}
+	l.sessions.Go(func() {
 		defer stop()
 		keys := ">"
 		if v.service != "" {
 			keys = wire.RegistryKey(v.service, "*")
 		}
-		s.ended(v.directory.bucket.Watch(ctx, keys, s))
+		s.lost(v.directory.bucket.Watch(ctx, keys, s))
 	})
 }
 
-// heard is called by the one goroutine of the subscription.
+// heard takes a heartbeat. The one goroutine of the subscription calls it.
 func (v *View) heard(msg *nats.Msg) {
 	service, instance, ok := v.directory.subjects.ParseBeat(msg.Subject)
 	if !ok {
@@ -258,31 +273,33 @@ func (v *View) heard(msg *nats.Msg) {
 	for _, f := range v.followers {
 		f.Heard(b)
 	}
-	// A heartbeat names the bucket that its instance is registered in. One that
-	// was made later than what is watched is there by now in its place.
-	if b.Bucket > v.bucket {
-		v.bucket = b.Bucket
+	// A heartbeat names the bucket that has the record of its instance. One that was made
+	// later than the bucket that is watched has taken its place.
+	if b.Bucket > v.listing.bucket {
+		v.listing.bucket = b.Bucket
 		v.listAnew(v.directory.now())
 		v.turnSoon()
 	}
 }
 
-// listAnew ends the session, and begins another one soon.
+// listAnew ends the session, and has another one begin at the given time.
 func (v *View) listAnew(at time.Duration) {
-	if v.stop != nil {
-		v.stop()
+	l := &v.listing
+	if l.stop != nil {
+		l.stop()
 	}
-	v.listing, v.listAt, v.pause = false, at, listAgain
+	l.running, l.next, l.pause = false, at, listAgain
 }
 
+// turnSoon makes the loop turn.
 func (v *View) turnSoon() {
 	select {
-	case v.look <- struct{}{}:
+	case v.wake <- struct{}{}:
 	default:
 	}
 }
 
-// complain logs what is no record, once a key.
+// complain logs that the value of a key is no record, once for each key.
 func (v *View) complain(key string, err error) {
 	if _, ok := v.complaints[key]; ok || len(v.complaints) >= maxComplaints {
 		return
@@ -291,6 +308,7 @@ func (v *View) complain(key string, err error) {
 	v.directory.o.Logger.Warn("aegis: something in the registry is no record, and is skipped", "key", key, "err", err)
 }
 
+// becomeReady says that the view is true from now on.
 func (v *View) becomeReady() {
 	if !v.isReady {
 		v.isReady = true
@@ -298,7 +316,7 @@ func (v *View) becomeReady() {
 	}
 }
 
-// changed is told by the state, with the lock held.
+// changed takes each change of the state, with the view locked.
 func (v *View) changed(c registry.Change) {
 	for w := range v.watchers {
 		w.feed.Add(c)
@@ -309,7 +327,7 @@ func (v *View) changed(c registry.Change) {
 	}
 }
 
-// Instances returns who is there now, in no order.
+// Instances returns the instances that there are now, in no order.
 func (v *View) Instances() []registry.Instance {
 	v.mu.Lock()
 	defer v.mu.Unlock()

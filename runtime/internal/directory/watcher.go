@@ -6,14 +6,15 @@ import (
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
-// Watcher reads the changes of a view, beginning with what is there.
+// Watcher reads the changes of a view. The first ones say which instances there are. Next
+// is for one goroutine.
 type Watcher struct {
 	view *View
 	feed *registry.Feed
-	news chan struct{} // of one
+	news chan struct{} // of one: the feed has a change; filled by wake, never closed
 }
 
-// Watch begins to watch. Close the watcher.
+// Watch makes a watcher. The caller closes it.
 func (v *View) Watch() *Watcher {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -22,13 +23,14 @@ func (v *View) Watch() *Watcher {
 	return w
 }
 
-// Close ends the watcher.
+// Close takes the watcher off the view.
 func (w *Watcher) Close() {
 	w.view.mu.Lock()
 	defer w.view.mu.Unlock()
 	delete(w.view.watchers, w)
 }
 
+// wake makes Next look at the feed.
 func (w *Watcher) wake() {
 	select {
 	case w.news <- struct{}{}:
@@ -36,7 +38,8 @@ func (w *Watcher) wake() {
 	}
 }
 
-// Next returns the next change; false when ctx has ended or the view is closed.
+// Next returns the next change, once there is one; false when ctx has ended or the view is
+// closed.
 func (w *Watcher) Next(ctx context.Context) (registry.Change, bool) {
 	for {
 		if ctx.Err() != nil {
