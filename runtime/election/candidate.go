@@ -7,33 +7,35 @@ import (
 	"time"
 )
 
-// operationKind is what a candidate waits for from its store.
+// operationKind is the kind of operation whose outcome a candidate waits for.
 type operationKind uint8
 
 const (
 	noOperation operationKind = iota
 	reading
-	creating  // a vacant record, where there is none
+	creating  // writes a vacant record, where there is none
 	claiming  // a compare-and-set that begins a term
-	renewing  // one that renews the lease
-	releasing // one that releases it
+	renewing  // a compare-and-set that renews the lease
+	releasing // a compare-and-set that releases the lease
 )
 
-// operation is the one operation that a candidate has under way.
+// operation is the operation of its store that a candidate has under way. There is at
+// most one.
 type operation struct {
 	kind     operationKind
 	number   uint64
-	sent     time.Duration // before it was sent
+	sent     time.Duration // the time before it was sent
 	deadline time.Duration
 	epoch    *epoch // the connection before it was sent
-	over     uint64 // what was to be overwritten, or known when a read began
+	over     uint64 // the revision that a write goes over, or that was known when a read began
 	term     Term
 }
 
-// Candidate stands for one group. It is either a standby or holds a lease; what
-// it knows of the record is in view, what it does as leader in tenure.
+// Candidate stands for election in one group. It is either a standby or holds a lease:
+// its view has what it knows of the record, its tenure what it does as the leader.
 //
-// Its methods are events of its process and share its rules: one at a time.
+// Its methods are events of its [Process], and follow the same rule: one at a time. Lease
+// alone is safe for concurrent use.
 type Candidate struct {
 	process  *Process
 	config   Config
@@ -41,37 +43,38 @@ type Candidate struct {
 	observer Observer
 
 	standing  bool
-	resigning bool // Resigned is still owed
-	next      time.Duration
+	resigning bool          // the observer is still to be told Resigned
+	next      time.Duration // when step has to be called at the latest
 
 	operation  operation
-	operations uint64
-	retryAt    time.Duration // nothing before, after a failure
-	writeAt    time.Duration // no write before, after a refusal
+	operations uint64        // counts them, for their numbers
+	retryAt    time.Duration // after a failure: no operation before
+	writeAt    time.Duration // after a refusal: no write before
 
 	view    view
-	peer    *peer // the process that leads, if it is another
-	barred  time.Duration
-	early   bool // S5: a window is being waited out
-	earlyAt time.Duration
+	peer    *peer         // the process that leads, nil if none is known or this one leads
+	barred  time.Duration // after OnLeading has failed: no claim before
+	early   bool          // S5: the window of the leader is being waited out
+	earlyAt time.Duration // when it ends
 
 	lease   *Lease // nil for a standby
 	tenure  tenure
-	current atomic.Pointer[Lease]
+	current atomic.Pointer[Lease] // the lease while it may be used, for Lease
 }
 
 // Lease returns the lease of the current term, nil for a standby. It is safe for
 // concurrent use.
 func (c *Candidate) Lease() *Lease { return c.current.Load() }
 
-// Leader returns the last record seen, and whether it names a leader. It says who holds the lease, not who may act.
+// Leader returns the record that was seen last, and whether it names a leader. It says
+// which process holds the lease, and not whether that process may act.
 func (c *Candidate) Leader() (Record, bool) {
 	e := &c.view.entry
 	return e.Record, c.view.known && !e.Absent && e.Err == nil && !e.Record.Released && !e.Record.vacant()
 }
 
-// Timeout is how long an operation of the store may take before the candidate
-// gives up on it.
+// Timeout returns how long an operation of the store may take before the candidate gives
+// up on it.
 func (c *Candidate) Timeout() time.Duration { return c.config.Lease / operationsPerLease }
 
 // Stand makes the candidate stand for election until [Candidate.Resign].
@@ -84,7 +87,7 @@ func (c *Candidate) Stand(now Instant) {
 }
 
 // Resign ends the candidacy. A leader starts no handler from now on, but keeps
-// its lease so that those in flight can reply: the driver leaves the leader's
+// its lease so that handlers that run can reply: the driver leaves the leader's
 // subject, waits for OnLeading and the handlers, and calls [Candidate.Drained].
 // [Observer.Resigned] follows in any case; until then ticks and events must go
 // on. The candidate can stand again afterwards.
@@ -102,7 +105,7 @@ func (c *Candidate) Resign(now Instant) {
 	c.step(now)
 }
 
-// OnRead brings the outcome of [Store.Read].
+// OnRead tells the outcome of [Store.Read].
 func (c *Candidate) OnRead(now Instant, number uint64, entry Entry, err error) {
 	c.process.observe(now)
 	op := c.operation
@@ -121,8 +124,7 @@ func (c *Candidate) OnRead(now Instant, number uint64, entry Entry, err error) {
 	c.step(now)
 }
 
-// OnWritten brings the outcome of [Store.Write]: the new revision; or an error,
-// which wraps [ErrRefused] if the revision was not the last one. Any other error
+// OnWritten tells the outcome of [Store.Write]: the new revision, or an error, which wraps [ErrRefused] if the revision was not the last one. Any other error
 // leaves open whether the write landed.
 func (c *Candidate) OnWritten(now Instant, number, revision uint64, err error) {
 	c.process.observe(now)
@@ -146,11 +148,11 @@ func (c *Candidate) OnWritten(now Instant, number, revision uint64, err error) {
 	c.step(now)
 }
 
-// OnWatch brings a revision that [Store.Watch] reports.
+// OnWatch tells of a revision that [Store.Watch] reports.
 func (c *Candidate) OnWatch(now Instant, entry Entry) {
 	c.process.observe(now)
 	if !c.view.known || entry.Created != c.view.entry.Created {
-		return // of a bucket that is gone, or not read yet
+		return // it is of a bucket that is gone, or that was not read yet
 	}
 	if c.lease != nil {
 		c.leaderWatch(now, entry)
@@ -160,8 +162,8 @@ func (c *Candidate) OnWatch(now Instant, entry Entry) {
 	c.step(now)
 }
 
-// onConnection gives up on what was under way: its outcome may never come, and
-// would no longer tell anything about this connection (L2).
+// onConnection gives up on the operation under way: its outcome may never come, and says
+// nothing about the new connection (L2).
 func (c *Candidate) onConnection(now Instant) {
 	if c.process.mutation != ackOnAnyConnection {
 		c.abandon()
@@ -171,7 +173,7 @@ func (c *Candidate) onConnection(now Instant) {
 	c.step(now)
 }
 
-// step does what is due and says when to come back.
+// step does what is due, and sets when step has to be called again.
 func (c *Candidate) step(now Instant) {
 	if c.operation.kind != noOperation && now.Mono >= c.operation.deadline {
 		c.abandon()
@@ -185,6 +187,7 @@ func (c *Candidate) step(now Instant) {
 	c.next = c.due(now)
 }
 
+// due returns when step has something to do.
 func (c *Candidate) due(now Instant) time.Duration {
 	due := forever
 	if c.operation.kind != noOperation {
@@ -196,12 +199,13 @@ func (c *Candidate) due(now Instant) time.Duration {
 	return min(due, c.standbyDue(now))
 }
 
-// idle tells whether an operation can be started.
+// idle reports whether an operation can be started.
 func (c *Candidate) idle(now Instant) bool {
 	return c.operation.kind == noOperation && c.process.contact.connected() && now.Mono >= c.retryAt
 }
 
-func (c *Candidate) begin(now Instant, kind operationKind, over uint64, term Term) uint64 {
+// beginOperation notes that an operation is about to be sent, and returns its number.
+func (c *Candidate) beginOperation(now Instant, kind operationKind, over uint64, term Term) uint64 {
 	c.operations++
 	c.operation = operation{
 		kind: kind, number: c.operations, sent: now.Mono, deadline: now.Mono + c.Timeout(),
@@ -210,13 +214,14 @@ func (c *Candidate) begin(now Instant, kind operationKind, over uint64, term Ter
 	return c.operations
 }
 
+// read asks the store for the record.
 func (c *Candidate) read(now Instant) {
-	c.store.Read(c.begin(now, reading, c.view.entry.Revision, 0))
+	c.store.Read(c.beginOperation(now, reading, c.view.entry.Revision, 0))
 }
 
-// abandon forgets the operation under way. A write may still land: what is there
-// has to be read before the next one (L5, S7). A read has to be made good, as a
-// watch alone may hide what it would have shown.
+// abandon gives up on the operation under way. A write may still be applied, so that the
+// record has to be read before the next write (L5, S7). A read has to be repeated, as a
+// watch alone may hide the entry that it would have shown.
 func (c *Candidate) abandon() {
 	switch c.operation.kind {
 	case reading, creating, claiming:
@@ -234,12 +239,12 @@ func (c *Candidate) readFailed(now Instant, err error) {
 	c.observer.Problem(fmt.Errorf("election: reading the leader record: %w", err))
 }
 
-// writeFailed handles a refusal and a failure alike: both leave open what the
-// key holds (S7).
+// writeFailed handles a write that was refused, and one whose outcome is unknown. After
+// either the candidate does not know which record there is (S7).
 func (c *Candidate) writeFailed(now Instant, err error) {
 	c.view.mustRead = true
 	c.tenure.uncertain = true
-	// The read may well show what was known: another write is in flight then.
+	// If the read shows the record that was known, another write is still under way.
 	c.writeAt = now.Mono + c.config.Window/4
 	if !errors.Is(err, ErrRefused) {
 		c.retryAt = now.Mono + c.config.Window/2
@@ -247,7 +252,7 @@ func (c *Candidate) writeFailed(now Instant, err error) {
 	}
 }
 
-// record is what this candidate writes.
+// record returns the record that this candidate writes.
 func (c *Candidate) record(now Instant, term Term, since time.Time) Record {
 	p := c.process
 	probers, standbys := p.prober.choose(now, c.config.Lease)
@@ -264,9 +269,9 @@ func (c *Candidate) record(now Instant, term Term, since time.Time) Record {
 	}
 }
 
-// mine tells whether this process wrote the record. The name is not enough: a
-// process restarted under the same name is another, and the old one may still be
-// there.
+// mine reports whether this process wrote the record. The name of the instance does not
+// tell: a process that was restarted under the same name is another one, and the old one
+// may still run.
 func (c *Candidate) mine(r *Record) bool {
 	if c.process.mutation == instanceIsIdentity {
 		return r.Instance == c.process.instance

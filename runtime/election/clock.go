@@ -14,15 +14,16 @@ const (
 
 // Instant is one reading of both clocks of a process.
 type Instant struct {
-	// Mono is the monotonic clock, from any fixed point on. Everything that
-	// must be safe is measured by it.
+	// Mono is the monotonic clock, from any fixed point on. All times that safety depends
+	// on are measured by it.
 	Mono time.Duration
 	// Wall is the wall clock, since the Unix epoch. It lifts terms, and it
 	// shows that the machine was suspended (L8).
 	Wall time.Duration
 }
 
-// skew changes only when one of the clocks was stepped or stood still.
+// skew returns how far the wall clock is ahead of the monotonic one. It changes only when
+// one of the clocks was stepped or stood still.
 func (i Instant) skew() time.Duration { return i.Wall - i.Mono }
 
 // Clock reads the machine's clocks. Make one per process with [NewClock]:

@@ -19,15 +19,14 @@ const (
 	// are each off by 5 % differ by 1.05/0.95 = 10.6 %, so 12 % covers them.
 	marginPercent = 12
 
-	// slowProbe is how often one of those probes that the leader has not named
-	// as its probers (S6). They take turns, so each probes the less often the
-	// more there are, up to slowestProbe: leaders remember who probed for
-	// MaxLease.
+	// slowProbe is how often one of the processes probes that the leader has not named as
+	// its probers (S6). They take turns, so that the more there are, the less often each
+	// probes, down to once in slowestProbe: a leader remembers a probe for MaxLease.
 	slowProbe    = 500 * time.Millisecond
 	slowestProbe = MaxLease / 2
 
-	// resubscribeAfter is how long a connection may bring no message to
-	// oneself before the liveness subscription is made anew (L6).
+	// resubscribeAfter is for how long no message to oneself may come back before the
+	// liveness subscription is made anew (L6).
 	resubscribeAfter = time.Second
 
 	// operationsPerLease is how often the lease is renewed within itself (L2),

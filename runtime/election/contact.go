@@ -16,36 +16,36 @@ type selfMessage struct {
 	probe uint64
 }
 
-// contact is what a process knows about its own connection. There is one for
-// all candidates of the process: a leader's window (L3) and a standby's
-// permission to stand (S1) both come from it.
+// contact finds out whether a process hears itself through its NATS server. All candidates
+// of the process share it: a leader's window (L3) and a standby's permission to stand (S1)
+// both depend on it.
 type contact struct {
 	process *Process
 	epoch   *epoch
-	number  uint64
-	under   [selfRing]selfMessage
+	number  uint64                // of the last message
+	under   [selfRing]selfMessage // the messages under way, by number
 
 	interval    time.Duration // between messages to oneself, 0 for none
 	window      time.Duration // the shortest of the candidates'
-	next        time.Duration
-	silentSince time.Duration // for L6
+	next        time.Duration // when to send the next one
+	silentSince time.Duration // since when no message has come back (L6)
 }
 
 func (k *contact) connected() bool { return k.epoch.id.Connected() }
 
-// within tells whether a message that was sent less than d ago came back on the
-// current identity (S1).
+// within reports whether a message that was sent less than d ago has come back on the
+// present connection (S1).
 func (k *contact) within(now Instant, d time.Duration) bool {
 	return now.Mono < k.epoch.lastSent()+d
 }
 
-// jumped tells whether the machine was suspended since the last contact (L8).
+// jumped reports whether the machine was suspended since the last contact (L8).
 func (k *contact) jumped(now Instant) bool {
 	return k.window > 0 && k.process.mutation != noWallClock && k.epoch.jumped(now, k.window/2)
 }
 
-// begin starts a new epoch: nothing that was sent before it counts any more.
-func (k *contact) begin(now Instant, id ConnID) {
+// beginEpoch begins a new epoch: messages that were sent before it count no more.
+func (k *contact) beginEpoch(now Instant, id ConnID) {
 	if id != k.epoch.id {
 		k.silentSince = now.Mono
 	}
@@ -62,6 +62,7 @@ func (k *contact) pace(now Instant, interval time.Duration) {
 	k.next = min(k.next, now.Mono+interval)
 }
 
+// due returns when tick has something to do.
 func (k *contact) due() time.Duration {
 	if k.interval == 0 || !k.connected() {
 		return forever
@@ -69,7 +70,7 @@ func (k *contact) due() time.Duration {
 	return min(k.next, k.silentSince+resubscribeAfter)
 }
 
-// tick sends what is due.
+// tick sends the message that is due, and renews a subscription that brings none.
 func (k *contact) tick(now Instant) {
 	if now.Mono < k.due() {
 		return
@@ -83,15 +84,16 @@ func (k *contact) tick(now Instant) {
 	}
 }
 
-// resubscribe is for a subscription that the server refused or took back: the
-// client library does not always know (L6).
+// resubscribe makes the liveness subscription anew. The NATS server may have refused it or
+// taken it back, and nats.go does not always know (L6).
 func (k *contact) resubscribe(now Instant) {
 	k.silentSince = now.Mono
 	k.process.link.Resubscribe()
 	k.process.observe(now)
 }
 
-// send publishes a message to oneself, after a probe if there was one.
+// send publishes a message to oneself; after names the peer of the probe that it follows,
+// nil for none.
 func (k *contact) send(now Instant, after *peer, probe uint64) {
 	k.number++
 	k.under[k.number%selfRing] = selfMessage{
@@ -100,7 +102,8 @@ func (k *contact) send(now Instant, after *peer, probe uint64) {
 	k.process.link.SendSelf(k.number)
 }
 
-// lapsed tells whether a candidate may have to be told that contact is back.
+// lapsed reports whether contact was lost, so that candidates may have to learn that it is
+// back.
 func (k *contact) lapsed(now Instant) bool { return !k.within(now, k.window) }
 
 // refresh sends a message to oneself ahead of its time.
@@ -109,7 +112,7 @@ func (k *contact) refresh(now Instant) {
 	k.next = now.Mono + k.interval
 }
 
-// echo counts a message that came back.
+// echo takes a message that came back.
 func (k *contact) echo(now Instant, number uint64) {
 	m := &k.under[number%selfRing]
 	if m.number != number || number == 0 {
@@ -118,7 +121,7 @@ func (k *contact) echo(now Instant, number uint64) {
 	m.number = 0 // a second delivery says nothing
 	counts := m.epoch
 	if counts != k.epoch && k.process.mutation != contactOverReconnect {
-		return // L3: sent on another connection
+		return // L3: it was sent on another connection
 	}
 	if m.sent > counts.lastSent() {
 		counts.sent.Store(int64(m.sent)) // L3: the time before it was sent
@@ -126,6 +129,6 @@ func (k *contact) echo(now Instant, number uint64) {
 	counts.skew.Store(int64(now.skew()))
 	k.silentSince = now.Mono
 	if m.peer != nil && m.peer.refused < m.probe {
-		m.peer.alive(now) // S5: its "no responders" would have come before it
+		m.peer.alive(now) // S5: "no responders" would have come before this message
 	}
 }

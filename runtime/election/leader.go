@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// phase is how far a term has come.
+// phase is the stage that a term is in.
 type phase uint8
 
 const (
@@ -13,36 +13,36 @@ const (
 	phaseLoading                // OnLeading runs
 	phaseServing                // requests are handled
 	phaseDraining               // asked to resign, replies are still sent
-	phaseReleasing              // acts no more, the record says otherwise
+	phaseReleasing              // the leader acts no more, and the record does not say so yet
 )
 
-// tenure is what a leader keeps for its term.
+// tenure is the state of a leader's term.
 type tenure struct {
 	phase    phase
-	revision uint64 // of the own last write
-	since    time.Time
-	end      time.Duration // of the lease, also once it acts no more
-	renewAt  time.Duration
-	covered  time.Duration // until when there was contact
-	// written is the time before the last write that binds was sent, and bound
-	// the connection that carried it (L2).
+	revision uint64        // of the last write of this leader
+	since    time.Time     // when the term began
+	end      time.Duration // of the lease, also once the leader acts no more
+	renewAt  time.Duration // when the lease is to be renewed
+	covered  time.Duration // until when contact has covered the leader
+	// written is the time before the last write was sent that counts for the lease, and
+	// bound the connection that carried that write (L2).
 	written time.Duration
 	bound   *epoch
-	// proof is whether a read has shown the own record, and proven the time before
-	// the last one was sent, until the first that of the claim (L9).
+	// proof says that a read has shown this leader's record. proven is the time before the
+	// last such read was sent, and before the first one that of the claim (L9).
 	proof  bool
 	proven time.Duration
 	loaded bool // OnLeading has returned
-	// uncertain means that a write may or may not have landed: read first.
+	// uncertain says that the outcome of a write is unknown: the record is read first.
 	uncertain bool
-	suspended bool
-	// named is how many probers the own last write named, recruit that there is
-	// one more to name.
+	suspended bool // the observer was told Suspended
+	// named is how many probers the last write of this leader named. recruit says that one
+	// more can be named.
 	named   int
 	recruit bool
 }
 
-// assume begins the term that the claim was for.
+// assume begins the term after its claim was stored.
 func (c *Candidate) assume(now Instant, claim operation, revision uint64) {
 	c.lease = newLease(claim.term, c.config.Window, c.tolerance())
 	c.early = false
@@ -60,7 +60,7 @@ func (c *Candidate) assume(now Instant, claim operation, revision uint64) {
 	}
 }
 
-// tolerance is how far the wall clock may run ahead (L8).
+// tolerance returns how far the wall clock may run ahead of the monotonic one (L8).
 func (c *Candidate) tolerance() time.Duration {
 	if c.process.mutation == noWallClock {
 		return forever
@@ -86,11 +86,11 @@ func (c *Candidate) renewed(now Instant, op operation, revision uint64) {
 	c.extend(now)
 }
 
-// extend sets the end of the lease: a lease after the last write that binds, and
-// after the last proof that it went to the right bucket. A bucket that was made
-// anew may hold an old key too, by a write that came late, and take renewals of
-// it; but its new leader waits a lease from when it was made, and then nobody has
-// proof any more who renews the old key (L9).
+// extend sets the end of the lease: one lease after the last write that counts, and after
+// the last proof that the write went to the right bucket. A bucket that was made anew may
+// have the old key as well, by a write that came late, and may take renewals of it. But
+// the new leader waits a lease from when that bucket was made, and by then the leader that
+// renews the old key has no proof any more (L9).
 func (c *Candidate) extend(now Instant) {
 	t := &c.tenure
 	if t.bound == nil {
@@ -106,7 +106,7 @@ func (c *Candidate) extend(now Instant) {
 	}
 }
 
-// proveAt is when the own record is to be read again: at once after a claim,
+// proveAt returns when the leader has to read its record again: at once after a claim,
 // then twice per lease (L9).
 func (c *Candidate) proveAt() time.Duration {
 	switch t := &c.tenure; {
@@ -131,7 +131,7 @@ func (c *Candidate) lead(now Instant) {
 	}
 }
 
-// operate starts the store operation that is due.
+// operate starts the operation of the store that is due.
 func (c *Candidate) operate(now Instant) {
 	t := &c.tenure
 	switch {
@@ -150,6 +150,7 @@ func (c *Candidate) operate(now Instant) {
 	}
 }
 
+// leaderDue returns when lead has something to do.
 func (c *Candidate) leaderDue(now Instant) time.Duration {
 	t := &c.tenure
 	due := t.end
@@ -176,8 +177,8 @@ func (c *Candidate) leaderDue(now Instant) time.Duration {
 	}
 }
 
-// followContact tells the observer when contact comes and goes (L4), and resigns
-// when it stays away (L6).
+// followContact tells the observer that contact was lost or is back (L4), and resigns if
+// it stays away (L6).
 func (c *Candidate) followContact(now Instant) {
 	t := &c.tenure
 	if t.phase == phaseReleasing {
@@ -198,8 +199,8 @@ func (c *Candidate) followContact(now Instant) {
 	}
 }
 
-// noticeGap reports that the leader is suspended. It comes before anything that
-// could end the gap, so that a reply held in it is sure to hear of the end.
+// noticeGap tells the observer that the leader is suspended. It is called before anything
+// that could end the suspension, so that a reply that is held learns of that end.
 func (c *Candidate) noticeGap(now Instant) {
 	t := &c.tenure
 	if t.phase == phaseAwaiting || t.phase == phaseReleasing || t.suspended || c.lease.holds(now) {
@@ -209,9 +210,8 @@ func (c *Candidate) noticeGap(now Instant) {
 	c.observer.Suspended(c.lease)
 }
 
-// Led brings the outcome of OnLeading for the term. Without an error the leader
-// serves; with one it releases the lease and stands for nothing for a lease and
-// the margin.
+// Led tells the outcome of OnLeading for the term. Without an error the leader serves.
+// With an error it releases the lease, and does not stand for a lease and the margin.
 func (c *Candidate) Led(now Instant, term Term, err error) {
 	c.process.observe(now)
 	if c.lease == nil || c.lease.term != term || c.tenure.phase != phaseLoading {
@@ -227,7 +227,7 @@ func (c *Candidate) Led(now Instant, term Term, err error) {
 	c.step(now)
 }
 
-// serve lets requests in once OnLeading has returned and the bucket is proven.
+// serve lets handlers start once OnLeading has returned and the bucket is proven.
 func (c *Candidate) serve() {
 	t := &c.tenure
 	if t.phase != phaseLoading || !t.loaded || !t.proof && c.process.mutation != unproven {
@@ -238,7 +238,7 @@ func (c *Candidate) serve() {
 	c.observer.Serving(c.lease)
 }
 
-// drain stops new handlers. The lease is renewed until those in flight are done.
+// drain lets no more handlers start. The lease is renewed until those that run have ended.
 func (c *Candidate) drain(now Instant) {
 	switch c.tenure.phase {
 	case phaseAwaiting:
@@ -250,8 +250,7 @@ func (c *Candidate) drain(now Instant) {
 	}
 }
 
-// Drained tells that nothing of the term is in flight any more, after
-// [Candidate.Resign].
+// Drained tells, after [Candidate.Resign], that no handler of the term runs any more.
 func (c *Candidate) Drained(now Instant) {
 	c.process.observe(now)
 	if c.lease != nil && c.tenure.phase == phaseDraining {
@@ -260,26 +259,26 @@ func (c *Candidate) Drained(now Instant) {
 	}
 }
 
-// release stops acting. The write follows once it is certain what it has to go
-// over (L7).
+// release ends the term. The record is released by a write, once it is certain which
+// revision the write has to go over (L7).
 func (c *Candidate) release(now Instant, cause error) {
 	c.endLease(cause)
 	c.tenure.phase = phaseReleasing
 	c.next = now.Mono
 }
 
-// endLease makes the lease lost and reports it once.
+// endLease makes the lease lost, and tells the observer once.
 func (c *Candidate) endLease(cause error) {
 	c.lease.serving.Store(false)
-	c.lease.end()
+	c.lease.lose()
 	c.current.Store(nil)
 	if p := c.tenure.phase; p != phaseAwaiting && p != phaseReleasing {
 		c.observer.Lost(c.lease, cause)
 	}
 }
 
-// welcome names a new prober at once while there are too few: until then a crash
-// is noticed by the slow probes only (S6).
+// welcome has a new prober named at once while there are too few: without them only the
+// slow probes notice a crash (S6).
 func (c *Candidate) welcome(now Instant) {
 	if c.lease != nil && c.tenure.phase < phaseReleasing && c.tenure.named < MaxProbers {
 		c.tenure.recruit = true
@@ -287,6 +286,7 @@ func (c *Candidate) welcome(now Instant) {
 	}
 }
 
+// renew is a compare-and-set of the record of this term.
 func (c *Candidate) renew(now Instant) {
 	c.write(now, renewing, false)
 }
@@ -297,19 +297,20 @@ func (c *Candidate) writeRelease(now Instant) {
 	c.write(now, releasing, true)
 }
 
+// write sends the record of this term, released or not.
 func (c *Candidate) write(now Instant, kind operationKind, release bool) {
 	t := &c.tenure
 	record := c.record(now, c.lease.term, t.since)
 	record.Released = release
 	t.recruit, t.named = false, record.probers()
-	number := c.begin(now, kind, t.revision, c.lease.term)
+	number := c.beginOperation(now, kind, t.revision, c.lease.term)
 	c.store.Write(number, Write{
 		Created: c.key(), Over: t.revision, Record: record,
 		deletes: release && c.process.mutation == releaseByDelete,
 	})
 }
 
-// released ends the term with a record that says so.
+// released makes the leader a standby after the release was stored.
 func (c *Candidate) released(now Instant, revision uint64) {
 	record := c.record(now, c.lease.term, c.tenure.since)
 	record.Released = true
@@ -320,9 +321,9 @@ func (c *Candidate) released(now Instant, revision uint64) {
 	c.follow(now, e)
 }
 
-// leaderRead settles what became of a write, or finds the record gone. The own
-// record gives its revision and never its time: nobody knows when that write was
-// applied (L5).
+// leaderRead takes the entry that a leader has read. It tells whether a write whose outcome
+// was unknown was stored, or that the record is gone. A record of this term gives the
+// leader its revision, and never more time: nothing says when it was stored (L5).
 func (c *Candidate) leaderRead(now Instant, e Entry, sent time.Duration) {
 	t := &c.tenure
 	own := e.Created == c.view.entry.Created && e.Err == nil && !e.Absent &&
@@ -342,7 +343,8 @@ func (c *Candidate) leaderRead(now Instant, e Entry, sent time.Duration) {
 	c.serve()
 }
 
-// leaderWatch looks for another's record. Old ones still come by after a claim.
+// leaderWatch takes an entry that a leader was told of by its watch, and ends the term if
+// it is of another process. After a claim the watch may still report older entries.
 func (c *Candidate) leaderWatch(now Instant, e Entry) {
 	own := e.Err == nil && !e.Absent && c.mine(&e.Record) && e.Record.Term == c.lease.term
 	if e.Revision <= c.tenure.revision || own {
@@ -351,14 +353,14 @@ func (c *Candidate) leaderWatch(now Instant, e Entry) {
 	c.superseded(now, e)
 }
 
-// superseded ends the term because of what the key holds.
+// superseded ends the term because of an entry that is not of this term.
 func (c *Candidate) superseded(now Instant, e Entry) {
 	c.endLease(ErrSuperseded)
 	c.follow(now, e)
 }
 
-// stepDown ends the term because its time is over. What is there now is read,
-// and waited out in full from then on, also if it is the own record (L5).
+// stepDown ends the term because its time is over. The record is read then, and waited out
+// in full from that moment on, also if this process wrote it (L5).
 func (c *Candidate) stepDown(now Instant, cause error) {
 	c.endLease(cause)
 	c.view.known = false
@@ -366,13 +368,14 @@ func (c *Candidate) stepDown(now Instant, cause error) {
 	c.becomeStandby(now)
 }
 
-// follow makes the leader a standby that knows what the key holds.
+// follow makes the leader a standby that knows the entry.
 func (c *Candidate) follow(now Instant, e Entry) {
 	c.becomeStandby(now)
 	c.see(now, e)
 	c.view.readDue = now.Mono + c.config.Lease
 }
 
+// becomeStandby ends the leader's part. The caller has ended the lease.
 func (c *Candidate) becomeStandby(now Instant) {
 	c.lease = nil
 	c.operation.kind = noOperation

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Verdict says what becomes of a reply that is ready.
+// Verdict says what the driver has to do with a reply that is ready.
 type Verdict uint8
 
 const (
-	// ReplySend means that it may leave now.
+	// ReplySend means that the reply may be sent now.
 	ReplySend Verdict = iota
 	// ReplyHold means that the leader is suspended: ask again after
 	// [Observer.Resumed], and at [Lease.Until] at the latest.
@@ -18,10 +18,9 @@ const (
 	ReplyLost
 )
 
-// Lease is the permission to act for one term. Its methods take no lock, write
-// nothing and are safe for concurrent use; those that tell whether something is
-// allowed must be given a time that was read after the request or the reply
-// came up, by the clock that drives the process.
+// Lease is the permission to act for one term. Its methods take no lock, write nothing and
+// are safe for concurrent use. MayAct and Reply must be given a time that was read after
+// the request came or the reply was ready, by the clock that drives the process.
 type Lease struct {
 	term   Term
 	window time.Duration
@@ -31,7 +30,7 @@ type Lease struct {
 	serving atomic.Bool
 	// until is the end of the lease by the monotonic clock, zero once it is lost.
 	until atomic.Int64
-	// contact is the connection of the last lease write that binds.
+	// contact is the connection of the last write that counts for the lease.
 	contact atomic.Pointer[epoch]
 }
 
@@ -41,19 +40,19 @@ func newLease(term Term, window time.Duration, tolerance time.Duration) *Lease {
 	return l
 }
 
-// Term returns the fencing token.
+// Term returns the fencing token of the term.
 func (l *Lease) Term() Term { return l.term }
 
 // Until returns when the lease ends if it is not renewed, by the monotonic
 // clock. It is zero or less for a lease that has ended.
 func (l *Lease) Until() time.Duration { return time.Duration(l.until.Load()) }
 
-// MayAct tells whether a handler may start now: OnLeading has returned, the
+// MayAct reports whether a handler may start now: OnLeading has returned, the
 // lease has not ended, and there is contact (L1).
 func (l *Lease) MayAct(now Instant) bool { return l.serving.Load() && l.holds(now) }
 
-// Reply tells what becomes of a reply that is ready now (L1, L4). Handlers that
-// were started before the candidate was asked to resign may still reply.
+// Reply says what the driver has to do with a reply that is ready now (L1, L4). Handlers
+// that were started before the candidate was asked to resign may still reply.
 func (l *Lease) Reply(now Instant) Verdict {
 	switch {
 	case l.holds(now):
@@ -65,29 +64,29 @@ func (l *Lease) Reply(now Instant) Verdict {
 	}
 }
 
-// holds is L1: inside the lease and inside the contact window.
+// holds reports whether now is inside the lease and inside the contact window (L1).
 func (l *Lease) holds(now Instant) bool {
 	return now.Mono < l.Until() && l.contact.Load().covers(now, l.window, l.tolerance)
 }
 
-// bind starts the lease anew on the connection that carried its write. The
-// connection goes first: the old end with the new contact is still covered.
+// bind gives the lease another end, and the connection that carried its write. The
+// connection is stored first: a reader that sees it with the old end is still right.
 func (l *Lease) bind(e *epoch, until time.Duration) {
 	l.contact.Store(e)
 	l.until.Store(int64(until))
 }
 
-// end makes the lease lost for ever.
-func (l *Lease) end() { l.until.Store(int64(never)) }
+// lose makes the lease lost for ever.
+func (l *Lease) lose() { l.until.Store(int64(never)) }
 
 // epoch is one identity of the connection, without a jump of the wall clock in
 // between. Contact belongs to an epoch, and a lease to the epoch of its last
 // write: contact on another connection can never extend it (L3).
 type epoch struct {
 	id ConnID
-	// sent is when the last message to oneself that came back was sent.
+	// sent is when the last message to oneself was sent that has come back.
 	sent atomic.Int64
-	// skew is the wall clock's lead at that time.
+	// skew is how far the wall clock was ahead of the monotonic one at that time.
 	skew atomic.Int64
 }
 
@@ -100,14 +99,14 @@ func newEpoch(id ConnID, now Instant) *epoch {
 
 func (e *epoch) lastSent() time.Duration { return time.Duration(e.sent.Load()) }
 
-// covers tells whether there is contact (L3) and the machine was not suspended
-// since (L8).
+// covers reports whether there is contact (L3), and the machine was not suspended since
+// then (L8).
 func (e *epoch) covers(now Instant, window, tolerance time.Duration) bool {
 	return now.Mono < e.lastSent()+window && !e.jumped(now, tolerance)
 }
 
-// jumped tells whether the wall clock ran ahead of the monotonic one, which
-// stands still while a machine is suspended (L8).
+// jumped reports whether the wall clock has run ahead of the monotonic one, which stands
+// still while a machine is suspended (L8).
 func (e *epoch) jumped(now Instant, tolerance time.Duration) bool {
 	return now.skew()-time.Duration(e.skew.Load()) > tolerance
 }

@@ -58,7 +58,7 @@ func TestLeaseStartsAndEndsPowerless(t *testing.T) {
 	l.bind(newEpoch(ConnID{ServerID: "S"}, at(0)), forever)
 	require.False(t, l.MayAct(at(0)), "no contact yet")
 	require.Equal(t, ReplyHold, l.Reply(at(0)))
-	l.end()
+	l.lose()
 	require.Equal(t, ReplyLost, l.Reply(at(0)))
 }
 

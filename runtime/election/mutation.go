@@ -7,7 +7,7 @@ type mutation uint8
 const (
 	intact mutation = iota
 
-	// The table of rules and what breaks without them.
+	// Each leaves out one of the rules of the package's documentation.
 	noLeaseMargin        // S2 without the margin
 	noWindowMargin       // S5 without the margin
 	staleNoResponders    // S5 (c): "no responders" about what is not current

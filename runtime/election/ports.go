@@ -6,7 +6,7 @@ type Entry struct {
 	// Unix epoch. It is part of the key, so that a write that was meant for a
 	// deleted bucket cannot meet the record of the one made in its place.
 	Created int64
-	// Revision is that of the last write to the key; zero if there was none.
+	// Revision is the revision of the key's last write, zero if there was none.
 	Revision uint64
 	// Absent means that the key does not exist or its last write deleted it.
 	Absent bool
@@ -16,7 +16,7 @@ type Entry struct {
 	Err error
 }
 
-// shows tells whether two entries are the same state of the same bucket.
+// shows reports whether two entries are the same state of the same bucket.
 func (e Entry) shows(other Entry) bool {
 	return e.Created == other.Created && e.Revision == other.Revision && e.Absent == other.Absent &&
 		e.Record.Process == other.Record.Process && e.Record.Term == other.Record.Term &&
@@ -30,7 +30,7 @@ type Write struct {
 	// Over is the revision that must be the key's last one, zero for a key that
 	// does not exist in this bucket.
 	Over uint64
-	// Record is what to write.
+	// Record is the value to write.
 	Record Record
 
 	// deletes is set only by a mutation of the tests.
@@ -61,7 +61,7 @@ type Store interface {
 // that were read one after the other mean that nothing changed in between. The
 // zero value means: not connected.
 type ConnID struct {
-	// ServerID is the NATS server's.
+	// ServerID is the id of the NATS server.
 	ServerID string
 	// ClientID is the number that this server gave to the connection.
 	ClientID uint64
@@ -73,7 +73,7 @@ type ConnID struct {
 	Generation uint64
 }
 
-// Connected tells whether there is a connection.
+// Connected reports whether there is a connection.
 func (id ConnID) Connected() bool { return id.ServerID != "" }
 
 // Probe is a message to the liveness subject of another process. Its reply
@@ -93,8 +93,8 @@ type Probe struct {
 	WantAnswer bool
 }
 
-// Link is a process's way to its own liveness subject and to those of others.
-// Its methods only start something, return at once and do not call back.
+// Link connects a process with its own liveness subject and with those of others. Its
+// methods return at once and do not call back; outcomes come later, as events.
 type Link interface {
 	// Identity returns what the connection is now. It is called before each
 	// event is handled, so it must be cheap.
@@ -113,7 +113,7 @@ type Link interface {
 	Resubscribe()
 }
 
-// Observer learns what becomes of one candidate. Its methods are called from
+// Observer is told what becomes of one candidate. Its methods are called from
 // within the events of the process, in order; they must return at once and must
 // not call the process or its candidates.
 type Observer interface {
@@ -125,7 +125,7 @@ type Observer interface {
 	// announce the term.
 	Serving(lease *Lease)
 
-	// Suspended and Resumed tell that contact was lost and is back. Replies that
+	// Suspended is called when contact was lost, and Resumed when it is back. Replies that
 	// [Lease.Reply] told to wait are tried again after Resumed.
 	Suspended(lease *Lease)
 	Resumed(lease *Lease)
@@ -134,8 +134,8 @@ type Observer interface {
 	// its contexts; replies that wait become LEADERSHIP_LOST.
 	Lost(lease *Lease, cause error)
 
-	// Resigned follows [Candidate.Resign] once nothing is left to do: the record
-	// is released, or the lease has ended without.
+	// Resigned follows [Candidate.Resign] once the record is released, or the lease has
+	// ended without that.
 	Resigned()
 
 	// Problem reports what keeps the candidate from standing and what a person

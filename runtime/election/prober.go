@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// maxSightings bounds what is kept about those who probe.
+// maxSightings bounds how many probing processes are remembered.
 const maxSightings = 1024
 
 // peer is another process that leads groups for which this process stands by.
@@ -16,24 +16,24 @@ type peer struct {
 	process    string
 	candidates []*Candidate
 
-	interval time.Duration // 0 for no probes
-	next     time.Duration
-	waiting  bool // for the end of a window (S5)
+	interval time.Duration // between probes, 0 for none
+	next     time.Duration // when to send the next one
+	waiting  bool          // a candidate waits for the end of the leader's window (S5)
 
 	floor    uint64 // probes up to this number were sent on another connection
 	refused  uint64 // the last probe that got "no responders"
-	earnedOn string // the NATS server on which an answer came, on this connection
+	earnedOn string // the NATS server that has brought an answer on this connection; "": none
 }
 
-// sighting is a process whose probe was received.
+// sighting is a process that has probed this one.
 type sighting struct {
-	server string
-	at     time.Duration
-	rank   uint64
+	server string        // the NATS server of that process
+	at     time.Duration // of its last probe
+	rank   uint64        // its order among those that can be named
 }
 
-// prober sends a process's probes and remembers those of others. It grows with
-// the number of processes, not with that of groups or candidates.
+// prober sends the probes of a process, and remembers the processes that probe it. Its size
+// depends on the number of processes, and not on that of groups or candidates.
 type prober struct {
 	process   *Process
 	peers     map[string]*peer
@@ -65,6 +65,7 @@ func (r *prober) attach(now Instant, c *Candidate, process string) {
 	p.retime(now)
 }
 
+// drop takes a candidate off the peer, and the peer away with the last one.
 func (p *peer) drop(now Instant, c *Candidate) {
 	c.peer = nil
 	p.candidates = remove(p.candidates, c)
@@ -106,7 +107,7 @@ func (p *peer) retime(now Instant) {
 	}
 }
 
-// reset forgets all that was learnt on another connection (S5 c).
+// reset discards all that was learnt of the peers on another connection (S5 c).
 func (r *prober) reset(now Instant) {
 	for _, p := range r.order {
 		p.floor = r.number
@@ -116,7 +117,8 @@ func (r *prober) reset(now Instant) {
 	}
 }
 
-// alive ends the waits for this peer: it has been heard, or could not be (S5).
+// alive ends the waits for the end of this peer's window: the peer has answered, or may have
+// (S5).
 func (p *peer) alive(now Instant) {
 	if !p.waiting {
 		return
@@ -127,6 +129,7 @@ func (p *peer) alive(now Instant) {
 	p.retime(now)
 }
 
+// due returns when tick has something to do.
 func (r *prober) due() time.Duration {
 	due := forever
 	if !r.process.contact.connected() {
@@ -153,7 +156,7 @@ func (r *prober) tick(now Instant) {
 	}
 }
 
-// pause is the time to the next probe. Those that take turns do so by chance:
+// pause returns the time until the next probe. Processes that take turns do so by chance:
 // each waits half to one and a half times its interval.
 func (p *peer) pause() time.Duration {
 	if p.interval < slowProbe {
@@ -178,8 +181,8 @@ func (r *prober) probe(now Instant, p *peer) {
 	}
 }
 
-// answered earns later "no responders" (S5 a): probes do reach this process
-// from here, on this connection and through this NATS server.
+// answered takes an answer. From then on "no responders" of this peer count (S5 a): probes
+// from here do reach it, on this connection and through this NATS server.
 func (r *prober) answered(now Instant, process, serverID string, number uint64) {
 	p := r.peers[process]
 	if p == nil || number <= p.floor || number > r.number {
@@ -193,7 +196,7 @@ func (r *prober) answered(now Instant, process, serverID string, number uint64) 
 	}
 }
 
-// silent handles a "no responders".
+// silent takes a "no responders" for a probe.
 func (r *prober) silent(now Instant, process string, number uint64) {
 	p := r.peers[process]
 	if p == nil || number > r.number {
@@ -201,7 +204,7 @@ func (r *prober) silent(now Instant, process string, number uint64) {
 	}
 	stale := r.process.mutation == staleNoResponders
 	if number <= p.floor && !stale {
-		return // S5 (c): the identity
+		return // S5 (c): it is about another connection
 	}
 	p.refused = max(p.refused, number)
 	if p.earnedOn == "" && r.process.mutation != unearned && !stale {
@@ -213,12 +216,12 @@ func (r *prober) silent(now Instant, process string, number uint64) {
 	p.retime(now)
 }
 
-// seen remembers who probes (S6) and tells whether it is one that can be named
-// and was not before.
+// seen remembers the process that has probed this one (S6). It reports whether that process
+// can be named as a prober now, and could not before.
 func (r *prober) seen(now Instant, probe Probe) (candidate bool) {
 	s, known := r.sightings[probe.From]
 	if !known && (len(r.sightings) >= maxSightings || !validName(probe.From) || probe.ServerID == "") {
-		return false // the name would make a record that nobody reads
+		return false // a record with such a name could not be decoded
 	}
 	if !known {
 		s.rank = rank(r.process.id, probe.From)
@@ -229,10 +232,10 @@ func (r *prober) seen(now Instant, probe Probe) (candidate bool) {
 	return moved && s.server == r.process.contact.epoch.id.ServerID
 }
 
-// choose names the probers: by hash, among those on the same NATS server whose
-// probes came within the last lease. The hash has no group in it, so that all
-// groups of this process name the same. Standbys counts all those on this server
-// that may still be there.
+// choose names the probers: by hash, among the processes on the same NATS server whose
+// probes came within the last lease. The hash has no group in it, so that all groups of
+// this process name the same ones. standbys counts all processes on this server that may
+// still run.
 func (r *prober) choose(now Instant, within time.Duration) (chosen [MaxProbers]string, standbys int) {
 	var ranks [MaxProbers]uint64
 	server := r.process.contact.epoch.id.ServerID
@@ -257,8 +260,8 @@ func (r *prober) choose(now Instant, within time.Duration) (chosen [MaxProbers]s
 	return chosen, standbys
 }
 
-// rank is a number that looks random and is always the same for the two names.
-// It orders the possible probers of a leader, differently for each leader.
+// rank returns a number that looks random, and is always the same for the two names. It
+// orders the possible probers of a leader, in another way for each leader.
 func rank(one, other string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(one))

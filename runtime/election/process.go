@@ -2,8 +2,8 @@ package election
 
 import "time"
 
-// Process is what all candidates of one operating-system process share: its
-// contact with its own NATS server and its probes of other processes.
+// Process has what all candidates of one operating-system process share: the contact with
+// its NATS server, and the probes of other processes.
 //
 // A Process and its candidates form one state machine that is not safe for
 // concurrent use: a driver gives it one event at a time, under one mutex or from
@@ -66,7 +66,7 @@ func (p *Process) Next() time.Duration {
 	return next
 }
 
-// Tick does what has become due.
+// Tick does what has become due in all candidates.
 func (p *Process) Tick(now Instant) {
 	p.observe(now)
 	for _, c := range p.candidates {
@@ -78,8 +78,8 @@ func (p *Process) Tick(now Instant) {
 	p.prober.tick(now)
 }
 
-// OnConnection tells that the connection was made, lost or renewed. Changes are
-// noticed at every other event too; this one makes them be noticed at once.
+// OnConnection tells that the connection was made, lost or renewed. Every other event
+// notices such a change too; this one does at once.
 func (p *Process) OnConnection(now Instant) { p.observe(now) }
 
 // OnEcho tells that a message of [Link.SendSelf] came back.
@@ -127,8 +127,8 @@ func (p *Process) OnNoResponders(now Instant, process string, number uint64) {
 	p.prober.silent(now, process, number)
 }
 
-// observe compares the connection and the clocks with what they were. It comes
-// first in every event, so that nothing is judged by an identity of before.
+// observe compares the connection and the clocks with those of the last event. It comes
+// first in every event, so that no event is judged by an identity that is over.
 func (p *Process) observe(now Instant) {
 	id := p.link.Identity()
 	if p.mutation == noGeneration {
@@ -136,24 +136,24 @@ func (p *Process) observe(now Instant) {
 	}
 	switch {
 	case id != p.contact.epoch.id:
-		p.contact.begin(now, id)
+		p.contact.beginEpoch(now, id)
 		p.prober.reset(now)
 		for _, c := range p.candidates {
 			c.onConnection(now)
 		}
 	case p.contact.jumped(now):
-		// L8: what was measured across the jump is void, and a lease must be
+		// L8: times that were measured across the jump are void, and a lease must be
 		// written anew before it counts.
 		p.contact.epoch.close()
-		p.contact.begin(now, id)
+		p.contact.beginEpoch(now, id)
 		for _, c := range p.candidates {
 			c.step(now)
 		}
 	}
 }
 
-// repace sets how often this process talks to itself: for a leader's window
-// (L3), or often enough to be allowed to stand (S1).
+// repace sets how often this process sends a message to itself: as a leader's window needs
+// it (L3), or as a standby needs it to stand (S1).
 func (p *Process) repace(now Instant) {
 	interval := time.Duration(0)
 	for _, c := range p.candidates {

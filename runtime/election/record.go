@@ -25,7 +25,7 @@ const (
 	maxName       = 64
 )
 
-// Record is what the store keeps for a group: who leads, and since which term.
+// Record is the value that the store has for a group: its leader, and the leader's term.
 type Record struct {
 	// Instance is the leader's name, for people. Nothing is decided by it: a
 	// process restarted under the same name is another candidate.

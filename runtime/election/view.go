@@ -2,10 +2,10 @@ package election
 
 import "time"
 
-// view is what a candidate knows about the record of its group.
+// view is the knowledge that a candidate has of the record of its group.
 type view struct {
 	entry Entry
-	known bool
+	known bool // the entry was read or watched
 	// seenAt is when this state of the key was first seen: the start of every
 	// wait for it (S2, S3).
 	seenAt time.Duration
@@ -15,20 +15,20 @@ type view struct {
 	// probesBefore is the number of the last probe sent before this state was
 	// known (S5 c).
 	probesBefore uint64
-	// waitOwn means that the own record is waited out like any other (L5).
+	// waitOwn means that a record of this process is waited out like any other (L5).
 	waitOwn bool
 
-	mustRead bool
-	readDue  time.Duration
+	mustRead bool          // the record is to be read at once
+	readDue  time.Duration // when it is to be read at the latest
 
-	// lease and window are the largest that any record has shown (S8), highest
-	// the greatest term.
+	// lease and window are the longest that any record has shown (S8), and highest is the
+	// greatest term.
 	lease, window time.Duration
 	highest       Term
 }
 
-// see takes over a new state of the key. Every wait starts anew, and all that
-// was learnt about the leader's process counts for the old state only.
+// see takes a new state of the key. Every wait starts anew, and what was learnt about the
+// leader's process counts for the old state only.
 func (c *Candidate) see(now Instant, e Entry) {
 	v := &c.view
 	last := v.entry
@@ -43,7 +43,8 @@ func (c *Candidate) see(now Instant, e Entry) {
 	c.learn(now, &e)
 }
 
-// learn keeps what outlives a revision, and follows the leader's process.
+// learn keeps the greatest values that a record has shown, and has the leader's process
+// probed.
 func (c *Candidate) learn(now Instant, e *Entry) {
 	leader := ""
 	switch {
@@ -65,7 +66,7 @@ func (c *Candidate) learn(now Instant, e *Entry) {
 	c.process.prober.attach(now, c, leader)
 }
 
-// leaseWait is how long the lease of anybody else may still run (S2, S8).
+// leaseWait returns how long the lease of another process may still run (S2, S8).
 func (c *Candidate) leaseWait() time.Duration {
 	wait := c.config.Lease
 	if c.process.mutation != ownLeaseOnly {
@@ -77,7 +78,7 @@ func (c *Candidate) leaseWait() time.Duration {
 	return widen(wait)
 }
 
-// windowWait is how long the contact of anybody else may still count (S5, S8).
+// windowWait returns how long the contact of another process may still count (S5, S8).
 func (c *Candidate) windowWait() time.Duration {
 	wait := max(c.config.Window, c.view.window)
 	switch c.process.mutation {
