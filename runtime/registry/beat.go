@@ -10,29 +10,28 @@ import (
 // MaxSnapshot bounds the snapshot of metrics in a heartbeat.
 const MaxSnapshot = 8 << 10
 
-// Beat is a heartbeat: the whole record, so that a watcher can do without the
-// store, and what changes all the time.
+// Beat is a heartbeat. It has the whole record, so that a watcher can do without the store,
+// and the figures that change all the time.
 type Beat struct {
 	Record *Record
-	// Bucket identifies the bucket that the instance is registered in, by its
-	// creation time in microseconds; 0 if it is in none. A watcher of another
-	// bucket learns from it that there is a new one.
+	// Bucket identifies the bucket that has the record of the instance, by the time when the
+	// bucket was made, in microseconds; 0 if none has. A watcher of another bucket learns
+	// from it that there is a new one.
 	Bucket int64
-	// Metrics is a snapshot in JSON that this package does not look into; nil
-	// for none.
+	// Metrics is a snapshot in JSON that this package does not read; nil for none.
 	Metrics json.RawMessage
 	// Load is how busy the instance is with this service.
 	Load Load
 }
 
-// Load is what clients compare instances by.
+// Load has the figures by which clients compare instances.
 type Load struct {
-	// InFlight is how many calls run.
+	// InFlight is the number of calls that run.
 	InFlight int
 	// Latency is the mean of the calls that ended since the last heartbeat, in
 	// nanoseconds; 0 if there were none.
 	Latency time.Duration
-	// Capacity is how many calls can run at once; 0 if that is not known.
+	// Capacity is the number of calls that can run at once; 0 if that is not known.
 	Capacity int
 }
 
@@ -72,6 +71,7 @@ func DecodeBeat(service, instance string, data []byte) (*Beat, error) {
 	return &Beat{Record: record, Bucket: in.Bucket, Metrics: in.Metrics, Load: Load(in.Load)}, nil
 }
 
+// explainBeat returns the error for a heartbeat that cannot be read.
 func explainBeat(data []byte, err error) error {
 	record := wire.HeartbeatRecord(data)
 	if record == nil {

@@ -2,24 +2,24 @@ package registry
 
 import "slices"
 
-// Kind says what has changed.
+// Kind says what has changed at an instance.
 type Kind int
 
 // The kinds of changes.
 const (
-	// Joined: the instance is there.
+	// Joined says that the instance is there.
 	Joined Kind = iota + 1
-	// StateChanged: it has another state, or another version.
+	// StateChanged says that it has another state, or another version.
 	StateChanged
-	// Leads: it leads a group.
+	// Leads says that it leads a group.
 	Leads
-	// LeadsNoMore: it does not lead a group any more.
+	// LeadsNoMore says that it does not lead a group any more.
 	LeadsNoMore
-	// Left: it has stopped.
+	// Left says that it has stopped.
 	Left
-	// Expired: it was not heard any more.
+	// Expired says that its heartbeats have not come any more.
 	Expired
-	// ConditionChanged: its condition is another one.
+	// ConditionChanged says that it has another condition.
 	ConditionChanged
 )
 
@@ -45,17 +45,17 @@ func (k Kind) String() string {
 	}
 }
 
-// Change is one step of one instance. What happened together comes as several
-// steps: an instance that joins as a leader first joins and then leads; one that
+// Change is one step of one instance. Changes that happened together come as several
+// steps: an instance that joins as a leader first joins and then leads; an instance that
 // is lost while it leads first does not lead any more and then expires.
 type Change struct {
 	Kind Kind
-	// Record is the instance after this step; for Left and Expired what was
-	// known last.
+	// Record is the record of the instance after this step; for Left and Expired the last
+	// one that was known.
 	Record *Record
 	// Previous is the state before, for StateChanged.
 	Previous State
-	// Lead is which leadership, for Leads and LeadsNoMore.
+	// Lead is the leadership that begins or ends, for Leads and LeadsNoMore.
 	Lead Lead
 }
 
@@ -68,34 +68,37 @@ func (r *Record) Key() Key { return Key{r.Service, r.Instance} }
 // Gone reports whether the instance is gone after the change.
 func (c *Change) Gone() bool { return c.Kind == Left || c.Kind == Expired }
 
-// Diff returns the steps from one record of an instance to another; nil is no
-// instance. ended is what becomes of an instance that is gone, or whose place
-// another process has taken: Left or Expired.
-func Diff(before, after *Record, ended Kind) []Change {
+// Diff returns the steps from one record of an instance to another; nil stands for no
+// instance. ending is the kind of the last step of an instance that is gone, or whose
+// place another process has taken: Left or Expired.
+func Diff(before, after *Record, ending Kind) []Change {
 	switch {
 	case before == nil && after == nil:
 		return nil
 	case before == nil:
-		return join(after)
+		return joinSteps(after)
 	case after == nil:
-		return end(before, ended)
+		return endSteps(before, ending)
 	case before.Process != after.Process:
-		return append(end(before, ended), join(after)...)
+		return append(endSteps(before, ending), joinSteps(after)...)
 	}
-	return update(before, after)
+	return updateSteps(before, after)
 }
 
-func join(r *Record) []Change {
+// joinSteps are those of an instance that comes.
+func joinSteps(r *Record) []Change {
 	joined := r.leading(nil)
 	return lead([]Change{{Kind: Joined, Record: joined}}, joined, r)
 }
 
-func end(r *Record, kind Kind) []Change {
+// endSteps are those of an instance that goes; kind is the last one.
+func endSteps(r *Record, kind Kind) []Change {
 	changes := unlead(nil, r, r.leading(nil))
 	return append(changes, Change{Kind: kind, Record: r.leading(nil)})
 }
 
-func update(before, after *Record) []Change {
+// updateSteps are those of a process that has changed its record.
+func updateSteps(before, after *Record) []Change {
 	var changes []Change
 	step := after.leading(before.Leads)
 	if before.State != after.State || before.Version != after.Version {
@@ -138,6 +141,7 @@ func unlead(changes []Change, before, after *Record) []Change {
 	return changes
 }
 
+// leads reports whether the record has that leadership.
 func (r *Record) leads(l Lead) bool {
 	return slices.ContainsFunc(r.Leads, func(own Lead) bool { return own.Group == l.Group && own.Term == l.Term })
 }

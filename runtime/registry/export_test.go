@@ -1,7 +1,7 @@
 package registry
 
-// Remembered is how many tombstones there are.
+// Remembered returns the number of tombstones.
 func (v *View) Remembered() int { return len(v.gone) }
 
-// EndingOf is what would be told of a key that is not there.
-func (v *View) EndingOf(key Key) Kind { return v.ended(key) }
+// EndingOf returns the kind of change that ended the instance of a key.
+func (v *View) EndingOf(key Key) Kind { return v.endingOf(key) }

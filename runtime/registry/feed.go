@@ -1,20 +1,20 @@
 package registry
 
-// feedLength is how many changes may wait for a reader beside the difference
-// that it is reading.
+// feedLength is how many changes may wait for a reader, beside the difference that the
+// reader is catching up with.
 const feedLength = 4096
 
-// Feed is what one reader of a view is still to be told. It begins with all that
-// is there, and what it gives out always adds up to the view: a reader that is
-// too slow for each step gets the difference between what it was told and what
-// is, so that it holds no more than the view does. A Feed is not safe for
-// concurrent use.
+// Feed has the changes that one reader of a view has not read yet. The first ones say
+// which instances there are, and all that were read always add up to the view: a reader
+// that is too slow for each step gets the difference between the instances that it knows
+// and those of the view, so that a feed is never larger than its view. A Feed is not safe
+// for concurrent use.
 type Feed struct {
 	view   *View
-	told   map[Key]*Record
+	told   map[Key]*Record // the instances that the reader knows
 	queue  []Change
 	limit  int  // of the queue
-	behind bool // the queue does not lead to what is
+	behind bool // the queue does not lead to the view: the difference is needed
 }
 
 // NewFeed makes the feed of a new reader.
@@ -25,7 +25,7 @@ func (v *View) NewFeed() *Feed {
 // Add takes a change of the view.
 func (f *Feed) Add(c Change) {
 	switch {
-	case f.behind: // the difference has it
+	case f.behind: // the difference will have it
 	case len(f.queue) >= f.limit:
 		f.queue, f.behind = nil, true
 	default:
@@ -54,12 +54,12 @@ func (f *Feed) Next() (Change, bool) {
 	return c, true
 }
 
-// catchUp fills the queue with the difference.
+// catchUp fills the queue with the difference between the reader and the view.
 func (f *Feed) catchUp() {
 	f.behind, f.queue = false, nil
 	for key, r := range f.told {
 		if f.view.record(key) == nil {
-			f.queue = append(f.queue, Diff(r, nil, f.view.ended(key))...)
+			f.queue = append(f.queue, Diff(r, nil, f.view.endingOf(key))...)
 		}
 	}
 	f.view.Instances(func(i Instance) bool {

@@ -11,17 +11,16 @@ import (
 )
 
 const (
-	// RecordVersion is the version that is written and the newest that is read.
-	// A field that older watchers can do without is no new version: they ignore
-	// fields that they do not know, or a rolling update would hide the updated
-	// instances from everybody else.
+	// RecordVersion is the version that is written and the newest that is read. A field that
+	// older watchers can do without makes no new version: they ignore fields that they do
+	// not know, as a rolling update would else hide the updated instances from them.
 	RecordVersion = 1
 
 	// MinHeartbeat is the shortest interval of heartbeats.
 	MinHeartbeat = 100 * time.Millisecond
-	// MaxHeartbeat is the longest one.
+	// MaxHeartbeat is the longest interval of heartbeats.
 	MaxHeartbeat = time.Minute
-	// DefaultHeartbeat is what servers use unless they are told otherwise.
+	// DefaultHeartbeat is the interval of servers that set none.
 	DefaultHeartbeat = 2 * time.Second
 
 	// MaxMethods is how many bytes the names of [Record.Methods] may take. The
@@ -38,30 +37,30 @@ const (
 	maxName       = 64
 	maxService    = 200
 	maxVersion    = 128
-	maxNumber     = 1<<53 - 1 // what JSON keeps everywhere
+	maxNumber     = 1<<53 - 1 // JSON keeps larger integers not everywhere
 )
 
-// ErrInvalidRecord is wrapped by the errors for everything that is no record of
-// a version that this package knows: values of other programs, corrupt ones and
-// those of newer versions. Watchers skip them.
+// ErrInvalidRecord is wrapped by the errors for values that are no record of a version
+// that this package knows: those of other programs, of newer versions, and corrupt ones.
+// Watchers skip such values.
 var ErrInvalidRecord = errors.New("registry: not a valid record")
 
-// Record is what an instance says of itself, for one of its services.
+// Record has the facts that an instance tells about itself, for one of its services.
 type Record struct {
-	// Condition is what keeps the instance from being all well.
+	// Condition has the troubles of the instance.
 	Condition
 
 	// Service and Instance are the key: the service's full name and the name of
 	// the instance.
 	Service, Instance string
-	// Process identifies the process: new at each start.
+	// Process identifies the process; each start makes another one.
 	Process string
 	// Incarnation orders the processes that use one name after another; see
 	// [NextIncarnation].
 	Incarnation uint64
 	// Change orders the records of one process: each new one is greater.
 	Change uint64
-	// State is where the instance is in its life.
+	// State is the stage of the instance's life.
 	State State
 	// Version is the version of the service, from its proto.
 	Version string
@@ -71,12 +70,12 @@ type Record struct {
 	Heartbeat time.Duration
 	// Leads are the single active groups that it leads, by name.
 	Leads []Lead
-	// Methods are the methods of the service that it serves, in order; nil if
-	// that is not known. A process never changes them.
+	// Methods are the methods of the service that the instance serves, in order; nil if they
+	// are not known. A process never changes them.
 	Methods []string
-	// Patterns are the patterns of the service's methods as the instance knows
-	// them, but for those that are load balanced; also of methods that it does not
-	// serve. nil: not known.
+	// Patterns are the patterns of the service's methods as the instance knows them, also of
+	// methods that it does not serve. Methods that are load balanced are left out. nil if
+	// they are not known.
 	Patterns map[string]string
 }
 
@@ -89,8 +88,8 @@ func (r *Record) Serves(method string) bool {
 	return ok
 }
 
-// Pattern returns the pattern of a method, as the instance knows it; false if that
-// is not known.
+// Pattern returns the pattern of a method as the instance knows it; false if the record
+// does not say.
 func (r *Record) Pattern(method string) (string, bool) {
 	if p, ok := r.Patterns[method]; ok || r.Patterns == nil {
 		return p, ok
@@ -99,17 +98,17 @@ func (r *Record) Pattern(method string) (string, bool) {
 	return LoadBalanced, ok
 }
 
-// Condition is what an instance has found out about itself. The zero Condition
-// is that all is well.
+// Condition has the troubles that an instance has found out about itself. The zero
+// Condition says that all is well.
 type Condition struct {
-	// Unhealthy: a check says that it should not be picked.
+	// Unhealthy says that a check finds that the instance should not be picked.
 	Unhealthy bool
-	// NoRespondersHidden: NATS does not tell it when nobody listens, see the
-	// void probe in docs/protocol.md.
+	// NoRespondersHidden says that NATS does not tell the instance when nobody listens, see
+	// the void probe in docs/protocol.md.
 	NoRespondersHidden bool
 }
 
-// Lead is one leadership.
+// Lead is the leadership of an instance in one group.
 type Lead struct {
 	Group string
 	Term  uint64
@@ -154,8 +153,8 @@ func Decode(service, instance string, data []byte) (*Record, error) {
 	return recordOf(in, service, instance)
 }
 
-// explain finds out why data cannot be read: in a newer version fields may have
-// other types.
+// explain returns the error for data that cannot be read. In a newer version fields may
+// have other types.
 func explain(data []byte, err error) error {
 	version := wire.InstanceVersion(data)
 	switch {
@@ -167,8 +166,8 @@ func explain(data []byte, err error) error {
 	return invalid("corrupt: %v", err)
 }
 
-// ProcessOf returns the process that a value names which is no record of this
-// version, "" if it names none.
+// ProcessOf returns the process that a value names which is no record of this version; ""
+// if it names none.
 func ProcessOf(data []byte) string {
 	process := wire.InstanceProcess(data)
 	if !validToken(process) {
@@ -203,7 +202,7 @@ func recordOf(in *wire.Instance, service, instance string) (*Record, error) {
 	return r, r.check()
 }
 
-// check refuses what no instance writes.
+// check returns an error for a record that no instance writes.
 func (r *Record) check() error {
 	switch {
 	case !ValidService(r.Service):
@@ -232,7 +231,7 @@ func (r *Record) check() error {
 	return checkPatterns(r.Patterns)
 }
 
-// checkPatterns knows no patterns: there may be others one day.
+// checkPatterns takes patterns that it does not know: later versions may have others.
 func checkPatterns(patterns map[string]string) error {
 	size := 0
 	for method, pattern := range patterns {
@@ -323,7 +322,7 @@ func ValidService(name string) bool {
 	return true
 }
 
-// validToken accepts what can be one token of a subject.
+// validToken reports whether a name can be one token of a subject.
 func validToken(name string) bool {
 	return name != "" && len(name) <= maxName &&
 		!strings.ContainsFunc(name, func(c rune) bool { return !alphanumeric(c) && c != '-' && c != '_' })

@@ -1,17 +1,17 @@
 package registry
 
-// State is where an instance is in its life, as records spell it.
+// State is a stage of an instance's life, as records spell it.
 type State string
 
 // The states that are registered, in order.
 const (
-	// Starting: it subscribes to what its services need.
+	// Starting says that the instance subscribes to the subjects of its services.
 	Starting State = "STARTING"
-	// Running: it serves calls.
+	// Running says that it serves calls.
 	Running State = "RUNNING"
-	// Stopping: it takes no new calls.
+	// Stopping says that it takes no new calls.
 	Stopping State = "STOPPING"
-	// Stopped: only ever in an instance's last heartbeat.
+	// Stopped says that it has stopped. Only its last heartbeat has this state.
 	Stopped State = "STOPPED"
 )
 

@@ -7,39 +7,39 @@ import (
 )
 
 const (
-	// MissedHeartbeats is after how many missed heartbeats an instance is gone.
+	// MissedHeartbeats is the number of missed heartbeats after which an instance is gone.
 	MissedHeartbeats = 3
-	// Grace is what a heartbeat may be late.
+	// Grace is how late a heartbeat may be.
 	Grace = 250 * time.Millisecond
-	// TickInterval is how often [View.Tick] must be called at least. When much
-	// more passes between two calls of a view, the watcher itself was paused,
-	// and that time does not count.
+	// TickInterval is the longest time between two calls of [View.Tick]. If much more passes
+	// between two calls of a view, the watcher itself was paused, and that time does not
+	// count.
 	TickInterval = time.Second
-	// Memory is for how long a view remembers what is gone: longer than the
-	// store keeps records that nobody writes any more.
+	// Memory is for how long a view remembers an instance that is gone: longer than the store
+	// keeps a record that is not written any more.
 	Memory = 10 * time.Minute
-	// MaxInstances bounds a view, and what it remembers of those that are gone.
+	// MaxInstances bounds the instances of a view, and those that it remembers.
 	MaxInstances = 100_000
 
 	forever = time.Duration(math.MaxInt64)
 )
 
-// View is what one watcher knows. Its methods take a reading of the watcher's
-// monotonic clock, from any fixed point on. A View is not safe for concurrent
-// use.
+// View knows the instances that one watcher has heard of. Its methods take a reading of
+// the watcher's monotonic clock, from any fixed point on. A View is not safe for
+// concurrent use.
 type View struct {
 	observe func(Change)
 	live    map[Key]*entry
 	gone    map[Key]tombstone
 
-	now       time.Duration // the last reading
+	now       time.Duration // the last reading of the clock
 	heard     time.Duration // how long this watcher has listened in all
 	connected bool
-	next      time.Duration // of heard: nobody is due before
-	forgetAt  time.Duration // of now: when to look at the tombstones
+	next      time.Duration // no instance is due before heard is that much
+	forgetAt  time.Duration // when to drop old tombstones, compared with now
 
-	bucket  int64 // what the listed entries are listed in; 0: none
-	round   uint64
+	bucket  int64  // which the listed entries are in; 0 for none
+	round   uint64 // the number of the last sync
 	ignored uint64
 }
 
@@ -55,12 +55,12 @@ type entry struct {
 	round    uint64        // the sync that has seen the key
 }
 
-// due is when the instance is gone unless it is heard.
+// due returns when the instance is gone unless it is heard, compared with View.heard.
 func (e *entry) due() time.Duration {
 	return e.heard + MissedHeartbeats*e.record.Heartbeat + Grace
 }
 
-// ending is what an instance is told to have done that is not heard any more.
+// ending returns the kind of change of an instance that is not heard any more.
 func (e *entry) ending() Kind {
 	if e.removed {
 		return Left
@@ -86,8 +86,8 @@ func NewView(now time.Duration, observe func(Change)) *View {
 	}
 }
 
-// advance takes a reading of the clock. Time in which the watcher could not
-// hear does not count.
+// advance takes a reading of the clock. Time in which the watcher could not hear does not
+// count as time that it has listened.
 func (v *View) advance(now time.Duration) {
 	step := max(now-v.now, 0)
 	v.now += step
@@ -96,8 +96,8 @@ func (v *View) advance(now time.Duration) {
 	}
 }
 
-// Connection says whether the watcher is connected. Everybody has the full time
-// again when it comes back.
+// Connection says whether the watcher is connected. When it comes back each instance has
+// the full time again.
 func (v *View) Connection(now time.Duration, connected bool) {
 	v.advance(now)
 	v.connected = connected
@@ -108,11 +108,11 @@ func (v *View) Connection(now time.Duration, connected bool) {
 	}
 }
 
-// Tick expires what is due. Call it when [View.Next] has passed.
+// Tick expires the instances that are due. Call it when [View.Next] has passed.
 func (v *View) Tick(now time.Duration) {
 	v.advance(now)
 	if v.now >= v.forgetAt {
-		v.forget()
+		v.dropTombstones()
 	}
 	if v.heard < v.next {
 		return
@@ -121,23 +121,23 @@ func (v *View) Tick(now time.Duration) {
 	for key, e := range v.live {
 		due := e.due()
 		if due <= v.heard {
-			v.end(key, e, e.ending())
+			v.endInstance(key, e, e.ending())
 			continue
 		}
 		v.next = min(v.next, due)
 	}
 }
 
-// Listened is how long the view has been listening to heartbeats.
+// Listened returns how long the view has been listening to heartbeats.
 func (v *View) Listened() time.Duration { return v.heard }
 
-// Next is how long to wait before the next Tick.
+// Next returns how long to wait before the next Tick.
 func (v *View) Next() time.Duration {
 	return max(min(v.next-v.heard, TickInterval), 0)
 }
 
-// forget drops what was remembered for long enough.
-func (v *View) forget() {
+// dropTombstones drops those that are older than Memory.
+func (v *View) dropTombstones() {
 	for key, t := range v.gone {
 		if v.now-t.at >= Memory {
 			delete(v.gone, key)
@@ -171,16 +171,16 @@ func (v *View) Heard(now time.Duration, b *Beat) {
 	v.update(key, e, r)
 }
 
-// revivedBy reports whether a heartbeat is of an instance that is back. After an
-// instance has left, only a later change of its process counts: its last
+// revivedBy reports whether a heartbeat with that record is of an instance that is back.
+// After an instance has left, only a later change of its process counts, as its last
 // heartbeats may be late.
 func (t tombstone) revivedBy(r *Record) bool {
 	return r.Process != t.process || r.Change > t.change || t.kind == Expired && r.Change == t.change
 }
 
-// replaces reports whether a heartbeat of another process puts it in the place
-// of the one that is known. An older incarnation does so only if the newer one
-// is not heard: clocks that number incarnations may differ.
+// replaces reports whether a heartbeat of another process puts that process in the place
+// of the known one. An older incarnation does so only if the newer one is not heard: the
+// clocks that number incarnations may differ.
 func (v *View) replaces(e *entry, r *Record) bool {
 	if r.State == Stopped {
 		return false
@@ -188,7 +188,7 @@ func (v *View) replaces(e *entry, r *Record) bool {
 	return r.Incarnation > e.record.Incarnation || v.heard-e.heard > e.record.Heartbeat+Grace
 }
 
-// Record takes a record that the store has under a key, at a revision.
+// Record takes the record that the store has under a key since a revision.
 func (v *View) Record(now time.Duration, revision uint64, r *Record) {
 	v.advance(now)
 	key := r.Key()
@@ -202,7 +202,7 @@ func (v *View) Record(now time.Duration, revision uint64, r *Record) {
 		}
 		e = v.join(key, r)
 	case revision < e.revision:
-		return // late
+		return // it is late
 	case e.record.Process == r.Process:
 		if r.Change > e.record.Change {
 			e.heard = v.heard // news is a sign of life, repetition is not
@@ -211,7 +211,7 @@ func (v *View) Record(now time.Duration, revision uint64, r *Record) {
 	case r.Incarnation > e.record.Incarnation:
 		e = v.replace(key, e, r)
 	default:
-		return // of a process that was replaced
+		return // it is of a process that was replaced
 	}
 	if e != nil {
 		e.revision, e.round = revision, v.round
@@ -227,8 +227,8 @@ func (t tombstone) olderThan(r *Record) bool {
 	return r.Incarnation > t.incarnation
 }
 
-// Removed says that the store has a key no more, since a revision. The instance
-// may live all the same; if it is not heard any more, then because it has left.
+// Removed says that the store has a key no more, since a revision. The instance may live
+// all the same; if it is not heard any more it counts as one that has left.
 func (v *View) Removed(now time.Duration, revision uint64, key Key) {
 	v.advance(now)
 	e := v.live[key]
@@ -249,7 +249,7 @@ func (v *View) SyncBegin(now time.Duration, bucket int64) {
 	v.bucket = bucket
 }
 
-// SyncEnd says that they all have come: what has not is not in the bucket.
+// SyncEnd says that all records have come: the bucket has no other ones.
 func (v *View) SyncEnd(now time.Duration) {
 	v.advance(now)
 	for _, e := range v.live {
@@ -259,7 +259,7 @@ func (v *View) SyncEnd(now time.Duration) {
 	}
 }
 
-// BucketLost says that there is no bucket. Nobody is gone for that.
+// BucketLost says that there is no bucket. No instance is gone for that.
 func (v *View) BucketLost(now time.Duration) {
 	v.advance(now)
 	v.bucket = 0
@@ -268,9 +268,10 @@ func (v *View) BucketLost(now time.Duration) {
 	}
 }
 
-// Bucket is the bucket of the last sync; 0 if it was lost, or there was none.
+// Bucket returns the bucket of the last sync; 0 if it was lost, or there was none.
 func (v *View) Bucket() int64 { return v.bucket }
 
+// join adds an instance; nil if there is no room.
 func (v *View) join(key Key, r *Record) *entry {
 	if len(v.live) >= MaxInstances {
 		v.ignored++
@@ -284,7 +285,7 @@ func (v *View) join(key Key, r *Record) *entry {
 	return e
 }
 
-// replace puts another process in an instance's place.
+// replace puts another process in the place of an instance.
 func (v *View) replace(key Key, old *entry, r *Record) *entry {
 	e := &entry{record: r, heard: v.heard, revision: old.revision}
 	v.live[key] = e
@@ -293,13 +294,14 @@ func (v *View) replace(key Key, old *entry, r *Record) *entry {
 	return e
 }
 
+// update takes a newer record of the same process.
 func (v *View) update(key Key, e *entry, r *Record) {
 	if r.Change <= e.record.Change {
 		return
 	}
 	if r.State == Stopped {
 		e.record = e.record.changed(r.Change) // so that earlier heartbeats do not bring it back
-		v.end(key, e, Left)
+		v.endInstance(key, e, Left)
 		return
 	}
 	old := e.record
@@ -308,14 +310,15 @@ func (v *View) update(key Key, e *entry, r *Record) {
 	v.tell(Diff(old, r, 0))
 }
 
-// changed returns the record under another number.
+// changed returns the record with another number of its change.
 func (r *Record) changed(change uint64) *Record {
 	c := *r
 	c.Change = change
 	return &c
 }
 
-func (v *View) end(key Key, e *entry, kind Kind) {
+// endInstance removes an instance, and remembers it.
+func (v *View) endInstance(key Key, e *entry, kind Kind) {
 	delete(v.live, key)
 	if len(v.gone) < MaxInstances {
 		r := e.record
@@ -324,6 +327,7 @@ func (v *View) end(key Key, e *entry, kind Kind) {
 	v.tell(Diff(e.record, nil, kind))
 }
 
+// tell hands changes to the observer.
 func (v *View) tell(changes []Change) {
 	for _, c := range changes {
 		v.observe(c)
@@ -346,10 +350,10 @@ func (v *View) Instances(f func(Instance) bool) {
 	}
 }
 
-// Len is how many instances there are.
+// Len returns the number of instances.
 func (v *View) Len() int { return len(v.live) }
 
-// Ignored is how many times an instance found no room.
+// Ignored returns how many times there was no room for an instance.
 func (v *View) Ignored() uint64 { return v.ignored }
 
 // record returns the record of a key, or nil.
@@ -360,8 +364,9 @@ func (v *View) record(key Key) *Record {
 	return nil
 }
 
-// ended is what became of a key that is not there: Expired if that is forgotten.
-func (v *View) ended(key Key) Kind {
+// endingOf returns the kind of change that ended the instance of a key, Expired if the view
+// does not remember it.
+func (v *View) endingOf(key Key) Kind {
 	if t, ok := v.gone[key]; ok {
 		return t.kind
 	}
