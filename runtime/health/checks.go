@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Result is what a check finds. The zero Result is that all is well.
+// Result is the result of a check. The zero Result says that all is well.
 type Result struct {
 	// Penalty lowers the score, by 0 to 100 points.
 	Penalty float64
@@ -20,9 +20,9 @@ type Result struct {
 	Reason string
 }
 
-// Check looks at something that the service needs. It should heed ctx; one that
-// does not answer in time counts as unhealthy until it does, and is not called
-// again before that. A panic counts as unhealthy.
+// Check looks at something that the service needs. It should return when ctx ends. A check
+// that does not return in time counts as unhealthy until it does, and is not called again
+// before that. A panic counts as unhealthy.
 type Check func(ctx context.Context) Result
 
 // Needs returns a check that finds the instance unhealthy while f returns an
@@ -50,7 +50,7 @@ type Finding struct {
 	Reason    string  `json:"reason,omitempty"`
 }
 
-// penalty is what really is taken off: no check raises the score.
+// penalty returns how much the finding lowers the score: no check raises it.
 func (f Finding) penalty() float64 {
 	if math.IsNaN(f.Penalty) {
 		return 0
@@ -65,18 +65,19 @@ var (
 	ErrNilCheck = errors.New("health: the check is nil")
 )
 
-// Checks are the users' checks of an instance. The zero Checks has none. It is
-// safe for concurrent use.
+// Checks are the users' checks of an instance. The zero Checks has none. It is safe for
+// concurrent use.
 type Checks struct {
-	mu  sync.Mutex
-	all []*running
+	mu  sync.Mutex // guards all, and the fields of the checks in it
+	all []*namedCheck
 }
 
-type running struct {
+// namedCheck is a check that was added, and its last run.
+type namedCheck struct {
 	name   string
 	check  Check
-	busy   chan struct{} // closed when the run that goes on has ended; nil if none does
-	result Result        // of that run
+	busy   chan struct{} // closed by the run at its end; nil while the check does not run
+	result Result        // of the last run that has ended
 }
 
 // Add adds a check. The errors are [ErrCheckName] and [ErrNilCheck].
@@ -86,17 +87,18 @@ func (c *Checks) Add(name string, check Check) error {
 	if check == nil {
 		return ErrNilCheck
 	}
-	taken := slices.ContainsFunc(c.all, func(r *running) bool { return r.name == name })
+	taken := slices.ContainsFunc(c.all, func(r *namedCheck) bool { return r.name == name })
 	if name == "" || taken {
 		return fmt.Errorf("%w: %q", ErrCheckName, name)
 	}
-	c.all = append(c.all, &running{name: name, check: check})
+	c.all = append(c.all, &namedCheck{name: name, check: check})
 	return nil
 }
 
-// Run runs all checks at once, waits for them until ctx ends, and returns what
-// they found, in the order in which they were added; nil if all is well. At most
-// one goroutine per check is there at any time, also if checks hang.
+// Run runs all checks at once and waits for them until ctx ends. It returns a finding for
+// each check that found something or has not returned, in the order in which the checks
+// were added; nil if all is well. There is at most one goroutine per check at any time,
+// also if checks hang.
 func (c *Checks) Run(ctx context.Context) []Finding {
 	c.mu.Lock()
 	all := slices.Clone(c.all)
@@ -107,7 +109,7 @@ func (c *Checks) Run(ctx context.Context) []Finding {
 	c.mu.Unlock()
 	var findings []Finding
 	for i, r := range all {
-		if f := (Finding{Check: r.name, Unhealthy: true, Reason: "no answer in time"}); !ended(ctx, waits[i]) {
+		if f := (Finding{Check: r.name, Unhealthy: true, Reason: "no answer in time"}); !awaitRun(ctx, waits[i]) {
 			findings = append(findings, f)
 			continue
 		}
@@ -118,15 +120,16 @@ func (c *Checks) Run(ctx context.Context) []Finding {
 	return findings
 }
 
-// start starts a check unless it runs, and returns what is closed at its end.
-func (c *Checks) start(ctx context.Context, r *running) chan struct{} {
+// start starts a check unless it runs, and returns the channel that is closed at its end.
+// c.mu is held.
+func (c *Checks) start(ctx context.Context, r *namedCheck) chan struct{} {
 	if r.busy != nil {
 		return r.busy
 	}
 	done := make(chan struct{})
 	r.busy = done
 	go func() {
-		// Also when the check ends its goroutine.
+		// This result is that of a check that calls runtime.Goexit.
 		result := Result{Unhealthy: true, Reason: "the check ended its goroutine"}
 		defer func() {
 			if value := recover(); value != nil {
@@ -142,17 +145,19 @@ func (c *Checks) start(ctx context.Context, r *running) chan struct{} {
 	return done
 }
 
-func (c *Checks) finding(r *running) Finding {
+// finding returns the result of the last run. Its Check alone is set if all is well.
+func (c *Checks) finding(r *namedCheck) Finding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := Finding{Check: r.name, Penalty: r.result.Penalty, Unhealthy: r.result.Unhealthy, Reason: r.result.Reason}
-	f.Penalty = f.penalty() // what is no number has no JSON
+	f.Penalty = f.penalty() // JSON has no NaN
 	f.Reason = strings.ToValidUTF8(f.Reason[:min(len(f.Reason), MaxReason)], "")
 	return f
 }
 
-// ended waits for done until ctx ends; what has ended by then counts.
-func ended(ctx context.Context, done <-chan struct{}) bool {
+// awaitRun waits for the end of a run until ctx ends, and reports whether it has ended. A
+// run that has ended by then counts even if ctx ended first.
+func awaitRun(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true

@@ -9,7 +9,7 @@ const (
 	codes            = 17
 )
 
-// known maps what is no canonical code to Unknown.
+// known maps a number that is no canonical code to Unknown.
 func (c Code) known() Code {
 	if c >= codes {
 		return codeUnknown

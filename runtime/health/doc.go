@@ -1,9 +1,9 @@
-// Package health measures what the methods of an instance do, and judges from
-// it how well the instance is.
+// Package health measures the requests of an instance's methods, and judges from the
+// figures how well the instance is.
 //
-// It is pure: it has no clock (the caller passes the time in), opens no
-// connection, and starts goroutines only for the checks of users. Memory is
-// constant: about 33 kB for each method that was ever called.
+// The package is pure: it reads no clock (the caller passes the time), opens no
+// connection, and starts goroutines only for the checks of users. Memory is constant:
+// about 33 kB for each method that was ever called.
 //
 // # How it is driven
 //
@@ -27,9 +27,9 @@
 //   - min(20, (mean latency - 100 ms) / 10 ms) if the mean is over 100 ms,
 //   - 10 if the process uses over 80 % of its CPUs,
 //   - 10 if its memory is over the limit (default 500 MB),
-//   - what the users' checks say,
+//   - the penalties of the users' checks,
 //
-// and is never under 0. What is unknown costs nothing. Grades are by mean latency
+// and is never under 0. A figure that is unknown costs nothing. Grades are by mean latency
 // and error rate: A+ under 10 ms and 1 %, A under 50 ms and 2 %, B under 100 ms
 // and 5 %, C under 200 ms and 10 %, else D. Every code but OK counts as failed.
 //

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// The buckets are those of HDR histograms (Tene: HdrHistogram): latencies in
-// units of 32 ns, each power of two of them in 32 equal parts.
+// The buckets are those of HDR histograms (Tene: HdrHistogram): latencies in units of
+// 32 ns, each power of two of these units in 32 equal parts.
 //
-// A library would bring counters that are not safe for concurrent use, three to
-// sixteen times the memory, and a dependency to every service.
+// A library would bring counters that are not safe for concurrent use, three to sixteen
+// times the memory, and a dependency of every service.
 const (
 	unitBits = 5  // a unit is 2^5 ns
 	partBits = 5  // 2^5 parts of a power of two
-	topBits  = 40 // latencies from 2^40 ns (18 min) on count as just under it
+	topBits  = 40 // latencies from 2^40 ns (18 min) on count as just under that
 	parts    = 1 << partBits
 	buckets  = (topBits - unitBits - partBits + 1) * parts
 )
 
-// counters is a histogram that is written to concurrently.
+// counters is a histogram whose buckets are counted concurrently.
 type counters [buckets]atomic.Uint32
 
 // histogram is a sum of counters.
@@ -54,7 +54,7 @@ func (h *histogram) add(c *counters) {
 	}
 }
 
-// percentiles returns the latencies at the given per mille, which ascend.
+// percentiles returns the latency at each of perMille, which must ascend.
 func (h *histogram) percentiles(total uint64, perMille ...uint64) []time.Duration {
 	found := make([]time.Duration, len(perMille))
 	var sum uint64

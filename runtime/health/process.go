@@ -7,25 +7,26 @@ import (
 	"time"
 )
 
-// ErrUnknown is returned by a [Process] that cannot tell what it uses.
+// ErrUnknown is returned by a [Process] whose usage the system does not tell.
 var ErrUnknown = errors.New("health: unknown on this system")
 
-// Process tells what an operating-system process uses. Implementations are safe
-// for concurrent use.
+// Process tells how much CPU time and memory an operating-system process uses.
+// Implementations are safe for concurrent use.
 type Process interface {
-	// CPUTime is the time that it has spent on CPUs, user and system, since it
+	// CPUTime returns the time that the process has spent on CPUs, user and system, since it
 	// started.
 	CPUTime() (time.Duration, error)
-	// Memory is how many bytes of memory it holds (resident set).
+	// Memory returns how many bytes of memory the process has (resident set).
 	Memory() (uint64, error)
 }
 
-// Usage is what a process uses. As JSON it leaves out what is unknown.
+// Usage is the CPU time and memory that a process uses. Its JSON leaves out a figure that
+// is unknown.
 type Usage struct {
-	// CPUPercent is how much of its CPUs' time the process used since the sample
-	// before, from 0 to 100, to a tenth; nil if unknown.
+	// CPUPercent is how much of the time of its CPUs the process has used since the last
+	// sample, from 0 to 100, to a tenth; nil if unknown.
 	CPUPercent *float64 `json:"cpu_percent,omitempty"`
-	// MemoryBytes is its memory; 0 if unknown.
+	// MemoryBytes is the memory of the process; 0 if unknown.
 	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
 }
 
@@ -34,26 +35,26 @@ type Meter struct {
 	process Process
 	cpus    float64
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the last sample: the rest
 	at     time.Time
 	cpu    time.Duration
-	known  bool
+	known  bool // the CPU time was
 	latest Usage
 }
 
-// minSample is how far apart two samples have to be to say something about the
-// CPU: the clock of /proc ticks every 10 ms.
+// minSample is the shortest time between two samples from which the use of the CPU can be
+// told: the clock of /proc ticks every 10 ms.
 const minSample = 200 * time.Millisecond
 
-// NewMeter returns a meter of process, which may run on as many CPUs at once as
-// cpus says (runtime.GOMAXPROCS(0), which knows the limits of containers). What
-// is under one counts as one.
+// NewMeter returns a meter of process. cpus is the number of CPUs that the process may run
+// on at once, such as runtime.GOMAXPROCS(0), which knows the limits of containers; less
+// than one counts as one.
 func NewMeter(process Process, cpus int) *Meter {
 	return &Meter{process: process, cpus: float64(max(cpus, 1))}
 }
 
-// Sample returns what the process uses at now. The CPU is known from the second
-// sample on; samples less than 200 ms apart repeat the one before.
+// Sample returns the usage of the process at now. The use of the CPU is known from the
+// second sample on. A sample less than 200 ms after another one repeats that one.
 func (m *Meter) Sample(now time.Time) Usage {
 	m.mu.Lock()
 	defer m.mu.Unlock()

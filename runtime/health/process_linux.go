@@ -21,13 +21,13 @@ const (
 	fieldResident = 24 - 3
 )
 
-// errStat is wrapped by what reading /proc/<pid>/stat returns.
+// errStat is wrapped by the error for a /proc/<pid>/stat that cannot be read.
 var errStat = errors.New("health: /proc/self/stat is not as it should be")
 
 // CurrentProcess returns the process that runs this code.
 func CurrentProcess() Process { return procfs{path: "/proc/self/stat", page: uint64(os.Getpagesize())} }
 
-// procfs reads what Linux knows of a process.
+// procfs is a process whose usage Linux tells in a file of /proc.
 type procfs struct {
 	path string
 	page uint64
@@ -76,8 +76,8 @@ func parseMemory(stat []byte, page uint64) (uint64, error) {
 	return pages * page, nil
 }
 
-// statField returns a field by its number after the name. The name is in
-// parentheses and may contain anything, parentheses and spaces too.
+// statField returns a field by its number after the name. The name is in parentheses, and
+// may contain any characters, parentheses and spaces too.
 func statField(stat []byte, number int) (uint64, error) {
 	_, rest, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
 	fields := bytes.Fields(rest)

@@ -4,8 +4,8 @@ package health
 
 import "time"
 
-// CurrentProcess returns the process that runs this code. Here nothing is known
-// of it.
+// CurrentProcess returns the process that runs this code. On this system its usage is
+// unknown.
 func CurrentProcess() Process { return unknownProcess{} }
 
 type unknownProcess struct{}

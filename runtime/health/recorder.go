@@ -20,8 +20,7 @@ const (
 	MaxSpans = 60
 )
 
-// ErrConfig is wrapped by what [NewRecorder] returns for a [Config] that cannot
-// be.
+// ErrConfig is wrapped by the error of [NewRecorder] for a [Config] that cannot be used.
 var ErrConfig = errors.New("health: wrong configuration")
 
 // Config are the settings of a [Recorder]. The zero Config is the default.
@@ -40,8 +39,8 @@ type Recorder struct {
 	window time.Duration
 	spans  int
 
-	mu      sync.Mutex
-	methods []*Method // by name
+	mu      sync.Mutex // guards methods
+	methods []*Method  // by name
 }
 
 // NewRecorder returns a recorder that starts now. The error wraps [ErrConfig].
@@ -75,7 +74,7 @@ func (r *Recorder) Method(name string) *Method {
 	return r.methods[at]
 }
 
-// all returns the methods; nobody changes that slice.
+// all returns the methods, in a slice of the caller's own.
 func (r *Recorder) all() []*Method {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,12 +92,12 @@ type Method struct {
 // Name returns the method's name.
 func (m *Method) Name() string { return m.name }
 
-// Begin counts a request that has begun.
+// Begin counts a request whose handler begins.
 func (m *Method) Begin() { m.inFlight.Add(1) }
 
-// End counts that the request has ended at now, after latency, with code (0 is
-// OK; what is no canonical code counts as Unknown). It allocates nothing but the
-// spans of the window, 4 kB each, when the first requests come.
+// End counts that a request has ended at now, after latency, with code: 0 is OK, and a
+// number that is no canonical code counts as Unknown. It allocates nothing but the spans of
+// the window, 4 kB each, when the first requests come.
 func (m *Method) End(now time.Time, latency time.Duration, code Code) {
 	m.inFlight.Add(-1)
 	m.window.record(max(now.Sub(m.start), 0), max(latency, 0), code.known())

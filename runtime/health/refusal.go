@@ -5,15 +5,15 @@ import "time"
 // Refusal is why a request was refused before its handler ran.
 type Refusal uint8
 
-// The refusals.
+// The reasons of refusals.
 const (
-	// RefusedOverloaded: as many handlers ran as may run at once.
+	// RefusedOverloaded says that as many handlers ran as may run at once.
 	RefusedOverloaded Refusal = iota
-	// RefusedStopping: the instance was stopping.
+	// RefusedStopping says that the instance was stopping.
 	RefusedStopping
-	// RefusedStale: the request had waited in a paused process.
+	// RefusedStale says that the request had waited in a paused process.
 	RefusedStale
-	// RefusedNotActive: the instance did not lead the method's group.
+	// RefusedNotActive says that the instance did not lead the method's group.
 	RefusedNotActive
 )
 
@@ -35,9 +35,9 @@ func (r Refusal) String() string {
 	}
 }
 
-// Refuse counts that a request was refused at now. It is no request in the
-// figures, and no error: nothing ran, and the client tries elsewhere. Begin and
-// End are not called for it.
+// Refuse counts that a request was refused at now. It counts neither as a request nor as
+// an error: no handler ran, and the client tries another instance. Begin and End are not
+// called for it.
 func (m *Method) Refuse(now time.Time, why Refusal) {
 	if why < refusals {
 		m.window.refuse(max(now.Sub(m.start), 0), why)

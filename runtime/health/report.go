@@ -9,15 +9,15 @@ import (
 // MaxReport bounds what [Report.Encode] returns, in bytes.
 const MaxReport = 2 << 10
 
-// Report is a snapshot and what follows from it.
+// Report is a snapshot and its assessment.
 type Report struct {
 	Snapshot
 	Assessment
 }
 
 // Encode returns the report as JSON, without the figures of single methods and
-// in at most [MaxReport] bytes: about 220, and 480 with errors of every code. Of
-// findings only the first ones are left in if they would exceed that.
+// in at most [MaxReport] bytes: about 220, and 480 with errors of every code. If all
+// findings would exceed that, only the first ones are left in.
 func (r *Report) Encode() ([]byte, error) {
 	short := *r
 	short.Methods = nil
@@ -30,12 +30,12 @@ func (r *Report) Encode() ([]byte, error) {
 	}
 }
 
-// ErrReport is wrapped by what [DecodeReport] returns.
+// ErrReport is wrapped by the errors of [DecodeReport].
 var ErrReport = errors.New("health: not a report")
 
-// DecodeReport reads a [Report] from the JSON of somebody else's. Fields that are
-// not known are skipped, as a newer version may have written them; figures that
-// cannot be are an error that wraps [ErrReport].
+// DecodeReport reads the JSON of a [Report]. It skips fields that it does not know, as a
+// newer version may have written them. The error for no report, or one with impossible
+// figures, wraps [ErrReport].
 func DecodeReport(data []byte) (Report, error) {
 	var r Report
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -52,6 +52,7 @@ func DecodeReport(data []byte) (Report, error) {
 	return r, nil
 }
 
+// check returns an error for figures that no report has.
 func (r *Report) check() error {
 	if r.Score < 0 || r.Score > 100 {
 		return fmt.Errorf("%w: a score of %v", ErrReport, r.Score)

@@ -55,28 +55,27 @@ func GradeOf(mean time.Duration, errorPercent float64) Grade {
 	}
 }
 
-// Limits are what the score is measured against. The zero Limits are the
-// defaults.
+// Limits are the limits over which the score drops. The zero Limits are the defaults.
 type Limits struct {
 	// Memory is how many bytes the process may use. Default: 500 MB.
 	Memory uint64
 }
 
-// Assessment is how well an instance is.
+// Assessment says how well an instance is.
 type Assessment struct {
 	// Score is from 0 to 100.
 	Score float64 `json:"score"`
-	// Grade is by mean latency and error rate alone.
+	// Grade depends on mean latency and error rate alone.
 	Grade Grade `json:"grade"`
-	// Unhealthy is set when a check said so: the instance gets no more calls.
+	// Unhealthy is set when a check says so: the instance gets no more calls.
 	Unhealthy bool `json:"unhealthy,omitempty"`
-	// Usage is what the process uses, as far as that is known.
+	// Usage is the CPU time and memory that the process uses, as far as they are known.
 	Usage Usage `json:"usage,omitzero"`
 	// Findings are the checks that found something.
 	Findings []Finding `json:"findings,omitempty"`
 }
 
-// Assess computes the score and the grade as the package comment says.
+// Assess computes score and grade, as the package comment describes them.
 func Assess(stats Stats, usage Usage, findings []Finding, limits Limits) Assessment {
 	if limits.Memory == 0 {
 		limits.Memory = DefaultMemoryLimit

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Stats are the figures of one method, or of all of an instance, over the
-// window. As JSON they take about 250 bytes, and durations are nanoseconds.
+// Stats are the figures of one method, or of all methods of an instance, over the window.
+// Their JSON takes about 250 bytes, and has durations in nanoseconds.
 type Stats struct {
-	// Requests is how many ended, well or not.
+	// Requests is the number of requests that have ended, well or not.
 	Requests uint64 `json:"requests"`
-	// Errors is how many of them failed, by code; nil if none did.
+	// Errors is the number of those that failed, by code; nil if none did.
 	Errors map[Code]uint64 `json:"errors,omitempty"`
-	// Refused is how many were refused beside those, by reason ([Refusal]); nil
-	// if none was.
+	// Refused is the number of requests that were refused, beside those, by reason
+	// ([Refusal]); nil if none was.
 	Refused map[string]uint64 `json:"refused,omitempty"`
-	// InFlight is how many run now.
+	// InFlight is the number of requests that run now.
 	InFlight int64 `json:"in_flight"`
-	// PerMinute is the rate at which requests ended. In the first second after
-	// the start it is that of one whole second.
+	// PerMinute is the rate at which requests have ended. In the first second after the
+	// start it is the rate over a whole second.
 	PerMinute float64 `json:"per_minute"`
-	// Latency is nil if no request ended.
+	// Latency is nil if no request has ended.
 	Latency *Latency `json:"latency,omitempty"`
 }
 
@@ -36,12 +36,12 @@ type Latency struct {
 	Mean time.Duration `json:"mean"`
 }
 
-// Snapshot is the figures of an instance at one moment. A heartbeat need not
-// carry those of the methods: set Methods to nil.
+// Snapshot has the figures of an instance at one moment. For a heartbeat, which need not
+// carry the figures of the methods, set Methods to nil.
 type Snapshot struct {
 	Stats
-	// Methods are the figures of the methods that were called in the window or
-	// run now, or that refused some.
+	// Methods are the figures of the methods that were called in the window, run now, or have
+	// refused requests.
 	Methods map[string]Stats `json:"methods,omitempty"`
 }
 
@@ -110,7 +110,7 @@ func (r *Recorder) Snapshot(now time.Time) Snapshot {
 
 // covered returns how far back the window reaches.
 func (w *window) covered(at time.Duration) time.Duration {
-	elapsed := at % w.width // of the part that is now
+	elapsed := at % w.width // of the present part
 	return max(min(at, elapsed+time.Duration(len(w.spans)-1)*w.width), time.Second)
 }
 
@@ -120,8 +120,8 @@ func (t *tally) stats(inFlight int64, covered time.Duration) Stats {
 	if s.Requests == 0 {
 		return s
 	}
-	// Requests that end meanwhile may have been counted by code and not yet in
-	// the histogram, or the other way round.
+	// A request that ends meanwhile may be counted by code and not yet in the histogram, or
+	// the other way round.
 	var recorded uint64
 	for _, n := range t.histogram {
 		recorded += n

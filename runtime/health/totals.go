@@ -2,28 +2,28 @@ package health
 
 import "time"
 
-// Totals are counts since the start, which only grow: what $SRV.STATS and
-// Prometheus ask for.
+// Totals are counts since the start, which only grow, as $SRV.STATS and Prometheus have
+// them.
 type Totals struct {
-	// Requests is how many ended, well or not.
+	// Requests is the number of requests that have ended, well or not.
 	Requests uint64
-	// Errors is how many of them failed, by code; nil if none did.
+	// Errors is the number of those that failed, by code; nil if none did.
 	Errors map[Code]uint64
-	// Refused is how many were refused beside those, by reason ([Refusal]); nil
-	// if none was.
+	// Refused is the number of requests that were refused, beside those, by reason
+	// ([Refusal]); nil if none was.
 	Refused map[string]uint64
 	// Busy is the sum of the latencies.
 	Busy time.Duration
 }
 
-// Totals returns what the method has counted since the start.
+// Totals returns the counts of the method since the start.
 func (m *Method) Totals() Totals {
 	var t totals
 	m.window.total(&t)
 	return t.public()
 }
 
-// Totals returns what all methods have counted since the start.
+// Totals returns the counts of all methods since the start.
 func (r *Recorder) Totals() Totals {
 	var t totals
 	for _, m := range r.all() {
@@ -42,9 +42,9 @@ func (t *totals) public() Totals {
 	return Totals{Requests: t.requests(), Errors: t.errors(), Refused: t.refusals(), Busy: t.sum}
 }
 
-// Distribution returns how many requests since the start took at most as long as
-// each of bounds, which ascend. A request counts as having taken what percentiles
-// would say, see [Latency].
+// Distribution returns how many requests since the start took at most as long as each of
+// bounds, which must ascend. The time of a request is as exact as percentiles are, see
+// [Latency].
 func (m *Method) Distribution(bounds []time.Duration) []uint64 {
 	counts := make([]uint64, len(bounds))
 	var sum uint64
@@ -62,9 +62,9 @@ func (m *Method) Distribution(bounds []time.Duration) []uint64 {
 	return counts
 }
 
-// MeanSince returns the mean latency of the requests that ended after previous
-// was taken, and 0 if there were none. Between two heartbeats, this is the
-// latency for others to select by: that of the window is slow to change.
+// MeanSince returns the mean latency of the requests that have ended after previous was
+// taken, and 0 if there were none. Clients select instances by that of the time between
+// two heartbeats, as the mean of the window is slow to change.
 func (t Totals) MeanSince(previous Totals) time.Duration {
 	if t.Requests <= previous.Requests || t.Busy <= previous.Busy {
 		return 0

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// span is what happened in one part of the window.
+// span has the counts of one part of the window.
 type span struct {
 	epoch   atomic.Int64 // the number of the part since the start
 	codes   [codes]atomic.Uint64
@@ -18,16 +18,16 @@ type span struct {
 	buckets counters
 }
 
-// window counts in spans that are used in turn. A span is cleared by the first
-// who needs it for a new part of time, and that is the only lock on the way of a
-// request: once in ten seconds, for as long as it takes to clear 4 kB.
+// window counts in spans that are used in turn. The first request of a new part of time
+// clears the oldest span for it. That is the only time when a request takes a lock: once
+// in ten seconds, for as long as it takes to clear 4 kB.
 type window struct {
 	width time.Duration
 	spans []atomic.Pointer[span]
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards the rest, and the making and clearing of spans
 	past      totals     // of the spans that were cleared
-	latencies *histogram // of those; nil if none was
+	latencies *histogram // of those spans; nil if none was cleared
 }
 
 type totals struct {
@@ -40,7 +40,7 @@ func newWindow(width time.Duration, spans int) *window {
 	return &window{width: width, spans: make([]atomic.Pointer[span], spans)}
 }
 
-// record counts a request that ended at now, which is since the start.
+// record counts a request that has ended at now, a time since the start.
 func (w *window) record(now, latency time.Duration, code Code) {
 	s := w.at(now)
 	if s == nil {
@@ -64,8 +64,8 @@ func (w *window) refuse(now time.Duration, why Refusal) {
 	}
 }
 
-// at returns the span of now; nil for somebody who was stopped for so long on
-// the way here that it is not in the window any more.
+// at returns the span of now; nil if the caller was paused for so long that now is not in
+// the window any more.
 func (w *window) at(now time.Duration) *span {
 	epoch := int64(now / w.width)
 	if s := w.spans[epoch%int64(len(w.spans))].Load(); s != nil && s.epoch.Load() == epoch {
@@ -111,7 +111,7 @@ func (w *window) turn(epoch int64) *span {
 	return s
 }
 
-// tally is a sum over spans, of one method or several.
+// tally is a sum over spans, of one method or of several.
 type tally struct {
 	totals
 	min, max  time.Duration
@@ -144,7 +144,7 @@ func (w *window) sumUp(now time.Duration, into *tally) {
 	}
 }
 
-// total adds everything since the start.
+// total adds all counts since the start.
 func (w *window) total(into *totals) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,7 +176,7 @@ func (t *totals) merge(other *totals) {
 	t.sum += other.sum
 }
 
-// allLatencies is the histogram since the start.
+// allLatencies returns the histogram since the start.
 func (w *window) allLatencies() *histogram {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package httphealth answers liveness and readiness probes over HTTP, as
-// Kubernetes and load balancers ask them. It is a package of its own so that
-// only those who import it link net/http.
+// Package httphealth answers liveness and readiness probes over HTTP, as Kubernetes and
+// load balancers send them. It is a package of its own so that only programs that import
+// it link net/http.
 package httphealth
 
 import (
@@ -16,16 +16,16 @@ const (
 	ReadyPath = "/readyz"
 )
 
-// Probe says whether all is well; an error says what is not. It has to be quick
-// and safe for concurrent use; ctx is the request's.
+// Probe returns nil if all is well, else an error that says what is wrong. It has to be
+// quick and safe for concurrent use. ctx is that of the HTTP request.
 type Probe func(ctx context.Context) error
 
-// Handler answers GET and HEAD of [LivePath] and [ReadyPath]: 200 and "ok" if the
-// probe returns nil, else 503 and the error's text, which everybody who reaches
-// the handler can read. A nil probe is always well.
+// Handler answers GET and HEAD of [LivePath] and [ReadyPath]: 200 and "ok" if the probe
+// returns nil, else 503 and the error's text, which everybody can read who reaches the
+// handler. A nil probe counts as one that returns nil.
 //
-// Live should fail only where a restart helps; an instance that is draining, has
-// lost NATS or is unhealthy by a check is alive, and not ready.
+// live should return an error only where a restart helps. An instance that is draining,
+// has lost NATS or is unhealthy by a check is alive, and not ready.
 func Handler(live, ready Probe) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+LivePath, answer(live))
@@ -46,6 +46,6 @@ func answer(probe Probe) http.Handler {
 				text = err.Error() + "\n"
 			}
 		}
-		_, _ = io.WriteString(w, text) // a prober that went away has no use for it
+		_, _ = io.WriteString(w, text) // it fails only if the prober has gone away
 	})
 }
