@@ -5,23 +5,22 @@ import (
 	"time"
 )
 
-// Call is what a strategy may know of the call that it picks for.
+// Call describes to a strategy the call that it picks an instance for.
 type Call struct {
-	// Key is what [Sticky] goes by; empty for none.
+	// Key is the key by which [Sticky] picks; empty for none.
 	Key string
-	// Tried are the instances that are not to be picked again; nil for none.
+	// Tried are the instances that must not be picked again; nil for none.
 	Tried *Tried
 }
 
-// Usable reports whether instance can take this call: it is a candidate now,
-// and the call was not tried on it.
+// Usable reports whether instance can take this call: it is a candidate now, and the call
+// was not tried on it.
 func (c Call) Usable(instance *Instance) bool {
 	return instance.candidate.Load() && !c.Tried.Has(instance)
 }
 
-// Tried is the set of instances that one call was tried on. The zero Tried is
-// empty. The first four need no allocation beside the Tried itself. It is not
-// safe for concurrent use.
+// Tried is the set of instances that one call was tried on. The zero Tried is empty. The
+// first four instances need no allocation. It is not safe for concurrent use.
 type Tried struct {
 	few  [4]*Instance
 	n    int
@@ -46,7 +45,7 @@ func (t *Tried) Has(instance *Instance) bool {
 	return slices.Contains(t.few[:t.n], instance) || slices.Contains(t.more, instance)
 }
 
-// Len returns how many were added. A nil Tried is empty.
+// Len returns how many instances were added. A nil Tried is empty.
 func (t *Tried) Len() int {
 	if t == nil {
 		return 0
@@ -54,27 +53,27 @@ func (t *Tried) Len() int {
 	return t.n + len(t.more)
 }
 
-// Reset empties it, to be used for another call.
+// Reset empties the set, so that it can be used for another call.
 func (t *Tried) Reset() { *t = Tried{} }
 
-// Failure is how a call went wrong, where that says something about the
-// instance.
+// Failure says how a call has failed, where that says something about the instance.
 type Failure uint8
 
 const (
-	// FailureNone says that it answered. Errors of its handlers are answers too.
+	// FailureNone says that the instance has answered. Errors of its handlers are answers too.
 	FailureNone Failure = iota
-	// FailureNoResponders says that nobody listens there. It is not picked again until it
-	// is seen alive.
+	// FailureNoResponders says that nobody listens on the subject of the instance. It is not
+	// picked again until it is seen alive.
 	FailureNoResponders
-	// FailureStopping says that it refused the call as it shuts down. It is not
-	// picked again.
+	// FailureStopping says that the instance has refused the call as it shuts down. It is
+	// not picked again.
 	FailureStopping
-	// FailureOverloaded says that it refused the call as it has too many.
+	// FailureOverloaded says that the instance has refused the call as it has too many.
 	FailureOverloaded
 	// FailureLost says that no answer came in time, or the connection failed.
 	FailureLost
-	// FailureCanceled says that the caller waits no longer, which says nothing.
+	// FailureCanceled says that the caller waits no longer. That says nothing about the
+	// instance.
 	FailureCanceled
 )
 
@@ -98,10 +97,10 @@ func (f Failure) String() string {
 	}
 }
 
-// Outcome is how a call ended.
+// Outcome says how a call has ended.
 type Outcome struct {
 	// Latency is the time from the request to the reply, as the client saw it.
 	Latency time.Duration
-	// Failure is what went wrong; FailureNone if the instance answered.
+	// Failure says how the call has failed; FailureNone if the instance has answered.
 	Failure Failure
 }

@@ -1,28 +1,27 @@
 // Package selection picks the instance that a call goes to.
 //
-// It is pure: it opens no connection, starts no goroutine, and is given its
-// clock and its randomness. A [Set] holds what is known of the instances of one
-// service; a [Picker] picks from it by one [Strategy]. Pickers of one set share
-// what their calls learn, so one set per service and connection is enough for
-// all clients and strategies.
+// The package is pure: it opens no connection, starts no goroutine, and is given its clock
+// and its randomness. A [Set] knows the instances of one service; a [Picker] picks from it
+// by one [Strategy]. The outcome of a call counts for all pickers of a set, so that one set
+// per service and connection is enough for all clients and strategies.
 //
 // # What is promised
 //
 //   - Only candidates are picked: instances that are running, healthy and not
-//     known to be dead. What Put, Beat, Remove or Finish has said before a Pick
-//     begins is heeded by that Pick, whatever the strategy does.
+//     known to be dead. A Pick heeds every Put, Beat, Remove and Finish that has
+//     returned before it begins, whatever the strategy does.
 //   - An instance that answered "no responders" gets nothing more until it is
 //     seen alive: by a heartbeat that comes at least [Config.Quarantine] later,
 //     or as another process. Reading its stored record again is no sign of life.
-//   - One that refused a call because it is stopping is not picked again.
-//   - One that lacks a method is not picked by a picker of that method.
+//   - An instance that refused a call because it is stopping is not picked again.
+//   - An instance that lacks a method is not picked by a picker of that method.
 //   - A pick takes constant time on average, whatever the number of instances,
-//     and allocates nothing; only a sticky pick may look at more of them when
+//     and allocates nothing; only a sticky pick may look at more instances when
 //     most are full. A change of the candidates costs the next pick of each
 //     picker O(n).
-//   - A strategy that panics, picks nobody or picks nonsense costs the call that
-//     it was asked for an error or another instance, and nothing else. One that
-//     blocks does block its call: do not.
+//   - A strategy that panics, picks no instance or picks a position that does not
+//     exist harms that one call alone: the call gets an error, or another
+//     instance. A strategy must not block, as it would block its call.
 //
 // # How it is driven
 //

@@ -9,10 +9,10 @@ var (
 	// ErrAllTried is returned by [Picker.Pick] when the call was tried on every
 	// instance that could take it.
 	ErrAllTried = errors.New("selection: every instance that can take a call was tried")
-	// ErrDeclined is returned by [Picker.Pick] when the strategy picked nobody
-	// although there are candidates.
+	// ErrDeclined is returned by [Picker.Pick] when the strategy picked no instance although
+	// there are candidates.
 	ErrDeclined = errors.New("selection: the strategy picked nobody")
-	// ErrStrategy is wrapped by what [Picker.Pick] returns when the strategy
-	// panicked or picked what is not in the view.
+	// ErrStrategy is wrapped by the error of [Picker.Pick] when the strategy panicked, or
+	// picked a position that is not in the view.
 	ErrStrategy = errors.New("selection: the strategy failed")
 )

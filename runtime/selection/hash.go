@@ -1,9 +1,9 @@
 package selection
 
-// hashString is FNV-1a with the finalizer of SplitMix64, which FNV needs as its
-// high bits are weak for short strings. Every client of a service has to agree
-// on it, or sticky keys go to different instances: it never changes, and it has
-// no seed. Keys that somebody chose to collide only reach the bound of loads.
+// hashString is FNV-1a with the finalizer of SplitMix64, which FNV needs as its high bits
+// are weak for short strings. All clients of a service must use the same hash, as sticky
+// keys would else go to different instances: it never changes, and has no seed. Keys that
+// were chosen to collide do no more harm than one hot key, whose load is bounded.
 func hashString(s string) uint64 {
 	const (
 		offset = 14695981039346656037

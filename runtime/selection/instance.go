@@ -6,55 +6,54 @@ import (
 	"time"
 )
 
-// Info is what the registry says of an instance.
+// Info describes an instance as the registry knows it.
 type Info struct {
-	// ID names the instance within its service. One without is ignored.
+	// ID names the instance within its service. An Info without ID is ignored.
 	ID string
-	// Process names the process behind it. A new process under a known ID is a
-	// new instance: it starts without the old one's calls and reputation. Empty
-	// if unknown; then a dead instance lives again only by a heartbeat.
+	// Process names the process of the instance. A new process under a known ID is a new
+	// instance: it starts without the calls and the reputation of the old one. Empty if
+	// unknown; then only a heartbeat makes a dead instance live again.
 	Process string
-	// State is the state of its life. Only [StateRunning] is picked. Within one
-	// known process StateStopping is final.
+	// State is the stage of the instance's life. Only an instance in [StateRunning] is
+	// picked. Within one known process StateStopping is final.
 	State State
-	// Unhealthy keeps it from being picked. The latest word counts, from here or
+	// Unhealthy keeps the instance from being picked. The latest value counts, from here or
 	// from a [Beat].
 	Unhealthy bool
-	// Methods are the methods that it serves, in order; nil if that is not
-	// known, and then it is taken to serve all. A process keeps those that it
-	// came with.
+	// Methods are the methods that the instance serves, in order; nil if they are not known,
+	// and then it is taken to serve all. A process keeps the methods of its first Info.
 	Methods []string
-	// Tag is what whoever drives the set wants to find at the instance again. A
-	// process keeps the one that it came with.
+	// Tag is a value that [Instance.Tag] returns to the driver of the set. A process keeps
+	// the tag of its first Info.
 	Tag any
 }
 
-// Beat is what a heartbeat says.
+// Beat has the facts of a heartbeat.
 type Beat struct {
-	// Process names the process that beats. If it is known not to be the one of
-	// the record, the beat is ignored.
+	// Process names the process that has sent the heartbeat. If it is known not to be the
+	// process of the Info, the heartbeat is ignored.
 	Process string
 	// Unhealthy keeps the instance from being picked.
 	Unhealthy bool
-	// Load is how busy the instance is.
+	// Load says how busy the instance is.
 	Load Load
 }
 
-// Load is how busy an instance says it is.
+// Load says how busy an instance is, in its own words.
 type Load struct {
-	// InFlight is the number of its calls, of all clients, when it was asked.
+	// InFlight is the number of calls, of all clients, that ran at the heartbeat.
 	InFlight int
-	// Latency is the mean latency of the calls that ended lately: since the last
-	// heartbeat, or in the last seconds. A mean over a minute would hide for too
-	// long that an instance has become slow. 0: there were none.
+	// Latency is the mean latency of the calls that ended lately: since the last heartbeat,
+	// or in the last seconds. A mean over a minute would hide for too long that an instance
+	// has become slow. 0 if no call has ended.
 	Latency time.Duration
-	// Capacity is how many calls it can run at once, which is what its load is
-	// relative to. 0: unknown, taken to be like the others'.
+	// Capacity is the number of calls that the instance can run at once; its load is
+	// compared with that. 0 if unknown: it is taken to be like that of the others.
 	Capacity int
 }
 
-// Instance is one instance of a service, as one process knows it. Its identity
-// never changes; the numbers are live. It is safe for concurrent use.
+// Instance is one instance of a service, as one client process knows it. ID, process,
+// methods and tag never change; its figures do. It is safe for concurrent use.
 type Instance struct {
 	id      string
 	process string
@@ -65,13 +64,13 @@ type Instance struct {
 	candidate   atomic.Bool
 	outstanding atomic.Int64
 	reported    atomic.Int64 // Load.InFlight
-	included    atomic.Int64 // of those, this process's own
+	included    atomic.Int64 // how many calls of this process were outstanding then
 	latency     atomic.Int64 // Load.Latency
 	capacity    atomic.Int64
 	observed    latencyAverage
-	since       atomic.Int64 // when it became a candidate
+	since       atomic.Int64 // when the instance became a candidate
 
-	// Under the lock of the set.
+	// Guarded by Set.mu.
 	state     State
 	unhealthy bool
 	gone      bool
@@ -86,11 +85,11 @@ func newInstance(info Info) *Instance {
 // ID returns the name of the instance within its service.
 func (i *Instance) ID() string { return i.id }
 
-// Process returns the name of the process behind it, "" if unknown.
+// Process returns the name of the instance's process, "" if unknown.
 func (i *Instance) Process() string { return i.process }
 
-// Serves reports whether it has the method, as far as that is known. One of an
-// older version may lack it.
+// Serves reports whether the instance has the method, as far as that is known. An instance
+// of an older version may lack it.
 func (i *Instance) Serves(method string) bool {
 	if i.methods == nil {
 		return true
@@ -102,15 +101,15 @@ func (i *Instance) Serves(method string) bool {
 // Tag returns [Info.Tag].
 func (i *Instance) Tag() any { return i.tag }
 
-// Candidate reports whether it can be picked now: it runs, is healthy and is
-// not known to be dead.
+// Candidate reports whether the instance can be picked now: it runs, is healthy and is not
+// known to be dead.
 func (i *Instance) Candidate() bool { return i.candidate.Load() }
 
-// Outstanding returns the number of this process's own calls that were sent to
-// it and have not ended.
+// Outstanding returns the number of calls of this client process that were sent to the
+// instance and have not ended.
 func (i *Instance) Outstanding() int { return int(i.outstanding.Load()) }
 
-// Load returns what its last heartbeat said. The zero Load before the first.
+// Load returns the load of the instance's last heartbeat, the zero Load before the first.
 func (i *Instance) Load() Load {
 	return Load{
 		InFlight: int(i.reported.Load()),
@@ -119,19 +118,21 @@ func (i *Instance) Load() Load {
 	}
 }
 
-// InFlight returns the best guess at how many calls it has now: what the last
-// heartbeat said, corrected by what this process has begun and ended since.
+// InFlight returns the best guess at how many calls the instance has now: the number of
+// its last heartbeat, corrected by the calls that this client process has begun and ended
+// since then.
 func (i *Instance) InFlight() int {
 	own := i.outstanding.Load()
 	return int(max(own, i.reported.Load()-i.included.Load()+own))
 }
 
-// others returns how many calls of other processes it had at its last heartbeat.
+// others returns how many calls of other client processes the instance had at its last
+// heartbeat.
 func (i *Instance) others() int64 {
 	return max(i.reported.Load()-i.included.Load(), 0)
 }
 
-// setLoad takes over what a heartbeat says.
+// setLoad takes the load of a heartbeat.
 func (i *Instance) setLoad(l Load) {
 	i.reported.Store(int64(max(l.InFlight, 0)))
 	i.included.Store(i.outstanding.Load())
@@ -139,7 +140,7 @@ func (i *Instance) setLoad(l Load) {
 	i.capacity.Store(int64(max(l.Capacity, 0)))
 }
 
-// able computes what Candidate returns. The set's lock is held.
+// able computes the result of Candidate. Set.mu is held.
 func (i *Instance) able() bool {
 	return i.state == StateRunning && !i.unhealthy && !i.dead && !i.gone
 }

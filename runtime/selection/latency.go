@@ -6,17 +6,17 @@ import (
 )
 
 const (
-	// averageTime is how far back the average reaches, more or less: of many
-	// calls a second, none says much by itself; of few, the newest says most.
+	// averageTime is about how far back the average reaches: one of many calls a second
+	// changes it little, the newest of a few calls decides most of it.
 	averageTime = 250 * time.Millisecond
-	// fadeTime is the age at which an average counts for half. An instance
-	// that was slow is tried again after some of these, with single calls.
+	// fadeTime is the age at which an average counts for half. An instance that was slow
+	// gets single calls again after a few times as long.
 	fadeTime = 5 * time.Second
 )
 
-// latencyAverage is an exponentially weighted average of the latencies that
-// this process saw, fading with age. Two calls that end at the same moment may
-// lose one of their values, which does no harm and costs no retry.
+// latencyAverage is an exponentially weighted average of the latencies that this client
+// process has seen. It fades with age. Of two calls that end at the same moment one may not
+// count, which does no harm and saves a lock.
 type latencyAverage struct {
 	value atomic.Int64 // 0: none
 	at    atomic.Int64

@@ -6,51 +6,50 @@ import (
 )
 
 const (
-	// idleLoad is added to every number of calls, so that one call more or less
-	// on instances that do next to nothing is no difference.
+	// idleLoad is added to every number of calls, so that one call more or less makes no
+	// difference between instances that have next to none.
 	idleLoad = 4
 	// idleLatency is added to every latency for the same reason.
 	idleLatency = float64(time.Millisecond)
-	// chanceRatio is the ratio of costs up to which chance may be behind it, and
-	// the cheaper one of a pair is taken with likely at most.
+	// chanceRatio is the ratio of costs up to which chance may be the reason. Up to there
+	// the cheaper one of a pair is taken with the probability likely at most.
 	chanceRatio = 4
 	likely      = 0.75
 	// clearRatio is the ratio from which on the cheaper one is always taken.
 	clearRatio = 8
-	// evenChance is that of equals, and what the better informed of a pair is
-	// never denied while the other one is new.
+	// evenChance is the probability of each of two equals. An instance has at least that
+	// against a new one.
 	evenChance = 0.5
 	// slowestStart is the fraction of its share that an instance begins with.
 	slowestStart = 0.1
 )
 
-// LeastLoaded returns the strategy that compares two random candidates and
-// prefers the less loaded one (Mitzenmacher: The power of two choices in
-// randomized load balancing, IEEE TPDS 2001). Looking at two only is what keeps
-// clients that all see the same heartbeats from sending everything to one
-// instance: none ever gets more than twice the mean.
+// LeastLoaded returns the strategy that compares two random candidates and prefers the
+// less loaded one (Mitzenmacher: The power of two choices in randomized load balancing,
+// IEEE TPDS 2001). As it compares two only, clients that all see the same heartbeats do not
+// send all calls to one instance: none ever gets more than twice the mean.
 //
 // The cost of a candidate is
 //
 //	(outstanding + 4) x (own latency + 1 ms) x sqrt((others + 4) x (said latency + 1 ms)) / capacity
 //
-// Outstanding and own latency are what this process has and sees: exact and
-// current. The own latency is an average that fades with a half-life of 5 s, so
-// that one which was slow is tried again by single calls. Others, said latency
-// and capacity come with the heartbeats: calls in flight besides this process's
-// own, and the mean latency lately. They are up to a heartbeat old, and all
-// clients act on the same ones, which oscillates if they do so in full; hence
-// the root. A latency or capacity that one of the two lacks counts for neither.
+// Outstanding and own latency are of the calls of this client process: exact and current.
+// The own latency is an average that fades with a half-life of 5 s, so that an instance
+// that was slow is tried again with single calls. Others, said latency and capacity come
+// with the heartbeats: the calls of other client processes, and the mean latency lately.
+// These figures are up to a heartbeat old, and all clients use the same ones: if they
+// counted in full, the load would swing from one instance to the other; hence the root. A
+// latency or capacity that one of the two lacks counts for neither.
 //
 // The cheaper one is taken with a probability of 1/2 at equal costs, which
 // rises linearly with their ratio to 3/4 at four times and to 1 at eight times.
-// So chance differences decide little: the share of each of many equals stays
-// under 2 x 3/4 of the mean. Clear ones decide all: an instance that is 20 ms
-// slower than the rest gets next to nothing.
+// So differences by chance decide little: the share of each of many equals stays under
+// 2 x 3/4 of the mean. Clear differences decide all: an instance that is 20 ms slower than
+// the rest gets next to nothing.
 //
-// An instance that joins would look idle to all clients at once. For
-// [Config.SlowStart] it gets a tenth of an equal share, rising linearly to a
-// whole one, and no more than that before there is a latency of it.
+// An instance that joins would look idle to all clients at once. For [Config.SlowStart] it
+// gets a tenth of an equal share, rising linearly to a whole one, and no more than that
+// before a latency of it is known.
 func LeastLoaded() Strategy { return leastLoaded{} }
 
 type leastLoaded struct{ Ignorant }
@@ -75,7 +74,7 @@ func (leastLoaded) Pick(view *View, call Call) int {
 			return b
 		}
 	}
-	return a // the picker looks for another one
+	return a // which is not usable, so that the picker takes another one
 }
 
 // pair returns two different numbers from 0 to n-1.
@@ -88,6 +87,7 @@ func pair(random uint64, n int) (int, int) {
 	return a, b
 }
 
+// prefersFirst reports whether a is picked, and not b.
 func (v *View) prefersFirst(a, b *Instance) bool {
 	now := v.set.cfg.Now()
 	chance := chanceOfFirst(a, b, now)
@@ -101,7 +101,7 @@ func (v *View) prefersFirst(a, b *Instance) bool {
 	return unit(v.set.cfg.Rand()) < chance
 }
 
-// chanceOfFirst is the probability of taking a, by the costs of both.
+// chanceOfFirst returns the probability of picking a, by the costs of both.
 func chanceOfFirst(a, b *Instance, now time.Duration) float64 {
 	costA, costB := costs(a, b, now)
 	better := chanceOfCheaper(max(costA, costB) / min(costA, costB))
@@ -111,6 +111,8 @@ func chanceOfFirst(a, b *Instance, now time.Duration) float64 {
 	return 1 - better
 }
 
+// chanceOfCheaper returns the probability of picking the cheaper one of two whose costs
+// have that ratio.
 func chanceOfCheaper(ratio float64) float64 {
 	if ratio <= chanceRatio {
 		return evenChance + (likely-evenChance)*(ratio-1)/(chanceRatio-1)
@@ -118,8 +120,7 @@ func chanceOfCheaper(ratio float64) float64 {
 	return min(1, likely+(1-likely)*(ratio-chanceRatio)/(clearRatio-chanceRatio))
 }
 
-// costs returns the costs of both, which only mean something relative to each
-// other.
+// costs returns the costs of both, which can only be compared with each other.
 func costs(a, b *Instance, now time.Duration) (float64, float64) {
 	ownA, ownB := idleLatency, idleLatency
 	if seenA, seenB := a.observed.get(now), b.observed.get(now); seenA > 0 && seenB > 0 {
@@ -137,8 +138,8 @@ func costs(a, b *Instance, now time.Duration) (float64, float64) {
 	return costA, costB
 }
 
-// limit is the highest chance that i may have against one that is not new; 1 if
-// it is not new itself.
+// limit returns the highest probability with which i is picked beside an instance that is
+// not new; 1 if i is not new itself.
 func (s *Set) limit(i *Instance, now time.Duration) float64 {
 	age := now - time.Duration(i.since.Load())
 	if age < s.cfg.SlowStart {

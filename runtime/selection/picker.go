@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// overloadPenalty is what a call counts as that was refused or lost: refusals
-// are quick, and an instance that only refuses would look like the fastest.
+// overloadPenalty is the least latency that counts for a call that was refused or lost:
+// refusals are quick, and an instance that only refuses would look like the fastest.
 const overloadPenalty = 100 * time.Millisecond
 
-// Fault is a strategy's panic.
+// Fault is the panic of a strategy.
 type Fault struct {
-	// Err says which strategy panicked where with what; it wraps [ErrStrategy].
+	// Err names the strategy, its method and the value of the panic. It wraps [ErrStrategy].
 	Err error
 	// Stack is the stack of the panic.
 	Stack []byte
@@ -26,8 +26,8 @@ type Fault struct {
 type Picker struct {
 	set      *Set
 	strategy Strategy
-	method   string     // "": any
-	mu       sync.Mutex // to make a view
+	method   string     // of the calls; "" for any
+	mu       sync.Mutex // held to make a view
 	view     atomic.Pointer[View]
 }
 
@@ -39,20 +39,19 @@ func (s *Set) Picker(strategy Strategy) *Picker {
 	return &Picker{set: s, strategy: strategy}
 }
 
-// MethodPicker is [Set.Picker] for the calls of one method: it picks from those
-// candidates alone that serve it.
+// MethodPicker is [Set.Picker] for the calls of one method: it picks only from the
+// candidates that serve the method.
 func (s *Set) MethodPicker(method string, strategy Strategy) *Picker {
 	p := s.Picker(strategy)
 	p.method = method
 	return p
 }
 
-// Pick picks the instance for a call and counts the call as begun. The caller
-// has to call [Picker.Finish] exactly once for it. It never waits for anything
-// but the making of a view, and allocates nothing while the candidates stay
-// the same.
+// Pick picks the instance for a call and counts the call as outstanding. The caller has to
+// call [Picker.Finish] exactly once for it. Pick waits for nothing but the making of a
+// view, and allocates nothing while the candidates stay the same.
 //
-// The errors are [ErrNoInstance], [ErrAllTried], [ErrDeclined] and what wraps
+// The errors are [ErrNoInstance], [ErrAllTried], [ErrDeclined] and those that wrap
 // [ErrStrategy].
 func (p *Picker) Pick(call Call) (*Instance, error) {
 	for {
@@ -68,7 +67,7 @@ func (p *Picker) Pick(call Call) (*Instance, error) {
 			return instance, nil
 		}
 		if view.version != p.set.version.Load() {
-			continue // candidates went or came while it was looked at
+			continue // the candidates have changed since the view was made
 		}
 		return nil, ErrAllTried
 	}
@@ -90,7 +89,7 @@ func (p *Picker) Finish(instance *Instance, outcome Outcome) {
 	p.finished(instance, outcome)
 }
 
-// pickFrom returns nil without an error if no candidate is usable.
+// pickFrom picks from a view. It returns nil without an error if no candidate is usable.
 func (p *Picker) pickFrom(view *View, call Call) (*Instance, error) {
 	switch {
 	case view.Len() == 0:
@@ -113,7 +112,7 @@ func (p *Picker) pickFrom(view *View, call Call) (*Instance, error) {
 	return view.next(at, call), nil
 }
 
-// current returns the view of the present candidates.
+// current returns the view of the present candidates, which it makes if they have changed.
 func (p *Picker) current() *View {
 	if view := p.view.Load(); view != nil && view.version == p.set.version.Load() {
 		return view
@@ -131,7 +130,7 @@ func (p *Picker) current() *View {
 	return view
 }
 
-// serving returns the list without those that lack the method.
+// serving returns the list without the instances that lack the method.
 func (p *Picker) serving(list []*Instance) []*Instance {
 	lacks := func(i *Instance) bool { return !i.Serves(p.method) }
 	if p.method == "" || !slices.ContainsFunc(list, lacks) {
@@ -164,7 +163,8 @@ func (p *Picker) finished(instance *Instance, outcome Outcome) {
 	p.strategy.Finished(instance, outcome)
 }
 
-// rescue is deferred around the strategy's methods.
+// rescue is deferred around a method of the strategy: it turns a panic into an error, and
+// tells [Config.Fault].
 func (p *Picker) rescue(method string, err *error) {
 	value := recover()
 	if value == nil {

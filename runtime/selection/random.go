@@ -2,8 +2,7 @@ package selection
 
 import "math/bits"
 
-// Random returns the strategy that takes any candidate, each with the same
-// probability.
+// Random returns the strategy that picks each candidate with the same probability.
 func Random() Strategy { return random{} }
 
 type random struct{ Ignorant }
@@ -11,7 +10,8 @@ type random struct{ Ignorant }
 func (random) Pick(view *View, call Call) int {
 	n := view.Len()
 	at := below(view.set.cfg.Rand(), n)
-	// Leaving a tried one to the picker would give its neighbour twice as much.
+	// In place of an instance that is not usable the picker would take the next one, which
+	// would so get twice its share.
 	for range redraws {
 		if call.Usable(view.list[at]) {
 			break
@@ -21,7 +21,7 @@ func (random) Pick(view *View, call Call) int {
 	return at
 }
 
-// redraws is how often a random pick that is not usable is drawn again.
+// redraws is how often an instance is drawn again that is not usable.
 const redraws = 4
 
 // below maps random bits to a number from 0 to n-1, by multiplication in place

@@ -2,17 +2,17 @@ package selection
 
 import "math/bits"
 
-// ring is a circle of hashes, one per candidate. Which candidate follows a point
-// of the circle is found in constant time on average: the hashes are uniform,
-// so a table by their first bits leads next to it.
+// ring is a circle of hashes, one per candidate. It finds the candidate that follows a
+// point of the circle in constant time on average: the hashes are uniform, so that a table
+// by their first bits leads close to it.
 type ring struct {
 	hashes []uint64 // ascending
-	owner  []uint32 // position in the view
-	start  []uint32 // of each bucket in hashes, and the end
-	shift  uint     // of a hash, to get its bucket
+	owner  []uint32 // the position in the view, of each hash
+	start  []uint32 // where each bucket begins in hashes, and where the last one ends
+	shift  uint     // by which a hash is shifted to get its bucket
 }
 
-// newRing takes O(n) on average.
+// newRing makes the ring of a list of candidates. It takes O(n) on average.
 func newRing(list []*Instance) *ring {
 	n := len(list)
 	width := bits.Len(uint(n)) // at least as many buckets as hashes

@@ -2,15 +2,15 @@ package selection
 
 import "sync/atomic"
 
-// RoundRobin returns the strategy that takes the candidates in turn, in the
-// order of their IDs, from a random one on.
+// RoundRobin returns the strategy that picks the candidates in turn, in the order of their
+// IDs, from a random one on.
 //
-// It is exact within one: of the calls of one picker, no candidate gets two more
-// than another, from whatever number of goroutines they come. When candidates
-// come or go, the turn goes on at the one that would have been next, so those
-// that stay are still within one of each other; each call that is being picked
-// at that very moment can add one to that. Retries take the next one that was
-// not tried, out of turn.
+// It is exact within one: of the calls of one picker, no candidate gets two more than
+// another, from whatever number of goroutines the calls come. When candidates come or go,
+// the turn goes on at the candidate that would have been next, so that those that stay are
+// still within one of each other; each call that is being picked at that very moment can
+// add one to the difference. A retry takes the next candidate that was not tried, out of
+// turn.
 func RoundRobin() Strategy { return roundRobin{} }
 
 type roundRobin struct{ Ignorant }
@@ -31,7 +31,7 @@ func (roundRobin) Prepare(view, previous *View) any {
 		return &turn{first: view.set.cfg.Rand() % n}
 	}
 	at := (before.first + before.picks.Load()) % uint64(previous.Len())
-	next, _ := view.Index(previous.list[at].id) // or where it would be
+	next, _ := view.Index(previous.list[at].id) // where it is, or would be
 	return &turn{first: uint64(next) % n}
 }
 

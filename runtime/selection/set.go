@@ -17,21 +17,20 @@ const (
 
 // Config are the settings of a [Set]. The zero Config is the default.
 type Config struct {
-	// Now reads a monotonic clock, from any fixed point on. Default: the
-	// process's own.
+	// Now reads a monotonic clock, from any fixed point on. Default: that of this process.
 	Now func() time.Duration
-	// Rand returns 64 random bits; it is called concurrently. Default:
+	// Rand returns 64 random bits. It is called concurrently. Default: that of
 	// math/rand/v2, which needs no lock.
 	Rand func() uint64
-	// SlowStart is how long an instance that joins is given less than its share
-	// by [LeastLoaded]. Default: 10 s. Negative: none.
+	// SlowStart is for how long [LeastLoaded] gives an instance that joins less than its
+	// share. Default: 10 s. Negative: none.
 	SlowStart time.Duration
-	// Quarantine is how long after a "no responders" heartbeats do not count as
-	// signs of life, as they may have been on their way when the instance died.
+	// Quarantine is for how long after a "no responders" heartbeats do not count as signs of
+	// life, as they may have been on their way when the instance died.
 	// Default: 100 ms. Negative: none.
 	Quarantine time.Duration
-	// Fault is told when a strategy panics. It has to be quick and safe for
-	// concurrent use. Default: nobody is told.
+	// Fault is called when a strategy panics. It has to be quick and safe for concurrent
+	// use. Default: panics are not reported, beside the error of the call.
 	Fault func(Fault)
 }
 
@@ -55,34 +54,33 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Set is what a process knows of the instances of one service. It is safe for
-// concurrent use.
+// Set knows the instances of one service, as far as one client process does. It is safe
+// for concurrent use.
 type Set struct {
 	cfg         Config
-	outstanding atomic.Int64
-	// version changes with the candidates.
-	version atomic.Uint64
+	outstanding atomic.Int64  // of all instances
+	version     atomic.Uint64 // counts the changes of the candidates
 
-	mu      sync.Mutex
+	mu      sync.Mutex  // guards the rest, and the fields of instances that say so
 	members []*Instance // by ID
-	viewed  bool        // somebody has seen candidates
+	viewed  bool        // a list with candidates was made
 	built   uint64      // the version of list
-	list    []*Instance // the candidates, by ID; never changed once it is made
+	list    []*Instance // the candidates, by ID; a list never changes once it is made
 }
 
 // NewSet returns an empty set.
 func NewSet(cfg Config) *Set { return &Set{cfg: cfg.withDefaults()} }
 
-// Put adds an instance or changes what is known of it. It takes O(log n), and
-// O(n) for one that joins.
+// Put adds an instance, or changes a known one. It takes O(log n), and O(n) for an instance
+// that joins.
 func (s *Set) Put(info Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(info)
 }
 
-// Replace makes the set what infos say: those that are not among them are
-// removed, all others as with [Set.Put]. It takes O(n log n).
+// Replace puts all infos as [Set.Put] does, and removes the instances that are not among
+// them. It takes O(n log n).
 func (s *Set) Replace(infos []Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +98,7 @@ func (s *Set) Replace(infos []Info) {
 	var joined []*Instance
 	for _, info := range infos {
 		if _, ok := named[info.ID]; !ok || info.ID == "" {
-			continue // twice in infos
+			continue // it is there twice, or has no ID
 		}
 		delete(named, info.ID)
 		if at, ok := find(s.members, info.ID); ok {
@@ -113,7 +111,7 @@ func (s *Set) Replace(infos []Info) {
 	slices.SortFunc(s.members, func(a, b *Instance) int { return strings.Compare(a.id, b.id) })
 }
 
-// Remove takes an instance out. It takes O(n). One that is not known is ignored.
+// Remove removes an instance, if it is known. It takes O(n).
 func (s *Set) Remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,8 +123,8 @@ func (s *Set) Remove(id string) {
 	s.members = slices.Delete(s.members, at, at+1)
 }
 
-// Beat takes in a heartbeat, and reports whether it is of a known instance and
-// process. It takes O(log n) and allocates nothing.
+// Beat takes a heartbeat, and reports whether it is of a known instance and process. It
+// takes O(log n) and allocates nothing.
 func (s *Set) Beat(id string, beat Beat) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +145,7 @@ func (s *Set) Beat(id string, beat Beat) bool {
 	return true
 }
 
-// Len returns how many instances are known, candidates or not.
+// Len returns the number of known instances, candidates or not.
 func (s *Set) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,6 +159,7 @@ func (s *Set) Candidates() []*Instance {
 	return list
 }
 
+// put is Put; s.mu is held.
 func (s *Set) put(info Info) {
 	if info.ID == "" {
 		return
@@ -173,6 +172,7 @@ func (s *Set) put(info Info) {
 	s.members = slices.Insert(s.members, at, s.join(info))
 }
 
+// join makes the instance of an Info, for the caller to add; s.mu is held.
 func (s *Set) join(info Info) *Instance {
 	i := newInstance(info)
 	i.state, i.unhealthy = info.State, info.Unhealthy
@@ -180,6 +180,7 @@ func (s *Set) join(info Info) *Instance {
 	return i
 }
 
+// change takes another Info of the known instance at a position; s.mu is held.
 func (s *Set) change(at int, info Info) {
 	i := s.members[at]
 	switch {
@@ -196,12 +197,13 @@ func (s *Set) change(at int, info Info) {
 	s.judge(i)
 }
 
+// leave makes an instance no candidate any more, for good; s.mu is held.
 func (s *Set) leave(i *Instance) {
 	i.gone = true
 	s.judge(i)
 }
 
-// refused takes in that an instance does not take calls any more.
+// refused notes that an instance has not taken a call.
 func (s *Set) refused(i *Instance, failure Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,7 +215,7 @@ func (s *Set) refused(i *Instance, failure Failure) {
 	s.judge(i)
 }
 
-// judge decides whether i is a candidate.
+// judge finds out whether i is a candidate; s.mu is held.
 func (s *Set) judge(i *Instance) {
 	able := i.able()
 	if able == i.candidate.Load() {
@@ -242,7 +244,7 @@ func (s *Set) candidates() ([]*Instance, uint64) {
 	}
 	if !s.viewed && len(list) > 0 {
 		s.viewed = true
-		// Those that were there first have not joined: nobody was before them.
+		// The first candidates need no slow start: there are no others to take their share.
 		for _, i := range list {
 			i.since.Store(int64(s.cfg.Now() - max(s.cfg.SlowStart, 0)))
 		}

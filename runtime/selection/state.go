@@ -1,15 +1,15 @@
 package selection
 
-// State is where an instance is in its life, as far as picks are concerned.
+// State is a stage of an instance's life.
 type State uint8
 
 const (
-	// StateStarting is that of one that does not serve yet. The zero State.
+	// StateStarting is the state of an instance that does not serve yet. It is the zero State.
 	StateStarting State = iota
-	// StateRunning is that of one that serves.
+	// StateRunning is the state of an instance that serves.
 	StateRunning
-	// StateStopping is that of one that finishes what it has, and takes nothing
-	// new.
+	// StateStopping is the state of an instance that finishes its calls, and takes no new
+	// ones.
 	StateStopping
 )
 

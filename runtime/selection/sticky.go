@@ -3,8 +3,8 @@ package selection
 import "math"
 
 const (
-	// probes is the number of points that a key has on the ring. 21 of them
-	// keep the greatest share of keys at 1.05 times the mean.
+	// probes is the number of points that a key has on the ring. 21 points keep the greatest
+	// share of keys at 1.05 times the mean.
 	probes = 21
 	// stickyFactor bounds an instance's outstanding calls, relative to the mean.
 	stickyFactor = 1.5
@@ -23,14 +23,14 @@ const (
 // Multi-probe consistent hashing, arXiv 1505.00062, 2015). When one of n
 // instances leaves, its keys (1/n of all, on average) spread over the others and
 // no other key moves; when one joins, 1/(n+1) of the keys move, all of them to
-// it. So it is as well when one is unhealthy, stopping or dead for a while.
+// it. The same holds for an instance that is unhealthy, stopping or dead for a while.
 //
 // A call whose instance already has more than 1.5 times its share of the calls
 // that this process has outstanding, and at least 8, goes to the next one in an
 // order that is the key's own (Mirrokni, Thorup, Zadimoghaddam: Consistent
 // hashing with bounded loads, SODA 2018; the load here is calls, not keys). One
-// hot key therefore spreads instead of flooding one instance. What other
-// processes send does not count.
+// hot key therefore spreads instead of flooding one instance. Calls of other client
+// processes do not count.
 func Sticky() Strategy { return sticky{} }
 
 type sticky struct{ Ignorant }
@@ -68,9 +68,9 @@ func (r *ring) closest(key uint64) int {
 	return int(r.owner[best])
 }
 
-// spill returns the next candidate in the key's order that fits. Those that
-// follow the key's points come first, then the rest of the ring; the first
-// usable one if all are full.
+// spill returns the next candidate in the key's order that fits: first the candidates that
+// follow the key's points, then the rest of the ring. If all are full it returns the first
+// usable one.
 func (r *ring) spill(view *View, call Call, key uint64, bound int64) int {
 	var at [probes]int
 	var distance [probes]uint64
@@ -99,16 +99,16 @@ func (r *ring) spill(view *View, call Call, key uint64, bound int64) int {
 			return owner
 		}
 	}
-	return int(r.owner[at[0]]) // the picker looks for another one
+	return int(r.owner[at[0]]) // which is not usable, so that the picker takes another one
 }
 
+// fits reports whether the candidate can take the call, and has fewer calls than the bound.
 func fits(view *View, at int, bound int64, call Call) bool {
 	i := view.list[at]
 	return i.outstanding.Load() < bound && call.Usable(i)
 }
 
-// stickyBound is how many outstanding calls an instance may have, this one
-// included.
+// stickyBound returns how many outstanding calls an instance may have, this one included.
 func stickyBound(view *View) int64 {
 	share := stickyFactor * float64(view.set.outstanding.Load()+1) / float64(view.Len())
 	return max(stickyFloor, int64(math.Ceil(share)))

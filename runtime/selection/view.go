@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// View is the candidates of a service at one moment, in the order of their IDs.
-// Which they are never changes; the instances' own numbers are live. It is safe
-// for concurrent use.
+// View is the list of the candidates of a service at one moment, in the order of their
+// IDs. The list never changes; the figures of its instances do. It is safe for concurrent
+// use.
 type View struct {
 	set      *Set
 	version  uint64
 	list     []*Instance
 	prepared any
-	broken   error // why there is nothing prepared
+	broken   error // the panic of the strategy's Preparer
 }
 
 // Len returns the number of candidates.
@@ -26,12 +26,12 @@ func (v *View) At(i int) *Instance { return v.list[i] }
 // is one. It takes O(log n).
 func (v *View) Index(id string) (int, bool) { return find(v.list, id) }
 
-// Outstanding returns the number of this process's own calls to the service that
-// were sent and have not ended.
+// Outstanding returns the number of calls of this client process to the service that were
+// sent and have not ended.
 func (v *View) Outstanding() int { return int(v.set.outstanding.Load()) }
 
-// Prepared returns what the strategy's [Preparer] returned for this view, nil if
-// it has none.
+// Prepared returns the value that the strategy's [Preparer] has returned for this view, nil
+// if the strategy is none.
 func (v *View) Prepared() any { return v.prepared }
 
 // next returns the first usable candidate after position i, nil if there is none.
@@ -47,7 +47,8 @@ func (v *View) next(i int, call Call) *Instance {
 	return nil
 }
 
-// find returns where id is, or belongs, in a list sorted by ID.
+// find returns the position where id is, or belongs, in a list in the order of IDs, and
+// whether it is there.
 func find(list []*Instance, id string) (int, bool) {
 	return sort.Find(len(list), func(i int) int { return strings.Compare(id, list[i].id) })
 }
