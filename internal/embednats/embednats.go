@@ -9,16 +9,19 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// startTimeout bounds the wait until the server accepts connections.
 const startTimeout = 30 * time.Second
 
 // Options are those of Start. The zero value is a server without JetStream on a
 // free port of the loopback interface.
 type Options struct {
-	// Port to listen on; 0 picks a free one.
+	// Port is the port to listen on. Default: a free one.
 	Port int
-	// StoreDir turns JetStream on and is where it keeps its files.
+	// StoreDir turns JetStream on, which keeps its files there. Default: no JetStream, unless
+	// Config turns it on.
 	StoreDir string
-	// Config is the path of a configuration file to read first.
+	// Config is the path of a configuration file of nats-server. The other options go over
+	// it. Default: none.
 	Config string
 }
 
@@ -27,8 +30,8 @@ type Server struct {
 	*server.Server
 }
 
-// Start starts a NATS server on the loopback interface and waits until it
-// accepts connections. Stop ends it.
+// Start starts a NATS server on the loopback interface, and returns when it accepts
+// connections. The caller stops it.
 func Start(o Options) (*Server, error) {
 	opts := &server.Options{}
 	if o.Config != "" {
@@ -58,7 +61,7 @@ func Start(o Options) (*Server, error) {
 	return &Server{s}, nil
 }
 
-// Stop ends the server and returns when it has ended.
+// Stop stops the server, and returns when it has stopped.
 func (s *Server) Stop() {
 	s.Shutdown()
 	s.WaitForShutdown()

@@ -7,15 +7,15 @@ import (
 	"strconv"
 )
 
-// Ports that Listen picks from: below those that systems give to outgoing
-// connections, of which one could take a port that was just found to be free.
+// Listen picks one of these ports. Systems give higher ones to outgoing connections, which
+// could take a port that was just found to be free.
 const (
 	firstPort = 15000
 	lastPort  = 32000
 )
 
-// Listen listens on a free port of the loopback interface that stays free for a
-// server, once the listener is closed, unless somebody asks for that very port.
+// Listen listens on a free port of the loopback interface. Once the listener is closed the
+// port stays free for a server, unless another program asks for that very port.
 func Listen() (net.Listener, error) {
 	var err error
 	for range 100 {

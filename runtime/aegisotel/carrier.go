@@ -11,7 +11,8 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// carrier is the metadata of a request as OpenTelemetry sees it.
+// carrier is the metadata of a request, as the interface that OpenTelemetry reads and
+// writes.
 type carrier aegis.Header
 
 var _ propagation.TextMapCarrier = carrier(nil)
@@ -22,8 +23,8 @@ func (c carrier) Set(key, value string) { aegis.Header(c).Set(key, value) }
 
 func (c carrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
 
-// inject puts the trace context into the metadata, as far as there is room: a call
-// must not fail for its baggage.
+// inject puts the trace context into the metadata, the shortest entries first, as far as
+// there is room: a call must not fail for its baggage.
 func (i *Interceptor) inject(ctx context.Context, call *aegis.Call) {
 	travels := carrier{}
 	i.propagator.Inject(ctx, travels)
@@ -38,6 +39,7 @@ func (i *Interceptor) inject(ctx context.Context, call *aegis.Call) {
 	}
 }
 
+// size returns how many bytes count for the limit of metadata.
 func size(h aegis.Header) (n int) {
 	for key, values := range h {
 		for _, v := range values {

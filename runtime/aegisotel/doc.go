@@ -1,7 +1,7 @@
-// Package aegisotel has OpenTelemetry interceptors for clients and servers: spans
-// and metrics by the semantic conventions for RPC, for events and commands by
-// those for messaging, and W3C trace context in the metadata. Only programs that
-// import it link OpenTelemetry.
+// Package aegisotel has OpenTelemetry interceptors for clients and servers. They make
+// spans and metrics by the semantic conventions for RPC, and by those for messaging where
+// the method is an event or a command, and put W3C trace context into the metadata. Only
+// programs that import the package link OpenTelemetry.
 //
 //	tracing, err := aegisotel.Client()
 //	client, err := orderv1aegis.NewOrderServiceClient(conn, aegis.WithInterceptors(tracing))

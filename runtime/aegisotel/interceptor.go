@@ -25,12 +25,14 @@ type Interceptor struct {
 
 var _ aegis.Interceptor = (*Interceptor)(nil)
 
-// Client returns an interceptor for clients and publishers. Put it first, so that
-// it covers the others. The error is that of an option or of a metric.
+// Client returns an interceptor for clients and publishers. Put it first, so that its spans
+// cover the other interceptors. The error is that of an option, or of a metric that cannot
+// be made.
 func Client(opts ...Option) (*Interceptor, error) { return newInterceptor(opts, false) }
 
-// Server returns an interceptor for servers and subscribers. Put it first, so that
-// it covers the others. The error is that of an option or of a metric.
+// Server returns an interceptor for servers and subscribers. Put it first, so that its
+// spans cover the other interceptors. The error is that of an option, or of a metric that
+// cannot be made.
 func Server(opts ...Option) (*Interceptor, error) { return newInterceptor(opts, true) }
 
 func newInterceptor(opts []Option, server bool) (*Interceptor, error) {
@@ -45,19 +47,19 @@ func newInterceptor(opts []Option, server bool) (*Interceptor, error) {
 	return &Interceptor{config: cfg, tracer: cfg.tracers.Tracer(scope), instruments: in, server: server}, nil
 }
 
-// WrapUnary is called by the runtime.
+// WrapUnary makes a span of each unary call or message. The runtime calls it.
 func (i *Interceptor) WrapUnary(next aegis.UnaryFunc) aegis.UnaryFunc {
 	var m cached
 	return func(ctx context.Context, req proto.Message) (res proto.Message, err error) {
-		ctx, op := i.begin(ctx, &m)
-		defer func() { op.end(err) }() // also if next panics
+		ctx, op := i.beginSpan(ctx, &m)
+		defer func() { op.endSpan(err) }() // also if next panics
 		res, err = next(ctx, req)
 		op.returned = true
 		return res, err
 	}
 }
 
-// cached is what is known of a method, once it was called.
+// cached is the method of the calls that are intercepted, known from the first call on.
 type cached struct{ atomic.Pointer[method] }
 
 func (c *cached) get(call *aegis.Call, server bool) *method {
@@ -65,17 +67,18 @@ func (c *cached) get(call *aegis.Call, server bool) *method {
 		return m
 	}
 	m := newMethod(call.Spec(), server)
-	if call.Spec().Method != "" { // else it is told with a later call
+	if call.Spec().Method != "" { // else a later call names it
 		c.Store(m)
 	}
 	return m
 }
 
-// begin starts the span of a call.
-func (i *Interceptor) begin(ctx context.Context, of *cached) (context.Context, *operation) {
+// beginSpan starts the span of a call, and carries its context on to the server, or takes
+// over that of the client.
+func (i *Interceptor) beginSpan(ctx context.Context, of *cached) (context.Context, *operation) {
 	call, ok := aegis.CallFromContext(ctx)
 	if !ok {
-		call = &aegis.Call{} // an interceptor that passes on a context of its own
+		call = &aegis.Call{} // an interceptor before this one has passed on another context
 	}
 	m := of.get(call, i.server)
 	if i.server {
@@ -83,7 +86,7 @@ func (i *Interceptor) begin(ctx context.Context, of *cached) (context.Context, *
 	}
 	opts := []trace.SpanStartOption{trace.WithSpanKind(m.kind), trace.WithAttributes(m.attributes...)}
 	if sender := trace.SpanContextFromContext(ctx); i.server && m.message && sender.IsRemote() {
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sender})) // besides being the parent
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sender})) // it is the parent as well
 	}
 	ctx, span := i.tracer.Start(ctx, m.name, opts...)
 	if i.server {

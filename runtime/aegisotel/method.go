@@ -18,18 +18,18 @@ const System = "aegis"
 // messagingSystem is the value of messaging.system.
 const messagingSystem = "nats"
 
-// Attributes beside those of the conventions.
+// Keys of attributes that the conventions do not have.
 const (
 	// InstanceKey is the name of the instance that serves a call.
 	InstanceKey = attribute.Key("aegis.instance")
-	// AttemptKey is which attempt of its client a call is, from 2 on.
+	// AttemptKey is the number of the client's attempt that a call is, from 2 on.
 	AttemptKey = attribute.Key("aegis.attempt")
-	// ReasonKey is why the runtime, and not a handler, failed a call, such as
-	// OVERLOADED.
+	// ReasonKey is the reason for which the runtime, and not a handler, has failed a call,
+	// such as OVERLOADED.
 	ReasonKey = attribute.Key("aegis.reason")
 )
 
-// method is what all spans of a method have in common.
+// method has the properties that all spans of a method share.
 type method struct {
 	name       string // of spans
 	kind       trace.SpanKind
@@ -46,14 +46,15 @@ func newMethod(s aegis.Spec, server bool) *method {
 		m.kind = trace.SpanKindServer
 	}
 	m.attributes = []attribute.KeyValue{semconv.RPCSystemNameKey.String(System)}
-	if s.Method != "" { // else nobody says which it is
+	if s.Method != "" { // else it is not known
 		m.name = s.Service + "/" + s.Method
 		m.attributes = append(m.attributes, semconv.RPCMethod(m.name))
 	}
 	return m
 }
 
-// messageMethod is that of an event or a command: what is sent is not answered.
+// messageMethod returns the method of an event or a command, which are messages that are
+// not answered.
 func messageMethod(destination, sending string, server bool) *method {
 	m := &method{message: true, kind: trace.SpanKindProducer}
 	operation, kind := sending, semconv.MessagingOperationTypeSend
@@ -70,7 +71,8 @@ func messageMethod(destination, sending string, server bool) *method {
 	return m
 }
 
-// sendingOf is what sending a message of a method is called; "" for calls.
+// sendingOf returns the name of the operation that sends a message of a method; "" for
+// calls.
 func sendingOf(s aegis.Spec) string {
 	if s.Descriptor == nil {
 		return ""
@@ -89,7 +91,7 @@ func sendingOf(s aegis.Spec) string {
 	}
 }
 
-// serverAttributes are those of one call, or one message, at its server.
+// serverAttributes returns the attributes of one call, or one message, at its server.
 func serverAttributes(ctx context.Context, call *aegis.Call) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{InstanceKey.String(call.Instance())}
 	if call.Attempt() > 1 {

@@ -48,9 +48,9 @@ func TestEventsAndCommandsAreMessages(t *testing.T) {
 			require.NoError(t, err)
 			var c cached
 			c.Store(newMethod(specOf(t, opts), server))
-			_, op := in.begin(t.Context(), &c)
+			_, op := in.beginSpan(t.Context(), &c)
 			op.returned = true
-			op.end(nil)
+			op.endSpan(nil)
 			span := spans.GetSpans()[0]
 			attributes := map[string]string{}
 			for _, a := range span.Attributes {

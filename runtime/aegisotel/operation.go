@@ -41,30 +41,29 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 	}, errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
-// operation is one call, or one message.
+// operation is one call, or one message, and its span.
 type operation struct {
 	ctx      context.Context //nolint:containedctx // lives as long as the call
 	of       *Interceptor
 	method   *method
 	span     trace.Span
 	began    time.Time
-	returned bool
+	returned bool // the call has neither panicked nor ended its goroutine
 }
 
 func newOperation(ctx context.Context, i *Interceptor, m *method, span trace.Span) *operation {
 	return &operation{ctx: ctx, of: i, method: m, span: span, began: time.Now()}
 }
 
-// end ends the span. A call that has not returned has panicked, or ended its
-// goroutine.
-func (o *operation) end(err error) {
+// endSpan ends the span, and counts the operation in the metrics.
+func (o *operation) endSpan(err error) {
 	took := time.Since(o.began).Seconds()
 	code := aegis.CodeOf(err)
 	if !o.returned {
 		code = aegis.CodeInternal
 	}
 	outcome := o.outcome(code)
-	o.record(took, slices.Concat(o.method.attributes, outcome)) // which sorts what it gets
+	o.record(took, slices.Concat(o.method.attributes, outcome)) // which are sorted in place
 	o.span.SetAttributes(outcome...)
 	if e, ok := errors.AsType[*aegis.Error](err); ok && e.Reason() != "" {
 		o.span.SetAttributes(ReasonKey.String(e.Reason()))
@@ -75,6 +74,7 @@ func (o *operation) end(err error) {
 	o.span.End()
 }
 
+// outcome returns the attributes that tell how the operation has ended.
 func (o *operation) outcome(code aegis.Code) (attributes []attribute.KeyValue) {
 	status := "OK"
 	if code != 0 {
@@ -87,6 +87,7 @@ func (o *operation) outcome(code aegis.Code) (attributes []attribute.KeyValue) {
 	return attributes
 }
 
+// record counts the operation in the metrics of its kind; took is in seconds.
 func (o *operation) record(took float64, attributes []attribute.KeyValue) {
 	set := metric.WithAttributeSet(attribute.NewSet(attributes...))
 	in := o.of.instruments
@@ -104,8 +105,8 @@ func (o *operation) record(took float64, attributes []attribute.KeyValue) {
 	}
 }
 
-// failed reports whether a code makes the span one that failed: at a server of
-// calls only codes that are the server's fault, as the conventions for gRPC say.
+// failed reports whether a code makes the span a failed one. At a server of calls only
+// codes do that are the server's fault, as the conventions for gRPC say.
 func (o *operation) failed(code aegis.Code) bool {
 	if !o.of.server || o.method.message {
 		return code != 0

@@ -40,7 +40,8 @@ func newConfig(opts []Option) (*config, error) {
 
 var errNil = errors.New("aegisotel: an option is nil")
 
-// WithTracerProvider sets what makes spans. Default: the global one.
+// WithTracerProvider sets the provider of the tracer that makes the spans. Default: the
+// global provider. Nil is an error of Client and Server.
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return option(func(c *config) error {
 		if p == nil {
@@ -51,7 +52,8 @@ func WithTracerProvider(p trace.TracerProvider) Option {
 	})
 }
 
-// WithMeterProvider sets what makes metrics. Default: the global one.
+// WithMeterProvider sets the provider of the meter that makes the metrics. Default: the
+// global provider. Nil is an error of Client and Server.
 func WithMeterProvider(p metric.MeterProvider) Option {
 	return option(func(c *config) error {
 		if p == nil {
@@ -62,8 +64,9 @@ func WithMeterProvider(p metric.MeterProvider) Option {
 	})
 }
 
-// WithPropagator sets how trace context travels in the metadata. Default: W3C
-// Trace Context and W3C Baggage, whatever the global one is.
+// WithPropagator sets the propagator that writes trace context into the metadata, and reads
+// it there. Default: W3C Trace Context and W3C Baggage, whatever the global propagator is.
+// Nil is an error of Client and Server.
 func WithPropagator(p propagation.TextMapPropagator) Option {
 	return option(func(c *config) error {
 		if p == nil {

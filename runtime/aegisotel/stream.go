@@ -12,16 +12,17 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// WrapClientStream is called by the runtime. The span of a stream ends when its
-// end has been read, or when it is closed or given up.
+// WrapClientStream makes a span of each stream at its client. The span ends when the user
+// has read the end of the stream, or has closed the stream or given it up. The runtime
+// calls WrapClientStream.
 func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStreamFunc {
 	var m cached
 	return func(ctx context.Context) (aegis.Stream, error) {
-		ctx, op := i.begin(ctx, &m)
+		ctx, op := i.beginSpan(ctx, &m)
 		op.returned = true
 		s, err := next(ctx)
 		if err != nil {
-			op.end(err)
+			op.endSpan(err)
 			return nil, err
 		}
 		traced := &clientStream{Stream: s, op: op, single: sendsOne(ctx)}
@@ -30,12 +31,13 @@ func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.Client
 	}
 }
 
-// WrapServerStream is called by the runtime.
+// WrapServerStream makes a span of each stream at its server: as long as the handler runs.
+// The runtime calls it.
 func (i *Interceptor) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStreamFunc {
 	var m cached
 	return func(ctx context.Context, s aegis.Stream) (err error) {
-		ctx, op := i.begin(ctx, &m)
-		defer func() { op.end(err) }() // also if next panics
+		ctx, op := i.beginSpan(ctx, &m)
+		defer func() { op.endSpan(err) }() // also if next panics
 		err = next(ctx, s)
 		op.returned = true
 		return err
@@ -48,21 +50,21 @@ func sendsOne(ctx context.Context) bool {
 	return ok && call.Spec().Descriptor != nil && !call.Spec().Descriptor.IsStreamingClient()
 }
 
-// clientStream notices how a stream ends.
+// clientStream is a stream that ends its span when it ends.
 type clientStream struct {
 	aegis.Stream
 
 	op     *operation
-	single bool // its one Send opens the stream
-	once   sync.Once
+	single bool      // the method has one request, whose Send opens the stream
+	once   sync.Once // ends the span
 
-	mu      sync.Mutex
-	unwatch func() bool // nil before it is watched
-	unsent  error       // what the last Send has returned
+	mu      sync.Mutex  // guards the rest
+	unwatch func() bool // ends watch; nil before it
+	unsent  error       // the error of the last Send, but for io.EOF
 }
 
-// watch ends the span when ctx ends, which it may have done already. The reason is
-// the message that could not be sent, if the user gives up then.
+// watch ends the span when ctx ends, which may be so already. A user who gives the stream up
+// after a message that could not be sent ends the span with the error of that message.
 func (s *clientStream) watch(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,12 +72,12 @@ func (s *clientStream) watch(ctx context.Context) {
 		s.mu.Lock()
 		err := cmp.Or(s.unsent, ctx.Err())
 		s.mu.Unlock()
-		s.end(err)
+		s.endSpan(err)
 	})
 }
 
-// Send does not end the span: a stream goes on after a message that was too large,
-// and otherwise Recv says why it has ended.
+// Send does not end the span, but for the one request of a method: a stream goes on after a
+// message that was too large, and after other errors Recv returns why it has ended.
 func (s *clientStream) Send(m proto.Message) error {
 	err := s.Stream.Send(m)
 	s.mu.Lock()
@@ -85,28 +87,30 @@ func (s *clientStream) Send(m proto.Message) error {
 	}
 	s.mu.Unlock()
 	if err != nil && s.single {
-		s.end(err)
+		s.endSpan(err)
 	}
 	return err
 }
 
+// Recv ends the span when it returns the end of the stream.
 func (s *clientStream) Recv(m proto.Message) error {
 	err := s.Stream.Recv(m)
 	switch {
 	case errors.Is(err, io.EOF):
-		s.end(nil)
+		s.endSpan(nil)
 	case err != nil:
-		s.end(err)
+		s.endSpan(err)
 	}
 	return err
 }
 
-func (s *clientStream) end(err error) {
+// endSpan ends the span, once.
+func (s *clientStream) endSpan(err error) {
 	s.once.Do(func() {
 		s.mu.Lock()
 		unwatch := s.unwatch
 		s.mu.Unlock()
 		unwatch()
-		s.op.end(err)
+		s.op.endSpan(err)
 	})
 }

@@ -1,5 +1,5 @@
-// Package aegisprom exports to Prometheus what a server counts. Only programs
-// that import it link the Prometheus client.
+// Package aegisprom exports the figures of a server to Prometheus. Only programs that
+// import it link the Prometheus client.
 //
 //	collector, err := aegisprom.NewCollector(srv)
 //	err = prometheus.Register(collector)
@@ -18,7 +18,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/health"
 )
 
-// bounds of the histogram's buckets.
+// bounds are the upper bounds of the histogram's buckets.
 var bounds = []time.Duration{
 	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
@@ -27,8 +27,8 @@ var bounds = []time.Duration{
 	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
 }
 
-// Collector is a prometheus.Collector of one server. What it collects is read when
-// Prometheus asks, and costs calls nothing. It is safe for concurrent use.
+// Collector is a prometheus.Collector of one server. It reads the figures when Prometheus
+// asks for them, so that calls do not get slower. It is safe for concurrent use.
 type Collector struct {
 	server *aegis.Server
 
@@ -60,14 +60,14 @@ func NewCollector(srv *aegis.Server) (*Collector, error) {
 	}, nil
 }
 
-// Describe sends the descriptions of the metrics.
+// Describe sends the descriptions of all metrics.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.requests, c.refused, c.inFlight, c.duration, c.score, c.ready, c.broken, c.leading} {
 		out <- d
 	}
 }
 
-// Collect sends the metrics.
+// Collect sends the metrics as they are now.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	for service, recorder := range c.server.Recorders() {
 		for _, m := range recorder.Methods() {
@@ -95,8 +95,9 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// collectMethod sends the metrics of one method.
 func (c *Collector) collectMethod(out chan<- prometheus.Metric, service string, m *health.Method) {
-	distribution := m.Distribution(bounds) // before the totals, which must not be less
+	distribution := m.Distribution(bounds) // read before the totals, which must not be less
 	totals := m.Totals()
 	well := totals.Requests
 	for code, n := range totals.Errors {

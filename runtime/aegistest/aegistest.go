@@ -1,5 +1,5 @@
-// Package aegistest helps to test services against a real NATS server within
-// the test's process. Nothing needs to be installed or started.
+// Package aegistest helps to test services against a real NATS server that runs within the
+// process of the test. No program needs to be installed or started.
 //
 //	conn := aegistest.Connect(t)
 //	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
@@ -19,6 +19,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/embednats"
 )
 
+// A test fails whose server takes longer to start, or to stop.
 const (
 	startTimeout = 30 * time.Second
 	stopTimeout  = 60 * time.Second
@@ -30,7 +31,8 @@ type NATS struct {
 	server *embednats.Server
 }
 
-// StartNATS starts a NATS server that ends with the test.
+// StartNATS starts a NATS server, which stops when the test ends. If it cannot be started
+// the test fails.
 func StartNATS(tb testing.TB) *NATS {
 	tb.Helper()
 	return start(tb, embednats.Options{StoreDir: tb.TempDir()})
@@ -54,10 +56,11 @@ func start(tb testing.TB, o embednats.Options) *NATS {
 	return &NATS{server: s}
 }
 
-// URL is what clients connect to.
+// URL returns the URL to which clients connect.
 func (n *NATS) URL() string { return n.server.ClientURL() }
 
-// Connect returns a connection that is closed when the test ends.
+// Connect returns a connection to the server, which is closed when the test ends. If it
+// cannot be made, or closed, the test fails.
 func (n *NATS) Connect(tb testing.TB, opts ...aegis.ConnOption) *aegis.Conn {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -74,15 +77,16 @@ func (n *NATS) Connect(tb testing.TB, opts ...aegis.ConnOption) *aegis.Conn {
 	return conn
 }
 
-// Connect starts a NATS server and returns a connection to it; both end with
-// the test.
+// Connect starts a NATS server and returns a connection to it. Both end with the test.
 func Connect(tb testing.TB, opts ...aegis.ConnOption) *aegis.Conn {
 	tb.Helper()
 	return StartNATS(tb).Connect(tb, opts...)
 }
 
-// Serve makes a server, lets register put services on it, runs it, and returns
-// when it serves. It stops gracefully when the test ends.
+// Serve makes a server, calls register, which registers services with it, and runs it. It
+// returns when the server is running. The server stops gracefully when the test ends; the
+// test fails if the server does not start, or ends with another error than that its
+// connection was closed.
 func Serve(tb testing.TB, conn *aegis.Conn, register func(*aegis.Server) error, opts ...aegis.ServerOption) *aegis.Server {
 	tb.Helper()
 	running := make(chan struct{})
@@ -120,6 +124,7 @@ func Serve(tb testing.TB, conn *aegis.Conn, register func(*aegis.Server) error, 
 	return srv
 }
 
+// await returns the result of Run once the server has stopped.
 func await(done <-chan error) error {
 	select {
 	case err := <-done:
