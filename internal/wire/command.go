@@ -6,39 +6,40 @@ import (
 	"strings"
 )
 
-// The levels of priority, as tokens of a command's subject. A command without
-// one is normal.
+// The levels of priority, as tokens of a command's subject. A command without a priority
+// is normal.
 const (
 	LevelHigh   = "h"
 	LevelNormal = "n"
 	LevelLow    = "l"
 )
 
-// Levels are all levels, the highest first.
+// Levels returns all levels, the highest first.
 func Levels() []string { return []string{LevelHigh, LevelNormal, LevelLow} }
 
 // Headers of commands and their results.
 const (
-	// HeaderExpires is when a command is not worth beginning any more, in
+	// HeaderExpires is the time after which a command must not begin any more, in
 	// milliseconds since 1970.
 	HeaderExpires = "Aegis-Expires"
-	// HeaderState is how a command has ended.
+	// HeaderState says how a command has ended.
 	HeaderState = "Aegis-State"
-	// HeaderSend tells one command from others with the same id: those that the
-	// same key is used for one after the other, and those that are put back. It is
-	// absent where the id is used once.
+	// HeaderSend tells one command from others with the same id, as one key may be used for
+	// several commands one after the other, and a dead letter may be put back. It is absent
+	// where the id is used once.
 	HeaderSend = "Aegis-Send"
 
 	HeaderSchedule       = "Nats-Schedule"
 	HeaderScheduleTarget = "Nats-Schedule-Target"
-	// HeaderExpectedLast has a message refused unless the last one of its subject
-	// has this sequence.
+	// HeaderExpectedLast makes the stream refuse a message unless the last message of its
+	// subject has this sequence.
 	HeaderExpectedLast = "Nats-Expected-Last-Subject-Sequence"
-	// HeaderExpectedSubject has all subjects of this filter count for that.
+	// HeaderExpectedSubject makes the messages of all subjects of this filter count for
+	// HeaderExpectedLast.
 	HeaderExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
 )
 
-// How a command has ended, as the value of HeaderState.
+// The values of HeaderState: how a command has ended.
 const (
 	StateSucceeded = "SUCCEEDED"
 	StateFailed    = "FAILED"
@@ -46,10 +47,10 @@ const (
 	StateExpired   = "EXPIRED"
 )
 
-// ReasonExpired is why a command was not begun.
+// ReasonExpired is the reason of a command that has not begun before its HeaderExpires.
 const ReasonExpired = "EXPIRED"
 
-// What is stored beside a command, as the last token of its subject.
+// The last token of the subject of a message that is stored about a command.
 const (
 	ResultProgress = "progress"
 	ResultResult   = "result"
@@ -57,19 +58,19 @@ const (
 	ResultAttempts = "attempts"
 )
 
-// StopOver is the body of what takes the place of a cancel when its command has
-// ended, so that a later command with the same key is another one.
+// StopOver is the body of the message that takes the place of a cancel when its command has
+// ended, so that the cancel does not count for a later command with the same key.
 const StopOver = "over"
 
-// KeyOwner is the owner of commands whose caller gave a key.
+// KeyOwner is the owner, the first token of the id, of commands that were sent with a key.
 const KeyOwner = "k"
 
-// Command is where a command is published; id is its owner and its number.
+// Command is the subject to which a command is published; id is its owner and its number.
 func (s Subjects) Command(service, method, level, id string) string {
 	return join(s.ns, KindCommand, service, method, level, id)
 }
 
-// CommandAt is where a command is published that is not due yet.
+// CommandAt is the subject to which a command is published that is not due yet.
 func (s Subjects) CommandAt(service, method, level, id string) string {
 	return join(s.ns, KindCommandAt, service, method, level, id)
 }
@@ -79,7 +80,7 @@ func (s Subjects) IsCommandAt(subject string) bool {
 	return strings.HasPrefix(subject, join(s.ns, KindCommandAt, ""))
 }
 
-// Commands covers all commands of a service, and those that are not due yet.
+// Commands cover all commands of a service, those that are due and the others.
 func (s Subjects) Commands(service string) []string {
 	return []string{join(s.ns, KindCommand, service, ">"), join(s.ns, KindCommandAt, service, ">")}
 }
@@ -89,18 +90,19 @@ func (s Subjects) CommandsOf(service, method, level string) string {
 	return join(s.ns, KindCommand, service, method, level, "*", "*")
 }
 
-// Result is where something about a command is published: progress, the result,
-// or that it is to stop.
+// Result is the subject to which the progress, the result or the cancel of a command is
+// published: what is one of ResultProgress and the others.
 func (s Subjects) Result(service, id, what string) string {
 	return join(s.ns, KindResult, service, id, what)
 }
 
-// Told is where it is published again by whoever has stored it, once it is.
+// Told is the subject to which a message of Result is published again, once it is stored,
+// by the process that has stored it.
 func (s Subjects) Told(service, id, what string) string {
 	return join(s.ns, KindTold, service, id, what)
 }
 
-// ResultsAll covers all that is published about the commands of a service.
+// ResultsAll covers all messages about the commands of a service.
 func (s Subjects) ResultsAll(service string) string { return join(s.ns, KindResult, service, ">") }
 
 // CommandAnywhere covers a command of any level, due or not.
@@ -113,8 +115,7 @@ func (s Subjects) Stops(service string) string {
 	return join(s.ns, KindResult, service, "*", "*", ResultStop)
 }
 
-// ParseCommandID reads the id out of the last tokens of a subject: skip tokens
-// follow it.
+// ParseCommandID reads the id of a command out of a subject in which skip tokens follow it.
 func ParseCommandID(subject string, skip int) (id string, ok bool) {
 	for range skip {
 		i := strings.LastIndexByte(subject, '.')
@@ -132,7 +133,7 @@ func ParseCommandID(subject string, skip int) (id string, ok bool) {
 	return id, ValidCommandID(id)
 }
 
-// ValidCommandID reports whether an id is an owner and a number: two tokens of
+// ValidCommandID reports whether an id has the form of an owner and a number: two tokens of
 // up to 64 characters of A-Z a-z 0-9.
 func ValidCommandID(id string) bool {
 	owner, number, ok := strings.Cut(id, ".")
@@ -151,23 +152,23 @@ func alphanumeric(s string) bool {
 	return true
 }
 
-// KeyedCommandID is the id of a command with a caller's key, whoever sends it:
-// the first 130 bits of the SHA-256 hash of method, a zero byte and key, in
-// base32 without padding.
+// KeyedCommandID is the id of a command that is sent with a key, the same for all senders:
+// the first 130 bits of the SHA-256 hash of method, a zero byte and key, in base32 without
+// padding.
 func KeyedCommandID(method, key string) string {
 	sum := sha256.Sum256([]byte(method + "\x00" + key))
 	return KeyOwner + "." + base32.StdEncoding.EncodeToString(sum[:])[:26]
 }
 
-// WorkerConsumer is the durable consumer of a method's commands of a level.
+// WorkerConsumer is the name of the durable consumer of a method's commands of a level.
 func WorkerConsumer(method, level string) string { return consumerName("w-" + method + "-" + level) }
 
-// CommandStream is the stream of a service's commands.
+// CommandStream is the name of the stream of a service's commands.
 func CommandStream(namespace, service string) string {
 	return streamName(namespace, "commands", service)
 }
 
-// ResultStream is the stream of their progress and results.
+// ResultStream is the name of the stream of their progress, results and cancels.
 func ResultStream(namespace, service string) string {
 	return streamName(namespace, "results", service)
 }

@@ -2,12 +2,12 @@ package wire
 
 import "strings"
 
-// NATS tells names of headers in different cases apart. HTTP does not, so gateways
-// and clients in other languages send Content-Type as content-type. The transport's
-// headers of a call are therefore found in any case.
+// NATS takes header names that differ in the case of letters for different ones. HTTP does
+// not, so that gateways and clients in other languages send Content-Type as content-type.
+// Therefore the headers of the transport are found in any case.
 
-// HeaderValue returns the first value of a header of the transport, or "". The exact
-// name wins, and costs no search.
+// HeaderValue returns the first value of a header of the transport, or "". A header with
+// the very name comes first, and is found without a search.
 func HeaderValue(h map[string][]string, name string) string {
 	if values, ok := h[name]; ok {
 		if len(values) > 0 {
@@ -23,10 +23,10 @@ func HeaderValue(h map[string][]string, name string) string {
 	return ""
 }
 
-// maxHeaderText bounds a text in a header.
+// maxHeaderText bounds the text of an error in a header.
 const maxHeaderText = 1 << 10
 
-// HeaderText makes one line of at most 1 KB of an error's text.
+// HeaderText returns the text of an error as one line of at most 1 KB.
 func HeaderText(s string) string {
 	b := []byte(s[:min(len(s), maxHeaderText)])
 	for i := range b {
@@ -37,7 +37,7 @@ func HeaderText(s string) string {
 	return string(b)
 }
 
-// HasPrefixFold is strings.HasPrefix for keys, whose case does not matter.
+// HasPrefixFold is strings.HasPrefix for header names, whose case does not matter.
 func HasPrefixFold(key, prefix string) bool {
 	return len(key) >= len(prefix) && strings.EqualFold(key[:len(prefix)], prefix)
 }

@@ -2,14 +2,14 @@ package wire
 
 import "encoding/json"
 
-// StoredBy reads what JetStream answers to a message that a stream stores, or
-// refuses to store, and returns the stream's name, "" if it is not said. ok is
-// false for all else. JetStream answers whoever publishes with a reply subject to
-// a subject of a stream, also where the message is a request to somebody else. It
-// sends no headers with that; the caller has to look.
+// StoredBy recognizes the answer of JetStream to a message that a stream stores, or refuses
+// to store. It returns the name of the stream, "" if the answer has none; ok is false for
+// any other message. JetStream answers every message with a reply subject on a subject of
+// a stream, also a request to a service. Such an answer has no headers, which the caller
+// has to check.
 //
-// No message of protobuf's is taken for it: none begins with a brace but one that
-// has a group as its field 15, and none of these is a JSON object too.
+// No protobuf message is taken for such an answer: only one with a group as its field 15
+// begins with a brace, and none of these is a JSON object as well.
 func StoredBy(data []byte) (stream string, ok bool) {
 	if len(data) == 0 || data[0] != '{' {
 		return "", false

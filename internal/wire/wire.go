@@ -29,12 +29,12 @@ const (
 	KindAll      = "all"
 )
 
-// NoMethod is in the place of a method and never one: names of methods have no
-// dashes. An instance answers it as it does any method that it lacks.
+// NoMethod stands in the place of a method, and is the name of none: names of methods have
+// no dashes. An instance answers it as it does any method that it lacks.
 const NoMethod = "-"
 
-// Headers of Aegis, and those of others that it reads and writes. NATS compares
-// header names with their case.
+// Headers of Aegis, and those of others that Aegis reads and writes. NATS takes names that
+// differ in the case of letters for different headers.
 const (
 	HeaderTimeout          = "Aegis-Timeout"
 	HeaderReason           = "Aegis-Reason"
@@ -48,13 +48,13 @@ const (
 	HeaderServiceErrorCode = "Nats-Service-Error-Code"
 )
 
-// Content types. No content type means protobuf.
+// Content types. A message without content type is protobuf.
 const (
 	ContentTypeProtobuf = "application/protobuf"
 	ContentTypeJSON     = "application/json"
 )
 
-// Reasons that an error reply gives beside its code.
+// Reasons of errors, which a reply has beside the code.
 const (
 	ReasonOverloaded = "OVERLOADED"
 	ReasonStopping   = "STOPPING"
@@ -74,8 +74,8 @@ const (
 	MaxMetadataBytes = 8 << 10
 )
 
-// The window of a stream whose open does not say another: how many messages, and
-// how many bytes in them, the server may send before it is given more credit.
+// The window of a stream whose open names no other one: how many messages, and how many
+// bytes in them, the server may send before the client gives it more credit.
 const (
 	DefaultWindowMessages = 16384
 	DefaultWindowBytes    = 2 << 20
@@ -89,46 +89,47 @@ type Subjects struct{ ns string }
 // NewSubjects returns the subjects of a namespace.
 func NewSubjects(namespace string) Subjects { return Subjects{ns: namespace} }
 
-// Call is where the calls of a method are shared among the instances.
+// Call is the subject of the calls of a method that the instances share.
 func (s Subjects) Call(service, method string) string {
 	return join(s.ns, KindCall, service, method)
 }
 
-// Instance is where the calls of a method go that are meant for one instance.
+// Instance is the subject of the calls of a method that one instance is to handle.
 func (s Subjects) Instance(instance, service, method string) string {
 	return join(s.ns, KindInstance, instance, service, method)
 }
 
-// Cancel is where the callers of a service say that they wait no longer.
+// Cancel is the subject on which callers of a service say that they wait no longer.
 func (s Subjects) Cancel(service string) string { return join(s.ns, KindCancel, service) }
 
-// Live is where one process hears itself, and is asked whether it lives.
+// Live is the subject on which a process is asked whether it lives, and below which a
+// candidate hears itself.
 func (s Subjects) Live(process string) string { return join(s.ns, KindLive, process) }
 
-// All is where the calls of a broadcast go.
+// All is the subject of the calls of a method that all instances handle.
 func (s Subjects) All(service, method string) string { return join(s.ns, KindAll, service, method) }
 
-// In is where a process gets what its clients send in streams; a token of the
-// stream follows.
+// In is the subject on which a server's process receives the messages of its clients'
+// streams; the token of the stream follows.
 func (s Subjects) In(process string) string { return join(s.ns, KindIn, process, "") }
 
-// Lead is where the calls of a method go that the leader of one term handles.
+// Lead is the subject of the calls of a method that the leader of one term handles.
 func (s Subjects) Lead(service, method, group string, term uint64) string {
 	return join(s.ns, KindLead, service, method, group, strconv.FormatUint(term, 10))
 }
 
-// LeadAny is the same for plain NATS clients, whoever leads.
+// LeadAny is the same for plain NATS clients, in whatever term.
 func (s Subjects) LeadAny(service, method, group string) string {
 	return join(s.ns, KindLead, service, method, group, "any")
 }
 
-// Who is where candidates are asked who leads.
+// Who is the subject on which candidates are asked who leads.
 func (s Subjects) Who(service, group string) string { return join(s.ns, KindWho, service, group) }
 
-// Led is where a new leader says that it serves.
+// Led is the subject on which a new leader says that it serves.
 func (s Subjects) Led(service, group string) string { return join(s.ns, KindLed, service, group) }
 
-// Beat is where an instance of a service says that it lives, and in which state.
+// Beat is the subject of the heartbeats of an instance of a service.
 func (s Subjects) Beat(service, instance string) string {
 	return join(s.ns, KindBeat, service, instance)
 }
@@ -154,14 +155,13 @@ func (s Subjects) ParseBeat(subject string) (service, instance string, ok bool) 
 // LeaderBucket is the KV bucket of a namespace that has the records of leaders.
 func LeaderBucket(namespace string) string { return namespace + "-leaders" }
 
-// RegistryBucket is the KV bucket of a namespace in which instances are
-// registered.
+// RegistryBucket is the KV bucket of a namespace that has the records of instances.
 func RegistryBucket(namespace string) string { return namespace + "-registry" }
 
 // RegistryKey is the key of an instance in that bucket.
 func RegistryKey(service, instance string) string { return join(service, instance) }
 
-// ParseRegistryKey splits what RegistryKey joined.
+// ParseRegistryKey reads the service and the instance out of a key.
 func ParseRegistryKey(key string) (service, instance string, ok bool) {
 	i := strings.LastIndexByte(key, '.')
 	if i <= 0 || i == len(key)-1 {
@@ -170,26 +170,26 @@ func ParseRegistryKey(key string) (service, instance string, ok bool) {
 	return key[:i], key[i+1:], true
 }
 
-// subscribers ends the name under which those who subscribe to the events of a
-// service are registered. It is no token of a service's name that protobuf allows
-// below another service, and watchers of the service itself do not see them: to
-// them who subscribes is no server that could be called.
+// subscribers ends the name under which the subscribers to the events of a service are
+// registered. Protobuf allows no such token below the name of a service. Watchers of the
+// service itself do not see that name: its instances are no servers that could be called.
 const subscribers = "._events"
 
-// SubscribersOf is the name under which those are registered who subscribe to the
-// events of a service.
+// SubscribersOf is the name under which the subscribers to the events of a service are
+// registered.
 func SubscribersOf(service string) string { return service + subscribers }
 
-// ParseSubscribers returns the service that SubscribersOf was given.
+// ParseSubscribers returns the service to whose events the name belongs. ok is false for any
+// other name, which it returns as it is.
 func ParseSubscribers(name string) (service string, ok bool) {
 	return strings.CutSuffix(name, subscribers)
 }
 
-// MicroName is the name of a service in NATS micro, which allows no dots; proto
-// names have no dashes.
+// MicroName is the name of a service in NATS micro, which allows no dots. Names in proto
+// files have no dashes, so that no two services get the same one.
 func MicroName(service string) string { return strings.ReplaceAll(service, ".", "-") }
 
-// Void is a subject of a kind to which nobody subscribes, ever.
+// Void is a subject of a kind that never has a subscription.
 func (s Subjects) Void(kind, id string) string { return join(s.ns, kind, "_void", id) }
 
 // Kind returns the pattern of all subjects of a kind.
@@ -223,11 +223,10 @@ func IsAlphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// Reply subjects. The last token of a reply subject is the slot of the call and
-// the generation of the slot, in base 36, with a tilde between them:
-// _INBOX.<nuid>.7~1f. The tilde, which those of streams and of many replies have as
-// well, tells such callers from plain NATS clients, which are never asked whether
-// they are still there.
+// Reply subjects. The last token of a reply subject is the slot of the call and the
+// generation of the slot, in base 36, with a tilde between them: _INBOX.<nuid>.7~1f. The
+// tilde, which the tokens of streams and of many replies have as well, tells such callers
+// from plain NATS clients, which are never asked whether they are still there.
 
 // AppendReplyToken appends the last token of a reply subject.
 func AppendReplyToken(b []byte, slot, generation uint64) []byte {
@@ -236,7 +235,7 @@ func AppendReplyToken(b []byte, slot, generation uint64) []byte {
 	return strconv.AppendUint(b, generation, 36)
 }
 
-// ParseReplyToken reads what AppendReplyToken wrote.
+// ParseReplyToken reads a token of AppendReplyToken.
 func ParseReplyToken(token string) (slot, generation uint64, ok bool) {
 	before, after, ok := strings.Cut(token, "~")
 	if !ok {
@@ -267,9 +266,8 @@ func parseBase36(s string) (n uint64, ok bool) {
 	return n, true
 }
 
-// CallerAlive returns the subject on which the sender of a request can be asked
-// whether it is still there, or "" if the reply subject is not of the form that
-// promises one.
+// CallerAlive returns the subject on which the sender of a request can be asked whether it
+// is still there, or "" if the reply subject has not the form of such senders.
 func CallerAlive(reply string) string {
 	i := strings.LastIndexByte(reply, '.')
 	if i <= 0 {
@@ -288,17 +286,17 @@ func CallerAlive(reply string) string {
 // CallerAliveToken is the last token of the subject that CallerAlive returns.
 const CallerAliveToken = "live"
 
-// Subjects of streams. The last token of the subject on which either end of a
-// stream hears the other is S and the number of the stream in its process, in
-// base 36: _INBOX.<nuid>.S7, aegis.in.<process>.S1f. Whoever uses that form is
-// asked at the token live, beside it, whether it is still there.
+// Subjects of streams. The last token of the subject on which one end of a stream hears the
+// other one is S, a tilde and the number of the stream in its process, in base 36:
+// _INBOX.<nuid>.S~7, aegis.in.<process>.S~1f. A process that uses that form is asked at the
+// token live, beside it, whether it is still there.
 
 // AppendStreamToken appends the last token of the subject of a stream.
 func AppendStreamToken(b []byte, id uint64) []byte {
 	return strconv.AppendUint(append(b, "S~"...), id, 36)
 }
 
-// ParseStreamToken reads what AppendStreamToken wrote.
+// ParseStreamToken reads a token of AppendStreamToken.
 func ParseStreamToken(token string) (id uint64, ok bool) {
 	return parseNumbered('S', token)
 }
@@ -310,11 +308,11 @@ func parseNumbered(letter byte, token string) (id uint64, ok bool) {
 	return parseBase36(token[2:])
 }
 
-// CollectToken is the last token of a reply subject on which many replies may
-// come: B, a tilde and a number in base 36.
+// CollectToken is the last token of a reply subject on which many replies may come: B, a
+// tilde and a number in base 36.
 func CollectToken(id uint64) string { return "B~" + strconv.FormatUint(id, 36) }
 
-// FormatWindow is the value of HeaderWindow.
+// FormatWindow returns the value of HeaderWindow.
 func FormatWindow(messages, bytes uint64) string {
 	return strconv.FormatUint(messages, 10) + "," + strconv.FormatUint(bytes, 10)
 }
@@ -343,14 +341,14 @@ func ParseTimeout(s string) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, true
 }
 
-// FormatTimeout is the value of HeaderTimeout for what is left of a deadline:
-// rounded up, so that a server never gives up before its caller, and within the
+// FormatTimeout returns the value of HeaderTimeout for the time that is left until a
+// deadline: rounded up, so that a server never gives up before its caller, and within the
 // limits.
 func FormatTimeout(left time.Duration) string {
 	return strconv.FormatInt(TimeoutMillis(left), 10)
 }
 
-// TimeoutMillis is left in whole milliseconds, rounded up, within the limits.
+// TimeoutMillis returns left in whole milliseconds, rounded up, within the limits.
 func TimeoutMillis(left time.Duration) int64 {
 	left = min(max(left, MinTimeout), MaxTimeout)
 	return int64((left + time.Millisecond - 1) / time.Millisecond)
