@@ -22,6 +22,12 @@ func TestBodiesOnTheWire(t *testing.T) {
 		`{"member":"m","gone":true}`:                                 wire.Member{Name: "m", Gone: true},
 		`{"member":"m","hello":true}`:                                wire.Member{Name: "m", Hello: true},
 		leaderRecord:                                                 someLeaderRecord(),
+		`{"sequence":7,"stored":1795451715343666000,"delivered":2,"attempts":1,"begun":false,"tries":2}`: wire.Attempts{
+			Sequence: 7, Stored: 1_795_451_715_343_666_000, Delivered: 2, Attempts: 1, Tries: 2,
+		},
+		`{"sequence":7,"stored":1,"delivered":3,"attempts":2,"begun":true,"tries":3,"reason":"x"}`: wire.Attempts{
+			Sequence: 7, Stored: 1, Delivered: 3, Attempts: 2, Begun: true, Tries: 3, Reason: "x",
+		},
 	} {
 		require.Equal(t, want, string(body.Encode()))
 	}
@@ -52,6 +58,8 @@ func TestBodiesComeBack(t *testing.T) {
 	comesBack(t, answer, answer.Encode(), wire.DecodeProbeAnswer)
 	member := wire.Member{Name: "m", Gone: true, Hello: true}
 	comesBack(t, member, member.Encode(), wire.DecodeMember)
+	attempts := wire.Attempts{Sequence: 1<<64 - 1, Stored: 1, Delivered: 2, Attempts: 3, Begun: true, Tries: 4, Reason: "x"}
+	comesBack(t, attempts, attempts.Encode(), wire.DecodeAttempts)
 }
 
 func TestBodiesThatSomebodyElseSends(t *testing.T) {

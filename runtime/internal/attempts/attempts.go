@@ -12,9 +12,7 @@
 // worker is lost once more.
 package attempts
 
-import (
-	"encoding/json"
-)
+import "github.com/aegisrpc/aegis/internal/wire"
 
 // Message is one delivery of a message.
 type Message struct {
@@ -28,33 +26,30 @@ type Message struct {
 type Record struct {
 	// Sequence and Stored say which message it is about. A sequence alone could come
 	// back, in a stream that is made anew.
-	Sequence uint64 `json:"sequence"`
-	Stored   int64  `json:"stored"`
+	Sequence uint64
+	Stored   int64
 	// Delivered is the last delivery that the record knows about.
-	Delivered int `json:"delivered"`
+	Delivered int
 	// Attempts is how many count.
-	Attempts int `json:"attempts"`
+	Attempts int
 	// Begun says that the last of them was about to begin, and has not ended as far
 	// as is known.
-	Begun bool `json:"begun"`
+	Begun bool
 	// Tries is how many handlers may have begun.
-	Tries int `json:"tries"`
+	Tries int
 	// Reason is why there is to be no further attempt, where that is known.
-	Reason string `json:"reason,omitempty"`
+	Reason string
 }
 
 // Parse reads a record; false means that it is none.
 func Parse(data []byte) (Record, bool) {
-	var r Record
-	err := json.Unmarshal(data, &r)
-	return r, err == nil && r.Sequence > 0 && r.Delivered >= 0 && r.Attempts >= 0 && r.Tries >= 0
+	body, ok := wire.DecodeAttempts(data)
+	r := Record(body)
+	return r, ok && r.Sequence > 0 && r.Delivered >= 0 && r.Attempts >= 0 && r.Tries >= 0
 }
 
 // Encode writes a record.
-func (r Record) Encode() []byte {
-	data, _ := json.Marshal(r) //nolint:errchkjson // numbers, a bool and a text can always be written
-	return data
-}
+func (r Record) Encode() []byte { return wire.Attempts(r).Encode() }
 
 // Try is a message in the hands of a worker that has not begun it.
 type Try struct {
