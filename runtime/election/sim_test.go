@@ -38,10 +38,10 @@ const stepsPerSeed = 20_000
 
 func base(name string) mix {
 	return mix{
-		name: name, servers: 1, nodes: 3, groups: 1,
+		name: name, size: size{servers: 1, nodes: 3, groups: 1},
 		lease: 500 * time.Millisecond, window: 100 * time.Millisecond, probe: 30 * time.Millisecond,
 		drift: 50_000, wallError: 20 * time.Millisecond, faultEvery: 250 * time.Millisecond, judgeActing: true,
-		late: 5, doubled: 5, staleReads: 5, lostReplies: 5, buffered: 5, failLeading: 30,
+		odds: odds{late: 5, doubled: 5, staleReads: 5, lostReplies: 5, buffered: 5, failLeading: 30},
 	}
 }
 

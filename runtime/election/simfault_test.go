@@ -34,24 +34,41 @@ const (
 
 // mix is the world of a run: its size, durations, and what goes wrong how often.
 type mix struct {
-	name                   string
-	servers, nodes, groups int
-	lease, window, probe   time.Duration
-	drift                  int64 // parts per million
-	wallError              time.Duration
-	faultEvery             time.Duration
-	faults                 [faults]int
-	judgeActing            bool // off with roll-backs
-	noEarly                bool
-	vary                   bool // each seed has its own durations and number of processes
-	halfLeases             bool // the last process is configured to half the durations
-	foreign                bool
-	ill                    bool // the first process may not subscribe, also when all is calm
-	awaitRelease           bool
-	slowFrom, slowTo       time.Duration // of slow queues; default 1 ms to two windows
-	slowQueue              int           // only this one, counted from 1
+	size
+	oddities
+	slowness
+	odds
 
-	// In a thousand.
+	name                 string
+	lease, window, probe time.Duration
+	drift                int64 // of monotonic clocks, in parts per million
+	wallError            time.Duration
+	faultEvery           time.Duration
+	faults               [faults]int // the weight of each
+	judgeActing          bool        // off with roll-backs
+}
+
+// size is how many servers, processes and groups a world has.
+type size struct{ servers, nodes, groups int }
+
+// oddities are what some processes of a world have of their own.
+type oddities struct {
+	noEarly      bool
+	vary         bool // each seed has its own durations and number of processes
+	halfLeases   bool // the last process is configured to half the durations
+	foreign      bool // the third process is of another account
+	ill          bool // the first process may not subscribe, also when all is calm
+	awaitRelease bool
+}
+
+// slowness describes the queues that faults make slow.
+type slowness struct {
+	slowFrom, slowTo time.Duration // default: 1 ms to two windows
+	slowQueue        int           // only this one, counted from 1
+}
+
+// odds are how often messages and handlers fail, in a thousand.
+type odds struct {
 	late, doubled, staleReads, lostReplies, buffered, failLeading int
 }
 

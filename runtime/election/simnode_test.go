@@ -26,17 +26,26 @@ type node struct {
 	led        []*Lease
 	watches    []watch
 
-	rate        int64 // of the monotonic clock, in parts per million
-	monoBase    time.Duration
-	trueBase    time.Duration
-	wallOffset  time.Duration
+	clocks
+	client
+
 	tickAt      time.Duration
 	dead        bool
-	foreign     bool // another account: its probes reach nobody
-	revoked     bool // may not subscribe to its liveness subject
+	foreign     bool // it is of another account: its probes reach no process
+	revoked     bool // it may not subscribe to its liveness subject
 	pausedUntil time.Duration
+}
 
-	// The client's side of the connection.
+// clocks are those of a node's machine.
+type clocks struct {
+	rate       int64 // of the monotonic clock, in parts per million
+	monoBase   time.Duration
+	trueBase   time.Duration
+	wallOffset time.Duration
+}
+
+// client is a node's side of its connection.
+type client struct {
 	conn       *conn
 	connected  bool
 	connecting bool

@@ -81,15 +81,13 @@ type payload struct {
 
 // world is the whole simulation of one seed.
 type world struct {
+	schedule
+	weather
+	judgement
+
 	rng     *rand.Rand
 	mix     *mix
 	mutant  mutation
-	now     time.Duration
-	seq     uint32
-	queue   []due
-	slab    []event
-	free    []int32
-	steps   int
 	servers []*server
 	nodes   []*node // current process of each slot
 	zombies []*node
@@ -100,13 +98,29 @@ type world struct {
 	lives   int       // counts roll-backs
 	names   int
 	clients uint64
+}
 
-	storeDown time.Duration // until then
+// schedule has the events of a world that are still to come.
+type schedule struct {
+	now   time.Duration
+	seq   uint32
+	queue []due
+	slab  []event
+	free  []int32
+	steps int
+}
+
+// weather is what faults do to a world as a whole.
+type weather struct {
+	storeDown time.Duration // the store does not answer until then
 	storeSlow time.Duration // writes are applied late until then
 	isolated  int           // the server without routes, -1 for none
 	calm      bool
 	calmAt    time.Duration
+}
 
+// judgement is what is checked in a world, and what was found.
+type judgement struct {
 	acted  []Term          // per group, the greatest that acted
 	began  []Term          // per group, the greatest that began
 	served []time.Duration // per group, when a handler could last start
@@ -126,10 +140,13 @@ func newWorld(m *mix, mutant mutation, seed uint64) *world {
 	rng := rand.New(rand.NewPCG(seed, uint64(len(m.name))))
 	m = m.varied(rng)
 	w := &world{
-		rng: rng, mix: m, mutant: mutant, isolated: -1,
-		now: time.Second, acted: make([]Term, m.groups), began: make([]Term, m.groups),
-		served: make([]time.Duration, m.groups), lead: make([]*node, m.groups),
-		byID: map[string]*node{},
+		rng: rng, mix: m, mutant: mutant, byID: map[string]*node{},
+		schedule: schedule{now: time.Second},
+		weather:  weather{isolated: -1},
+		judgement: judgement{
+			acted: make([]Term, m.groups), began: make([]Term, m.groups),
+			served: make([]time.Duration, m.groups), lead: make([]*node, m.groups),
+		},
 	}
 	for i := range m.servers {
 		w.servers = append(w.servers, &server{index: i, id: fmt.Sprintf("S%d.0", i), up: true})
