@@ -18,6 +18,9 @@ const (
 
 // node is one process.
 type node struct {
+	clocks
+	client
+
 	world      *world
 	id         string
 	slot       int
@@ -25,9 +28,6 @@ type node struct {
 	candidates []*Candidate
 	led        []*Lease
 	watches    []watch
-
-	clocks
-	client
 
 	tickAt      time.Duration
 	dead        bool
