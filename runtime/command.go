@@ -149,7 +149,7 @@ func (m *CommandMethod[Req, Res]) Send(ctx context.Context, req *Req, opts ...Se
 type commandPublication struct {
 	publication
 
-	send   *sendConfig
+	send   sendConfig
 	stored *commandwait.Command // nil until the command is stored
 }
 
@@ -168,7 +168,8 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 		return nil, Errorf(CodeUnimplemented, "%s is not a command in the descriptor of the service: the generated files of messages and services "+
 			"are of different versions; run buf generate", m.spec.name())
 	}
-	send := &sendConfig{}
+	p := &commandPublication{}
+	send := &p.send
 	if err := applyOptions(opts, func(o SendOption) error { return o.applySend(send) }); err != nil {
 		return nil, Errorf(CodeInvalidArgument, "%w", err)
 	}
@@ -180,7 +181,7 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 	case send.level == "":
 		send.level = wire.LevelNormal
 	}
-	p := &commandPublication{publication: newPublication(ctx, m.spec, m.client.service.Timeout), send: send}
+	p.publication = newPublication(ctx, m.spec, m.client.service.Timeout)
 	return p, ctxError(ctx)
 }
 
