@@ -392,7 +392,7 @@ func TestStoredMessageWhoseHeaderCannotBeReadIsDead(t *testing.T) {
 	require.Contains(t, deadOf(t, conn, eventService).Reason, "the header of the message cannot be read")
 	require.Contains(t, deadOf(t, conn, jobService).Reason, "the header of the message cannot be read")
 	eventually(t, "its result", func() bool {
-		_, err := outcome(t.Context(), aegistestv1aegis.WorkCommand(conn, "hand.1"))
+		_, err := outcome(t.Context(), aegistestv1aegis.JobServiceWorkCommand(conn, "hand.1"))
 		return aegis.CodeOf(err) == aegis.CodeInvalidArgument
 	})
 	mustStore(t, newPublisher(t, conn), "read")

@@ -38,7 +38,7 @@ func usersOf(t *testing.T, conn *aegis.Conn) (waiting, asking users) {
 		"a broadcast until replies": last(aegis.UntilReplies(2)),
 		"a broadcast until silence": last(aegis.UntilSilence(2 * patience)),
 		"a result":                  func() error { _, err := cmd.Result(ctx); return err },
-		"a result by id":            func() error { _, err := aegistestv1aegis.WorkCommand(conn, cmd.ID()).Result(ctx); return err },
+		"a result by id":            func() error { _, err := aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID()).Result(ctx); return err },
 		"progress": func() (err error) {
 			for _, err = range cmd.Progress(ctx) { //nolint:revive // the last one counts
 			}

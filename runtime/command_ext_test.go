@@ -53,7 +53,7 @@ func TestCommandWaitsForAWorkerAndIsFoundAgainByItsID(t *testing.T) {
 	id := cmd.ID()
 	require.NoError(t, sender.Close(t.Context()))
 	// Another process, or the same one after a restart.
-	again := aegistestv1aegis.WorkCommand(conn, id)
+	again := aegistestv1aegis.JobServiceWorkCommand(conn, id)
 	require.Equal(t, id, again.ID())
 	require.Equal(t, aegis.CommandQueued, state(t, again))
 	waiting := async(func() (string, error) { return outcome(t.Context(), again) })
@@ -61,7 +61,7 @@ func TestCommandWaitsForAWorkerAndIsFoundAgainByItsID(t *testing.T) {
 	res := receive(t, "the result", waiting)
 	require.NoError(t, res.err)
 	require.Equal(t, "x", res.res)
-	require.Equal(t, "x", mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), id)), "when it has ended, too")
+	require.Equal(t, "x", mustResult(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), id)), "when it has ended, too")
 }
 
 func TestCommandThatDoesNotExistIsSaidToBe(t *testing.T) {
@@ -72,7 +72,7 @@ func TestCommandThatDoesNotExistIsSaidToBe(t *testing.T) {
 			worker(t, conn, jobs{})
 			mustResult(t, send(t, newJobClient(t, conn), ""))
 		}
-		none := aegistestv1aegis.WorkCommand(conn, "abc.1")
+		none := aegistestv1aegis.JobServiceWorkCommand(conn, "abc.1")
 		_, err := none.Result(t.Context())
 		require.Equal(t, aegis.CodeNotFound, aegis.CodeOf(err))
 		require.Equal(t, aegis.CommandUnknown, state(t, none))
@@ -82,10 +82,10 @@ func TestCommandThatDoesNotExistIsSaidToBe(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"", "abc", "a.b.c", "*.1", "a b.1", "a.>"} {
-		_, err := aegistestv1aegis.WorkCommand(conn, id).Status(t.Context())
+		_, err := aegistestv1aegis.JobServiceWorkCommand(conn, id).Status(t.Context())
 		require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err), id)
 	}
-	_, err := aegistestv1aegis.WorkCommand(nil, "abc.1").Status(t.Context())
+	_, err := aegistestv1aegis.JobServiceWorkCommand(nil, "abc.1").Status(t.Context())
 	require.ErrorContains(t, err, "the connection of a command is nil")
 }
 
@@ -141,7 +141,7 @@ func TestFailedCommandsAreTriedAgainAndInTheEndDead(t *testing.T) {
 	// One that cannot be read, by hand.
 	_, err := jetStream(t, conn).Publish(t.Context(), "aegis.cmd.aegistest.v1.JobService.Work.n.hand.1", []byte{0xff})
 	require.NoError(t, err)
-	_, err = outcome(t.Context(), aegistestv1aegis.WorkCommand(conn, "hand.1"))
+	_, err = outcome(t.Context(), aegistestv1aegis.JobServiceWorkCommand(conn, "hand.1"))
 	require.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err))
 
 	dead := map[string]*aegis.DeadLetter{}
@@ -155,7 +155,7 @@ func TestFailedCommandsAreTriedAgainAndInTheEndDead(t *testing.T) {
 	close(fix)
 	require.NoError(t, conn.PutBack(t.Context(), l))
 	eventually(t, "it has a result now", func() bool {
-		text, err := outcome(t.Context(), aegistestv1aegis.WorkCommand(conn, l.ID))
+		text, err := outcome(t.Context(), aegistestv1aegis.JobServiceWorkCommand(conn, l.ID))
 		return err == nil && text == "fixed a"
 	})
 	require.Len(t, deadLetters(t, conn, jobService), 4)
@@ -191,10 +191,10 @@ func TestProgressIsSeenLiveAndLater(t *testing.T) {
 	require.Equal(t, aegis.Progress{Percent: 10, Message: "fills"}, receive(t, "the first report", seen))
 	steps <- 0
 	require.Equal(t, aegis.Progress{Percent: 0, Message: "fills"}, receive(t, "the next one", seen))
-	status, err := aegistestv1aegis.WorkCommand(conn, cmd.ID()).Status(t.Context())
+	status, err := aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID()).Status(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, aegis.CommandStatus{State: aegis.CommandRunning, Attempt: 1, Progress: &aegis.Progress{Percent: 0, Message: "fills"}}, *status)
-	for p, err := range aegistestv1aegis.WorkCommand(conn, cmd.ID()).Progress(t.Context()) {
+	for p, err := range aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID()).Progress(t.Context()) {
 		require.NoError(t, err)
 		require.Zero(t, p.Percent, "whoever comes later begins with the last one")
 		break
@@ -224,7 +224,7 @@ func TestCancelEndsTheHandlersContext(t *testing.T) {
 	client := newJobClient(t, conn)
 	cmd := send(t, client, "")
 	receive(t, "it runs", started)
-	require.NoError(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID()).Cancel(t.Context()))
+	require.NoError(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID()).Cancel(t.Context()))
 	_, err := outcome(t.Context(), cmd)
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
 	require.True(t, aegis.IsWireError(err))

@@ -20,7 +20,7 @@ func TestResultOfACommandThatIsGoneIsNotWaitedFor(t *testing.T) {
 	conn := connect(t)
 	client := newJobClient(t, conn)
 	live, keyed := send(t, client, ""), send(t, client, "", aegis.DedupeKey("k"))
-	byID := aegistestv1aegis.WorkCommand(another(t, conn), live.ID())
+	byID := aegistestv1aegis.JobServiceWorkCommand(another(t, conn), live.ID())
 	waiting := map[string]<-chan result[string]{}
 	for name, cmd := range map[string]*workCommand{"live": live, "keyed": keyed, "by id": byID} {
 		waiting[name] = async(func() (string, error) { return outcome(t.Context(), cmd) })
@@ -60,7 +60,7 @@ func TestDeadlineOfAResultSaysWhereTheCommandIs(t *testing.T) {
 	}
 	cmd := send(t, client, "")
 	require.ErrorContains(t, wait(cmd), "it is QUEUED, no worker has begun it")
-	require.ErrorContains(t, wait(aegistestv1aegis.WorkCommand(conn, cmd.ID())), "it is QUEUED, no worker has begun it")
+	require.ErrorContains(t, wait(aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID())), "it is QUEUED, no worker has begun it")
 	require.ErrorContains(t, wait(send(t, client, "", aegis.NotBefore(time.Now().Add(time.Hour)))), "it is SCHEDULED, not due yet")
 	worker(t, conn, jobs{work: func(ctx context.Context, _ *testv1.WorkRequest) (*testv1.WorkResponse, error) {
 		job, _ := aegis.JobFromContext(ctx)
@@ -96,7 +96,7 @@ func TestWhatIsStoredIsReadThoughTheAPIIsSlow(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	status, err := aegistestv1aegis.WorkCommand(slow, cmd.ID()).Status(ctx)
+	status, err := aegistestv1aegis.JobServiceWorkCommand(slow, cmd.ID()).Status(ctx)
 	require.NoError(t, err)
 	require.Equal(t, aegis.CommandSucceeded, status.State)
 	again, err := newJobClient(t, slow).Work(ctx, &testv1.WorkRequest{Text: "again"}, aegis.DedupeKey("k"))

@@ -247,7 +247,7 @@ func TestProgressIsThatOfTheCommandItself(t *testing.T) {
 	mustResult(t, send(t, client, "", key))
 	first.end(t)
 	forgetResults(t, conn)
-	status, err := aegistestv1aegis.WorkCommand(another(t, conn), send(t, client, "", key).ID()).Status(t.Context())
+	status, err := aegistestv1aegis.JobServiceWorkCommand(another(t, conn), send(t, client, "", key).ID()).Status(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, aegis.CommandStatus{State: aegis.CommandQueued}, *status)
 }

@@ -187,7 +187,7 @@ func TestResultThatIsNotStoredIsToldToNobody(t *testing.T) {
 	for _, c := range []*workCommand{cmd, keyed} {
 		_, err = outcome(t.Context(), c)
 		require.ErrorContains(t, err, errWrong.Error())
-		_, err = outcome(t.Context(), aegistestv1aegis.WorkCommand(another(t, conn), c.ID()))
+		_, err = outcome(t.Context(), aegistestv1aegis.JobServiceWorkCommand(another(t, conn), c.ID()))
 		require.ErrorContains(t, err, errWrong.Error())
 	}
 }
@@ -220,7 +220,7 @@ func TestCommandThatSucceededElsewhereIsNoDeadLetter(t *testing.T) {
 	close(end)
 	require.Equal(t, nats.Header{"Aegis-State": {"SUCCEEDED"}}, receive(t, "it is told", told).Header)
 	eventually(t, "the command is gone", func() bool { return queued(t.Context(), plain(t, conn), cmd.ID()) == 0 })
-	require.Empty(t, mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())))
+	require.Empty(t, mustResult(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID())))
 	eventually(t, "there is no letter", func() bool { return len(deadLetters(t, conn, jobService)) == 0 })
 }
 
@@ -256,17 +256,17 @@ func TestHandleFoundByItsIDWaitsWhileNobodyLeads(t *testing.T) {
 	worker(t, conn, jobs{})
 	cmd := send(t, newJobClient(t, conn), "done")
 	require.Equal(t, "done", mustResult(t, cmd))
-	byID := aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())
+	byID := aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID())
 	nodes.freeze()
 	nodes.eventually("nobody leads", func(ctx context.Context) bool {
-		_, err := aegistestv1aegis.WorkCommand(conn, cmd.ID()).Status(ctx)
+		_, err := aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID()).Status(ctx)
 		return err != nil
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), clusterPatience)
 	defer cancel()
 	waiting := async(func() (*testv1.WorkResponse, error) { return byID.Result(ctx) })
 	short, cancelShort := context.WithTimeout(ctx, time.Second) // in which it has looked
-	_, err := aegistestv1aegis.WorkCommand(conn, cmd.ID()).Status(short)
+	_, err := aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID()).Status(short)
 	cancelShort()
 	require.Error(t, err)
 	nodes.thaw()

@@ -81,7 +81,7 @@ func TestCommandsWithoutJetStream(t *testing.T) {
 	_, err := client.Work(t.Context(), &testv1.WorkRequest{})
 	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
 	require.ErrorContains(t, err, "JetStream is not available: enable it on the NATS servers")
-	_, err = aegistestv1aegis.WorkCommand(conn, "a.1").Status(t.Context())
+	_, err = aegistestv1aegis.JobServiceWorkCommand(conn, "a.1").Status(t.Context())
 	require.Equal(t, aegis.CodeUnavailable, aegis.CodeOf(err))
 	var log logs
 	srv := aegistest.Serve(t, conn, func(srv *aegis.Server) error {
@@ -128,7 +128,7 @@ func TestWhatIsNoCommandDoesNotBlockTheQueue(t *testing.T) {
 		_, err := js.PublishMsg(t.Context(), msg)
 		require.NoError(t, err)
 	}
-	require.Empty(t, mustResult(t, aegistestv1aegis.WorkCommand(conn, "hand.1")))
+	require.Empty(t, mustResult(t, aegistestv1aegis.JobServiceWorkCommand(conn, "hand.1")))
 	require.Equal(t, "x", mustResult(t, send(t, newJobClient(t, conn), "x")))
 	eventually(t, "it is dropped", func() bool { return log.count("a command without an id is dropped") == 1 })
 }
@@ -198,7 +198,7 @@ func TestPermissionsOfCommands(t *testing.T) {
 	require.Error(t, err)
 	cmd := send(t, client, "stuck")
 	receive(t, "it runs", stuck)
-	require.NoError(t, aegistestv1aegis.WorkCommand(conn, cmd.ID()).Cancel(t.Context()))
+	require.NoError(t, aegistestv1aegis.JobServiceWorkCommand(conn, cmd.ID()).Cancel(t.Context()))
 	_, err = outcome(t.Context(), cmd)
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
 	require.Len(t, deadLetters(t, as("all"), jobService), 1)
@@ -389,7 +389,7 @@ func TestCommandIsNotWorkedAgainWhileResultsCannotBeRead(t *testing.T) {
 		return err == nil && stream.CachedInfo().State.Msgs == 0
 	})
 	require.Equal(t, int64(1), runs.Load())
-	require.Equal(t, "once", mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())))
+	require.Equal(t, "once", mustResult(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID())))
 }
 
 // Another worker, which NATS has given the command to as well, ends it while this

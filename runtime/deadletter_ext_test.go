@@ -73,7 +73,7 @@ func TestDeadLetterThatIsPutBackTwiceIsWorkedOnce(t *testing.T) {
 		letter := deadOf(t, conn, jobService)
 		f.ok.Store(true)
 		require.NoError(t, conn.PutBack(t.Context(), letter))
-		byID := func() *workCommand { return aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID()) }
+		byID := func() *workCommand { return aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID()) }
 		require.Equal(t, "again", mustResult(t, byID()))
 		for range 2 {
 			require.NoError(t, conn.PutBack(t.Context(), letter))
@@ -129,7 +129,7 @@ func TestDeadLetterIsPutBackByTwoAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	require.Equal(t, "again", mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID())))
+	require.Equal(t, "again", mustResult(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID())))
 	eventually(t, "nothing waits", func() bool { return messages(t, conn, commandStream) == 0 })
 	require.EqualValues(t, 2, f.runs.Load())
 }
@@ -180,7 +180,7 @@ func TestCommandThatIsPutBackIsNotCanceledByAnEarlierCancel(t *testing.T) {
 		letter := deadOf(t, conn, jobService)
 		f.ok.Store(true)
 		require.NoError(t, conn.PutBack(t.Context(), letter))
-		mustResult(t, aegistestv1aegis.WorkCommand(another(t, conn), cmd.ID()))
+		mustResult(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID()))
 		require.Empty(t, deadLetters(t, conn, jobService))
 	}
 }

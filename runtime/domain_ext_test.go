@@ -77,7 +77,7 @@ func usesAllStores(t *testing.T, servers, clients *aegis.Conn) {
 	client := newJobClient(t, clients)
 	cmd := send(t, client, "y")
 	require.Equal(t, "y", mustResult(t, cmd))
-	require.Equal(t, "y", mustResult(t, aegistestv1aegis.WorkCommand(servers, cmd.ID())))
+	require.Equal(t, "y", mustResult(t, aegistestv1aegis.JobServiceWorkCommand(servers, cmd.ID())))
 	failing, err := client.Once(t.Context(), &testv1.OnceRequest{})
 	require.NoError(t, err)
 	_, err = failing.Result(t.Context())

@@ -37,7 +37,7 @@ func TestStreamsOfAnOlderNATSAreSwitchedOnAndKeepWhatIsInThem(t *testing.T) {
 	oldStreams(t, js)
 	srv := worker(t, conn, jobs{})
 	require.NoError(t, srv.Ready(t.Context()))
-	require.Empty(t, mustResult(t, aegistestv1aegis.WorkCommand(conn, "old.1")))
+	require.Empty(t, mustResult(t, aegistestv1aegis.JobServiceWorkCommand(conn, "old.1")))
 	cmd := send(t, newJobClient(t, conn), "later", aegis.NotBefore(time.Now().Add(100*time.Millisecond)))
 	require.Equal(t, "later", mustResult(t, cmd))
 	for name, allows := range map[string]func(jetstream.StreamConfig) bool{

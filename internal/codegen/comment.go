@@ -71,8 +71,9 @@ func paragraphs(parts ...comment) comment {
 	return all
 }
 
-// deprecated adds the mark that Go tools look for, unless the comment has one.
-func (c comment) deprecated(is bool, note string) comment {
+// deprecated adds the paragraph by which Go tools know a deprecated identifier, unless
+// the comment has one: of is what the .proto file marks as deprecated.
+func (c comment) deprecated(is bool, of string) comment {
 	if !is {
 		return c
 	}
@@ -81,7 +82,7 @@ func (c comment) deprecated(is bool, note string) comment {
 			return c
 		}
 	}
-	return paragraphs(c, wrap("Deprecated: "+note))
+	return paragraphs(c, wrap("Deprecated: "+of+" is marked as deprecated."))
 }
 
 // lines are the comment's lines as jennifer takes them over unchanged.

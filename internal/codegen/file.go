@@ -4,9 +4,9 @@ import (
 	"github.com/dave/jennifer/jen"
 )
 
-// emitters write what is generated for a service, in the order of the file.
+// emitters write the code that is generated for a service, in the order of the file.
 var emitters = []func(*jen.Group, *service){
-	emitName,
+	emitNames,
 	emitClient,
 	emitCommands,
 	emitServer,
@@ -14,7 +14,7 @@ var emitters = []func(*jen.Group, *service){
 	emitSubscriber,
 }
 
-// emit writes one file.
+// emit returns the code of one file.
 func (g *Generator) emit(f *file) *jen.File {
 	out := jen.NewFilePathName(string(f.importPath), f.packageName)
 	f.imports.apply(out)
@@ -39,22 +39,15 @@ func (g *Generator) emit(f *file) *jen.File {
 }
 
 func (f *file) packageDoc() comment {
-	text := wrap("Package " + f.packageName + " has the clients and servers of the services in " + f.source + ".")
-	return text.deprecated(f.deprecated, "the file "+f.source+" is marked as deprecated.")
+	text := wrap("Package " + f.packageName + " has the typed clients, servers, publishers and subscribers of the services in " + f.source + ".")
+	return text.deprecated(f.deprecated, "the file "+f.source)
 }
 
-// emitHandshake adds a constant that ties the file to the runtime.
+// emitHandshake adds a constant of the runtime, without which the file does not compile.
 func emitHandshake(g *jen.Group) {
-	wrap("This file needs a runtime that supports it. If SupportsPluginV1 is undefined here, the module " +
-		"github.com/aegisrpc/aegis and the protoc-gen-aegis that generated this file do not fit together: " +
-		"update the module in go.mod, and generate this file again with a plugin of the same version.").write(g)
+	wrap("SupportsPluginV1 is undefined in a runtime that does not support this file. Then the version of the module " +
+		"github.com/aegisrpc/aegis in go.mod is not the version of the protoc-gen-aegis that generated this file: " +
+		"update the module in go.mod, and generate this file again with the plugin of the same version.").write(g)
 	g.Const().Id("_").Op("=").Add(aegis("SupportsPluginV1"))
-	g.Line()
-}
-
-// emitName adds a constant with the service's name.
-func emitName(g *jen.Group, s *service) {
-	s.doc(s.names.Name+" is the fully-qualified name of the "+s.name+" service.", nil).write(g)
-	g.Const().Id(s.names.Name).Op("=").Lit(s.fullName)
 	g.Line()
 }

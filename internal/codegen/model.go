@@ -13,11 +13,11 @@ import (
 
 // file is one output file: the services of one .proto file.
 type file struct {
-	source      string // the .proto file
-	output      string // the name of the generated file
+	source      string // path of the .proto file
+	output      string // path of the generated file
 	packageName string
 	importPath  protogen.GoImportPath
-	descriptor  protogen.GoIdent // the variable of the .proto file's descriptor
+	descriptor  protogen.GoIdent // the variable with the .proto file's descriptor
 	deprecated  bool
 	services    []*service
 	imports     imports
@@ -26,30 +26,32 @@ type file struct {
 // service is one service.
 type service struct {
 	names      serviceNames
-	name       string // EchoService
-	fullName   string // echo.v1.EchoService
-	file       protogen.GoIdent
+	name       string           // EchoService
+	fullName   string           // echo.v1.EchoService
+	file       protogen.GoIdent // the variable with the .proto file's descriptor
 	comment    comment
 	deprecated bool
-	elected    bool      // some method is single active
-	methods    []*method // those that are called
+	elected    bool      // some method or command is single active
+	all        []*method // in the order of the .proto file
+	methods    []*method // all but the events
 	events     []*method
 }
 
 // method is one method of a service.
 type method struct {
 	names      methodNames
-	name       string // Echo, or what else the .proto calls it
+	name       string // Echo: the name in the .proto file
 	fullName   string // echo.v1.EchoService.Echo
 	comment    comment
 	deprecated bool
-	rpc        *rpc
+	rpc        *rpc // nil for an event
+	durable    bool // a durable event
 	input      protogen.GoIdent
 	output     protogen.GoIdent
-	durable    bool // a durable event
 }
 
-// newModel checks the files to generate and returns those that have services.
+// newModel checks the files of a run and returns those for which code is generated:
+// they have services. The error joins all mistakes.
 func newModel(plugin *protogen.Plugin) ([]*file, error) {
 	found := checkGoPackages(plugin.Request)
 	packages := newPackages(plugin, found)
@@ -62,8 +64,8 @@ func newModel(plugin *protogen.Plugin) ([]*file, error) {
 	if err := found.err(); err != nil {
 		return nil, err
 	}
-	// Aliases must not collide with identifiers of any file of the package, so
-	// they come last.
+	// Aliases must not collide with identifiers of any file of the package, so they are
+	// chosen when all files have declared theirs.
 	for _, f := range files {
 		f.imports = newImports(f, packages)
 	}
@@ -98,7 +100,7 @@ func newService(s *protogen.Service, f *protogen.File, checked *spec.Service, sc
 	events := false
 	for _, m := range checked.Methods {
 		specs[m.Name] = m
-		events = events || m.Event != nil
+		events = events || m.Pattern == spec.Event
 	}
 	opts, _ := s.Desc.Options().(*descriptorpb.ServiceOptions)
 	model := &service{
@@ -110,43 +112,59 @@ func newService(s *protogen.Service, f *protogen.File, checked *spec.Service, sc
 		deprecated: opts.GetDeprecated(),
 		elected:    checked.Election != nil,
 	}
-	scope.declare(s, model.names, found)
+	// Of a service whose own name is taken, the names of the methods are taken as well:
+	// one mistake is enough.
+	unique := scope.declare(s.Desc, model.names.all(), found)
 	methods := newMethodScope(s, model.names, model.elected)
 	for _, m := range s.Methods {
-		opts, _ := m.Desc.Options().(*descriptorpb.MethodOptions)
-		added := &method{
-			names:      methods.declare(m, found),
-			name:       string(m.Desc.Name()),
-			fullName:   string(m.Desc.FullName()),
-			comment:    newComment(m.Comments.Leading),
-			deprecated: opts.GetDeprecated(),
-			rpc:        rpcOf(m.Desc),
-			input:      m.Input.GoIdent,
-			output:     m.Output.GoIdent,
+		added := newMethod(m, specs[string(m.Desc.Name())])
+		var free bool
+		added.names.field, free = methods.declare(m, found)
+		if unique && free {
+			scope.declare(m.Desc, added.names.ofPackage(), found)
 		}
-		switch checked := specs[added.name]; {
-		case checked == nil: // nothing is generated
-		case checked.Event != nil:
-			added.durable = checked.Event.Durable
-			model.events = append(model.events, added)
-		default:
-			if checked.Command != nil {
-				added.names.Command = scope.declareCommand(m, found)
-			}
-			model.methods = append(model.methods, added)
-		}
+		model.add(added)
 	}
 	methods.declareAsync(model.events, found)
 	return model
 }
 
-// The generated package lies in a directory beside the messages, so that it
-// never meets the stubs of another generator.
+// newMethod returns the model of a method. checked is nil if the service has mistakes:
+// then nothing is generated, but names are still checked.
+func newMethod(m *protogen.Method, checked *spec.Method) *method {
+	if checked == nil {
+		checked = &spec.Method{Desc: m.Desc, Pattern: spec.LoadBalanced}
+	}
+	opts, _ := m.Desc.Options().(*descriptorpb.MethodOptions)
+	return &method{
+		names:      newMethodNames(m, checked.Pattern),
+		name:       string(m.Desc.Name()),
+		fullName:   string(m.Desc.FullName()),
+		comment:    newComment(m.Comments.Leading),
+		deprecated: opts.GetDeprecated(),
+		rpc:        rpcOf(checked),
+		durable:    checked.Event != nil && checked.Event.Durable,
+		input:      m.Input.GoIdent,
+		output:     m.Output.GoIdent,
+	}
+}
 
+func (s *service) add(m *method) {
+	s.all = append(s.all, m)
+	if m.rpc == nil {
+		s.events = append(s.events, m)
+	} else {
+		s.methods = append(s.methods, m)
+	}
+}
+
+// outputPackage returns the name of the generated package, which is also the name of
+// its directory. The directory lies beside the messages, so that the package never
+// shares one with the code of another generator.
 func outputPackage(f *protogen.File) string {
 	name := string(f.GoPackageName)
-	// protogen puts an underscore before a keyword, which this is none; Go's
-	// wildcards would pass over such a directory.
+	// protogen puts an underscore before a keyword. With "aegis" behind it the name is
+	// no keyword, and Go's wildcards skip directories that begin with an underscore.
 	if bare := strings.TrimLeft(name, "_"); token.IsIdentifier(bare + "aegis") {
 		name = bare
 	}

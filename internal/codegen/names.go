@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"fmt"
 	"go/build"
 	"go/token"
 	"io"
@@ -13,9 +14,11 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 )
 
-// serviceNames holds every identifier that is declared for a service.
+// serviceNames holds the package-level identifiers that are generated for a service,
+// but not those for its methods.
 type serviceNames struct {
 	Name          string // EchoServiceName
+	descriptor    string // echoServiceDescriptor
 	Client        string // EchoServiceClient
 	NewClient     string // NewEchoServiceClient
 	clientImpl    string // echoServiceClient
@@ -23,7 +26,7 @@ type serviceNames struct {
 	Register      string // RegisterEchoServiceServer
 	Unimplemented string // UnimplementedEchoServiceServer
 
-	// Of services with events.
+	// A service without events has none of these.
 	Publisher     string // EchoServicePublisher
 	NewPublisher  string // NewEchoServicePublisher
 	publisherImpl string // echoServicePublisher
@@ -34,6 +37,7 @@ type serviceNames struct {
 func newServiceNames(s *protogen.Service, events bool) serviceNames {
 	n := serviceNames{
 		Name:          s.GoName + "Name",
+		descriptor:    lowerFirst(s.GoName) + "Descriptor",
 		Client:        s.GoName + "Client",
 		NewClient:     "New" + s.GoName + "Client",
 		clientImpl:    lowerFirst(s.GoName) + "Client",
@@ -49,56 +53,84 @@ func newServiceNames(s *protogen.Service, events bool) serviceNames {
 	return n
 }
 
-// all lists the identifiers, the most telling first.
+// all lists the identifiers. The one that tells a user most about a collision comes
+// first.
 func (n serviceNames) all() []string {
-	names := []string{n.Client, n.NewClient, n.Server, n.Register, n.Unimplemented, n.Name, n.clientImpl}
+	names := []string{n.Client, n.NewClient, n.Server, n.Register, n.Unimplemented, n.Name, n.clientImpl, n.descriptor}
 	if n.Publisher != "" {
 		names = append(names, n.Publisher, n.NewPublisher, n.Events, n.Subscribe, n.publisherImpl)
 	}
 	return names
 }
 
-// methodNames holds every identifier that is declared for a method.
+// methodNames holds the identifiers that are generated for a method.
 type methodNames struct {
-	Method string // Echo
-	field  string // echo, in the client
+	Method string // Echo, in the interfaces and their implementations
+	field  string // echo, in the struct of the client or of the publisher
 
-	Command string // EchoCommand, of a command
+	// Package-level identifiers begin with the service's name, so that two services
+	// of one Go package may have methods of the same name.
+	FullName string // EchoServiceEchoFullName
+	Command  string // EchoServiceEchoCommand; "" unless the method is a command
 }
 
-// scope is the block of one generated package.
+func newMethodNames(m *protogen.Method, pattern spec.Pattern) methodNames {
+	n := methodNames{Method: m.GoName, FullName: m.Parent.GoName + m.GoName + "FullName"}
+	if pattern == spec.Command {
+		n.Command = m.Parent.GoName + m.GoName + "Command"
+	}
+	return n
+}
+
+// ofPackage lists the package-level identifiers. The one that tells a user most about a
+// collision comes first.
+func (n methodNames) ofPackage() []string {
+	if n.Command != "" {
+		return []string{n.Command, n.FullName}
+	}
+	return []string{n.FullName}
+}
+
+// scope is the package block of one generated package: it knows which service or
+// method each identifier belongs to.
 type scope struct {
-	owners map[string]protoreflect.ServiceDescriptor
+	owners map[string]protoreflect.Descriptor
 }
 
-// declare claims the identifiers of a service. The first identifier that
-// another service has claimed is a mistake.
-func (sc *scope) declare(s *protogen.Service, names serviceNames, found *mistakes) {
-	for _, name := range names.all() {
+// declare claims identifiers for a service or a method, and reports whether they were
+// free. The first identifier that another service or method has claimed is a mistake,
+// and then nothing is claimed.
+func (sc *scope) declare(owner protoreflect.Descriptor, names []string, found *mistakes) bool {
+	for _, name := range names {
 		if other, taken := sc.owners[name]; taken {
-			found.add(spec.At(s.Desc).Problem("the services %s and %s of one Go package both need the Go name %s; rename one of them",
-				other.FullName(), s.Desc.FullName(), name))
-			return
+			found.add(spec.At(owner).Problem("%s of one Go package both need the Go name %s; rename one of them", both(other, owner), name))
+			return false
 		}
 	}
-	for _, name := range names.all() {
-		sc.owners[name] = s.Desc
+	for _, name := range names {
+		sc.owners[name] = owner
 	}
+	return true
 }
 
-// declareCommand claims the name of the function that finds a command again.
-func (sc *scope) declareCommand(m *protogen.Method, found *mistakes) string {
-	name := m.GoName + "Command"
-	if other, taken := sc.owners[name]; taken {
-		found.add(spec.At(m.Desc).Problem("the command %s needs the Go name %s, which %s of the same Go package has; rename one of them",
-			m.Desc.Name(), name, other.FullName()))
+// both names two descriptors, each of which is a service or a method.
+func both(a, b protoreflect.Descriptor) string {
+	kindA, kindB := descriptorKind(a), descriptorKind(b)
+	if kindA == kindB {
+		return fmt.Sprintf("the %ss %s and %s", kindA, a.FullName(), b.FullName())
 	}
-	service, _ := m.Desc.Parent().(protoreflect.ServiceDescriptor)
-	sc.owners[name] = service
-	return name
+	return fmt.Sprintf("the %s %s and the %s %s", kindA, a.FullName(), kindB, b.FullName())
 }
 
-// methodScope is the method set and the fields of one client and server.
+func descriptorKind(desc protoreflect.Descriptor) string {
+	if _, ok := desc.(protoreflect.MethodDescriptor); ok {
+		return "method"
+	}
+	return "service"
+}
+
+// methodScope holds the Go names of one service's methods. All of them share the
+// method sets of the interfaces and the fields of the client and the publisher.
 type methodScope struct {
 	names   serviceNames
 	elected bool
@@ -115,27 +147,31 @@ func newMethodScope(s *protogen.Service, names serviceNames, elected bool) *meth
 	}
 }
 
-// declare claims the identifiers of a method. Two methods of one Go name are a
-// mistake, as the name is the user's; fields are ours and made to fit.
-func (sc *methodScope) declare(m *protogen.Method, found *mistakes) methodNames {
-	if other, taken := sc.methods[m.GoName]; taken {
+// declare claims the Go name of a method and a field for it, and reports whether the
+// name was free. A name that is taken is a mistake, because the user has chosen it.
+// The user does not see the field: it gets underscores until it is free.
+func (sc *methodScope) declare(m *protogen.Method, found *mistakes) (field string, free bool) {
+	other, taken := sc.methods[m.GoName]
+	switch {
+	case taken:
 		found.add(spec.At(m.Desc).Problem("the methods %s and %s of one service both need the Go name %s; rename one of them",
 			other.Name(), m.Desc.Name(), m.GoName))
-	} else if m.GoName == sc.names.Unimplemented {
+	case m.GoName == sc.names.Unimplemented:
 		found.add(spec.At(m.Desc).Problem("an implementation embeds the type %s and cannot have a method of that name; rename the method", m.GoName))
-	} else if sc.elected && m.GoName == onLeading {
+	case sc.elected && m.GoName == onLeading:
 		found.add(spec.At(m.Desc).Problem("the server of a service with single active methods has a method %s of its own; rename this one", onLeading))
 	}
 	sc.methods[m.GoName] = m.Desc
-	field := lowerFirst(m.GoName)
+	field = lowerFirst(m.GoName)
 	for token.IsKeyword(field) || sc.fields[field] {
 		field += "_"
 	}
 	sc.fields[field] = true
-	return methodNames{Method: m.GoName, field: field}
+	return field, !taken
 }
 
-// declareAsync finds the rpcs whose names the publisher needs for itself.
+// declareAsync reports each method whose name the publisher needs for the
+// asynchronous method of a durable event.
 func (sc *methodScope) declareAsync(events []*method, found *mistakes) {
 	for _, ev := range events {
 		if other, taken := sc.methods[ev.names.Method+asyncSuffix]; ev.durable && taken {
@@ -145,16 +181,13 @@ func (sc *methodScope) declareAsync(events []*method, found *mistakes) {
 	}
 }
 
-// onLeading is the method that the servers of elected services have besides.
-const onLeading = "OnLeading"
-
 // lowerFirst makes an exported identifier unexported.
 func lowerFirst(name string) string {
 	return strings.ToLower(name[:1]) + name[1:]
 }
 
-// packages knows the Go packages of a run: those of the messages, and those
-// that are generated.
+// packages knows the Go packages of a run: those of the messages, and those that are
+// generated.
 type packages struct {
 	names  map[protogen.GoImportPath]protogen.GoPackageName
 	scopes map[protogen.GoImportPath]*scope
@@ -176,7 +209,8 @@ func newPackages(plugin *protogen.Plugin, found *mistakes) *packages {
 	return p
 }
 
-// check refuses Go packages that the generated code cannot live beside.
+// check refuses a file whose messages are in a Go package that the generated code
+// cannot import or share a directory with.
 func (p *packages) check(f *protogen.File, found *mistakes) {
 	at := spec.At(f.Services[0].Desc)
 	if name := path.Base(outputName(f)); !builtEverywhere(name) {
@@ -207,7 +241,7 @@ func builtEverywhere(name string) bool {
 func (p *packages) scope(f *protogen.File) *scope {
 	path := outputPath(f)
 	if p.scopes[path] == nil {
-		p.scopes[path] = &scope{owners: map[string]protoreflect.ServiceDescriptor{}}
+		p.scopes[path] = &scope{owners: map[string]protoreflect.Descriptor{}}
 	}
 	return p.scopes[path]
 }

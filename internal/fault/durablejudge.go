@@ -156,7 +156,7 @@ func findAgain(ctx context.Context, conn *aegis.Conn, ids map[uint64]string) (ma
 	for range findersAtOnce {
 		finders.Go(func() {
 			for number := range numbers {
-				f, err := find(ctx, faultv1aegis.WorkCommand(conn, ids[number]))
+				f, err := find(ctx, faultv1aegis.DurableServiceWorkCommand(conn, ids[number]))
 				mu.Lock()
 				if found[number] = f; err != nil {
 					failure = fmt.Errorf("look for command %d by its id %s: %w", number, ids[number], err)

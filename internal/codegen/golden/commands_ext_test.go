@@ -21,7 +21,7 @@ func TestGeneratedCommandIsFoundAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := commandsv1aegis.MakeCommand(conn, sent.ID()).Status(t.Context())
+	status, err := commandsv1aegis.ReportServiceMakeCommand(conn, sent.ID()).Status(t.Context())
 	if err != nil || status.State != aegis.CommandQueued {
 		t.Errorf("%v, %v", status, err)
 	}

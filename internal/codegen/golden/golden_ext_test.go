@@ -44,6 +44,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/codegen/golden/pkgnames/type/typeaegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/proto2/proto2v1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/root/rootaegis"
+	"github.com/aegisrpc/aegis/internal/codegen/golden/samenames/samenamesv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/several/severalv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/sticky/stickyv1aegis"
 	"github.com/aegisrpc/aegis/internal/codegen/golden/streams/streamsv1aegis"
@@ -131,6 +132,8 @@ func services() []service {
 		of(typeaegis.PackageServiceName, typeaegis.RegisterPackageServiceServer, typeaegis.UnimplementedPackageServiceServer{}, typeaegis.NewPackageServiceClient),
 		of(proto2v1aegis.Proto2ServiceName, proto2v1aegis.RegisterProto2ServiceServer, proto2v1aegis.UnimplementedProto2ServiceServer{}, proto2v1aegis.NewProto2ServiceClient),
 		of(rootaegis.RootServiceName, rootaegis.RegisterRootServiceServer, rootaegis.UnimplementedRootServiceServer{}, rootaegis.NewRootServiceClient),
+		of(samenamesv1aegis.BackupServiceName, samenamesv1aegis.RegisterBackupServiceServer, samenamesv1aegis.UnimplementedBackupServiceServer{}, samenamesv1aegis.NewBackupServiceClient),
+		of(samenamesv1aegis.ReportServiceName, samenamesv1aegis.RegisterReportServiceServer, samenamesv1aegis.UnimplementedReportServiceServer{}, samenamesv1aegis.NewReportServiceClient),
 		of(severalv1aegis.FirstServiceName, severalv1aegis.RegisterFirstServiceServer, severalv1aegis.UnimplementedFirstServiceServer{}, severalv1aegis.NewFirstServiceClient),
 		of(severalv1aegis.SecondServiceName, severalv1aegis.RegisterSecondServiceServer, severalv1aegis.UnimplementedSecondServiceServer{}, severalv1aegis.NewSecondServiceClient),
 		of(severalv1aegis.ThirdServiceName, severalv1aegis.RegisterThirdServiceServer, severalv1aegis.UnimplementedThirdServiceServer{}, severalv1aegis.NewThirdServiceClient),

@@ -2,8 +2,8 @@
 //
 // Source: commands/commands.proto
 
-// Package commandsv1aegis has the clients and servers of the services in
-// commands/commands.proto.
+// Package commandsv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in commands/commands.proto.
 package commandsv1aegis
 
 import (
@@ -13,35 +13,66 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// ReportServiceName is the fully-qualified name of the ReportService service.
+// ReportServiceName is the full name of the service
+// golden.commands.v1.ReportService.
 const ReportServiceName = "golden.commands.v1.ReportService"
 
-// ReportServiceClient calls the service golden.commands.v1.ReportService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.commands.v1.ReportService, as logs have them: the service's full name,
+// a dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// ReportServiceLookFullName is the full name of the method Look.
+	ReportServiceLookFullName = "golden.commands.v1.ReportService.Look"
+	// ReportServiceMakeFullName is the full name of the method Make.
+	ReportServiceMakeFullName = "golden.commands.v1.ReportService.Make"
+	// ReportServiceRotateFullName is the full name of the method Rotate.
+	//
+	// Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
+	ReportServiceRotateFullName = "golden.commands.v1.ReportService.Rotate"
+)
+
+// reportServiceDescriptor is the descriptor of
+// golden.commands.v1.ReportService.
+var reportServiceDescriptor = commandsv1.File_commands_commands_proto.Services().ByName("ReportService")
+
+// ReportServiceClient calls the methods of golden.commands.v1.ReportService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // ReportService makes reports.
 type ReportServiceClient interface {
 	// Look looks at a report.
 	Look(ctx context.Context, req *commandsv1.LookRequest, opts ...aegis.CallOption) (*commandsv1.LookResponse, error)
 	// Make makes a report.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Make(ctx context.Context, req *commandsv1.MakeRequest, opts ...aegis.SendOption) (*aegis.Command[commandsv1.MakeResponse], error)
-	// Rotate sends golden.commands.v1.ReportService.Rotate.
+	// Rotate stores a command of golden.commands.v1.ReportService.Rotate and
+	// returns a handle of it.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	//
 	// Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
 	Rotate(ctx context.Context, req *commandsv1.MakeRequest, opts ...aegis.SendOption) (*aegis.Command[commandsv1.MakeResponse], error)
 }
 
-// NewReportServiceClient returns a client that calls
-// golden.commands.v1.ReportService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewReportServiceClient returns a client of golden.commands.v1.ReportService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewReportServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ReportServiceClient, error) {
-	client, err := aegis.NewClient(conn, commandsv1.File_commands_commands_proto.Services().ByName("ReportService"), opts...)
+	client, err := aegis.NewClient(conn, reportServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,39 +95,47 @@ func (c *reportServiceClient) Look(ctx context.Context, req *commandsv1.LookRequ
 	return c.look.Call(ctx, req, opts...)
 }
 
-// Make sends golden.commands.v1.ReportService.Make.
+// Make stores a command of golden.commands.v1.ReportService.Make and returns a
+// handle of it.
 func (c *reportServiceClient) Make(ctx context.Context, req *commandsv1.MakeRequest, opts ...aegis.SendOption) (*aegis.Command[commandsv1.MakeResponse], error) {
 	return c.make.Send(ctx, req, opts...)
 }
 
-// Rotate sends golden.commands.v1.ReportService.Rotate.
+// Rotate stores a command of golden.commands.v1.ReportService.Rotate and
+// returns a handle of it.
 //
 // Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
 func (c *reportServiceClient) Rotate(ctx context.Context, req *commandsv1.MakeRequest, opts ...aegis.SendOption) (*aegis.Command[commandsv1.MakeResponse], error) {
 	return c.rotate.Send(ctx, req, opts...)
 }
 
-// MakeCommand returns a handle of the command
-// golden.commands.v1.ReportService.Make with this id, whoever sent it. What is
-// wrong with the id, or that there is no such command, the handle's methods
-// say.
-func MakeCommand(conn *aegis.Conn, id string) *aegis.Command[commandsv1.MakeResponse] {
-	return aegis.NewCommand[commandsv1.MakeResponse](conn, commandsv1.File_commands_commands_proto.Services().ByName("ReportService"), "Make", id)
+// ReportServiceMakeCommand returns a handle of the command of
+// golden.commands.v1.ReportService.Make with this id, whichever process sent
+// it: id is what the method ID of the sender's handle returned. The methods of
+// the handle return an error with CodeInvalidArgument if id is malformed. If
+// there is no such command they return an error with CodeNotFound, except
+// Status, which returns the state CommandUnknown.
+func ReportServiceMakeCommand(conn *aegis.Conn, id string) *aegis.Command[commandsv1.MakeResponse] {
+	return aegis.NewCommand[commandsv1.MakeResponse](conn, reportServiceDescriptor, "Make", id)
 }
 
-// RotateCommand returns a handle of the command
-// golden.commands.v1.ReportService.Rotate with this id, whoever sent it. What
-// is wrong with the id, or that there is no such command, the handle's methods
-// say.
+// ReportServiceRotateCommand returns a handle of the command of
+// golden.commands.v1.ReportService.Rotate with this id, whichever process sent
+// it: id is what the method ID of the sender's handle returned. The methods of
+// the handle return an error with CodeInvalidArgument if id is malformed. If
+// there is no such command they return an error with CodeNotFound, except
+// Status, which returns the state CommandUnknown.
 //
 // Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
-func RotateCommand(conn *aegis.Conn, id string) *aegis.Command[commandsv1.MakeResponse] {
-	return aegis.NewCommand[commandsv1.MakeResponse](conn, commandsv1.File_commands_commands_proto.Services().ByName("ReportService"), "Rotate", id)
+func ReportServiceRotateCommand(conn *aegis.Conn, id string) *aegis.Command[commandsv1.MakeResponse] {
+	return aegis.NewCommand[commandsv1.MakeResponse](conn, reportServiceDescriptor, "Rotate", id)
 }
 
-// ReportServiceServer is what a server of golden.commands.v1.ReportService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedReportServiceServer to implement some of them only.
+// ReportServiceServer is implemented by the servers of
+// golden.commands.v1.ReportService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedReportServiceServer to implement only some of the methods.
 //
 // ReportService makes reports.
 type ReportServiceServer interface {
@@ -109,18 +148,20 @@ type ReportServiceServer interface {
 	// Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
 	Rotate(ctx context.Context, req *commandsv1.MakeRequest) (*commandsv1.MakeResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterReportServiceServer adds the service golden.commands.v1.ReportService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterReportServiceServer(srv *aegis.Server, impl ReportServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, commandsv1.File_commands_commands_proto.Services().ByName("ReportService"), impl, []aegis.Handler[ReportServiceServer]{
+	return aegis.RegisterService(srv, reportServiceDescriptor, impl, []aegis.Handler[ReportServiceServer]{
 		aegis.UnaryHandler("Look", ReportServiceServer.Look).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Look")
 		}),
@@ -134,24 +175,26 @@ func RegisterReportServiceServer(srv *aegis.Server, impl ReportServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedReportServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedReportServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedReportServiceServer struct{}
 
 // Look returns an error with CodeUnimplemented.
 func (UnimplementedReportServiceServer) Look(context.Context, *commandsv1.LookRequest) (*commandsv1.LookResponse, error) {
-	return nil, aegis.Unimplemented("golden.commands.v1.ReportService.Look")
+	return nil, aegis.Unimplemented(ReportServiceLookFullName)
 }
 
 // Make returns an error with CodeUnimplemented.
 func (UnimplementedReportServiceServer) Make(context.Context, *commandsv1.MakeRequest) (*commandsv1.MakeResponse, error) {
-	return nil, aegis.Unimplemented("golden.commands.v1.ReportService.Make")
+	return nil, aegis.Unimplemented(ReportServiceMakeFullName)
 }
 
 // Rotate returns an error with CodeUnimplemented.
 //
 // Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
 func (UnimplementedReportServiceServer) Rotate(context.Context, *commandsv1.MakeRequest) (*commandsv1.MakeResponse, error) {
-	return nil, aegis.Unimplemented("golden.commands.v1.ReportService.Rotate")
+	return nil, aegis.Unimplemented(ReportServiceRotateFullName)
 }

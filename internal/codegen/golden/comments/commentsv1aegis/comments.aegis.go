@@ -2,8 +2,8 @@
 //
 // Source: comments/comments.proto
 
-// Package commentsv1aegis has the clients and servers of the services in
-// comments/comments.proto.
+// Package commentsv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in comments/comments.proto.
 package commentsv1aegis
 
 import (
@@ -13,17 +13,48 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// CommentServiceName is the fully-qualified name of the CommentService service.
+// CommentServiceName is the full name of the service
+// golden.comments.v1.CommentService.
 const CommentServiceName = "golden.comments.v1.CommentService"
 
-// CommentServiceClient calls the service golden.comments.v1.CommentService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.comments.v1.CommentService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// CommentServiceDirectiveFullName is the full name of the method Directive.
+	CommentServiceDirectiveFullName = "golden.comments.v1.CommentService.Directive"
+	// CommentServiceLineFullName is the full name of the method Line.
+	CommentServiceLineFullName = "golden.comments.v1.CommentService.Line"
+	// CommentServiceConstraintFullName is the full name of the method Constraint.
+	CommentServiceConstraintFullName = "golden.comments.v1.CommentService.Constraint"
+	// CommentServiceEscapeFullName is the full name of the method Escape.
+	CommentServiceEscapeFullName = "golden.comments.v1.CommentService.Escape"
+	// CommentServiceCodeFullName is the full name of the method Code.
+	CommentServiceCodeFullName = "golden.comments.v1.CommentService.Code"
+	// CommentServiceEmptyFullName is the full name of the method Empty.
+	CommentServiceEmptyFullName = "golden.comments.v1.CommentService.Empty"
+	// CommentServiceUnicodeFullName is the full name of the method Unicode.
+	CommentServiceUnicodeFullName = "golden.comments.v1.CommentService.Unicode"
+	// CommentServiceTrailingFullName is the full name of the method Trailing.
+	CommentServiceTrailingFullName = "golden.comments.v1.CommentService.Trailing"
+)
+
+// commentServiceDescriptor is the descriptor of
+// golden.comments.v1.CommentService.
+var commentServiceDescriptor = commentsv1.File_comments_comments_proto.Services().ByName("CommentService")
+
+// CommentServiceClient calls the methods of golden.comments.v1.CommentService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // go:generate this must not become a directive
 //
@@ -49,11 +80,12 @@ type CommentServiceClient interface {
 	Trailing(ctx context.Context, req *commentsv1.CommentMessage, opts ...aegis.CallOption) (*commentsv1.CommentMessage, error)
 }
 
-// NewCommentServiceClient returns a client that calls
-// golden.comments.v1.CommentService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewCommentServiceClient returns a client of golden.comments.v1.CommentService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewCommentServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (CommentServiceClient, error) {
-	client, err := aegis.NewClient(conn, commentsv1.File_comments_comments_proto.Services().ByName("CommentService"), opts...)
+	client, err := aegis.NewClient(conn, commentServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +153,11 @@ func (c *commentServiceClient) Trailing(ctx context.Context, req *commentsv1.Com
 	return c.trailing.Call(ctx, req, opts...)
 }
 
-// CommentServiceServer is what a server of golden.comments.v1.CommentService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedCommentServiceServer to implement some of them only.
+// CommentServiceServer is implemented by the servers of
+// golden.comments.v1.CommentService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedCommentServiceServer to implement only some of the methods.
 //
 // go:generate this must not become a directive
 //
@@ -150,10 +184,12 @@ type CommentServiceServer interface {
 }
 
 // RegisterCommentServiceServer adds the service
-// golden.comments.v1.CommentService to srv, which serves it with impl once it
-// runs.
+// golden.comments.v1.CommentService to srv, which serves it with the methods of
+// impl as soon as it runs. It returns an error if Run has been called on srv,
+// if srv has the service already, if impl is nil, or if an option does not fit
+// the service.
 func RegisterCommentServiceServer(srv *aegis.Server, impl CommentServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, commentsv1.File_comments_comments_proto.Services().ByName("CommentService"), impl, []aegis.Handler[CommentServiceServer]{
+	return aegis.RegisterService(srv, commentServiceDescriptor, impl, []aegis.Handler[CommentServiceServer]{
 		aegis.UnaryHandler("Directive", CommentServiceServer.Directive).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Directive")
 		}),
@@ -181,47 +217,49 @@ func RegisterCommentServiceServer(srv *aegis.Server, impl CommentServiceServer, 
 	}, opts...)
 }
 
-// UnimplementedCommentServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedCommentServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedCommentServiceServer struct{}
 
 // Directive returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Directive(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Directive")
+	return nil, aegis.Unimplemented(CommentServiceDirectiveFullName)
 }
 
 // Line returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Line(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Line")
+	return nil, aegis.Unimplemented(CommentServiceLineFullName)
 }
 
 // Constraint returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Constraint(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Constraint")
+	return nil, aegis.Unimplemented(CommentServiceConstraintFullName)
 }
 
 // Escape returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Escape(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Escape")
+	return nil, aegis.Unimplemented(CommentServiceEscapeFullName)
 }
 
 // Code returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Code(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Code")
+	return nil, aegis.Unimplemented(CommentServiceCodeFullName)
 }
 
 // Empty returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Empty(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Empty")
+	return nil, aegis.Unimplemented(CommentServiceEmptyFullName)
 }
 
 // Unicode returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Unicode(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Unicode")
+	return nil, aegis.Unimplemented(CommentServiceUnicodeFullName)
 }
 
 // Trailing returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Trailing(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
-	return nil, aegis.Unimplemented("golden.comments.v1.CommentService.Trailing")
+	return nil, aegis.Unimplemented(CommentServiceTrailingFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: deprecation/deprecation.proto
 
-// Package deprecationv1aegis has the clients and servers of the services in
-// deprecation/deprecation.proto.
+// Package deprecationv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in deprecation/deprecation.proto.
 //
 // Deprecated: the file deprecation/deprecation.proto is marked as deprecated.
 package deprecationv1aegis
@@ -15,19 +15,37 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// OldServiceName is the fully-qualified name of the OldService service.
+// OldServiceName is the full name of the service
+// golden.deprecation.v1.OldService.
 //
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 const OldServiceName = "golden.deprecation.v1.OldService"
 
-// OldServiceClient calls the service golden.deprecation.v1.OldService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.deprecation.v1.OldService, as logs have them: the service's full name,
+// a dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// OldServiceOldFullName is the full name of the method Old.
+	//
+	// Deprecated: golden.deprecation.v1.OldService.Old is marked as deprecated.
+	OldServiceOldFullName = "golden.deprecation.v1.OldService.Old"
+)
+
+// oldServiceDescriptor is the descriptor of golden.deprecation.v1.OldService.
+var oldServiceDescriptor = deprecationv1.File_deprecation_deprecation_proto.Services().ByName("OldService")
+
+// OldServiceClient calls the methods of golden.deprecation.v1.OldService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // OldService is no longer needed.
 //
@@ -39,13 +57,14 @@ type OldServiceClient interface {
 	Old(ctx context.Context, req *deprecationv1.OldRequest, opts ...aegis.CallOption) (*deprecationv1.OldResponse, error)
 }
 
-// NewOldServiceClient returns a client that calls
-// golden.deprecation.v1.OldService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewOldServiceClient returns a client of golden.deprecation.v1.OldService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 //
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 func NewOldServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OldServiceClient, error) {
-	client, err := aegis.NewClient(conn, deprecationv1.File_deprecation_deprecation_proto.Services().ByName("OldService"), opts...)
+	client, err := aegis.NewClient(conn, oldServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +85,11 @@ func (c *oldServiceClient) Old(ctx context.Context, req *deprecationv1.OldReques
 	return c.old.Call(ctx, req, opts...)
 }
 
-// OldServiceServer is what a server of golden.deprecation.v1.OldService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedOldServiceServer to implement some of them only.
+// OldServiceServer is implemented by the servers of
+// golden.deprecation.v1.OldService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedOldServiceServer to implement only some of the methods.
 //
 // OldService is no longer needed.
 //
@@ -81,20 +102,24 @@ type OldServiceServer interface {
 }
 
 // RegisterOldServiceServer adds the service golden.deprecation.v1.OldService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 //
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 func RegisterOldServiceServer(srv *aegis.Server, impl OldServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, deprecationv1.File_deprecation_deprecation_proto.Services().ByName("OldService"), impl, []aegis.Handler[OldServiceServer]{
+	return aegis.RegisterService(srv, oldServiceDescriptor, impl, []aegis.Handler[OldServiceServer]{
 		aegis.UnaryHandler("Old", OldServiceServer.Old).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Old")
 		}),
 	}, opts...)
 }
 
-// UnimplementedOldServiceServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedOldServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 //
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 type UnimplementedOldServiceServer struct{}
@@ -103,14 +128,39 @@ type UnimplementedOldServiceServer struct{}
 //
 // Deprecated: golden.deprecation.v1.OldService.Old is marked as deprecated.
 func (UnimplementedOldServiceServer) Old(context.Context, *deprecationv1.OldRequest) (*deprecationv1.OldResponse, error) {
-	return nil, aegis.Unimplemented("golden.deprecation.v1.OldService.Old")
+	return nil, aegis.Unimplemented(OldServiceOldFullName)
 }
 
-// NewServiceName is the fully-qualified name of the NewService service.
+// NewServiceName is the full name of the service
+// golden.deprecation.v1.NewService.
 const NewServiceName = "golden.deprecation.v1.NewService"
 
-// NewServiceClient calls the service golden.deprecation.v1.NewService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.deprecation.v1.NewService, as logs have them: the service's full name,
+// a dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// NewServiceNoCommentFullName is the full name of the method NoComment.
+	//
+	// Deprecated: golden.deprecation.v1.NewService.NoComment is marked as
+	// deprecated.
+	NewServiceNoCommentFullName = "golden.deprecation.v1.NewService.NoComment"
+	// NewServiceSaidFullName is the full name of the method Said.
+	//
+	// Deprecated: golden.deprecation.v1.NewService.Said is marked as deprecated.
+	NewServiceSaidFullName = "golden.deprecation.v1.NewService.Said"
+	// NewServiceCurrentFullName is the full name of the method Current.
+	NewServiceCurrentFullName = "golden.deprecation.v1.NewService.Current"
+)
+
+// newServiceDescriptor is the descriptor of golden.deprecation.v1.NewService.
+var newServiceDescriptor = deprecationv1.File_deprecation_deprecation_proto.Services().ByName("NewService")
+
+// NewServiceClient calls the methods of golden.deprecation.v1.NewService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type NewServiceClient interface {
 	// NoComment calls golden.deprecation.v1.NewService.NoComment.
 	//
@@ -125,11 +175,12 @@ type NewServiceClient interface {
 	Current(ctx context.Context, req *deprecationv1.OldRequest, opts ...aegis.CallOption) (*deprecationv1.OldResponse, error)
 }
 
-// NewNewServiceClient returns a client that calls
-// golden.deprecation.v1.NewService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewNewServiceClient returns a client of golden.deprecation.v1.NewService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewNewServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (NewServiceClient, error) {
-	client, err := aegis.NewClient(conn, deprecationv1.File_deprecation_deprecation_proto.Services().ByName("NewService"), opts...)
+	client, err := aegis.NewClient(conn, newServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -167,9 +218,11 @@ func (c *newServiceClient) Current(ctx context.Context, req *deprecationv1.OldRe
 	return c.current.Call(ctx, req, opts...)
 }
 
-// NewServiceServer is what a server of golden.deprecation.v1.NewService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedNewServiceServer to implement some of them only.
+// NewServiceServer is implemented by the servers of
+// golden.deprecation.v1.NewService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedNewServiceServer to implement only some of the methods.
 type NewServiceServer interface {
 	// NoComment handles golden.deprecation.v1.NewService.NoComment.
 	//
@@ -185,9 +238,11 @@ type NewServiceServer interface {
 }
 
 // RegisterNewServiceServer adds the service golden.deprecation.v1.NewService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterNewServiceServer(srv *aegis.Server, impl NewServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, deprecationv1.File_deprecation_deprecation_proto.Services().ByName("NewService"), impl, []aegis.Handler[NewServiceServer]{
+	return aegis.RegisterService(srv, newServiceDescriptor, impl, []aegis.Handler[NewServiceServer]{
 		aegis.UnaryHandler("NoComment", NewServiceServer.NoComment).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("NoComment")
 		}),
@@ -200,9 +255,11 @@ func RegisterNewServiceServer(srv *aegis.Server, impl NewServiceServer, opts ...
 	}, opts...)
 }
 
-// UnimplementedNewServiceServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedNewServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedNewServiceServer struct{}
 
 // NoComment returns an error with CodeUnimplemented.
@@ -210,17 +267,17 @@ type UnimplementedNewServiceServer struct{}
 // Deprecated: golden.deprecation.v1.NewService.NoComment is marked as
 // deprecated.
 func (UnimplementedNewServiceServer) NoComment(context.Context, *deprecationv1.OldRequest) (*deprecationv1.OldResponse, error) {
-	return nil, aegis.Unimplemented("golden.deprecation.v1.NewService.NoComment")
+	return nil, aegis.Unimplemented(NewServiceNoCommentFullName)
 }
 
 // Said returns an error with CodeUnimplemented.
 //
 // Deprecated: golden.deprecation.v1.NewService.Said is marked as deprecated.
 func (UnimplementedNewServiceServer) Said(context.Context, *deprecationv1.OldRequest) (*deprecationv1.OldResponse, error) {
-	return nil, aegis.Unimplemented("golden.deprecation.v1.NewService.Said")
+	return nil, aegis.Unimplemented(NewServiceSaidFullName)
 }
 
 // Current returns an error with CodeUnimplemented.
 func (UnimplementedNewServiceServer) Current(context.Context, *deprecationv1.OldRequest) (*deprecationv1.OldResponse, error) {
-	return nil, aegis.Unimplemented("golden.deprecation.v1.NewService.Current")
+	return nil, aegis.Unimplemented(NewServiceCurrentFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: edition2024/edition2024.proto
 
-// Package edition2024v1aegis has the clients and servers of the services in
-// edition2024/edition2024.proto.
+// Package edition2024v1aegis has the typed clients, servers, publishers and
+// subscribers of the services in edition2024/edition2024.proto.
 package edition2024v1aegis
 
 import (
@@ -13,17 +13,34 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// EditionServiceName is the fully-qualified name of the EditionService service.
+// EditionServiceName is the full name of the service
+// golden.edition2024.v1.EditionService.
 const EditionServiceName = "golden.edition2024.v1.EditionService"
 
-// EditionServiceClient calls the service golden.edition2024.v1.EditionService.
-// Its methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.edition2024.v1.EditionService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// EditionServiceCallFullName is the full name of the method Call.
+	EditionServiceCallFullName = "golden.edition2024.v1.EditionService.Call"
+)
+
+// editionServiceDescriptor is the descriptor of
+// golden.edition2024.v1.EditionService.
+var editionServiceDescriptor = edition2024v1.File_edition2024_edition2024_proto.Services().ByName("EditionService")
+
+// EditionServiceClient calls the methods of
+// golden.edition2024.v1.EditionService. Several goroutines may use it at once.
+// The error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf
+// returns its code. If ctx has no deadline, a call that is not a stream ends
+// after the timeout that the .proto file gives it, by default 5 s.
 //
 // EditionService is of the newest edition, where the opaque API is the default.
 type EditionServiceClient interface {
@@ -31,11 +48,13 @@ type EditionServiceClient interface {
 	Call(ctx context.Context, req *edition2024v1.CallRequest, opts ...aegis.CallOption) (*edition2024v1.CallResponse, error)
 }
 
-// NewEditionServiceClient returns a client that calls
-// golden.edition2024.v1.EditionService over conn. Options for calls hold for
-// all calls of the client, unless a call is given others.
+// NewEditionServiceClient returns a client of
+// golden.edition2024.v1.EditionService over conn. Options that a single call
+// takes too apply to all calls of the client, except where a call is given its
+// own. It returns an error if conn is nil or an option does not fit the
+// service.
 func NewEditionServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EditionServiceClient, error) {
-	client, err := aegis.NewClient(conn, edition2024v1.File_edition2024_edition2024_proto.Services().ByName("EditionService"), opts...)
+	client, err := aegis.NewClient(conn, editionServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +73,11 @@ func (c *editionServiceClient) Call(ctx context.Context, req *edition2024v1.Call
 	return c.call.Call(ctx, req, opts...)
 }
 
-// EditionServiceServer is what a server of golden.edition2024.v1.EditionService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedEditionServiceServer to implement some of them only.
+// EditionServiceServer is implemented by the servers of
+// golden.edition2024.v1.EditionService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedEditionServiceServer to implement only some of the methods.
 //
 // EditionService is of the newest edition, where the opaque API is the default.
 type EditionServiceServer interface {
@@ -65,22 +86,26 @@ type EditionServiceServer interface {
 }
 
 // RegisterEditionServiceServer adds the service
-// golden.edition2024.v1.EditionService to srv, which serves it with impl once
-// it runs.
+// golden.edition2024.v1.EditionService to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterEditionServiceServer(srv *aegis.Server, impl EditionServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, edition2024v1.File_edition2024_edition2024_proto.Services().ByName("EditionService"), impl, []aegis.Handler[EditionServiceServer]{
+	return aegis.RegisterService(srv, editionServiceDescriptor, impl, []aegis.Handler[EditionServiceServer]{
 		aegis.UnaryHandler("Call", EditionServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedEditionServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedEditionServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedEditionServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedEditionServiceServer) Call(context.Context, *edition2024v1.CallRequest) (*edition2024v1.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.edition2024.v1.EditionService.Call")
+	return nil, aegis.Unimplemented(EditionServiceCallFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: emptyservice/emptyservice.proto
 
-// Package emptyservicev1aegis has the clients and servers of the services in
-// emptyservice/emptyservice.proto.
+// Package emptyservicev1aegis has the typed clients, servers, publishers and
+// subscribers of the services in emptyservice/emptyservice.proto.
 package emptyservicev1aegis
 
 import (
@@ -11,26 +11,32 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// EmptyServiceName is the fully-qualified name of the EmptyService service.
+// EmptyServiceName is the full name of the service
+// golden.emptyservice.v1.EmptyService.
 const EmptyServiceName = "golden.emptyservice.v1.EmptyService"
 
-// EmptyServiceClient calls the service golden.emptyservice.v1.EmptyService. Its
-// methods may be called by several goroutines at once.
+// emptyServiceDescriptor is the descriptor of
+// golden.emptyservice.v1.EmptyService.
+var emptyServiceDescriptor = emptyservicev1.File_emptyservice_emptyservice_proto.Services().ByName("EmptyService")
+
+// EmptyServiceClient has no methods, because
+// golden.emptyservice.v1.EmptyService has none that can be called.
 //
 // EmptyService has no methods yet.
 type EmptyServiceClient interface{}
 
-// NewEmptyServiceClient returns a client that calls
-// golden.emptyservice.v1.EmptyService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewEmptyServiceClient returns a client of golden.emptyservice.v1.EmptyService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewEmptyServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EmptyServiceClient, error) {
-	if _, err := aegis.NewClient(conn, emptyservicev1.File_emptyservice_emptyservice_proto.Services().ByName("EmptyService"), opts...); err != nil {
+	if _, err := aegis.NewClient(conn, emptyServiceDescriptor, opts...); err != nil {
 		return nil, err
 	}
 	return &emptyServiceClient{}, nil
@@ -39,21 +45,27 @@ func NewEmptyServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EmptyS
 // emptyServiceClient implements EmptyServiceClient.
 type emptyServiceClient struct{}
 
-// EmptyServiceServer is what a server of golden.emptyservice.v1.EmptyService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedEmptyServiceServer to implement some of them only.
+// EmptyServiceServer is implemented by the servers of
+// golden.emptyservice.v1.EmptyService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedEmptyServiceServer to implement only some of the methods.
 //
 // EmptyService has no methods yet.
 type EmptyServiceServer interface{}
 
 // RegisterEmptyServiceServer adds the service
-// golden.emptyservice.v1.EmptyService to srv, which serves it with impl once it
-// runs.
+// golden.emptyservice.v1.EmptyService to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterEmptyServiceServer(srv *aegis.Server, impl EmptyServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, emptyservicev1.File_emptyservice_emptyservice_proto.Services().ByName("EmptyService"), impl, []aegis.Handler[EmptyServiceServer]{}, opts...)
+	return aegis.RegisterService(srv, emptyServiceDescriptor, impl, []aegis.Handler[EmptyServiceServer]{}, opts...)
 }
 
-// UnimplementedEmptyServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedEmptyServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedEmptyServiceServer struct{}

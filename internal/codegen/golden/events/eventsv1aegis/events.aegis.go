@@ -2,8 +2,8 @@
 //
 // Source: events/events.proto
 
-// Package eventsv1aegis has the clients and servers of the services in
-// events/events.proto.
+// Package eventsv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in events/events.proto.
 package eventsv1aegis
 
 import (
@@ -13,17 +13,41 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// MarketServiceName is the fully-qualified name of the MarketService service.
+// MarketServiceName is the full name of the service
+// golden.events.v1.MarketService.
 const MarketServiceName = "golden.events.v1.MarketService"
 
-// MarketServiceClient calls the service golden.events.v1.MarketService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.events.v1.MarketService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// MarketServicePriceFullName is the full name of the method Price.
+	MarketServicePriceFullName = "golden.events.v1.MarketService.Price"
+	// MarketServiceTickedFullName is the full name of the method Ticked.
+	MarketServiceTickedFullName = "golden.events.v1.MarketService.Ticked"
+	// MarketServiceTradedFullName is the full name of the method Traded.
+	MarketServiceTradedFullName = "golden.events.v1.MarketService.Traded"
+	// MarketServiceClosedFullName is the full name of the method Closed.
+	//
+	// Deprecated: golden.events.v1.MarketService.Closed is marked as deprecated.
+	MarketServiceClosedFullName = "golden.events.v1.MarketService.Closed"
+)
+
+// marketServiceDescriptor is the descriptor of golden.events.v1.MarketService.
+var marketServiceDescriptor = eventsv1.File_events_events_proto.Services().ByName("MarketService")
+
+// MarketServiceClient calls the methods of golden.events.v1.MarketService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // MarketService tells what happens on a market.
 type MarketServiceClient interface {
@@ -31,11 +55,12 @@ type MarketServiceClient interface {
 	Price(ctx context.Context, req *eventsv1.PriceRequest, opts ...aegis.CallOption) (*eventsv1.PriceResponse, error)
 }
 
-// NewMarketServiceClient returns a client that calls
-// golden.events.v1.MarketService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewMarketServiceClient returns a client of golden.events.v1.MarketService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewMarketServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (MarketServiceClient, error) {
-	client, err := aegis.NewClient(conn, eventsv1.File_events_events_proto.Services().ByName("MarketService"), opts...)
+	client, err := aegis.NewClient(conn, marketServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +79,11 @@ func (c *marketServiceClient) Price(ctx context.Context, req *eventsv1.PriceRequ
 	return c.price.Call(ctx, req, opts...)
 }
 
-// MarketServiceServer is what a server of golden.events.v1.MarketService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedMarketServiceServer to implement some of them only.
+// MarketServiceServer is implemented by the servers of
+// golden.events.v1.MarketService. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedMarketServiceServer to implement only some of the methods.
 //
 // MarketService tells what happens on a market.
 type MarketServiceServer interface {
@@ -65,28 +92,34 @@ type MarketServiceServer interface {
 }
 
 // RegisterMarketServiceServer adds the service golden.events.v1.MarketService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterMarketServiceServer(srv *aegis.Server, impl MarketServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, eventsv1.File_events_events_proto.Services().ByName("MarketService"), impl, []aegis.Handler[MarketServiceServer]{
+	return aegis.RegisterService(srv, marketServiceDescriptor, impl, []aegis.Handler[MarketServiceServer]{
 		aegis.UnaryHandler("Price", MarketServiceServer.Price).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Price")
 		}),
 	}, opts...)
 }
 
-// UnimplementedMarketServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedMarketServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedMarketServiceServer struct{}
 
 // Price returns an error with CodeUnimplemented.
 func (UnimplementedMarketServiceServer) Price(context.Context, *eventsv1.PriceRequest) (*eventsv1.PriceResponse, error) {
-	return nil, aegis.Unimplemented("golden.events.v1.MarketService.Price")
+	return nil, aegis.Unimplemented(MarketServicePriceFullName)
 }
 
 // MarketServicePublisher publishes the events of
-// golden.events.v1.MarketService. Its methods may be called by several
-// goroutines at once.
+// golden.events.v1.MarketService. Several goroutines may use it at once. The
+// error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf
+// returns its code. If the error has CodeDeadlineExceeded, the durable event
+// may be stored or not: publish it again with the same aegis.MessageID.
 //
 // MarketService tells what happens on a market.
 type MarketServicePublisher interface {
@@ -95,7 +128,7 @@ type MarketServicePublisher interface {
 	// Traded is kept, in the order of each symbol.
 	Traded(ctx context.Context, ev *eventsv1.TradedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// TradedAsync publishes golden.events.v1.MarketService.Traded and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	TradedAsync(ctx context.Context, ev *eventsv1.TradedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// Closed publishes golden.events.v1.MarketService.Closed and waits until it is
 	// stored.
@@ -103,16 +136,17 @@ type MarketServicePublisher interface {
 	// Deprecated: golden.events.v1.MarketService.Closed is marked as deprecated.
 	Closed(ctx context.Context, ev *eventsv1.TradedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// ClosedAsync publishes golden.events.v1.MarketService.Closed and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	//
 	// Deprecated: golden.events.v1.MarketService.Closed is marked as deprecated.
 	ClosedAsync(ctx context.Context, ev *eventsv1.TradedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 }
 
 // NewMarketServicePublisher returns a publisher of the events of
-// golden.events.v1.MarketService over conn.
+// golden.events.v1.MarketService over conn. It returns an error if conn is nil
+// or an option does not fit the service.
 func NewMarketServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (MarketServicePublisher, error) {
-	pub, err := aegis.NewPublisher(conn, eventsv1.File_events_events_proto.Services().ByName("MarketService"), opts...)
+	pub, err := aegis.NewPublisher(conn, marketServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +164,8 @@ type marketServicePublisher struct {
 	closed *aegis.DurableEvent[eventsv1.TradedRequest]
 }
 
-// Ticked publishes golden.events.v1.MarketService.Ticked.
+// Ticked publishes golden.events.v1.MarketService.Ticked to the present
+// subscribers.
 func (c *marketServicePublisher) Ticked(ctx context.Context, ev *eventsv1.TickedRequest, opts ...aegis.PublishOption) error {
 	return c.ticked.Publish(ctx, ev, opts...)
 }
@@ -142,7 +177,7 @@ func (c *marketServicePublisher) Traded(ctx context.Context, ev *eventsv1.Traded
 }
 
 // TradedAsync publishes golden.events.v1.MarketService.Traded and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 func (c *marketServicePublisher) TradedAsync(ctx context.Context, ev *eventsv1.TradedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.traded.PublishAsync(ctx, ev, opts...)
 }
@@ -156,15 +191,16 @@ func (c *marketServicePublisher) Closed(ctx context.Context, ev *eventsv1.Traded
 }
 
 // ClosedAsync publishes golden.events.v1.MarketService.Closed and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 //
 // Deprecated: golden.events.v1.MarketService.Closed is marked as deprecated.
 func (c *marketServicePublisher) ClosedAsync(ctx context.Context, ev *eventsv1.TradedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.closed.PublishAsync(ctx, ev, opts...)
 }
 
-// MarketServiceEvents are the handlers of a subscriber to the events of
-// golden.events.v1.MarketService. Those that are nil are not subscribed to.
+// MarketServiceEvents holds a subscriber's handlers of the events of
+// golden.events.v1.MarketService. An event whose handler is nil is not
+// subscribed to.
 type MarketServiceEvents struct {
 	// Ticked is sent to those who listen.
 	Ticked func(ctx context.Context, ev *eventsv1.TickedRequest) error
@@ -176,30 +212,46 @@ type MarketServiceEvents struct {
 	Closed func(ctx context.Context, ev *eventsv1.TradedRequest) error
 }
 
-// SubscribeMarketServiceEvents has srv handle the events of
-// golden.events.v1.MarketService with h once it runs.
+// SubscribeMarketServiceEvents subscribes srv to the events of
+// golden.events.v1.MarketService that have a handler in h: srv calls the
+// handlers as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has such a subscription already, if h has no handler, or if an
+// option does not fit the events.
 func SubscribeMarketServiceEvents(srv *aegis.Server, h MarketServiceEvents, opts ...aegis.SubscribeOption) error {
-	return aegis.SubscribeEvents(srv, eventsv1.File_events_events_proto.Services().ByName("MarketService"), []aegis.EventHandler{
+	return aegis.SubscribeEvents(srv, marketServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Ticked", h.Ticked),
 		aegis.NewEventHandler("Traded", h.Traded),
 		aegis.NewEventHandler("Closed", h.Closed),
 	}, opts...)
 }
 
-// NewsServiceName is the fully-qualified name of the NewsService service.
+// NewsServiceName is the full name of the service golden.events.v1.NewsService.
 const NewsServiceName = "golden.events.v1.NewsService"
 
-// NewsServiceClient calls the service golden.events.v1.NewsService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.events.v1.NewsService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// NewsServicePublishedFullName is the full name of the method Published.
+	NewsServicePublishedFullName = "golden.events.v1.NewsService.Published"
+)
+
+// newsServiceDescriptor is the descriptor of golden.events.v1.NewsService.
+var newsServiceDescriptor = eventsv1.File_events_events_proto.Services().ByName("NewsService")
+
+// NewsServiceClient has no methods, because golden.events.v1.NewsService has
+// none that can be called.
 //
 // NewsService has nothing that is called.
 type NewsServiceClient interface{}
 
-// NewNewsServiceClient returns a client that calls golden.events.v1.NewsService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewNewsServiceClient returns a client of golden.events.v1.NewsService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewNewsServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (NewsServiceClient, error) {
-	if _, err := aegis.NewClient(conn, eventsv1.File_events_events_proto.Services().ByName("NewsService"), opts...); err != nil {
+	if _, err := aegis.NewClient(conn, newsServiceDescriptor, opts...); err != nil {
 		return nil, err
 	}
 	return &newsServiceClient{}, nil
@@ -208,37 +260,46 @@ func NewNewsServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (NewsSer
 // newsServiceClient implements NewsServiceClient.
 type newsServiceClient struct{}
 
-// NewsServiceServer is what a server of golden.events.v1.NewsService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedNewsServiceServer to implement some of them only.
+// NewsServiceServer is implemented by the servers of
+// golden.events.v1.NewsService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedNewsServiceServer to implement only some of the methods.
 //
 // NewsService has nothing that is called.
 type NewsServiceServer interface{}
 
 // RegisterNewsServiceServer adds the service golden.events.v1.NewsService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterNewsServiceServer(srv *aegis.Server, impl NewsServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, eventsv1.File_events_events_proto.Services().ByName("NewsService"), impl, []aegis.Handler[NewsServiceServer]{}, opts...)
+	return aegis.RegisterService(srv, newsServiceDescriptor, impl, []aegis.Handler[NewsServiceServer]{}, opts...)
 }
 
-// UnimplementedNewsServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedNewsServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedNewsServiceServer struct{}
 
 // NewsServicePublisher publishes the events of golden.events.v1.NewsService.
-// Its methods may be called by several goroutines at once.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code.
 //
 // NewsService has nothing that is called.
 type NewsServicePublisher interface {
-	// Published publishes golden.events.v1.NewsService.Published.
+	// Published publishes golden.events.v1.NewsService.Published to the present
+	// subscribers.
 	Published(ctx context.Context, ev *eventsv1.TickedRequest, opts ...aegis.PublishOption) error
 }
 
 // NewNewsServicePublisher returns a publisher of the events of
-// golden.events.v1.NewsService over conn.
+// golden.events.v1.NewsService over conn. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewNewsServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (NewsServicePublisher, error) {
-	pub, err := aegis.NewPublisher(conn, eventsv1.File_events_events_proto.Services().ByName("NewsService"), opts...)
+	pub, err := aegis.NewPublisher(conn, newsServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -252,22 +313,27 @@ type newsServicePublisher struct {
 	published *aegis.CoreEvent[eventsv1.TickedRequest]
 }
 
-// Published publishes golden.events.v1.NewsService.Published.
+// Published publishes golden.events.v1.NewsService.Published to the present
+// subscribers.
 func (c *newsServicePublisher) Published(ctx context.Context, ev *eventsv1.TickedRequest, opts ...aegis.PublishOption) error {
 	return c.published.Publish(ctx, ev, opts...)
 }
 
-// NewsServiceEvents are the handlers of a subscriber to the events of
-// golden.events.v1.NewsService. Those that are nil are not subscribed to.
+// NewsServiceEvents holds a subscriber's handlers of the events of
+// golden.events.v1.NewsService. An event whose handler is nil is not subscribed
+// to.
 type NewsServiceEvents struct {
 	// Published handles golden.events.v1.NewsService.Published.
 	Published func(ctx context.Context, ev *eventsv1.TickedRequest) error
 }
 
-// SubscribeNewsServiceEvents has srv handle the events of
-// golden.events.v1.NewsService with h once it runs.
+// SubscribeNewsServiceEvents subscribes srv to the events of
+// golden.events.v1.NewsService that have a handler in h: srv calls the handlers
+// as soon as it runs. It returns an error if Run has been called on srv, if srv
+// has such a subscription already, if h has no handler, or if an option does
+// not fit the events.
 func SubscribeNewsServiceEvents(srv *aegis.Server, h NewsServiceEvents, opts ...aegis.SubscribeOption) error {
-	return aegis.SubscribeEvents(srv, eventsv1.File_events_events_proto.Services().ByName("NewsService"), []aegis.EventHandler{
+	return aegis.SubscribeEvents(srv, newsServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Published", h.Published),
 	}, opts...)
 }

@@ -2,8 +2,8 @@
 //
 // Source: imported/imported.proto
 
-// Package importedv1aegis has the clients and servers of the services in
-// imported/imported.proto.
+// Package importedv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in imported/imported.proto.
 package importedv1aegis
 
 import (
@@ -15,18 +15,36 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// ImportedServiceName is the fully-qualified name of the ImportedService
-// service.
+// ImportedServiceName is the full name of the service
+// golden.imported.v1.ImportedService.
 const ImportedServiceName = "golden.imported.v1.ImportedService"
 
-// ImportedServiceClient calls the service golden.imported.v1.ImportedService.
-// Its methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.imported.v1.ImportedService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// ImportedServiceMoveFullName is the full name of the method Move.
+	ImportedServiceMoveFullName = "golden.imported.v1.ImportedService.Move"
+	// ImportedServiceMoveNestedFullName is the full name of the method MoveNested.
+	ImportedServiceMoveNestedFullName = "golden.imported.v1.ImportedService.MoveNested"
+)
+
+// importedServiceDescriptor is the descriptor of
+// golden.imported.v1.ImportedService.
+var importedServiceDescriptor = importedv1.File_imported_imported_proto.Services().ByName("ImportedService")
+
+// ImportedServiceClient calls the methods of
+// golden.imported.v1.ImportedService. Several goroutines may use it at once.
+// The error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf
+// returns its code. If ctx has no deadline, a call that is not a stream ends
+// after the timeout that the .proto file gives it, by default 5 s.
 //
 // ImportedService uses messages of two Go packages of one name.
 type ImportedServiceClient interface {
@@ -36,11 +54,13 @@ type ImportedServiceClient interface {
 	MoveNested(ctx context.Context, req *itemv1.Item_Part, opts ...aegis.CallOption) (*importedv1.Outer_Inner_Core, error)
 }
 
-// NewImportedServiceClient returns a client that calls
-// golden.imported.v1.ImportedService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewImportedServiceClient returns a client of
+// golden.imported.v1.ImportedService over conn. Options that a single call
+// takes too apply to all calls of the client, except where a call is given its
+// own. It returns an error if conn is nil or an option does not fit the
+// service.
 func NewImportedServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ImportedServiceClient, error) {
-	client, err := aegis.NewClient(conn, importedv1.File_imported_imported_proto.Services().ByName("ImportedService"), opts...)
+	client, err := aegis.NewClient(conn, importedServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +86,11 @@ func (c *importedServiceClient) MoveNested(ctx context.Context, req *itemv1.Item
 	return c.moveNested.Call(ctx, req, opts...)
 }
 
-// ImportedServiceServer is what a server of golden.imported.v1.ImportedService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedImportedServiceServer to implement some of them only.
+// ImportedServiceServer is implemented by the servers of
+// golden.imported.v1.ImportedService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedImportedServiceServer to implement only some of the methods.
 //
 // ImportedService uses messages of two Go packages of one name.
 type ImportedServiceServer interface {
@@ -79,10 +101,12 @@ type ImportedServiceServer interface {
 }
 
 // RegisterImportedServiceServer adds the service
-// golden.imported.v1.ImportedService to srv, which serves it with impl once it
-// runs.
+// golden.imported.v1.ImportedService to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterImportedServiceServer(srv *aegis.Server, impl ImportedServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, importedv1.File_imported_imported_proto.Services().ByName("ImportedService"), impl, []aegis.Handler[ImportedServiceServer]{
+	return aegis.RegisterService(srv, importedServiceDescriptor, impl, []aegis.Handler[ImportedServiceServer]{
 		aegis.UnaryHandler("Move", ImportedServiceServer.Move).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Move")
 		}),
@@ -92,17 +116,19 @@ func RegisterImportedServiceServer(srv *aegis.Server, impl ImportedServiceServer
 	}, opts...)
 }
 
-// UnimplementedImportedServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedImportedServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedImportedServiceServer struct{}
 
 // Move returns an error with CodeUnimplemented.
 func (UnimplementedImportedServiceServer) Move(context.Context, *itemv1.Item) (*itemv1pb.Item, error) {
-	return nil, aegis.Unimplemented("golden.imported.v1.ImportedService.Move")
+	return nil, aegis.Unimplemented(ImportedServiceMoveFullName)
 }
 
 // MoveNested returns an error with CodeUnimplemented.
 func (UnimplementedImportedServiceServer) MoveNested(context.Context, *itemv1.Item_Part) (*importedv1.Outer_Inner_Core, error) {
-	return nil, aegis.Unimplemented("golden.imported.v1.ImportedService.MoveNested")
+	return nil, aegis.Unimplemented(ImportedServiceMoveNestedFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: names/names.proto
 
-// Package namesv1aegis has the clients and servers of the services in
-// names/names.proto.
+// Package namesv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in names/names.proto.
 package namesv1aegis
 
 import (
@@ -13,18 +13,44 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// SnakeCaseServiceName is the fully-qualified name of the snake_case_service
-// service.
+// SnakeCaseServiceName is the full name of the service
+// golden.names.v1.snake_case_service.
 const SnakeCaseServiceName = "golden.names.v1.snake_case_service"
 
-// SnakeCaseServiceClient calls the service golden.names.v1.snake_case_service.
-// Its methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.names.v1.snake_case_service, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// SnakeCaseServiceGetItFullName is the full name of the method get_it.
+	SnakeCaseServiceGetItFullName = "golden.names.v1.snake_case_service.get_it"
+	// SnakeCaseServiceXLeadingMethodFullName is the full name of the method
+	// _leading_method.
+	SnakeCaseServiceXLeadingMethodFullName = "golden.names.v1.snake_case_service._leading_method"
+	// SnakeCaseServiceXTwoFullName is the full name of the method __two.
+	SnakeCaseServiceXTwoFullName = "golden.names.v1.snake_case_service.__two"
+	// SnakeCaseServiceV2GetFullName is the full name of the method v2_get.
+	SnakeCaseServiceV2GetFullName = "golden.names.v1.snake_case_service.v2_get"
+	// SnakeCaseServiceWith_1DigitFullName is the full name of the method
+	// with_1_digit.
+	SnakeCaseServiceWith_1DigitFullName = "golden.names.v1.snake_case_service.with_1_digit"
+)
+
+// snakeCaseServiceDescriptor is the descriptor of
+// golden.names.v1.snake_case_service.
+var snakeCaseServiceDescriptor = namesv1.File_names_names_proto.Services().ByName("snake_case_service")
+
+// SnakeCaseServiceClient calls the methods of
+// golden.names.v1.snake_case_service. Several goroutines may use it at once.
+// The error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf
+// returns its code. If ctx has no deadline, a call that is not a stream ends
+// after the timeout that the .proto file gives it, by default 5 s.
 //
 // Names are Go keywords, predeclared, in snake case, or meet those of messages.
 type SnakeCaseServiceClient interface {
@@ -40,11 +66,13 @@ type SnakeCaseServiceClient interface {
 	With_1Digit(ctx context.Context, req *namesv1.XLeading, opts ...aegis.CallOption) (*namesv1.XLeading, error)
 }
 
-// NewSnakeCaseServiceClient returns a client that calls
-// golden.names.v1.snake_case_service over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewSnakeCaseServiceClient returns a client of
+// golden.names.v1.snake_case_service over conn. Options that a single call
+// takes too apply to all calls of the client, except where a call is given its
+// own. It returns an error if conn is nil or an option does not fit the
+// service.
 func NewSnakeCaseServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (SnakeCaseServiceClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("snake_case_service"), opts...)
+	client, err := aegis.NewClient(conn, snakeCaseServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +119,11 @@ func (c *snakeCaseServiceClient) With_1Digit(ctx context.Context, req *namesv1.X
 	return c.with_1Digit.Call(ctx, req, opts...)
 }
 
-// SnakeCaseServiceServer is what a server of golden.names.v1.snake_case_service
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedSnakeCaseServiceServer to implement some of them only.
+// SnakeCaseServiceServer is implemented by the servers of
+// golden.names.v1.snake_case_service. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedSnakeCaseServiceServer to implement only some of the methods.
 //
 // Names are Go keywords, predeclared, in snake case, or meet those of messages.
 type SnakeCaseServiceServer interface {
@@ -110,10 +140,12 @@ type SnakeCaseServiceServer interface {
 }
 
 // RegisterSnakeCaseServiceServer adds the service
-// golden.names.v1.snake_case_service to srv, which serves it with impl once it
-// runs.
+// golden.names.v1.snake_case_service to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterSnakeCaseServiceServer(srv *aegis.Server, impl SnakeCaseServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("snake_case_service"), impl, []aegis.Handler[SnakeCaseServiceServer]{
+	return aegis.RegisterService(srv, snakeCaseServiceDescriptor, impl, []aegis.Handler[SnakeCaseServiceServer]{
 		aegis.UnaryHandler("get_it", SnakeCaseServiceServer.GetIt).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("GetIt")
 		}),
@@ -132,51 +164,69 @@ func RegisterSnakeCaseServiceServer(srv *aegis.Server, impl SnakeCaseServiceServ
 	}, opts...)
 }
 
-// UnimplementedSnakeCaseServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedSnakeCaseServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedSnakeCaseServiceServer struct{}
 
 // GetIt returns an error with CodeUnimplemented.
 func (UnimplementedSnakeCaseServiceServer) GetIt(context.Context, *namesv1.SnakeCaseMessage) (*namesv1.XLeading, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.snake_case_service.get_it")
+	return nil, aegis.Unimplemented(SnakeCaseServiceGetItFullName)
 }
 
 // XLeadingMethod returns an error with CodeUnimplemented.
 func (UnimplementedSnakeCaseServiceServer) XLeadingMethod(context.Context, *namesv1.XLeading) (*namesv1.SnakeCaseMessage, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.snake_case_service._leading_method")
+	return nil, aegis.Unimplemented(SnakeCaseServiceXLeadingMethodFullName)
 }
 
 // XTwo returns an error with CodeUnimplemented.
 func (UnimplementedSnakeCaseServiceServer) XTwo(context.Context, *namesv1.XLeading) (*namesv1.XLeading, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.snake_case_service.__two")
+	return nil, aegis.Unimplemented(SnakeCaseServiceXTwoFullName)
 }
 
 // V2Get returns an error with CodeUnimplemented.
 func (UnimplementedSnakeCaseServiceServer) V2Get(context.Context, *namesv1.XLeading) (*namesv1.XLeading, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.snake_case_service.v2_get")
+	return nil, aegis.Unimplemented(SnakeCaseServiceV2GetFullName)
 }
 
 // With_1Digit returns an error with CodeUnimplemented.
 func (UnimplementedSnakeCaseServiceServer) With_1Digit(context.Context, *namesv1.XLeading) (*namesv1.XLeading, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.snake_case_service.with_1_digit")
+	return nil, aegis.Unimplemented(SnakeCaseServiceWith_1DigitFullName)
 }
 
-// XUnderscoreName is the fully-qualified name of the _Underscore service.
+// XUnderscoreName is the full name of the service golden.names.v1._Underscore.
 const XUnderscoreName = "golden.names.v1._Underscore"
 
-// XUnderscoreClient calls the service golden.names.v1._Underscore. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.names.v1._Underscore, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// XUnderscoreXMethodFullName is the full name of the method _Method.
+	XUnderscoreXMethodFullName = "golden.names.v1._Underscore._Method"
+)
+
+// xUnderscoreDescriptor is the descriptor of golden.names.v1._Underscore.
+var xUnderscoreDescriptor = namesv1.File_names_names_proto.Services().ByName("_Underscore")
+
+// XUnderscoreClient calls the methods of golden.names.v1._Underscore. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type XUnderscoreClient interface {
 	// XMethod calls golden.names.v1._Underscore._Method.
 	XMethod(ctx context.Context, req *namesv1.XLeading, opts ...aegis.CallOption) (*namesv1.XLeading, error)
 }
 
-// NewXUnderscoreClient returns a client that calls golden.names.v1._Underscore
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewXUnderscoreClient returns a client of golden.names.v1._Underscore over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewXUnderscoreClient(conn *aegis.Conn, opts ...aegis.ClientOption) (XUnderscoreClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("_Underscore"), opts...)
+	client, err := aegis.NewClient(conn, xUnderscoreDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -195,49 +245,71 @@ func (c *xUnderscoreClient) XMethod(ctx context.Context, req *namesv1.XLeading, 
 	return c.xMethod.Call(ctx, req, opts...)
 }
 
-// XUnderscoreServer is what a server of golden.names.v1._Underscore implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedXUnderscoreServer to implement some of them only.
+// XUnderscoreServer is implemented by the servers of
+// golden.names.v1._Underscore. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedXUnderscoreServer to implement only some of the methods.
 type XUnderscoreServer interface {
 	// XMethod handles golden.names.v1._Underscore._Method.
 	XMethod(ctx context.Context, req *namesv1.XLeading) (*namesv1.XLeading, error)
 }
 
 // RegisterXUnderscoreServer adds the service golden.names.v1._Underscore to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterXUnderscoreServer(srv *aegis.Server, impl XUnderscoreServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("_Underscore"), impl, []aegis.Handler[XUnderscoreServer]{
+	return aegis.RegisterService(srv, xUnderscoreDescriptor, impl, []aegis.Handler[XUnderscoreServer]{
 		aegis.UnaryHandler("_Method", XUnderscoreServer.XMethod).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("XMethod")
 		}),
 	}, opts...)
 }
 
-// UnimplementedXUnderscoreServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedXUnderscoreServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedXUnderscoreServer struct{}
 
 // XMethod returns an error with CodeUnimplemented.
 func (UnimplementedXUnderscoreServer) XMethod(context.Context, *namesv1.XLeading) (*namesv1.XLeading, error) {
-	return nil, aegis.Unimplemented("golden.names.v1._Underscore._Method")
+	return nil, aegis.Unimplemented(XUnderscoreXMethodFullName)
 }
 
-// LowerName is the fully-qualified name of the lower service.
+// LowerName is the full name of the service golden.names.v1.lower.
 const LowerName = "golden.names.v1.lower"
 
-// LowerClient calls the service golden.names.v1.lower. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of golden.names.v1.lower,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// LowerLowerFullName is the full name of the method lower.
+	LowerLowerFullName = "golden.names.v1.lower.lower"
+)
+
+// lowerDescriptor is the descriptor of golden.names.v1.lower.
+var lowerDescriptor = namesv1.File_names_names_proto.Services().ByName("lower")
+
+// LowerClient calls the methods of golden.names.v1.lower. Several goroutines
+// may use it at once. The error that a method returns is an *aegis.Error or
+// wraps one: aegis.CodeOf returns its code. If ctx has no deadline, a call that
+// is not a stream ends after the timeout that the .proto file gives it, by
+// default 5 s.
 type LowerClient interface {
 	// Lower calls golden.names.v1.lower.lower.
 	Lower(ctx context.Context, req *namesv1.Lower_, opts ...aegis.CallOption) (*namesv1.Lower_, error)
 }
 
-// NewLowerClient returns a client that calls golden.names.v1.lower over conn.
-// Options for calls hold for all calls of the client, unless a call is given
-// others.
+// NewLowerClient returns a client of golden.names.v1.lower over conn. Options
+// that a single call takes too apply to all calls of the client, except where a
+// call is given its own. It returns an error if conn is nil or an option does
+// not fit the service.
 func NewLowerClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LowerClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("lower"), opts...)
+	client, err := aegis.NewClient(conn, lowerDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -256,39 +328,94 @@ func (c *lowerClient) Lower(ctx context.Context, req *namesv1.Lower_, opts ...ae
 	return c.lower.Call(ctx, req, opts...)
 }
 
-// LowerServer is what a server of golden.names.v1.lower implements. Its methods
-// are called by several goroutines at once. Embed UnimplementedLowerServer to
-// implement some of them only.
+// LowerServer is implemented by the servers of golden.names.v1.lower. Several
+// goroutines call its methods at once. A method may return any error: the
+// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedLowerServer to implement only some of the
+// methods.
 type LowerServer interface {
 	// Lower handles golden.names.v1.lower.lower.
 	Lower(ctx context.Context, req *namesv1.Lower_) (*namesv1.Lower_, error)
 }
 
 // RegisterLowerServer adds the service golden.names.v1.lower to srv, which
-// serves it with impl once it runs.
+// serves it with the methods of impl as soon as it runs. It returns an error if
+// Run has been called on srv, if srv has the service already, if impl is nil,
+// or if an option does not fit the service.
 func RegisterLowerServer(srv *aegis.Server, impl LowerServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("lower"), impl, []aegis.Handler[LowerServer]{
+	return aegis.RegisterService(srv, lowerDescriptor, impl, []aegis.Handler[LowerServer]{
 		aegis.UnaryHandler("lower", LowerServer.Lower).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Lower")
 		}),
 	}, opts...)
 }
 
-// UnimplementedLowerServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedLowerServer has all methods of the service, and each returns an
+// error with CodeUnimplemented. An implementation that embeds it by value still
+// compiles when the service gets another method. A server does not offer the
+// methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedLowerServer struct{}
 
 // Lower returns an error with CodeUnimplemented.
 func (UnimplementedLowerServer) Lower(context.Context, *namesv1.Lower_) (*namesv1.Lower_, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.lower.lower")
+	return nil, aegis.Unimplemented(LowerLowerFullName)
 }
 
-// KeywordsName is the fully-qualified name of the Keywords service.
+// KeywordsName is the full name of the service golden.names.v1.Keywords.
 const KeywordsName = "golden.names.v1.Keywords"
 
-// KeywordsClient calls the service golden.names.v1.Keywords. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.names.v1.Keywords, as logs have them: the service's full name, a dot,
+// and the method's name. They are untyped, and so can be compared with a string
+// as well as with the FullName of a method's descriptor.
+const (
+	// KeywordsBreakFullName is the full name of the method Break.
+	KeywordsBreakFullName = "golden.names.v1.Keywords.Break"
+	// KeywordsChanFullName is the full name of the method Chan.
+	KeywordsChanFullName = "golden.names.v1.Keywords.Chan"
+	// KeywordsConstFullName is the full name of the method Const.
+	KeywordsConstFullName = "golden.names.v1.Keywords.Const"
+	// KeywordsDefaultFullName is the full name of the method Default.
+	KeywordsDefaultFullName = "golden.names.v1.Keywords.Default"
+	// KeywordsFuncFullName is the full name of the method Func.
+	KeywordsFuncFullName = "golden.names.v1.Keywords.Func"
+	// KeywordsGoFullName is the full name of the method Go.
+	KeywordsGoFullName = "golden.names.v1.Keywords.Go"
+	// KeywordsImportFullName is the full name of the method Import.
+	KeywordsImportFullName = "golden.names.v1.Keywords.Import"
+	// KeywordsInterfaceFullName is the full name of the method Interface.
+	KeywordsInterfaceFullName = "golden.names.v1.Keywords.Interface"
+	// KeywordsMapFullName is the full name of the method Map.
+	KeywordsMapFullName = "golden.names.v1.Keywords.Map"
+	// KeywordsPackageFullName is the full name of the method Package.
+	KeywordsPackageFullName = "golden.names.v1.Keywords.Package"
+	// KeywordsRangeFullName is the full name of the method Range.
+	KeywordsRangeFullName = "golden.names.v1.Keywords.Range"
+	// KeywordsReturnFullName is the full name of the method Return.
+	KeywordsReturnFullName = "golden.names.v1.Keywords.Return"
+	// KeywordsSelectFullName is the full name of the method Select.
+	KeywordsSelectFullName = "golden.names.v1.Keywords.Select"
+	// KeywordsStructFullName is the full name of the method Struct.
+	KeywordsStructFullName = "golden.names.v1.Keywords.Struct"
+	// KeywordsTypeFullName is the full name of the method Type.
+	KeywordsTypeFullName = "golden.names.v1.Keywords.Type"
+	// KeywordsType_FullName is the full name of the method Type_.
+	KeywordsType_FullName = "golden.names.v1.Keywords.Type_"
+	// KeywordsType__FullName is the full name of the method type__.
+	KeywordsType__FullName = "golden.names.v1.Keywords.type__"
+	// KeywordsVarFullName is the full name of the method Var.
+	KeywordsVarFullName = "golden.names.v1.Keywords.Var"
+)
+
+// keywordsDescriptor is the descriptor of golden.names.v1.Keywords.
+var keywordsDescriptor = namesv1.File_names_names_proto.Services().ByName("Keywords")
+
+// KeywordsClient calls the methods of golden.names.v1.Keywords. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type KeywordsClient interface {
 	// Break calls golden.names.v1.Keywords.Break.
 	Break(ctx context.Context, req *namesv1.Echo, opts ...aegis.CallOption) (*namesv1.Echo, error)
@@ -328,11 +455,12 @@ type KeywordsClient interface {
 	Var(ctx context.Context, req *namesv1.Echo, opts ...aegis.CallOption) (*namesv1.Echo, error)
 }
 
-// NewKeywordsClient returns a client that calls golden.names.v1.Keywords over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewKeywordsClient returns a client of golden.names.v1.Keywords over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewKeywordsClient(conn *aegis.Conn, opts ...aegis.ClientOption) (KeywordsClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("Keywords"), opts...)
+	client, err := aegis.NewClient(conn, keywordsDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -470,9 +598,11 @@ func (c *keywordsClient) Var(ctx context.Context, req *namesv1.Echo, opts ...aeg
 	return c.var_.Call(ctx, req, opts...)
 }
 
-// KeywordsServer is what a server of golden.names.v1.Keywords implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedKeywordsServer to implement some of them only.
+// KeywordsServer is implemented by the servers of golden.names.v1.Keywords.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedKeywordsServer to implement only some of the
+// methods.
 type KeywordsServer interface {
 	// Break handles golden.names.v1.Keywords.Break.
 	Break(ctx context.Context, req *namesv1.Echo) (*namesv1.Echo, error)
@@ -513,9 +643,11 @@ type KeywordsServer interface {
 }
 
 // RegisterKeywordsServer adds the service golden.names.v1.Keywords to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterKeywordsServer(srv *aegis.Server, impl KeywordsServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("Keywords"), impl, []aegis.Handler[KeywordsServer]{
+	return aegis.RegisterService(srv, keywordsDescriptor, impl, []aegis.Handler[KeywordsServer]{
 		aegis.UnaryHandler("Break", KeywordsServer.Break).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Break")
 		}),
@@ -573,106 +705,137 @@ func RegisterKeywordsServer(srv *aegis.Server, impl KeywordsServer, opts ...aegi
 	}, opts...)
 }
 
-// UnimplementedKeywordsServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedKeywordsServer has all methods of the service, and each returns
+// an error with CodeUnimplemented. An implementation that embeds it by value
+// still compiles when the service gets another method. A server does not offer
+// the methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedKeywordsServer struct{}
 
 // Break returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Break(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Break")
+	return nil, aegis.Unimplemented(KeywordsBreakFullName)
 }
 
 // Chan returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Chan(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Chan")
+	return nil, aegis.Unimplemented(KeywordsChanFullName)
 }
 
 // Const returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Const(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Const")
+	return nil, aegis.Unimplemented(KeywordsConstFullName)
 }
 
 // Default returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Default(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Default")
+	return nil, aegis.Unimplemented(KeywordsDefaultFullName)
 }
 
 // Func returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Func(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Func")
+	return nil, aegis.Unimplemented(KeywordsFuncFullName)
 }
 
 // Go returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Go(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Go")
+	return nil, aegis.Unimplemented(KeywordsGoFullName)
 }
 
 // Import returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Import(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Import")
+	return nil, aegis.Unimplemented(KeywordsImportFullName)
 }
 
 // Interface returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Interface(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Interface")
+	return nil, aegis.Unimplemented(KeywordsInterfaceFullName)
 }
 
 // Map returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Map(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Map")
+	return nil, aegis.Unimplemented(KeywordsMapFullName)
 }
 
 // Package returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Package(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Package")
+	return nil, aegis.Unimplemented(KeywordsPackageFullName)
 }
 
 // Range returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Range(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Range")
+	return nil, aegis.Unimplemented(KeywordsRangeFullName)
 }
 
 // Return returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Return(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Return")
+	return nil, aegis.Unimplemented(KeywordsReturnFullName)
 }
 
 // Select returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Select(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Select")
+	return nil, aegis.Unimplemented(KeywordsSelectFullName)
 }
 
 // Struct returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Struct(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Struct")
+	return nil, aegis.Unimplemented(KeywordsStructFullName)
 }
 
 // Type returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Type(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Type")
+	return nil, aegis.Unimplemented(KeywordsTypeFullName)
 }
 
 // Type_ returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Type_(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Type_")
+	return nil, aegis.Unimplemented(KeywordsType_FullName)
 }
 
 // Type__ returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Type__(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.type__")
+	return nil, aegis.Unimplemented(KeywordsType__FullName)
 }
 
 // Var returns an error with CodeUnimplemented.
 func (UnimplementedKeywordsServer) Var(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Keywords.Var")
+	return nil, aegis.Unimplemented(KeywordsVarFullName)
 }
 
-// PredeclaredName is the fully-qualified name of the Predeclared service.
+// PredeclaredName is the full name of the service golden.names.v1.Predeclared.
 const PredeclaredName = "golden.names.v1.Predeclared"
 
-// PredeclaredClient calls the service golden.names.v1.Predeclared. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.names.v1.Predeclared, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// PredeclaredErrorFullName is the full name of the method Error.
+	PredeclaredErrorFullName = "golden.names.v1.Predeclared.Error"
+	// PredeclaredStringFullName is the full name of the method String.
+	PredeclaredStringFullName = "golden.names.v1.Predeclared.String"
+	// PredeclaredLenFullName is the full name of the method Len.
+	PredeclaredLenFullName = "golden.names.v1.Predeclared.Len"
+	// PredeclaredNilFullName is the full name of the method Nil.
+	PredeclaredNilFullName = "golden.names.v1.Predeclared.Nil"
+	// PredeclaredNewFullName is the full name of the method New.
+	PredeclaredNewFullName = "golden.names.v1.Predeclared.New"
+	// PredeclaredAnyFullName is the full name of the method Any.
+	PredeclaredAnyFullName = "golden.names.v1.Predeclared.Any"
+	// PredeclaredInitFullName is the full name of the method Init.
+	PredeclaredInitFullName = "golden.names.v1.Predeclared.Init"
+	// PredeclaredMainFullName is the full name of the method Main.
+	PredeclaredMainFullName = "golden.names.v1.Predeclared.Main"
+)
+
+// predeclaredDescriptor is the descriptor of golden.names.v1.Predeclared.
+var predeclaredDescriptor = namesv1.File_names_names_proto.Services().ByName("Predeclared")
+
+// PredeclaredClient calls the methods of golden.names.v1.Predeclared. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type PredeclaredClient interface {
 	// Error calls golden.names.v1.Predeclared.Error.
 	Error(ctx context.Context, req *namesv1.Error, opts ...aegis.CallOption) (*namesv1.String_, error)
@@ -692,11 +855,12 @@ type PredeclaredClient interface {
 	Main(ctx context.Context, req *namesv1.Nil, opts ...aegis.CallOption) (*namesv1.Nil, error)
 }
 
-// NewPredeclaredClient returns a client that calls golden.names.v1.Predeclared
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewPredeclaredClient returns a client of golden.names.v1.Predeclared over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewPredeclaredClient(conn *aegis.Conn, opts ...aegis.ClientOption) (PredeclaredClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("Predeclared"), opts...)
+	client, err := aegis.NewClient(conn, predeclaredDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -764,9 +928,11 @@ func (c *predeclaredClient) Main(ctx context.Context, req *namesv1.Nil, opts ...
 	return c.main.Call(ctx, req, opts...)
 }
 
-// PredeclaredServer is what a server of golden.names.v1.Predeclared implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedPredeclaredServer to implement some of them only.
+// PredeclaredServer is implemented by the servers of
+// golden.names.v1.Predeclared. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedPredeclaredServer to implement only some of the methods.
 type PredeclaredServer interface {
 	// Error handles golden.names.v1.Predeclared.Error.
 	Error(ctx context.Context, req *namesv1.Error) (*namesv1.String_, error)
@@ -787,9 +953,11 @@ type PredeclaredServer interface {
 }
 
 // RegisterPredeclaredServer adds the service golden.names.v1.Predeclared to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterPredeclaredServer(srv *aegis.Server, impl PredeclaredServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("Predeclared"), impl, []aegis.Handler[PredeclaredServer]{
+	return aegis.RegisterService(srv, predeclaredDescriptor, impl, []aegis.Handler[PredeclaredServer]{
 		aegis.UnaryHandler("Error", PredeclaredServer.Error).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Error")
 		}),
@@ -817,56 +985,95 @@ func RegisterPredeclaredServer(srv *aegis.Server, impl PredeclaredServer, opts .
 	}, opts...)
 }
 
-// UnimplementedPredeclaredServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedPredeclaredServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedPredeclaredServer struct{}
 
 // Error returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) Error(context.Context, *namesv1.Error) (*namesv1.String_, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.Error")
+	return nil, aegis.Unimplemented(PredeclaredErrorFullName)
 }
 
 // String returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) String(context.Context, *namesv1.String_) (*namesv1.Error, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.String")
+	return nil, aegis.Unimplemented(PredeclaredStringFullName)
 }
 
 // Len returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) Len(context.Context, *namesv1.Nil) (*namesv1.Nil, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.Len")
+	return nil, aegis.Unimplemented(PredeclaredLenFullName)
 }
 
 // Nil returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) Nil(context.Context, *namesv1.Nil) (*namesv1.Nil, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.Nil")
+	return nil, aegis.Unimplemented(PredeclaredNilFullName)
 }
 
 // New returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) New(context.Context, *namesv1.New) (*namesv1.New, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.New")
+	return nil, aegis.Unimplemented(PredeclaredNewFullName)
 }
 
 // Any returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) Any(context.Context, *namesv1.Any) (*namesv1.Any, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.Any")
+	return nil, aegis.Unimplemented(PredeclaredAnyFullName)
 }
 
 // Init returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) Init(context.Context, *namesv1.Nil) (*namesv1.Nil, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.Init")
+	return nil, aegis.Unimplemented(PredeclaredInitFullName)
 }
 
 // Main returns an error with CodeUnimplemented.
 func (UnimplementedPredeclaredServer) Main(context.Context, *namesv1.Nil) (*namesv1.Nil, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Predeclared.Main")
+	return nil, aegis.Unimplemented(PredeclaredMainFullName)
 }
 
-// LocalsName is the fully-qualified name of the Locals service.
+// LocalsName is the full name of the service golden.names.v1.Locals.
 const LocalsName = "golden.names.v1.Locals"
 
-// LocalsClient calls the service golden.names.v1.Locals. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of golden.names.v1.Locals,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// LocalsCtxFullName is the full name of the method Ctx.
+	LocalsCtxFullName = "golden.names.v1.Locals.Ctx"
+	// LocalsReqFullName is the full name of the method Req.
+	LocalsReqFullName = "golden.names.v1.Locals.Req"
+	// LocalsOptsFullName is the full name of the method Opts.
+	LocalsOptsFullName = "golden.names.v1.Locals.Opts"
+	// LocalsErrFullName is the full name of the method Err.
+	LocalsErrFullName = "golden.names.v1.Locals.Err"
+	// LocalsCFullName is the full name of the method C.
+	LocalsCFullName = "golden.names.v1.Locals.C"
+	// LocalsCallFullName is the full name of the method Call.
+	LocalsCallFullName = "golden.names.v1.Locals.Call"
+	// LocalsClientFullName is the full name of the method Client.
+	LocalsClientFullName = "golden.names.v1.Locals.Client"
+	// LocalsConnFullName is the full name of the method Conn.
+	LocalsConnFullName = "golden.names.v1.Locals.Conn"
+	// LocalsSrvFullName is the full name of the method Srv.
+	LocalsSrvFullName = "golden.names.v1.Locals.Srv"
+	// LocalsImplFullName is the full name of the method Impl.
+	LocalsImplFullName = "golden.names.v1.Locals.Impl"
+	// LocalsAegisFullName is the full name of the method Aegis.
+	LocalsAegisFullName = "golden.names.v1.Locals.Aegis"
+	// LocalsContextFullName is the full name of the method Context.
+	LocalsContextFullName = "golden.names.v1.Locals.Context"
+)
+
+// localsDescriptor is the descriptor of golden.names.v1.Locals.
+var localsDescriptor = namesv1.File_names_names_proto.Services().ByName("Locals")
+
+// LocalsClient calls the methods of golden.names.v1.Locals. Several goroutines
+// may use it at once. The error that a method returns is an *aegis.Error or
+// wraps one: aegis.CodeOf returns its code. If ctx has no deadline, a call that
+// is not a stream ends after the timeout that the .proto file gives it, by
+// default 5 s.
 //
 // Locals are called like the variables of generated code.
 type LocalsClient interface {
@@ -896,11 +1103,12 @@ type LocalsClient interface {
 	Context(ctx context.Context, req *namesv1.Echo, opts ...aegis.CallOption) (*namesv1.Echo, error)
 }
 
-// NewLocalsClient returns a client that calls golden.names.v1.Locals over conn.
-// Options for calls hold for all calls of the client, unless a call is given
-// others.
+// NewLocalsClient returns a client of golden.names.v1.Locals over conn. Options
+// that a single call takes too apply to all calls of the client, except where a
+// call is given its own. It returns an error if conn is nil or an option does
+// not fit the service.
 func NewLocalsClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LocalsClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("Locals"), opts...)
+	client, err := aegis.NewClient(conn, localsDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -996,9 +1204,11 @@ func (c *localsClient) Context(ctx context.Context, req *namesv1.Echo, opts ...a
 	return c.context.Call(ctx, req, opts...)
 }
 
-// LocalsServer is what a server of golden.names.v1.Locals implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedLocalsServer to implement some of them only.
+// LocalsServer is implemented by the servers of golden.names.v1.Locals. Several
+// goroutines call its methods at once. A method may return any error: the
+// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedLocalsServer to implement only some of the
+// methods.
 //
 // Locals are called like the variables of generated code.
 type LocalsServer interface {
@@ -1029,9 +1239,11 @@ type LocalsServer interface {
 }
 
 // RegisterLocalsServer adds the service golden.names.v1.Locals to srv, which
-// serves it with impl once it runs.
+// serves it with the methods of impl as soon as it runs. It returns an error if
+// Run has been called on srv, if srv has the service already, if impl is nil,
+// or if an option does not fit the service.
 func RegisterLocalsServer(srv *aegis.Server, impl LocalsServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("Locals"), impl, []aegis.Handler[LocalsServer]{
+	return aegis.RegisterService(srv, localsDescriptor, impl, []aegis.Handler[LocalsServer]{
 		aegis.UnaryHandler("Ctx", LocalsServer.Ctx).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Ctx")
 		}),
@@ -1071,76 +1283,101 @@ func RegisterLocalsServer(srv *aegis.Server, impl LocalsServer, opts ...aegis.Se
 	}, opts...)
 }
 
-// UnimplementedLocalsServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedLocalsServer has all methods of the service, and each returns an
+// error with CodeUnimplemented. An implementation that embeds it by value still
+// compiles when the service gets another method. A server does not offer the
+// methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedLocalsServer struct{}
 
 // Ctx returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Ctx(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Ctx")
+	return nil, aegis.Unimplemented(LocalsCtxFullName)
 }
 
 // Req returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Req(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Req")
+	return nil, aegis.Unimplemented(LocalsReqFullName)
 }
 
 // Opts returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Opts(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Opts")
+	return nil, aegis.Unimplemented(LocalsOptsFullName)
 }
 
 // Err returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Err(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Err")
+	return nil, aegis.Unimplemented(LocalsErrFullName)
 }
 
 // C returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) C(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.C")
+	return nil, aegis.Unimplemented(LocalsCFullName)
 }
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Call(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Call")
+	return nil, aegis.Unimplemented(LocalsCallFullName)
 }
 
 // Client returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Client(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Client")
+	return nil, aegis.Unimplemented(LocalsClientFullName)
 }
 
 // Conn returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Conn(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Conn")
+	return nil, aegis.Unimplemented(LocalsConnFullName)
 }
 
 // Srv returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Srv(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Srv")
+	return nil, aegis.Unimplemented(LocalsSrvFullName)
 }
 
 // Impl returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Impl(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Impl")
+	return nil, aegis.Unimplemented(LocalsImplFullName)
 }
 
 // Aegis returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Aegis(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Aegis")
+	return nil, aegis.Unimplemented(LocalsAegisFullName)
 }
 
 // Context returns an error with CodeUnimplemented.
 func (UnimplementedLocalsServer) Context(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.Locals.Context")
+	return nil, aegis.Unimplemented(LocalsContextFullName)
 }
 
-// EchoEchoName is the fully-qualified name of the EchoEcho service.
+// EchoEchoName is the full name of the service golden.names.v1.EchoEcho.
 const EchoEchoName = "golden.names.v1.EchoEcho"
 
-// EchoEchoClient calls the service golden.names.v1.EchoEcho. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.names.v1.EchoEcho, as logs have them: the service's full name, a dot,
+// and the method's name. They are untyped, and so can be compared with a string
+// as well as with the FullName of a method's descriptor.
+const (
+	// EchoEchoEchoEchoFullName is the full name of the method EchoEcho.
+	EchoEchoEchoEchoFullName = "golden.names.v1.EchoEcho.EchoEcho"
+	// EchoEchoEchoEchoClientFullName is the full name of the method EchoEchoClient.
+	EchoEchoEchoEchoClientFullName = "golden.names.v1.EchoEcho.EchoEchoClient"
+	// EchoEchoNewEchoEchoClientFullName is the full name of the method
+	// NewEchoEchoClient.
+	EchoEchoNewEchoEchoClientFullName = "golden.names.v1.EchoEcho.NewEchoEchoClient"
+	// EchoEchoRegisterEchoEchoServerFullName is the full name of the method
+	// RegisterEchoEchoServer.
+	EchoEchoRegisterEchoEchoServerFullName = "golden.names.v1.EchoEcho.RegisterEchoEchoServer"
+)
+
+// echoEchoDescriptor is the descriptor of golden.names.v1.EchoEcho.
+var echoEchoDescriptor = namesv1.File_names_names_proto.Services().ByName("EchoEcho")
+
+// EchoEchoClient calls the methods of golden.names.v1.EchoEcho. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // Echo has the name of its message and of its method.
 type EchoEchoClient interface {
@@ -1154,11 +1391,12 @@ type EchoEchoClient interface {
 	RegisterEchoEchoServer(ctx context.Context, req *namesv1.Echo, opts ...aegis.CallOption) (*namesv1.Echo, error)
 }
 
-// NewEchoEchoClient returns a client that calls golden.names.v1.EchoEcho over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewEchoEchoClient returns a client of golden.names.v1.EchoEcho over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewEchoEchoClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EchoEchoClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("EchoEcho"), opts...)
+	client, err := aegis.NewClient(conn, echoEchoDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1198,9 +1436,11 @@ func (c *echoEchoClient) RegisterEchoEchoServer(ctx context.Context, req *namesv
 	return c.registerEchoEchoServer.Call(ctx, req, opts...)
 }
 
-// EchoEchoServer is what a server of golden.names.v1.EchoEcho implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedEchoEchoServer to implement some of them only.
+// EchoEchoServer is implemented by the servers of golden.names.v1.EchoEcho.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedEchoEchoServer to implement only some of the
+// methods.
 //
 // Echo has the name of its message and of its method.
 type EchoEchoServer interface {
@@ -1216,9 +1456,11 @@ type EchoEchoServer interface {
 }
 
 // RegisterEchoEchoServer adds the service golden.names.v1.EchoEcho to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterEchoEchoServer(srv *aegis.Server, impl EchoEchoServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("EchoEcho"), impl, []aegis.Handler[EchoEchoServer]{
+	return aegis.RegisterService(srv, echoEchoDescriptor, impl, []aegis.Handler[EchoEchoServer]{
 		aegis.UnaryHandler("EchoEcho", EchoEchoServer.EchoEcho).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("EchoEcho")
 		}),
@@ -1234,46 +1476,64 @@ func RegisterEchoEchoServer(srv *aegis.Server, impl EchoEchoServer, opts ...aegi
 	}, opts...)
 }
 
-// UnimplementedEchoEchoServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedEchoEchoServer has all methods of the service, and each returns
+// an error with CodeUnimplemented. An implementation that embeds it by value
+// still compiles when the service gets another method. A server does not offer
+// the methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedEchoEchoServer struct{}
 
 // EchoEcho returns an error with CodeUnimplemented.
 func (UnimplementedEchoEchoServer) EchoEcho(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.EchoEcho.EchoEcho")
+	return nil, aegis.Unimplemented(EchoEchoEchoEchoFullName)
 }
 
 // EchoEchoClient returns an error with CodeUnimplemented.
 func (UnimplementedEchoEchoServer) EchoEchoClient(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.EchoEcho.EchoEchoClient")
+	return nil, aegis.Unimplemented(EchoEchoEchoEchoClientFullName)
 }
 
 // NewEchoEchoClient returns an error with CodeUnimplemented.
 func (UnimplementedEchoEchoServer) NewEchoEchoClient(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.EchoEcho.NewEchoEchoClient")
+	return nil, aegis.Unimplemented(EchoEchoNewEchoEchoClientFullName)
 }
 
 // RegisterEchoEchoServer returns an error with CodeUnimplemented.
 func (UnimplementedEchoEchoServer) RegisterEchoEchoServer(context.Context, *namesv1.Echo) (*namesv1.Echo, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.EchoEcho.RegisterEchoEchoServer")
+	return nil, aegis.Unimplemented(EchoEchoRegisterEchoEchoServerFullName)
 }
 
-// ContextName is the fully-qualified name of the context service.
+// ContextName is the full name of the service golden.names.v1.context.
 const ContextName = "golden.names.v1.context"
 
-// ContextClient calls the service golden.names.v1.context. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of golden.names.v1.context,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// ContextContextFullName is the full name of the method Context.
+	ContextContextFullName = "golden.names.v1.context.Context"
+)
+
+// contextDescriptor is the descriptor of golden.names.v1.context.
+var contextDescriptor = namesv1.File_names_names_proto.Services().ByName("context")
+
+// ContextClient calls the methods of golden.names.v1.context. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type ContextClient interface {
 	// Context calls golden.names.v1.context.Context.
 	Context(ctx context.Context, req *namesv1.Context_, opts ...aegis.CallOption) (*namesv1.Context_, error)
 }
 
-// NewContextClient returns a client that calls golden.names.v1.context over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewContextClient returns a client of golden.names.v1.context over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewContextClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ContextClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("context"), opts...)
+	client, err := aegis.NewClient(conn, contextDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1292,49 +1552,71 @@ func (c *contextClient) Context(ctx context.Context, req *namesv1.Context_, opts
 	return c.context.Call(ctx, req, opts...)
 }
 
-// ContextServer is what a server of golden.names.v1.context implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedContextServer to implement some of them only.
+// ContextServer is implemented by the servers of golden.names.v1.context.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedContextServer to implement only some of the
+// methods.
 type ContextServer interface {
 	// Context handles golden.names.v1.context.Context.
 	Context(ctx context.Context, req *namesv1.Context_) (*namesv1.Context_, error)
 }
 
 // RegisterContextServer adds the service golden.names.v1.context to srv, which
-// serves it with impl once it runs.
+// serves it with the methods of impl as soon as it runs. It returns an error if
+// Run has been called on srv, if srv has the service already, if impl is nil,
+// or if an option does not fit the service.
 func RegisterContextServer(srv *aegis.Server, impl ContextServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("context"), impl, []aegis.Handler[ContextServer]{
+	return aegis.RegisterService(srv, contextDescriptor, impl, []aegis.Handler[ContextServer]{
 		aegis.UnaryHandler("Context", ContextServer.Context).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Context")
 		}),
 	}, opts...)
 }
 
-// UnimplementedContextServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedContextServer has all methods of the service, and each returns
+// an error with CodeUnimplemented. An implementation that embeds it by value
+// still compiles when the service gets another method. A server does not offer
+// the methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedContextServer struct{}
 
 // Context returns an error with CodeUnimplemented.
 func (UnimplementedContextServer) Context(context.Context, *namesv1.Context_) (*namesv1.Context_, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.context.Context")
+	return nil, aegis.Unimplemented(ContextContextFullName)
 }
 
-// AegisName is the fully-qualified name of the aegis service.
+// AegisName is the full name of the service golden.names.v1.aegis.
 const AegisName = "golden.names.v1.aegis"
 
-// AegisClient calls the service golden.names.v1.aegis. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of golden.names.v1.aegis,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// AegisAegisFullName is the full name of the method Aegis.
+	AegisAegisFullName = "golden.names.v1.aegis.Aegis"
+)
+
+// aegisDescriptor is the descriptor of golden.names.v1.aegis.
+var aegisDescriptor = namesv1.File_names_names_proto.Services().ByName("aegis")
+
+// AegisClient calls the methods of golden.names.v1.aegis. Several goroutines
+// may use it at once. The error that a method returns is an *aegis.Error or
+// wraps one: aegis.CodeOf returns its code. If ctx has no deadline, a call that
+// is not a stream ends after the timeout that the .proto file gives it, by
+// default 5 s.
 type AegisClient interface {
 	// Aegis calls golden.names.v1.aegis.Aegis.
 	Aegis(ctx context.Context, req *namesv1.Context_, opts ...aegis.CallOption) (*namesv1.Context_, error)
 }
 
-// NewAegisClient returns a client that calls golden.names.v1.aegis over conn.
-// Options for calls hold for all calls of the client, unless a call is given
-// others.
+// NewAegisClient returns a client of golden.names.v1.aegis over conn. Options
+// that a single call takes too apply to all calls of the client, except where a
+// call is given its own. It returns an error if conn is nil or an option does
+// not fit the service.
 func NewAegisClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AegisClient, error) {
-	client, err := aegis.NewClient(conn, namesv1.File_names_names_proto.Services().ByName("aegis"), opts...)
+	client, err := aegis.NewClient(conn, aegisDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1353,30 +1635,36 @@ func (c *aegisClient) Aegis(ctx context.Context, req *namesv1.Context_, opts ...
 	return c.aegis.Call(ctx, req, opts...)
 }
 
-// AegisServer is what a server of golden.names.v1.aegis implements. Its methods
-// are called by several goroutines at once. Embed UnimplementedAegisServer to
-// implement some of them only.
+// AegisServer is implemented by the servers of golden.names.v1.aegis. Several
+// goroutines call its methods at once. A method may return any error: the
+// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedAegisServer to implement only some of the
+// methods.
 type AegisServer interface {
 	// Aegis handles golden.names.v1.aegis.Aegis.
 	Aegis(ctx context.Context, req *namesv1.Context_) (*namesv1.Context_, error)
 }
 
 // RegisterAegisServer adds the service golden.names.v1.aegis to srv, which
-// serves it with impl once it runs.
+// serves it with the methods of impl as soon as it runs. It returns an error if
+// Run has been called on srv, if srv has the service already, if impl is nil,
+// or if an option does not fit the service.
 func RegisterAegisServer(srv *aegis.Server, impl AegisServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, namesv1.File_names_names_proto.Services().ByName("aegis"), impl, []aegis.Handler[AegisServer]{
+	return aegis.RegisterService(srv, aegisDescriptor, impl, []aegis.Handler[AegisServer]{
 		aegis.UnaryHandler("Aegis", AegisServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Aegis")
 		}),
 	}, opts...)
 }
 
-// UnimplementedAegisServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedAegisServer has all methods of the service, and each returns an
+// error with CodeUnimplemented. An implementation that embeds it by value still
+// compiles when the service gets another method. A server does not offer the
+// methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedAegisServer struct{}
 
 // Aegis returns an error with CodeUnimplemented.
 func (UnimplementedAegisServer) Aegis(context.Context, *namesv1.Context_) (*namesv1.Context_, error) {
-	return nil, aegis.Unimplemented("golden.names.v1.aegis.Aegis")
+	return nil, aegis.Unimplemented(AegisAegisFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: nopackage/nopackage.proto
 
-// Package nopackageaegis has the clients and servers of the services in
-// nopackage/nopackage.proto.
+// Package nopackageaegis has the typed clients, servers, publishers and
+// subscribers of the services in nopackage/nopackage.proto.
 package nopackageaegis
 
 import (
@@ -13,18 +13,33 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// GoldenNoPackageServiceName is the fully-qualified name of the
-// GoldenNoPackageService service.
+// GoldenNoPackageServiceName is the full name of the service
+// GoldenNoPackageService.
 const GoldenNoPackageServiceName = "GoldenNoPackageService"
 
-// GoldenNoPackageServiceClient calls the service GoldenNoPackageService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of GoldenNoPackageService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// GoldenNoPackageServiceCallFullName is the full name of the method Call.
+	GoldenNoPackageServiceCallFullName = "GoldenNoPackageService.Call"
+)
+
+// goldenNoPackageServiceDescriptor is the descriptor of GoldenNoPackageService.
+var goldenNoPackageServiceDescriptor = nopackage.File_nopackage_nopackage_proto.Services().ByName("GoldenNoPackageService")
+
+// GoldenNoPackageServiceClient calls the methods of GoldenNoPackageService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // GoldenNoPackageService has no package.
 type GoldenNoPackageServiceClient interface {
@@ -32,11 +47,12 @@ type GoldenNoPackageServiceClient interface {
 	Call(ctx context.Context, req *nopackage.GoldenNoPackageRequest, opts ...aegis.CallOption) (*nopackage.GoldenNoPackageResponse, error)
 }
 
-// NewGoldenNoPackageServiceClient returns a client that calls
-// GoldenNoPackageService over conn. Options for calls hold for all calls of the
-// client, unless a call is given others.
+// NewGoldenNoPackageServiceClient returns a client of GoldenNoPackageService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewGoldenNoPackageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (GoldenNoPackageServiceClient, error) {
-	client, err := aegis.NewClient(conn, nopackage.File_nopackage_nopackage_proto.Services().ByName("GoldenNoPackageService"), opts...)
+	client, err := aegis.NewClient(conn, goldenNoPackageServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +71,12 @@ func (c *goldenNoPackageServiceClient) Call(ctx context.Context, req *nopackage.
 	return c.call.Call(ctx, req, opts...)
 }
 
-// GoldenNoPackageServiceServer is what a server of GoldenNoPackageService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedGoldenNoPackageServiceServer to implement some of them only.
+// GoldenNoPackageServiceServer is implemented by the servers of
+// GoldenNoPackageService. Several goroutines call its methods at once. A method
+// may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedGoldenNoPackageServiceServer to implement only some of the
+// methods.
 //
 // GoldenNoPackageService has no package.
 type GoldenNoPackageServiceServer interface {
@@ -66,21 +85,25 @@ type GoldenNoPackageServiceServer interface {
 }
 
 // RegisterGoldenNoPackageServiceServer adds the service GoldenNoPackageService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterGoldenNoPackageServiceServer(srv *aegis.Server, impl GoldenNoPackageServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, nopackage.File_nopackage_nopackage_proto.Services().ByName("GoldenNoPackageService"), impl, []aegis.Handler[GoldenNoPackageServiceServer]{
+	return aegis.RegisterService(srv, goldenNoPackageServiceDescriptor, impl, []aegis.Handler[GoldenNoPackageServiceServer]{
 		aegis.UnaryHandler("Call", GoldenNoPackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedGoldenNoPackageServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedGoldenNoPackageServiceServer has all methods of the service, and
+// each returns an error with CodeUnimplemented. An implementation that embeds
+// it by value still compiles when the service gets another method. A server
+// does not offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedGoldenNoPackageServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedGoldenNoPackageServiceServer) Call(context.Context, *nopackage.GoldenNoPackageRequest) (*nopackage.GoldenNoPackageResponse, error) {
-	return nil, aegis.Unimplemented("GoldenNoPackageService.Call")
+	return nil, aegis.Unimplemented(GoldenNoPackageServiceCallFullName)
 }

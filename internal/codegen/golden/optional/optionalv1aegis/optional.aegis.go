@@ -2,8 +2,8 @@
 //
 // Source: optional/optional.proto
 
-// Package optionalv1aegis has the clients and servers of the services in
-// optional/optional.proto.
+// Package optionalv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in optional/optional.proto.
 package optionalv1aegis
 
 import (
@@ -13,28 +13,46 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// OptionalServiceName is the fully-qualified name of the OptionalService
-// service.
+// OptionalServiceName is the full name of the service
+// golden.optional.v1.OptionalService.
 const OptionalServiceName = "golden.optional.v1.OptionalService"
 
-// OptionalServiceClient calls the service golden.optional.v1.OptionalService.
-// Its methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.optional.v1.OptionalService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// OptionalServiceCallFullName is the full name of the method Call.
+	OptionalServiceCallFullName = "golden.optional.v1.OptionalService.Call"
+)
+
+// optionalServiceDescriptor is the descriptor of
+// golden.optional.v1.OptionalService.
+var optionalServiceDescriptor = optionalv1.File_optional_optional_proto.Services().ByName("OptionalService")
+
+// OptionalServiceClient calls the methods of
+// golden.optional.v1.OptionalService. Several goroutines may use it at once.
+// The error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf
+// returns its code. If ctx has no deadline, a call that is not a stream ends
+// after the timeout that the .proto file gives it, by default 5 s.
 type OptionalServiceClient interface {
 	// Call calls golden.optional.v1.OptionalService.Call.
 	Call(ctx context.Context, req *optionalv1.CallRequest, opts ...aegis.CallOption) (*optionalv1.CallResponse, error)
 }
 
-// NewOptionalServiceClient returns a client that calls
-// golden.optional.v1.OptionalService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewOptionalServiceClient returns a client of
+// golden.optional.v1.OptionalService over conn. Options that a single call
+// takes too apply to all calls of the client, except where a call is given its
+// own. It returns an error if conn is nil or an option does not fit the
+// service.
 func NewOptionalServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OptionalServiceClient, error) {
-	client, err := aegis.NewClient(conn, optionalv1.File_optional_optional_proto.Services().ByName("OptionalService"), opts...)
+	client, err := aegis.NewClient(conn, optionalServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,31 +71,37 @@ func (c *optionalServiceClient) Call(ctx context.Context, req *optionalv1.CallRe
 	return c.call.Call(ctx, req, opts...)
 }
 
-// OptionalServiceServer is what a server of golden.optional.v1.OptionalService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedOptionalServiceServer to implement some of them only.
+// OptionalServiceServer is implemented by the servers of
+// golden.optional.v1.OptionalService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedOptionalServiceServer to implement only some of the methods.
 type OptionalServiceServer interface {
 	// Call handles golden.optional.v1.OptionalService.Call.
 	Call(ctx context.Context, req *optionalv1.CallRequest) (*optionalv1.CallResponse, error)
 }
 
 // RegisterOptionalServiceServer adds the service
-// golden.optional.v1.OptionalService to srv, which serves it with impl once it
-// runs.
+// golden.optional.v1.OptionalService to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterOptionalServiceServer(srv *aegis.Server, impl OptionalServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, optionalv1.File_optional_optional_proto.Services().ByName("OptionalService"), impl, []aegis.Handler[OptionalServiceServer]{
+	return aegis.RegisterService(srv, optionalServiceDescriptor, impl, []aegis.Handler[OptionalServiceServer]{
 		aegis.UnaryHandler("Call", OptionalServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedOptionalServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedOptionalServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedOptionalServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedOptionalServiceServer) Call(context.Context, *optionalv1.CallRequest) (*optionalv1.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.optional.v1.OptionalService.Call")
+	return nil, aegis.Unimplemented(OptionalServiceCallFullName)
 }

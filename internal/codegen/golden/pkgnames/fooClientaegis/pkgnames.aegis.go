@@ -2,8 +2,8 @@
 //
 // Source: pkgnames/pkgnames.proto
 
-// Package fooClientaegis has the clients and servers of the services in
-// pkgnames/pkgnames.proto.
+// Package fooClientaegis has the typed clients, servers, publishers and
+// subscribers of the services in pkgnames/pkgnames.proto.
 package fooClientaegis
 
 import (
@@ -29,17 +29,64 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// FooName is the fully-qualified name of the Foo service.
+// FooName is the full name of the service golden.pkgnames.Foo.
 const FooName = "golden.pkgnames.Foo"
 
-// FooClient calls the service golden.pkgnames.Foo. Its methods may be called by
-// several goroutines at once.
+// These constants are the full names of the methods of golden.pkgnames.Foo, as
+// logs have them: the service's full name, a dot, and the method's name. They
+// are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// FooAegisFullName is the full name of the method Aegis.
+	FooAegisFullName = "golden.pkgnames.Foo.Aegis"
+	// FooCFullName is the full name of the method C.
+	FooCFullName = "golden.pkgnames.Foo.C"
+	// FooClientFullName is the full name of the method Client.
+	FooClientFullName = "golden.pkgnames.Foo.Client"
+	// FooConnFullName is the full name of the method Conn.
+	FooConnFullName = "golden.pkgnames.Foo.Conn"
+	// FooContextFullName is the full name of the method Context.
+	FooContextFullName = "golden.pkgnames.Foo.Context"
+	// FooCtxFullName is the full name of the method Ctx.
+	FooCtxFullName = "golden.pkgnames.Foo.Ctx"
+	// FooErrFullName is the full name of the method Err.
+	FooErrFullName = "golden.pkgnames.Foo.Err"
+	// FooErrorFullName is the full name of the method Error.
+	FooErrorFullName = "golden.pkgnames.Foo.Error"
+	// FooImplFullName is the full name of the method Impl.
+	FooImplFullName = "golden.pkgnames.Foo.Impl"
+	// FooIterFullName is the full name of the method Iter.
+	FooIterFullName = "golden.pkgnames.Foo.Iter"
+	// FooLenFullName is the full name of the method Len.
+	FooLenFullName = "golden.pkgnames.Foo.Len"
+	// FooOptsFullName is the full name of the method Opts.
+	FooOptsFullName = "golden.pkgnames.Foo.Opts"
+	// FooReqFullName is the full name of the method Req.
+	FooReqFullName = "golden.pkgnames.Foo.Req"
+	// FooSrvFullName is the full name of the method Srv.
+	FooSrvFullName = "golden.pkgnames.Foo.Srv"
+	// FooStringFullName is the full name of the method String.
+	FooStringFullName = "golden.pkgnames.Foo.String"
+	// FooTypeFullName is the full name of the method Type.
+	FooTypeFullName = "golden.pkgnames.Foo.Type"
+	// FooOwnFullName is the full name of the method Own.
+	FooOwnFullName = "golden.pkgnames.Foo.Own"
+)
+
+// fooDescriptor is the descriptor of golden.pkgnames.Foo.
+var fooDescriptor = fooClientpb.File_pkgnames_pkgnames_proto.Services().ByName("Foo")
+
+// FooClient calls the methods of golden.pkgnames.Foo. Several goroutines may
+// use it at once. The error that a method returns is an *aegis.Error or wraps
+// one: aegis.CodeOf returns its code. If ctx has no deadline, a call that is
+// not a stream ends after the timeout that the .proto file gives it, by default
+// 5 s.
 //
 // Foo uses messages of Go packages that are called like what generated code
 // declares, in a Go package that is called like its client's implementation.
@@ -80,11 +127,12 @@ type FooClient interface {
 	Own(ctx context.Context, req *fooClientpb.OwnMessage, opts ...aegis.CallOption) (*fooClientpb.OwnMessage, error)
 }
 
-// NewFooClient returns a client that calls golden.pkgnames.Foo over conn.
-// Options for calls hold for all calls of the client, unless a call is given
-// others.
+// NewFooClient returns a client of golden.pkgnames.Foo over conn. Options that
+// a single call takes too apply to all calls of the client, except where a call
+// is given its own. It returns an error if conn is nil or an option does not
+// fit the service.
 func NewFooClient(conn *aegis.Conn, opts ...aegis.ClientOption) (FooClient, error) {
-	client, err := aegis.NewClient(conn, fooClientpb.File_pkgnames_pkgnames_proto.Services().ByName("Foo"), opts...)
+	client, err := aegis.NewClient(conn, fooDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -215,9 +263,11 @@ func (c *fooClient) Own(ctx context.Context, req *fooClientpb.OwnMessage, opts .
 	return c.own.Call(ctx, req, opts...)
 }
 
-// FooServer is what a server of golden.pkgnames.Foo implements. Its methods are
-// called by several goroutines at once. Embed UnimplementedFooServer to
-// implement some of them only.
+// FooServer is implemented by the servers of golden.pkgnames.Foo. Several
+// goroutines call its methods at once. A method may return any error: the
+// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedFooServer to implement only some of the
+// methods.
 //
 // Foo uses messages of Go packages that are called like what generated code
 // declares, in a Go package that is called like its client's implementation.
@@ -259,9 +309,11 @@ type FooServer interface {
 }
 
 // RegisterFooServer adds the service golden.pkgnames.Foo to srv, which serves
-// it with impl once it runs.
+// it with the methods of impl as soon as it runs. It returns an error if Run
+// has been called on srv, if srv has the service already, if impl is nil, or if
+// an option does not fit the service.
 func RegisterFooServer(srv *aegis.Server, impl FooServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, fooClientpb.File_pkgnames_pkgnames_proto.Services().ByName("Foo"), impl, []aegis.Handler[FooServer]{
+	return aegis.RegisterService(srv, fooDescriptor, impl, []aegis.Handler[FooServer]{
 		aegis.UnaryHandler("Aegis", FooServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Aegis")
 		}),
@@ -316,92 +368,94 @@ func RegisterFooServer(srv *aegis.Server, impl FooServer, opts ...aegis.ServiceO
 	}, opts...)
 }
 
-// UnimplementedFooServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedFooServer has all methods of the service, and each returns an
+// error with CodeUnimplemented. An implementation that embeds it by value still
+// compiles when the service gets another method. A server does not offer the
+// methods that an implementation has from it, unless it was registered with
+// aegis.WithUnimplemented.
 type UnimplementedFooServer struct{}
 
 // Aegis returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Aegis(context.Context, *aegispb.Request) (*aegispb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Aegis")
+	return nil, aegis.Unimplemented(FooAegisFullName)
 }
 
 // C returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) C(context.Context, *cpb.Request) (*cpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.C")
+	return nil, aegis.Unimplemented(FooCFullName)
 }
 
 // Client returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Client(context.Context, *clientpb.Request) (*clientpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Client")
+	return nil, aegis.Unimplemented(FooClientFullName)
 }
 
 // Conn returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Conn(context.Context, *connpb.Request) (*connpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Conn")
+	return nil, aegis.Unimplemented(FooConnFullName)
 }
 
 // Context returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Context(context.Context, *contextpb.Request) (*contextpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Context")
+	return nil, aegis.Unimplemented(FooContextFullName)
 }
 
 // Ctx returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Ctx(context.Context, *ctxpb.Request) (*ctxpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Ctx")
+	return nil, aegis.Unimplemented(FooCtxFullName)
 }
 
 // Err returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Err(context.Context, *errpb.Request) (*errpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Err")
+	return nil, aegis.Unimplemented(FooErrFullName)
 }
 
 // Error returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Error(context.Context, *errorpb.Request) (*errorpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Error")
+	return nil, aegis.Unimplemented(FooErrorFullName)
 }
 
 // Impl returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Impl(context.Context, *implpb.Request) (*implpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Impl")
+	return nil, aegis.Unimplemented(FooImplFullName)
 }
 
 // Iter returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Iter(context.Context, *iterpb.Request) (*iterpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Iter")
+	return nil, aegis.Unimplemented(FooIterFullName)
 }
 
 // Len returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Len(context.Context, *lenpb.Request) (*lenpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Len")
+	return nil, aegis.Unimplemented(FooLenFullName)
 }
 
 // Opts returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Opts(context.Context, *optspb.Request) (*optspb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Opts")
+	return nil, aegis.Unimplemented(FooOptsFullName)
 }
 
 // Req returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Req(context.Context, *reqpb.Request) (*reqpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Req")
+	return nil, aegis.Unimplemented(FooReqFullName)
 }
 
 // Srv returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Srv(context.Context, *srvpb.Request) (*srvpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Srv")
+	return nil, aegis.Unimplemented(FooSrvFullName)
 }
 
 // String returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) String(context.Context, *stringpb.Request) (*stringpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.String")
+	return nil, aegis.Unimplemented(FooStringFullName)
 }
 
 // Type returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Type(context.Context, *_type.Request) (*_type.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Type")
+	return nil, aegis.Unimplemented(FooTypeFullName)
 }
 
 // Own returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Own(context.Context, *fooClientpb.OwnMessage) (*fooClientpb.OwnMessage, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.Foo.Own")
+	return nil, aegis.Unimplemented(FooOwnFullName)
 }

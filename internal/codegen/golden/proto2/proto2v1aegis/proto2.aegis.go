@@ -2,8 +2,8 @@
 //
 // Source: proto2/proto2.proto
 
-// Package proto2v1aegis has the clients and servers of the services in
-// proto2/proto2.proto.
+// Package proto2v1aegis has the typed clients, servers, publishers and
+// subscribers of the services in proto2/proto2.proto.
 package proto2v1aegis
 
 import (
@@ -13,17 +13,35 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// Proto2ServiceName is the fully-qualified name of the Proto2Service service.
+// Proto2ServiceName is the full name of the service
+// golden.proto2.v1.Proto2Service.
 const Proto2ServiceName = "golden.proto2.v1.Proto2Service"
 
-// Proto2ServiceClient calls the service golden.proto2.v1.Proto2Service. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.proto2.v1.Proto2Service, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// Proto2ServiceCallFullName is the full name of the method Call.
+	Proto2ServiceCallFullName = "golden.proto2.v1.Proto2Service.Call"
+	// Proto2ServiceCallGroupFullName is the full name of the method CallGroup.
+	Proto2ServiceCallGroupFullName = "golden.proto2.v1.Proto2Service.CallGroup"
+)
+
+// proto2ServiceDescriptor is the descriptor of golden.proto2.v1.Proto2Service.
+var proto2ServiceDescriptor = proto2v1.File_proto2_proto2_proto.Services().ByName("Proto2Service")
+
+// Proto2ServiceClient calls the methods of golden.proto2.v1.Proto2Service.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type Proto2ServiceClient interface {
 	// Call calls golden.proto2.v1.Proto2Service.Call.
 	Call(ctx context.Context, req *proto2v1.Proto2Request, opts ...aegis.CallOption) (*proto2v1.Proto2Response, error)
@@ -31,11 +49,12 @@ type Proto2ServiceClient interface {
 	CallGroup(ctx context.Context, req *proto2v1.Proto2Request_Item, opts ...aegis.CallOption) (*proto2v1.Proto2Response, error)
 }
 
-// NewProto2ServiceClient returns a client that calls
-// golden.proto2.v1.Proto2Service over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewProto2ServiceClient returns a client of golden.proto2.v1.Proto2Service
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewProto2ServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (Proto2ServiceClient, error) {
-	client, err := aegis.NewClient(conn, proto2v1.File_proto2_proto2_proto.Services().ByName("Proto2Service"), opts...)
+	client, err := aegis.NewClient(conn, proto2ServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +80,11 @@ func (c *proto2ServiceClient) CallGroup(ctx context.Context, req *proto2v1.Proto
 	return c.callGroup.Call(ctx, req, opts...)
 }
 
-// Proto2ServiceServer is what a server of golden.proto2.v1.Proto2Service
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedProto2ServiceServer to implement some of them only.
+// Proto2ServiceServer is implemented by the servers of
+// golden.proto2.v1.Proto2Service. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedProto2ServiceServer to implement only some of the methods.
 type Proto2ServiceServer interface {
 	// Call handles golden.proto2.v1.Proto2Service.Call.
 	Call(ctx context.Context, req *proto2v1.Proto2Request) (*proto2v1.Proto2Response, error)
@@ -72,9 +93,11 @@ type Proto2ServiceServer interface {
 }
 
 // RegisterProto2ServiceServer adds the service golden.proto2.v1.Proto2Service
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterProto2ServiceServer(srv *aegis.Server, impl Proto2ServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, proto2v1.File_proto2_proto2_proto.Services().ByName("Proto2Service"), impl, []aegis.Handler[Proto2ServiceServer]{
+	return aegis.RegisterService(srv, proto2ServiceDescriptor, impl, []aegis.Handler[Proto2ServiceServer]{
 		aegis.UnaryHandler("Call", Proto2ServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
@@ -84,17 +107,19 @@ func RegisterProto2ServiceServer(srv *aegis.Server, impl Proto2ServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedProto2ServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedProto2ServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedProto2ServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedProto2ServiceServer) Call(context.Context, *proto2v1.Proto2Request) (*proto2v1.Proto2Response, error) {
-	return nil, aegis.Unimplemented("golden.proto2.v1.Proto2Service.Call")
+	return nil, aegis.Unimplemented(Proto2ServiceCallFullName)
 }
 
 // CallGroup returns an error with CodeUnimplemented.
 func (UnimplementedProto2ServiceServer) CallGroup(context.Context, *proto2v1.Proto2Request_Item) (*proto2v1.Proto2Response, error) {
-	return nil, aegis.Unimplemented("golden.proto2.v1.Proto2Service.CallGroup")
+	return nil, aegis.Unimplemented(Proto2ServiceCallGroupFullName)
 }

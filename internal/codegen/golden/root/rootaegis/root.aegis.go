@@ -2,7 +2,8 @@
 //
 // Source: root.proto
 
-// Package rootaegis has the clients and servers of the services in root.proto.
+// Package rootaegis has the typed clients, servers, publishers and subscribers
+// of the services in root.proto.
 package rootaegis
 
 import (
@@ -12,27 +13,43 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// RootServiceName is the fully-qualified name of the RootService service.
+// RootServiceName is the full name of the service golden.root.RootService.
 const RootServiceName = "golden.root.RootService"
 
-// RootServiceClient calls the service golden.root.RootService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of golden.root.RootService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// RootServiceCallFullName is the full name of the method Call.
+	RootServiceCallFullName = "golden.root.RootService.Call"
+)
+
+// rootServiceDescriptor is the descriptor of golden.root.RootService.
+var rootServiceDescriptor = root.File_root_proto.Services().ByName("RootService")
+
+// RootServiceClient calls the methods of golden.root.RootService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type RootServiceClient interface {
 	// Call calls golden.root.RootService.Call.
 	Call(ctx context.Context, req *root.CallRequest, opts ...aegis.CallOption) (*root.CallResponse, error)
 }
 
-// NewRootServiceClient returns a client that calls golden.root.RootService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewRootServiceClient returns a client of golden.root.RootService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewRootServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (RootServiceClient, error) {
-	client, err := aegis.NewClient(conn, root.File_root_proto.Services().ByName("RootService"), opts...)
+	client, err := aegis.NewClient(conn, rootServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,30 +68,36 @@ func (c *rootServiceClient) Call(ctx context.Context, req *root.CallRequest, opt
 	return c.call.Call(ctx, req, opts...)
 }
 
-// RootServiceServer is what a server of golden.root.RootService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedRootServiceServer to implement some of them only.
+// RootServiceServer is implemented by the servers of golden.root.RootService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedRootServiceServer to implement only some of
+// the methods.
 type RootServiceServer interface {
 	// Call handles golden.root.RootService.Call.
 	Call(ctx context.Context, req *root.CallRequest) (*root.CallResponse, error)
 }
 
 // RegisterRootServiceServer adds the service golden.root.RootService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterRootServiceServer(srv *aegis.Server, impl RootServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, root.File_root_proto.Services().ByName("RootService"), impl, []aegis.Handler[RootServiceServer]{
+	return aegis.RegisterService(srv, rootServiceDescriptor, impl, []aegis.Handler[RootServiceServer]{
 		aegis.UnaryHandler("Call", RootServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedRootServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedRootServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedRootServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedRootServiceServer) Call(context.Context, *root.CallRequest) (*root.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.root.RootService.Call")
+	return nil, aegis.Unimplemented(RootServiceCallFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: several/first.proto
 
-// Package severalv1aegis has the clients and servers of the services in
-// several/first.proto.
+// Package severalv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in several/first.proto.
 package severalv1aegis
 
 import (
@@ -13,17 +13,33 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// FirstServiceName is the fully-qualified name of the FirstService service.
+// FirstServiceName is the full name of the service
+// golden.several.v1.FirstService.
 const FirstServiceName = "golden.several.v1.FirstService"
 
-// FirstServiceClient calls the service golden.several.v1.FirstService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.several.v1.FirstService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// FirstServiceCallFullName is the full name of the method Call.
+	FirstServiceCallFullName = "golden.several.v1.FirstService.Call"
+)
+
+// firstServiceDescriptor is the descriptor of golden.several.v1.FirstService.
+var firstServiceDescriptor = severalv1.File_several_first_proto.Services().ByName("FirstService")
+
+// FirstServiceClient calls the methods of golden.several.v1.FirstService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // FirstService shares its Go package with two others.
 type FirstServiceClient interface {
@@ -31,11 +47,12 @@ type FirstServiceClient interface {
 	Call(ctx context.Context, req *severalv1.CallRequest, opts ...aegis.CallOption) (*severalv1.CallResponse, error)
 }
 
-// NewFirstServiceClient returns a client that calls
-// golden.several.v1.FirstService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewFirstServiceClient returns a client of golden.several.v1.FirstService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewFirstServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (FirstServiceClient, error) {
-	client, err := aegis.NewClient(conn, severalv1.File_several_first_proto.Services().ByName("FirstService"), opts...)
+	client, err := aegis.NewClient(conn, firstServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +71,11 @@ func (c *firstServiceClient) Call(ctx context.Context, req *severalv1.CallReques
 	return c.call.Call(ctx, req, opts...)
 }
 
-// FirstServiceServer is what a server of golden.several.v1.FirstService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedFirstServiceServer to implement some of them only.
+// FirstServiceServer is implemented by the servers of
+// golden.several.v1.FirstService. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedFirstServiceServer to implement only some of the methods.
 //
 // FirstService shares its Go package with two others.
 type FirstServiceServer interface {
@@ -65,30 +84,50 @@ type FirstServiceServer interface {
 }
 
 // RegisterFirstServiceServer adds the service golden.several.v1.FirstService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterFirstServiceServer(srv *aegis.Server, impl FirstServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, severalv1.File_several_first_proto.Services().ByName("FirstService"), impl, []aegis.Handler[FirstServiceServer]{
+	return aegis.RegisterService(srv, firstServiceDescriptor, impl, []aegis.Handler[FirstServiceServer]{
 		aegis.UnaryHandler("Call", FirstServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedFirstServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedFirstServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedFirstServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedFirstServiceServer) Call(context.Context, *severalv1.CallRequest) (*severalv1.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.several.v1.FirstService.Call")
+	return nil, aegis.Unimplemented(FirstServiceCallFullName)
 }
 
-// SecondServiceName is the fully-qualified name of the SecondService service.
+// SecondServiceName is the full name of the service
+// golden.several.v1.SecondService.
 const SecondServiceName = "golden.several.v1.SecondService"
 
-// SecondServiceClient calls the service golden.several.v1.SecondService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.several.v1.SecondService, as logs have them: the service's full name,
+// a dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// SecondServiceCallFullName is the full name of the method Call.
+	SecondServiceCallFullName = "golden.several.v1.SecondService.Call"
+)
+
+// secondServiceDescriptor is the descriptor of golden.several.v1.SecondService.
+var secondServiceDescriptor = severalv1.File_several_first_proto.Services().ByName("SecondService")
+
+// SecondServiceClient calls the methods of golden.several.v1.SecondService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // SecondService is in the same file.
 type SecondServiceClient interface {
@@ -96,11 +135,12 @@ type SecondServiceClient interface {
 	Call(ctx context.Context, req *severalv1.CallRequest, opts ...aegis.CallOption) (*severalv1.CallResponse, error)
 }
 
-// NewSecondServiceClient returns a client that calls
-// golden.several.v1.SecondService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewSecondServiceClient returns a client of golden.several.v1.SecondService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewSecondServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (SecondServiceClient, error) {
-	client, err := aegis.NewClient(conn, severalv1.File_several_first_proto.Services().ByName("SecondService"), opts...)
+	client, err := aegis.NewClient(conn, secondServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +159,11 @@ func (c *secondServiceClient) Call(ctx context.Context, req *severalv1.CallReque
 	return c.call.Call(ctx, req, opts...)
 }
 
-// SecondServiceServer is what a server of golden.several.v1.SecondService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedSecondServiceServer to implement some of them only.
+// SecondServiceServer is implemented by the servers of
+// golden.several.v1.SecondService. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedSecondServiceServer to implement only some of the methods.
 //
 // SecondService is in the same file.
 type SecondServiceServer interface {
@@ -130,21 +172,25 @@ type SecondServiceServer interface {
 }
 
 // RegisterSecondServiceServer adds the service golden.several.v1.SecondService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterSecondServiceServer(srv *aegis.Server, impl SecondServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, severalv1.File_several_first_proto.Services().ByName("SecondService"), impl, []aegis.Handler[SecondServiceServer]{
+	return aegis.RegisterService(srv, secondServiceDescriptor, impl, []aegis.Handler[SecondServiceServer]{
 		aegis.UnaryHandler("Call", SecondServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedSecondServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedSecondServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedSecondServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedSecondServiceServer) Call(context.Context, *severalv1.CallRequest) (*severalv1.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.several.v1.SecondService.Call")
+	return nil, aegis.Unimplemented(SecondServiceCallFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: several/third.proto
 
-// Package severalv1aegis has the clients and servers of the services in
-// several/third.proto.
+// Package severalv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in several/third.proto.
 package severalv1aegis
 
 import (
@@ -13,27 +13,44 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// ThirdServiceName is the fully-qualified name of the ThirdService service.
+// ThirdServiceName is the full name of the service
+// golden.several.v1.ThirdService.
 const ThirdServiceName = "golden.several.v1.ThirdService"
 
-// ThirdServiceClient calls the service golden.several.v1.ThirdService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.several.v1.ThirdService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// ThirdServiceCallFullName is the full name of the method Call.
+	ThirdServiceCallFullName = "golden.several.v1.ThirdService.Call"
+)
+
+// thirdServiceDescriptor is the descriptor of golden.several.v1.ThirdService.
+var thirdServiceDescriptor = severalv1.File_several_third_proto.Services().ByName("ThirdService")
+
+// ThirdServiceClient calls the methods of golden.several.v1.ThirdService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type ThirdServiceClient interface {
 	// Call calls golden.several.v1.ThirdService.Call.
 	Call(ctx context.Context, req *severalv1.CallRequest, opts ...aegis.CallOption) (*severalv1.CallResponse, error)
 }
 
-// NewThirdServiceClient returns a client that calls
-// golden.several.v1.ThirdService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewThirdServiceClient returns a client of golden.several.v1.ThirdService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewThirdServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ThirdServiceClient, error) {
-	client, err := aegis.NewClient(conn, severalv1.File_several_third_proto.Services().ByName("ThirdService"), opts...)
+	client, err := aegis.NewClient(conn, thirdServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,30 +69,36 @@ func (c *thirdServiceClient) Call(ctx context.Context, req *severalv1.CallReques
 	return c.call.Call(ctx, req, opts...)
 }
 
-// ThirdServiceServer is what a server of golden.several.v1.ThirdService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedThirdServiceServer to implement some of them only.
+// ThirdServiceServer is implemented by the servers of
+// golden.several.v1.ThirdService. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedThirdServiceServer to implement only some of the methods.
 type ThirdServiceServer interface {
 	// Call handles golden.several.v1.ThirdService.Call.
 	Call(ctx context.Context, req *severalv1.CallRequest) (*severalv1.CallResponse, error)
 }
 
 // RegisterThirdServiceServer adds the service golden.several.v1.ThirdService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterThirdServiceServer(srv *aegis.Server, impl ThirdServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, severalv1.File_several_third_proto.Services().ByName("ThirdService"), impl, []aegis.Handler[ThirdServiceServer]{
+	return aegis.RegisterService(srv, thirdServiceDescriptor, impl, []aegis.Handler[ThirdServiceServer]{
 		aegis.UnaryHandler("Call", ThirdServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedThirdServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedThirdServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedThirdServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedThirdServiceServer) Call(context.Context, *severalv1.CallRequest) (*severalv1.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.several.v1.ThirdService.Call")
+	return nil, aegis.Unimplemented(ThirdServiceCallFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: singleactive/singleactive.proto
 
-// Package singleactivev1aegis has the clients and servers of the services in
-// singleactive/singleactive.proto.
+// Package singleactivev1aegis has the typed clients, servers, publishers and
+// subscribers of the services in singleactive/singleactive.proto.
 package singleactivev1aegis
 
 import (
@@ -13,17 +13,36 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// BookServiceName is the fully-qualified name of the BookService service.
+// BookServiceName is the full name of the service
+// golden.singleactive.v1.BookService.
 const BookServiceName = "golden.singleactive.v1.BookService"
 
-// BookServiceClient calls the service golden.singleactive.v1.BookService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.singleactive.v1.BookService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// BookServicePlaceFullName is the full name of the method Place.
+	BookServicePlaceFullName = "golden.singleactive.v1.BookService.Place"
+	// BookServiceFollowFullName is the full name of the method Follow.
+	BookServiceFollowFullName = "golden.singleactive.v1.BookService.Follow"
+)
+
+// bookServiceDescriptor is the descriptor of
+// golden.singleactive.v1.BookService.
+var bookServiceDescriptor = singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService")
+
+// BookServiceClient calls the methods of golden.singleactive.v1.BookService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // BookService keeps a book.
 type BookServiceClient interface {
@@ -34,11 +53,12 @@ type BookServiceClient interface {
 	Follow(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (aegis.Receiver[singleactivev1.PlaceResponse], error)
 }
 
-// NewBookServiceClient returns a client that calls
-// golden.singleactive.v1.BookService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewBookServiceClient returns a client of golden.singleactive.v1.BookService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewBookServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BookServiceClient, error) {
-	client, err := aegis.NewClient(conn, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"), opts...)
+	client, err := aegis.NewClient(conn, bookServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,14 +79,17 @@ func (c *bookServiceClient) Place(ctx context.Context, req *singleactivev1.Place
 	return c.place.Call(ctx, req, opts...)
 }
 
-// Follow calls golden.singleactive.v1.BookService.Follow.
+// Follow opens a stream of responses of
+// golden.singleactive.v1.BookService.Follow.
 func (c *bookServiceClient) Follow(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (aegis.Receiver[singleactivev1.PlaceResponse], error) {
 	return c.follow.Open(ctx, req, opts...)
 }
 
-// BookServiceServer is what a server of golden.singleactive.v1.BookService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedBookServiceServer to implement some of them only.
+// BookServiceServer is implemented by the servers of
+// golden.singleactive.v1.BookService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedBookServiceServer to implement only some of the methods.
 //
 // BookService keeps a book.
 type BookServiceServer interface {
@@ -76,18 +99,20 @@ type BookServiceServer interface {
 	// default.
 	Follow(ctx context.Context, req *singleactivev1.PlaceRequest, out aegis.Sender[singleactivev1.PlaceResponse]) error
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterBookServiceServer adds the service golden.singleactive.v1.BookService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterBookServiceServer(srv *aegis.Server, impl BookServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"), impl, []aegis.Handler[BookServiceServer]{
+	return aegis.RegisterService(srv, bookServiceDescriptor, impl, []aegis.Handler[BookServiceServer]{
 		aegis.UnaryHandler("Place", BookServiceServer.Place).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Place")
 		}),
@@ -98,26 +123,49 @@ func RegisterBookServiceServer(srv *aegis.Server, impl BookServiceServer, opts .
 	}, opts...)
 }
 
-// UnimplementedBookServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedBookServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedBookServiceServer struct{}
 
 // Place returns an error with CodeUnimplemented.
 func (UnimplementedBookServiceServer) Place(context.Context, *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error) {
-	return nil, aegis.Unimplemented("golden.singleactive.v1.BookService.Place")
+	return nil, aegis.Unimplemented(BookServicePlaceFullName)
 }
 
 // Follow returns an error with CodeUnimplemented.
 func (UnimplementedBookServiceServer) Follow(context.Context, *singleactivev1.PlaceRequest, aegis.Sender[singleactivev1.PlaceResponse]) error {
-	return aegis.Unimplemented("golden.singleactive.v1.BookService.Follow")
+	return aegis.Unimplemented(BookServiceFollowFullName)
 }
 
-// VenueServiceName is the fully-qualified name of the VenueService service.
+// VenueServiceName is the full name of the service
+// golden.singleactive.v1.VenueService.
 const VenueServiceName = "golden.singleactive.v1.VenueService"
 
-// VenueServiceClient calls the service golden.singleactive.v1.VenueService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.singleactive.v1.VenueService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// VenueServiceLookFullName is the full name of the method Look.
+	VenueServiceLookFullName = "golden.singleactive.v1.VenueService.Look"
+	// VenueServicePlaceEastFullName is the full name of the method PlaceEast.
+	VenueServicePlaceEastFullName = "golden.singleactive.v1.VenueService.PlaceEast"
+	// VenueServicePlaceWestFullName is the full name of the method PlaceWest.
+	VenueServicePlaceWestFullName = "golden.singleactive.v1.VenueService.PlaceWest"
+)
+
+// venueServiceDescriptor is the descriptor of
+// golden.singleactive.v1.VenueService.
+var venueServiceDescriptor = singleactivev1.File_singleactive_singleactive_proto.Services().ByName("VenueService")
+
+// VenueServiceClient calls the methods of golden.singleactive.v1.VenueService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // VenueService has a leader for each venue.
 type VenueServiceClient interface {
@@ -129,11 +177,12 @@ type VenueServiceClient interface {
 	PlaceWest(ctx context.Context, req *singleactivev1.PlaceRequest, opts ...aegis.CallOption) (*singleactivev1.PlaceResponse, error)
 }
 
-// NewVenueServiceClient returns a client that calls
-// golden.singleactive.v1.VenueService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewVenueServiceClient returns a client of golden.singleactive.v1.VenueService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewVenueServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (VenueServiceClient, error) {
-	client, err := aegis.NewClient(conn, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("VenueService"), opts...)
+	client, err := aegis.NewClient(conn, venueServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +215,11 @@ func (c *venueServiceClient) PlaceWest(ctx context.Context, req *singleactivev1.
 	return c.placeWest.Call(ctx, req, opts...)
 }
 
-// VenueServiceServer is what a server of golden.singleactive.v1.VenueService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedVenueServiceServer to implement some of them only.
+// VenueServiceServer is implemented by the servers of
+// golden.singleactive.v1.VenueService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedVenueServiceServer to implement only some of the methods.
 //
 // VenueService has a leader for each venue.
 type VenueServiceServer interface {
@@ -179,19 +230,21 @@ type VenueServiceServer interface {
 	// PlaceWest handles golden.singleactive.v1.VenueService.PlaceWest.
 	PlaceWest(ctx context.Context, req *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterVenueServiceServer adds the service
-// golden.singleactive.v1.VenueService to srv, which serves it with impl once it
-// runs.
+// golden.singleactive.v1.VenueService to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterVenueServiceServer(srv *aegis.Server, impl VenueServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, singleactivev1.File_singleactive_singleactive_proto.Services().ByName("VenueService"), impl, []aegis.Handler[VenueServiceServer]{
+	return aegis.RegisterService(srv, venueServiceDescriptor, impl, []aegis.Handler[VenueServiceServer]{
 		aegis.UnaryHandler("Look", VenueServiceServer.Look).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Look")
 		}),
@@ -205,22 +258,24 @@ func RegisterVenueServiceServer(srv *aegis.Server, impl VenueServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedVenueServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedVenueServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedVenueServiceServer struct{}
 
 // Look returns an error with CodeUnimplemented.
 func (UnimplementedVenueServiceServer) Look(context.Context, *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error) {
-	return nil, aegis.Unimplemented("golden.singleactive.v1.VenueService.Look")
+	return nil, aegis.Unimplemented(VenueServiceLookFullName)
 }
 
 // PlaceEast returns an error with CodeUnimplemented.
 func (UnimplementedVenueServiceServer) PlaceEast(context.Context, *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error) {
-	return nil, aegis.Unimplemented("golden.singleactive.v1.VenueService.PlaceEast")
+	return nil, aegis.Unimplemented(VenueServicePlaceEastFullName)
 }
 
 // PlaceWest returns an error with CodeUnimplemented.
 func (UnimplementedVenueServiceServer) PlaceWest(context.Context, *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error) {
-	return nil, aegis.Unimplemented("golden.singleactive.v1.VenueService.PlaceWest")
+	return nil, aegis.Unimplemented(VenueServicePlaceWestFullName)
 }

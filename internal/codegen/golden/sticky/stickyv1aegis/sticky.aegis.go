@@ -2,8 +2,8 @@
 //
 // Source: sticky/sticky.proto
 
-// Package stickyv1aegis has the clients and servers of the services in
-// sticky/sticky.proto.
+// Package stickyv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in sticky/sticky.proto.
 package stickyv1aegis
 
 import (
@@ -13,17 +13,55 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// StickyServiceName is the fully-qualified name of the StickyService service.
+// StickyServiceName is the full name of the service
+// golden.sticky.v1.StickyService.
 const StickyServiceName = "golden.sticky.v1.StickyService"
 
-// StickyServiceClient calls the service golden.sticky.v1.StickyService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.sticky.v1.StickyService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// StickyServiceByTextFullName is the full name of the method ByText.
+	StickyServiceByTextFullName = "golden.sticky.v1.StickyService.ByText"
+	// StickyServiceByBytesFullName is the full name of the method ByBytes.
+	StickyServiceByBytesFullName = "golden.sticky.v1.StickyService.ByBytes"
+	// StickyServiceByNumberFullName is the full name of the method ByNumber.
+	StickyServiceByNumberFullName = "golden.sticky.v1.StickyService.ByNumber"
+	// StickyServiceByUnsignedFullName is the full name of the method ByUnsigned.
+	StickyServiceByUnsignedFullName = "golden.sticky.v1.StickyService.ByUnsigned"
+	// StickyServiceByEnumFullName is the full name of the method ByEnum.
+	StickyServiceByEnumFullName = "golden.sticky.v1.StickyService.ByEnum"
+	// StickyServiceByBoolFullName is the full name of the method ByBool.
+	StickyServiceByBoolFullName = "golden.sticky.v1.StickyService.ByBool"
+	// StickyServiceByFloatFullName is the full name of the method ByFloat.
+	StickyServiceByFloatFullName = "golden.sticky.v1.StickyService.ByFloat"
+	// StickyServiceByOptionalFullName is the full name of the method ByOptional.
+	StickyServiceByOptionalFullName = "golden.sticky.v1.StickyService.ByOptional"
+	// StickyServiceByChoiceFullName is the full name of the method ByChoice.
+	StickyServiceByChoiceFullName = "golden.sticky.v1.StickyService.ByChoice"
+	// StickyServiceByPathFullName is the full name of the method ByPath.
+	StickyServiceByPathFullName = "golden.sticky.v1.StickyService.ByPath"
+	// StickyServiceByImportedFullName is the full name of the method ByImported.
+	StickyServiceByImportedFullName = "golden.sticky.v1.StickyService.ByImported"
+	// StickyServiceByNothingFullName is the full name of the method ByNothing.
+	StickyServiceByNothingFullName = "golden.sticky.v1.StickyService.ByNothing"
+)
+
+// stickyServiceDescriptor is the descriptor of golden.sticky.v1.StickyService.
+var stickyServiceDescriptor = stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService")
+
+// StickyServiceClient calls the methods of golden.sticky.v1.StickyService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // Every kind of field that calls can be selected by. The messages of a path may
 // be of other files.
@@ -54,11 +92,12 @@ type StickyServiceClient interface {
 	ByNothing(ctx context.Context, req *stickyv1.KeyRequest, opts ...aegis.CallOption) (*stickyv1.KeyResponse, error)
 }
 
-// NewStickyServiceClient returns a client that calls
-// golden.sticky.v1.StickyService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewStickyServiceClient returns a client of golden.sticky.v1.StickyService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewStickyServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StickyServiceClient, error) {
-	client, err := aegis.NewClient(conn, stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService"), opts...)
+	client, err := aegis.NewClient(conn, stickyServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +193,11 @@ func (c *stickyServiceClient) ByNothing(ctx context.Context, req *stickyv1.KeyRe
 	return c.byNothing.Call(ctx, req, opts...)
 }
 
-// StickyServiceServer is what a server of golden.sticky.v1.StickyService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedStickyServiceServer to implement some of them only.
+// StickyServiceServer is implemented by the servers of
+// golden.sticky.v1.StickyService. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedStickyServiceServer to implement only some of the methods.
 //
 // Every kind of field that calls can be selected by. The messages of a path may
 // be of other files.
@@ -188,9 +229,11 @@ type StickyServiceServer interface {
 }
 
 // RegisterStickyServiceServer adds the service golden.sticky.v1.StickyService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterStickyServiceServer(srv *aegis.Server, impl StickyServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService"), impl, []aegis.Handler[StickyServiceServer]{
+	return aegis.RegisterService(srv, stickyServiceDescriptor, impl, []aegis.Handler[StickyServiceServer]{
 		aegis.UnaryHandler("ByText", StickyServiceServer.ByText).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("ByText")
 		}),
@@ -230,67 +273,69 @@ func RegisterStickyServiceServer(srv *aegis.Server, impl StickyServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedStickyServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedStickyServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedStickyServiceServer struct{}
 
 // ByText returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByText(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByText")
+	return nil, aegis.Unimplemented(StickyServiceByTextFullName)
 }
 
 // ByBytes returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByBytes(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByBytes")
+	return nil, aegis.Unimplemented(StickyServiceByBytesFullName)
 }
 
 // ByNumber returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByNumber(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByNumber")
+	return nil, aegis.Unimplemented(StickyServiceByNumberFullName)
 }
 
 // ByUnsigned returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByUnsigned(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByUnsigned")
+	return nil, aegis.Unimplemented(StickyServiceByUnsignedFullName)
 }
 
 // ByEnum returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByEnum(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByEnum")
+	return nil, aegis.Unimplemented(StickyServiceByEnumFullName)
 }
 
 // ByBool returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByBool(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByBool")
+	return nil, aegis.Unimplemented(StickyServiceByBoolFullName)
 }
 
 // ByFloat returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByFloat(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByFloat")
+	return nil, aegis.Unimplemented(StickyServiceByFloatFullName)
 }
 
 // ByOptional returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByOptional(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByOptional")
+	return nil, aegis.Unimplemented(StickyServiceByOptionalFullName)
 }
 
 // ByChoice returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByChoice(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByChoice")
+	return nil, aegis.Unimplemented(StickyServiceByChoiceFullName)
 }
 
 // ByPath returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByPath(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByPath")
+	return nil, aegis.Unimplemented(StickyServiceByPathFullName)
 }
 
 // ByImported returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByImported(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByImported")
+	return nil, aegis.Unimplemented(StickyServiceByImportedFullName)
 }
 
 // ByNothing returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByNothing(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
-	return nil, aegis.Unimplemented("golden.sticky.v1.StickyService.ByNothing")
+	return nil, aegis.Unimplemented(StickyServiceByNothingFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: streams/streams.proto
 
-// Package streamsv1aegis has the clients and servers of the services in
-// streams/streams.proto.
+// Package streamsv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in streams/streams.proto.
 package streamsv1aegis
 
 import (
@@ -15,23 +15,51 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// StreamServiceName is the fully-qualified name of the StreamService service.
+// StreamServiceName is the full name of the service
+// golden.streams.v1.StreamService.
 const StreamServiceName = "golden.streams.v1.StreamService"
 
-// StreamServiceClient calls the service golden.streams.v1.StreamService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.streams.v1.StreamService, as logs have them: the service's full name,
+// a dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// StreamServiceWatchFullName is the full name of the method Watch.
+	StreamServiceWatchFullName = "golden.streams.v1.StreamService.Watch"
+	// StreamServiceUploadFullName is the full name of the method Upload.
+	StreamServiceUploadFullName = "golden.streams.v1.StreamService.Upload"
+	// StreamServiceChatFullName is the full name of the method Chat.
+	//
+	// Deprecated: golden.streams.v1.StreamService.Chat is marked as deprecated.
+	StreamServiceChatFullName = "golden.streams.v1.StreamService.Chat"
+	// StreamServiceTicksFullName is the full name of the method Ticks.
+	StreamServiceTicksFullName = "golden.streams.v1.StreamService.Ticks"
+	// StreamServiceTellFullName is the full name of the method Tell.
+	StreamServiceTellFullName = "golden.streams.v1.StreamService.Tell"
+	// StreamServiceAskFullName is the full name of the method Ask.
+	StreamServiceAskFullName = "golden.streams.v1.StreamService.Ask"
+)
+
+// streamServiceDescriptor is the descriptor of golden.streams.v1.StreamService.
+var streamServiceDescriptor = streamsv1.File_streams_streams_proto.Services().ByName("StreamService")
+
+// StreamServiceClient calls the methods of golden.streams.v1.StreamService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // StreamService has a method of each kind.
 type StreamServiceClient interface {
 	// Watch streams responses.
 	Watch(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) (aegis.Receiver[streamsv1.WatchResponse], error)
-	// Upload calls golden.streams.v1.StreamService.Upload.
+	// Upload opens a stream of requests of golden.streams.v1.StreamService.Upload.
 	Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error)
 	// Chat streams both ways.
 	//
@@ -49,11 +77,12 @@ type StreamServiceClient interface {
 	Ask(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) (*streamsv1.WatchResponse, error)
 }
 
-// NewStreamServiceClient returns a client that calls
-// golden.streams.v1.StreamService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewStreamServiceClient returns a client of golden.streams.v1.StreamService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
-	client, err := aegis.NewClient(conn, streamsv1.File_streams_streams_proto.Services().ByName("StreamService"), opts...)
+	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -77,29 +106,31 @@ type streamServiceClient struct {
 	ask    *aegis.UnaryMethod[streamsv1.WatchRequest, streamsv1.WatchResponse]
 }
 
-// Watch calls golden.streams.v1.StreamService.Watch.
+// Watch opens a stream of responses of golden.streams.v1.StreamService.Watch.
 func (c *streamServiceClient) Watch(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) (aegis.Receiver[streamsv1.WatchResponse], error) {
 	return c.watch.Open(ctx, req, opts...)
 }
 
-// Upload calls golden.streams.v1.StreamService.Upload.
+// Upload opens a stream of requests of golden.streams.v1.StreamService.Upload.
 func (c *streamServiceClient) Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error) {
 	return c.upload.Open(ctx, opts...)
 }
 
-// Chat calls golden.streams.v1.StreamService.Chat.
+// Chat opens a stream of requests and responses of
+// golden.streams.v1.StreamService.Chat.
 //
 // Deprecated: golden.streams.v1.StreamService.Chat is marked as deprecated.
 func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[streamsv1.WatchRequest, streamsv1.WatchResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 
-// Ticks calls golden.streams.v1.StreamService.Ticks.
+// Ticks opens a stream of responses of golden.streams.v1.StreamService.Ticks.
 func (c *streamServiceClient) Ticks(ctx context.Context, req *emptypb.Empty, opts ...aegis.CallOption) (aegis.Receiver[emptypb.Empty], error) {
 	return c.ticks.Open(ctx, req, opts...)
 }
 
-// Tell calls golden.streams.v1.StreamService.Tell.
+// Tell sends a request of golden.streams.v1.StreamService.Tell to every
+// instance that serves it.
 func (c *streamServiceClient) Tell(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[streamsv1.WatchResponse]] {
 	return c.tell.Call(ctx, req, opts...)
 }
@@ -109,9 +140,11 @@ func (c *streamServiceClient) Ask(ctx context.Context, req *streamsv1.WatchReque
 	return c.ask.Call(ctx, req, opts...)
 }
 
-// StreamServiceServer is what a server of golden.streams.v1.StreamService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedStreamServiceServer to implement some of them only.
+// StreamServiceServer is implemented by the servers of
+// golden.streams.v1.StreamService. Several goroutines call its methods at once.
+// A method may return any error: the caller gets the code of an *aegis.Error,
+// and CodeUnknown for an error of another type. Embed
+// UnimplementedStreamServiceServer to implement only some of the methods.
 //
 // StreamService has a method of each kind.
 type StreamServiceServer interface {
@@ -132,9 +165,11 @@ type StreamServiceServer interface {
 }
 
 // RegisterStreamServiceServer adds the service golden.streams.v1.StreamService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, streamsv1.File_streams_streams_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
+	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Watch", StreamServiceServer.Watch).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Watch")
 		}),
@@ -156,39 +191,41 @@ func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedStreamServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedStreamServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedStreamServiceServer struct{}
 
 // Watch returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Watch(context.Context, *streamsv1.WatchRequest, aegis.Sender[streamsv1.WatchResponse]) error {
-	return aegis.Unimplemented("golden.streams.v1.StreamService.Watch")
+	return aegis.Unimplemented(StreamServiceWatchFullName)
 }
 
 // Upload returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Upload(context.Context, aegis.Receiver[streamsv1.WatchRequest]) (*streamsv1.WatchResponse, error) {
-	return nil, aegis.Unimplemented("golden.streams.v1.StreamService.Upload")
+	return nil, aegis.Unimplemented(StreamServiceUploadFullName)
 }
 
 // Chat returns an error with CodeUnimplemented.
 //
 // Deprecated: golden.streams.v1.StreamService.Chat is marked as deprecated.
 func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[streamsv1.WatchRequest], aegis.Sender[streamsv1.WatchResponse]) error {
-	return aegis.Unimplemented("golden.streams.v1.StreamService.Chat")
+	return aegis.Unimplemented(StreamServiceChatFullName)
 }
 
 // Ticks returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Ticks(context.Context, *emptypb.Empty, aegis.Sender[emptypb.Empty]) error {
-	return aegis.Unimplemented("golden.streams.v1.StreamService.Ticks")
+	return aegis.Unimplemented(StreamServiceTicksFullName)
 }
 
 // Tell returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Tell(context.Context, *streamsv1.WatchRequest) (*streamsv1.WatchResponse, error) {
-	return nil, aegis.Unimplemented("golden.streams.v1.StreamService.Tell")
+	return nil, aegis.Unimplemented(StreamServiceTellFullName)
 }
 
 // Ask returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Ask(context.Context, *streamsv1.WatchRequest) (*streamsv1.WatchResponse, error) {
-	return nil, aegis.Unimplemented("golden.streams.v1.StreamService.Ask")
+	return nil, aegis.Unimplemented(StreamServiceAskFullName)
 }

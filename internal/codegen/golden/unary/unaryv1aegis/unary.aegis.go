@@ -2,8 +2,8 @@
 //
 // Source: unary/unary.proto
 
-// Package unaryv1aegis has the clients and servers of the services in
-// unary/unary.proto.
+// Package unaryv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in unary/unary.proto.
 package unaryv1aegis
 
 import (
@@ -13,17 +13,37 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// OrderServiceName is the fully-qualified name of the OrderService service.
+// OrderServiceName is the full name of the service
+// golden.unary.v1.OrderService.
 const OrderServiceName = "golden.unary.v1.OrderService"
 
-// OrderServiceClient calls the service golden.unary.v1.OrderService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.unary.v1.OrderService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// OrderServiceGetOrderFullName is the full name of the method GetOrder.
+	OrderServiceGetOrderFullName = "golden.unary.v1.OrderService.GetOrder"
+	// OrderServicePutOrderFullName is the full name of the method PutOrder.
+	OrderServicePutOrderFullName = "golden.unary.v1.OrderService.PutOrder"
+	// OrderServiceNoCommentFullName is the full name of the method NoComment.
+	OrderServiceNoCommentFullName = "golden.unary.v1.OrderService.NoComment"
+)
+
+// orderServiceDescriptor is the descriptor of golden.unary.v1.OrderService.
+var orderServiceDescriptor = unaryv1.File_unary_unary_proto.Services().ByName("OrderService")
+
+// OrderServiceClient calls the methods of golden.unary.v1.OrderService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // OrderService has orders.
 //
@@ -41,11 +61,12 @@ type OrderServiceClient interface {
 	NoComment(ctx context.Context, req *unaryv1.GetOrderRequest, opts ...aegis.CallOption) (*unaryv1.GetOrderResponse, error)
 }
 
-// NewOrderServiceClient returns a client that calls
-// golden.unary.v1.OrderService over conn. Options for calls hold for all calls
-// of the client, unless a call is given others.
+// NewOrderServiceClient returns a client of golden.unary.v1.OrderService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewOrderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OrderServiceClient, error) {
-	client, err := aegis.NewClient(conn, unaryv1.File_unary_unary_proto.Services().ByName("OrderService"), opts...)
+	client, err := aegis.NewClient(conn, orderServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +99,11 @@ func (c *orderServiceClient) NoComment(ctx context.Context, req *unaryv1.GetOrde
 	return c.noComment.Call(ctx, req, opts...)
 }
 
-// OrderServiceServer is what a server of golden.unary.v1.OrderService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedOrderServiceServer to implement some of them only.
+// OrderServiceServer is implemented by the servers of
+// golden.unary.v1.OrderService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedOrderServiceServer to implement only some of the methods.
 //
 // OrderService has orders.
 //
@@ -99,9 +122,11 @@ type OrderServiceServer interface {
 }
 
 // RegisterOrderServiceServer adds the service golden.unary.v1.OrderService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, unaryv1.File_unary_unary_proto.Services().ByName("OrderService"), impl, []aegis.Handler[OrderServiceServer]{
+	return aegis.RegisterService(srv, orderServiceDescriptor, impl, []aegis.Handler[OrderServiceServer]{
 		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("GetOrder")
 		}),
@@ -114,22 +139,24 @@ func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedOrderServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedOrderServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedOrderServiceServer struct{}
 
 // GetOrder returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) GetOrder(context.Context, *unaryv1.GetOrderRequest) (*unaryv1.GetOrderResponse, error) {
-	return nil, aegis.Unimplemented("golden.unary.v1.OrderService.GetOrder")
+	return nil, aegis.Unimplemented(OrderServiceGetOrderFullName)
 }
 
 // PutOrder returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) PutOrder(context.Context, *unaryv1.PutOrderRequest) (*unaryv1.PutOrderResponse, error) {
-	return nil, aegis.Unimplemented("golden.unary.v1.OrderService.PutOrder")
+	return nil, aegis.Unimplemented(OrderServicePutOrderFullName)
 }
 
 // NoComment returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) NoComment(context.Context, *unaryv1.GetOrderRequest) (*unaryv1.GetOrderResponse, error) {
-	return nil, aegis.Unimplemented("golden.unary.v1.OrderService.NoComment")
+	return nil, aegis.Unimplemented(OrderServiceNoCommentFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: wellknown/wellknown.proto
 
-// Package wellknownv1aegis has the clients and servers of the services in
-// wellknown/wellknown.proto.
+// Package wellknownv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in wellknown/wellknown.proto.
 package wellknownv1aegis
 
 import (
@@ -20,19 +20,42 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// WellKnownServiceName is the fully-qualified name of the WellKnownService
-// service.
+// WellKnownServiceName is the full name of the service
+// golden.wellknown.v1.WellKnownService.
 const WellKnownServiceName = "golden.wellknown.v1.WellKnownService"
 
-// WellKnownServiceClient calls the service
-// golden.wellknown.v1.WellKnownService. Its methods may be called by several
-// goroutines at once.
+// These constants are the full names of the methods of
+// golden.wellknown.v1.WellKnownService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// WellKnownServiceNothingFullName is the full name of the method Nothing.
+	WellKnownServiceNothingFullName = "golden.wellknown.v1.WellKnownService.Nothing"
+	// WellKnownServiceAnythingFullName is the full name of the method Anything.
+	WellKnownServiceAnythingFullName = "golden.wellknown.v1.WellKnownService.Anything"
+	// WellKnownServiceWhenFullName is the full name of the method When.
+	WellKnownServiceWhenFullName = "golden.wellknown.v1.WellKnownService.When"
+	// WellKnownServiceWrapFullName is the full name of the method Wrap.
+	WellKnownServiceWrapFullName = "golden.wellknown.v1.WellKnownService.Wrap"
+	// WellKnownServiceDescribeFullName is the full name of the method Describe.
+	WellKnownServiceDescribeFullName = "golden.wellknown.v1.WellKnownService.Describe"
+)
+
+// wellKnownServiceDescriptor is the descriptor of
+// golden.wellknown.v1.WellKnownService.
+var wellKnownServiceDescriptor = wellknownv1.File_wellknown_wellknown_proto.Services().ByName("WellKnownService")
+
+// WellKnownServiceClient calls the methods of
+// golden.wellknown.v1.WellKnownService. Several goroutines may use it at once.
+// The error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf
+// returns its code. If ctx has no deadline, a call that is not a stream ends
+// after the timeout that the .proto file gives it, by default 5 s.
 //
 // WellKnownService has no message of its own.
 type WellKnownServiceClient interface {
@@ -48,11 +71,13 @@ type WellKnownServiceClient interface {
 	Describe(ctx context.Context, req *wrapperspb.StringValue, opts ...aegis.CallOption) (*descriptorpb.DescriptorProto_ExtensionRange, error)
 }
 
-// NewWellKnownServiceClient returns a client that calls
-// golden.wellknown.v1.WellKnownService over conn. Options for calls hold for
-// all calls of the client, unless a call is given others.
+// NewWellKnownServiceClient returns a client of
+// golden.wellknown.v1.WellKnownService over conn. Options that a single call
+// takes too apply to all calls of the client, except where a call is given its
+// own. It returns an error if conn is nil or an option does not fit the
+// service.
 func NewWellKnownServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (WellKnownServiceClient, error) {
-	client, err := aegis.NewClient(conn, wellknownv1.File_wellknown_wellknown_proto.Services().ByName("WellKnownService"), opts...)
+	client, err := aegis.NewClient(conn, wellKnownServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +124,11 @@ func (c *wellKnownServiceClient) Describe(ctx context.Context, req *wrapperspb.S
 	return c.describe.Call(ctx, req, opts...)
 }
 
-// WellKnownServiceServer is what a server of
-// golden.wellknown.v1.WellKnownService implements. Its methods are called by
-// several goroutines at once. Embed UnimplementedWellKnownServiceServer to
-// implement some of them only.
+// WellKnownServiceServer is implemented by the servers of
+// golden.wellknown.v1.WellKnownService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedWellKnownServiceServer to implement only some of the methods.
 //
 // WellKnownService has no message of its own.
 type WellKnownServiceServer interface {
@@ -119,10 +145,12 @@ type WellKnownServiceServer interface {
 }
 
 // RegisterWellKnownServiceServer adds the service
-// golden.wellknown.v1.WellKnownService to srv, which serves it with impl once
-// it runs.
+// golden.wellknown.v1.WellKnownService to srv, which serves it with the methods
+// of impl as soon as it runs. It returns an error if Run has been called on
+// srv, if srv has the service already, if impl is nil, or if an option does not
+// fit the service.
 func RegisterWellKnownServiceServer(srv *aegis.Server, impl WellKnownServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, wellknownv1.File_wellknown_wellknown_proto.Services().ByName("WellKnownService"), impl, []aegis.Handler[WellKnownServiceServer]{
+	return aegis.RegisterService(srv, wellKnownServiceDescriptor, impl, []aegis.Handler[WellKnownServiceServer]{
 		aegis.UnaryHandler("Nothing", WellKnownServiceServer.Nothing).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Nothing")
 		}),
@@ -141,32 +169,34 @@ func RegisterWellKnownServiceServer(srv *aegis.Server, impl WellKnownServiceServ
 	}, opts...)
 }
 
-// UnimplementedWellKnownServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedWellKnownServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedWellKnownServiceServer struct{}
 
 // Nothing returns an error with CodeUnimplemented.
 func (UnimplementedWellKnownServiceServer) Nothing(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
-	return nil, aegis.Unimplemented("golden.wellknown.v1.WellKnownService.Nothing")
+	return nil, aegis.Unimplemented(WellKnownServiceNothingFullName)
 }
 
 // Anything returns an error with CodeUnimplemented.
 func (UnimplementedWellKnownServiceServer) Anything(context.Context, *anypb.Any) (*structpb.Struct, error) {
-	return nil, aegis.Unimplemented("golden.wellknown.v1.WellKnownService.Anything")
+	return nil, aegis.Unimplemented(WellKnownServiceAnythingFullName)
 }
 
 // When returns an error with CodeUnimplemented.
 func (UnimplementedWellKnownServiceServer) When(context.Context, *timestamppb.Timestamp) (*durationpb.Duration, error) {
-	return nil, aegis.Unimplemented("golden.wellknown.v1.WellKnownService.When")
+	return nil, aegis.Unimplemented(WellKnownServiceWhenFullName)
 }
 
 // Wrap returns an error with CodeUnimplemented.
 func (UnimplementedWellKnownServiceServer) Wrap(context.Context, *wrapperspb.StringValue) (*wrapperspb.Int64Value, error) {
-	return nil, aegis.Unimplemented("golden.wellknown.v1.WellKnownService.Wrap")
+	return nil, aegis.Unimplemented(WellKnownServiceWrapFullName)
 }
 
 // Describe returns an error with CodeUnimplemented.
 func (UnimplementedWellKnownServiceServer) Describe(context.Context, *wrapperspb.StringValue) (*descriptorpb.DescriptorProto_ExtensionRange, error) {
-	return nil, aegis.Unimplemented("golden.wellknown.v1.WellKnownService.Describe")
+	return nil, aegis.Unimplemented(WellKnownServiceDescribeFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: aegistest/v1/commands.proto
 
-// Package aegistestv1aegis has the clients and servers of the services in
-// aegistest/v1/commands.proto.
+// Package aegistestv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in aegistest/v1/commands.proto.
 package aegistestv1aegis
 
 import (
@@ -13,31 +13,55 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// JobServiceName is the fully-qualified name of the JobService service.
+// JobServiceName is the full name of the service aegistest.v1.JobService.
 const JobServiceName = "aegistest.v1.JobService"
 
-// JobServiceClient calls the service aegistest.v1.JobService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of aegistest.v1.JobService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// JobServiceWorkFullName is the full name of the method Work.
+	JobServiceWorkFullName = "aegistest.v1.JobService.Work"
+	// JobServiceOnceFullName is the full name of the method Once.
+	JobServiceOnceFullName = "aegistest.v1.JobService.Once"
+)
+
+// jobServiceDescriptor is the descriptor of aegistest.v1.JobService.
+var jobServiceDescriptor = aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService")
+
+// JobServiceClient calls the methods of aegistest.v1.JobService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // JobService has commands for every instance.
 type JobServiceClient interface {
 	// Work fails quickly and often.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Work(ctx context.Context, req *aegistestv1.WorkRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.WorkResponse], error)
 	// Once has one attempt.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Once(ctx context.Context, req *aegistestv1.OnceRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.OnceResponse], error)
 }
 
-// NewJobServiceClient returns a client that calls aegistest.v1.JobService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewJobServiceClient returns a client of aegistest.v1.JobService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewJobServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (JobServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService"), opts...)
+	client, err := aegis.NewClient(conn, jobServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,33 +77,43 @@ type jobServiceClient struct {
 	once *aegis.CommandMethod[aegistestv1.OnceRequest, aegistestv1.OnceResponse]
 }
 
-// Work sends aegistest.v1.JobService.Work.
+// Work stores a command of aegistest.v1.JobService.Work and returns a handle of
+// it.
 func (c *jobServiceClient) Work(ctx context.Context, req *aegistestv1.WorkRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.WorkResponse], error) {
 	return c.work.Send(ctx, req, opts...)
 }
 
-// Once sends aegistest.v1.JobService.Once.
+// Once stores a command of aegistest.v1.JobService.Once and returns a handle of
+// it.
 func (c *jobServiceClient) Once(ctx context.Context, req *aegistestv1.OnceRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.OnceResponse], error) {
 	return c.once.Send(ctx, req, opts...)
 }
 
-// WorkCommand returns a handle of the command aegistest.v1.JobService.Work with
-// this id, whoever sent it. What is wrong with the id, or that there is no such
-// command, the handle's methods say.
-func WorkCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.WorkResponse] {
-	return aegis.NewCommand[aegistestv1.WorkResponse](conn, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService"), "Work", id)
+// JobServiceWorkCommand returns a handle of the command of
+// aegistest.v1.JobService.Work with this id, whichever process sent it: id is
+// what the method ID of the sender's handle returned. The methods of the handle
+// return an error with CodeInvalidArgument if id is malformed. If there is no
+// such command they return an error with CodeNotFound, except Status, which
+// returns the state CommandUnknown.
+func JobServiceWorkCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.WorkResponse] {
+	return aegis.NewCommand[aegistestv1.WorkResponse](conn, jobServiceDescriptor, "Work", id)
 }
 
-// OnceCommand returns a handle of the command aegistest.v1.JobService.Once with
-// this id, whoever sent it. What is wrong with the id, or that there is no such
-// command, the handle's methods say.
-func OnceCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.OnceResponse] {
-	return aegis.NewCommand[aegistestv1.OnceResponse](conn, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService"), "Once", id)
+// JobServiceOnceCommand returns a handle of the command of
+// aegistest.v1.JobService.Once with this id, whichever process sent it: id is
+// what the method ID of the sender's handle returned. The methods of the handle
+// return an error with CodeInvalidArgument if id is malformed. If there is no
+// such command they return an error with CodeNotFound, except Status, which
+// returns the state CommandUnknown.
+func JobServiceOnceCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.OnceResponse] {
+	return aegis.NewCommand[aegistestv1.OnceResponse](conn, jobServiceDescriptor, "Once", id)
 }
 
-// JobServiceServer is what a server of aegistest.v1.JobService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedJobServiceServer to implement some of them only.
+// JobServiceServer is implemented by the servers of aegistest.v1.JobService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedJobServiceServer to implement only some of
+// the methods.
 //
 // JobService has commands for every instance.
 type JobServiceServer interface {
@@ -90,9 +124,11 @@ type JobServiceServer interface {
 }
 
 // RegisterJobServiceServer adds the service aegistest.v1.JobService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterJobServiceServer(srv *aegis.Server, impl JobServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService"), impl, []aegis.Handler[JobServiceServer]{
+	return aegis.RegisterService(srv, jobServiceDescriptor, impl, []aegis.Handler[JobServiceServer]{
 		aegis.UnaryHandler("Work", JobServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Work")
 		}),
@@ -102,41 +138,68 @@ func RegisterJobServiceServer(srv *aegis.Server, impl JobServiceServer, opts ...
 	}, opts...)
 }
 
-// UnimplementedJobServiceServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedJobServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedJobServiceServer struct{}
 
 // Work returns an error with CodeUnimplemented.
 func (UnimplementedJobServiceServer) Work(context.Context, *aegistestv1.WorkRequest) (*aegistestv1.WorkResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.JobService.Work")
+	return nil, aegis.Unimplemented(JobServiceWorkFullName)
 }
 
 // Once returns an error with CodeUnimplemented.
 func (UnimplementedJobServiceServer) Once(context.Context, *aegistestv1.OnceRequest) (*aegistestv1.OnceResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.JobService.Once")
+	return nil, aegis.Unimplemented(JobServiceOnceFullName)
 }
 
-// LeaderJobServiceName is the fully-qualified name of the LeaderJobService
-// service.
+// LeaderJobServiceName is the full name of the service
+// aegistest.v1.LeaderJobService.
 const LeaderJobServiceName = "aegistest.v1.LeaderJobService"
 
-// LeaderJobServiceClient calls the service aegistest.v1.LeaderJobService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.LeaderJobService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// LeaderJobServiceArrangeFullName is the full name of the method Arrange.
+	LeaderJobServiceArrangeFullName = "aegistest.v1.LeaderJobService.Arrange"
+	// LeaderJobServiceTidyFullName is the full name of the method Tidy.
+	LeaderJobServiceTidyFullName = "aegistest.v1.LeaderJobService.Tidy"
+)
+
+// leaderJobServiceDescriptor is the descriptor of
+// aegistest.v1.LeaderJobService.
+var leaderJobServiceDescriptor = aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService")
+
+// LeaderJobServiceClient calls the methods of aegistest.v1.LeaderJobService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // LeaderJobService has commands that only the leader works.
 type LeaderJobServiceClient interface {
 	// Arrange is worked in order.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Arrange(ctx context.Context, req *aegistestv1.ArrangeRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.ArrangeResponse], error)
 	// Tidy is worked in turns with Arrange.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Tidy(ctx context.Context, req *aegistestv1.TidyRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.TidyResponse], error)
 }
 
-// NewLeaderJobServiceClient returns a client that calls
-// aegistest.v1.LeaderJobService over conn. Options for calls hold for all calls
-// of the client, unless a call is given others.
+// NewLeaderJobServiceClient returns a client of aegistest.v1.LeaderJobService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewLeaderJobServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LeaderJobServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService"), opts...)
+	client, err := aegis.NewClient(conn, leaderJobServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -152,35 +215,43 @@ type leaderJobServiceClient struct {
 	tidy    *aegis.CommandMethod[aegistestv1.TidyRequest, aegistestv1.TidyResponse]
 }
 
-// Arrange sends aegistest.v1.LeaderJobService.Arrange.
+// Arrange stores a command of aegistest.v1.LeaderJobService.Arrange and returns
+// a handle of it.
 func (c *leaderJobServiceClient) Arrange(ctx context.Context, req *aegistestv1.ArrangeRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.ArrangeResponse], error) {
 	return c.arrange.Send(ctx, req, opts...)
 }
 
-// Tidy sends aegistest.v1.LeaderJobService.Tidy.
+// Tidy stores a command of aegistest.v1.LeaderJobService.Tidy and returns a
+// handle of it.
 func (c *leaderJobServiceClient) Tidy(ctx context.Context, req *aegistestv1.TidyRequest, opts ...aegis.SendOption) (*aegis.Command[aegistestv1.TidyResponse], error) {
 	return c.tidy.Send(ctx, req, opts...)
 }
 
-// ArrangeCommand returns a handle of the command
-// aegistest.v1.LeaderJobService.Arrange with this id, whoever sent it. What is
-// wrong with the id, or that there is no such command, the handle's methods
-// say.
-func ArrangeCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.ArrangeResponse] {
-	return aegis.NewCommand[aegistestv1.ArrangeResponse](conn, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService"), "Arrange", id)
+// LeaderJobServiceArrangeCommand returns a handle of the command of
+// aegistest.v1.LeaderJobService.Arrange with this id, whichever process sent
+// it: id is what the method ID of the sender's handle returned. The methods of
+// the handle return an error with CodeInvalidArgument if id is malformed. If
+// there is no such command they return an error with CodeNotFound, except
+// Status, which returns the state CommandUnknown.
+func LeaderJobServiceArrangeCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.ArrangeResponse] {
+	return aegis.NewCommand[aegistestv1.ArrangeResponse](conn, leaderJobServiceDescriptor, "Arrange", id)
 }
 
-// TidyCommand returns a handle of the command
-// aegistest.v1.LeaderJobService.Tidy with this id, whoever sent it. What is
-// wrong with the id, or that there is no such command, the handle's methods
-// say.
-func TidyCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.TidyResponse] {
-	return aegis.NewCommand[aegistestv1.TidyResponse](conn, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService"), "Tidy", id)
+// LeaderJobServiceTidyCommand returns a handle of the command of
+// aegistest.v1.LeaderJobService.Tidy with this id, whichever process sent it:
+// id is what the method ID of the sender's handle returned. The methods of the
+// handle return an error with CodeInvalidArgument if id is malformed. If there
+// is no such command they return an error with CodeNotFound, except Status,
+// which returns the state CommandUnknown.
+func LeaderJobServiceTidyCommand(conn *aegis.Conn, id string) *aegis.Command[aegistestv1.TidyResponse] {
+	return aegis.NewCommand[aegistestv1.TidyResponse](conn, leaderJobServiceDescriptor, "Tidy", id)
 }
 
-// LeaderJobServiceServer is what a server of aegistest.v1.LeaderJobService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedLeaderJobServiceServer to implement some of them only.
+// LeaderJobServiceServer is implemented by the servers of
+// aegistest.v1.LeaderJobService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedLeaderJobServiceServer to implement only some of the methods.
 //
 // LeaderJobService has commands that only the leader works.
 type LeaderJobServiceServer interface {
@@ -189,18 +260,20 @@ type LeaderJobServiceServer interface {
 	// Tidy is worked in turns with Arrange.
 	Tidy(ctx context.Context, req *aegistestv1.TidyRequest) (*aegistestv1.TidyResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterLeaderJobServiceServer adds the service aegistest.v1.LeaderJobService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterLeaderJobServiceServer(srv *aegis.Server, impl LeaderJobServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService"), impl, []aegis.Handler[LeaderJobServiceServer]{
+	return aegis.RegisterService(srv, leaderJobServiceDescriptor, impl, []aegis.Handler[LeaderJobServiceServer]{
 		aegis.UnaryHandler("Arrange", LeaderJobServiceServer.Arrange).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Arrange")
 		}),
@@ -211,17 +284,19 @@ func RegisterLeaderJobServiceServer(srv *aegis.Server, impl LeaderJobServiceServ
 	}, opts...)
 }
 
-// UnimplementedLeaderJobServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedLeaderJobServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedLeaderJobServiceServer struct{}
 
 // Arrange returns an error with CodeUnimplemented.
 func (UnimplementedLeaderJobServiceServer) Arrange(context.Context, *aegistestv1.ArrangeRequest) (*aegistestv1.ArrangeResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.LeaderJobService.Arrange")
+	return nil, aegis.Unimplemented(LeaderJobServiceArrangeFullName)
 }
 
 // Tidy returns an error with CodeUnimplemented.
 func (UnimplementedLeaderJobServiceServer) Tidy(context.Context, *aegistestv1.TidyRequest) (*aegistestv1.TidyResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.LeaderJobService.Tidy")
+	return nil, aegis.Unimplemented(LeaderJobServiceTidyFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: aegistest/v1/events.proto
 
-// Package aegistestv1aegis has the clients and servers of the services in
-// aegistest/v1/events.proto.
+// Package aegistestv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in aegistest/v1/events.proto.
 package aegistestv1aegis
 
 import (
@@ -12,26 +12,45 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// EventServiceName is the fully-qualified name of the EventService service.
+// EventServiceName is the full name of the service aegistest.v1.EventService.
 const EventServiceName = "aegistest.v1.EventService"
 
-// EventServiceClient calls the service aegistest.v1.EventService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.EventService, as logs have them: the service's full name, a dot,
+// and the method's name. They are untyped, and so can be compared with a string
+// as well as with the FullName of a method's descriptor.
+const (
+	// EventServiceCoreFullName is the full name of the method Core.
+	EventServiceCoreFullName = "aegistest.v1.EventService.Core"
+	// EventServiceToldFullName is the full name of the method Told.
+	EventServiceToldFullName = "aegistest.v1.EventService.Told"
+	// EventServiceStoredFullName is the full name of the method Stored.
+	EventServiceStoredFullName = "aegistest.v1.EventService.Stored"
+	// EventServiceKeyedFullName is the full name of the method Keyed.
+	EventServiceKeyedFullName = "aegistest.v1.EventService.Keyed"
+)
+
+// eventServiceDescriptor is the descriptor of aegistest.v1.EventService.
+var eventServiceDescriptor = aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService")
+
+// EventServiceClient has no methods, because aegistest.v1.EventService has none
+// that can be called.
 //
 // EventService has an event of each kind.
 type EventServiceClient interface{}
 
-// NewEventServiceClient returns a client that calls aegistest.v1.EventService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewEventServiceClient returns a client of aegistest.v1.EventService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewEventServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EventServiceClient, error) {
-	if _, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService"), opts...); err != nil {
+	if _, err := aegis.NewClient(conn, eventServiceDescriptor, opts...); err != nil {
 		return nil, err
 	}
 	return &eventServiceClient{}, nil
@@ -40,26 +59,35 @@ func NewEventServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EventS
 // eventServiceClient implements EventServiceClient.
 type eventServiceClient struct{}
 
-// EventServiceServer is what a server of aegistest.v1.EventService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedEventServiceServer to implement some of them only.
+// EventServiceServer is implemented by the servers of
+// aegistest.v1.EventService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedEventServiceServer to implement only some of the methods.
 //
 // EventService has an event of each kind.
 type EventServiceServer interface{}
 
 // RegisterEventServiceServer adds the service aegistest.v1.EventService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterEventServiceServer(srv *aegis.Server, impl EventServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService"), impl, []aegis.Handler[EventServiceServer]{}, opts...)
+	return aegis.RegisterService(srv, eventServiceDescriptor, impl, []aegis.Handler[EventServiceServer]{}, opts...)
 }
 
-// UnimplementedEventServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedEventServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedEventServiceServer struct{}
 
-// EventServicePublisher publishes the events of aegistest.v1.EventService. Its
-// methods may be called by several goroutines at once.
+// EventServicePublisher publishes the events of aegistest.v1.EventService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If the error has
+// CodeDeadlineExceeded, the durable event may be stored or not: publish it
+// again with the same aegis.MessageID.
 //
 // EventService has an event of each kind.
 type EventServicePublisher interface {
@@ -70,19 +98,20 @@ type EventServicePublisher interface {
 	// Stored is durable, and competes in a group of its own.
 	Stored(ctx context.Context, ev *aegistestv1.StoredRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// StoredAsync publishes aegistest.v1.EventService.Stored and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	StoredAsync(ctx context.Context, ev *aegistestv1.StoredRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// Keyed is durable, and ordered by key.
 	Keyed(ctx context.Context, ev *aegistestv1.KeyedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// KeyedAsync publishes aegistest.v1.EventService.Keyed and does not wait until
-	// it is stored.
+	// it is stored: the future tells.
 	KeyedAsync(ctx context.Context, ev *aegistestv1.KeyedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 }
 
 // NewEventServicePublisher returns a publisher of the events of
-// aegistest.v1.EventService over conn.
+// aegistest.v1.EventService over conn. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewEventServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (EventServicePublisher, error) {
-	pub, err := aegis.NewPublisher(conn, aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService"), opts...)
+	pub, err := aegis.NewPublisher(conn, eventServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +131,12 @@ type eventServicePublisher struct {
 	keyed  *aegis.DurableEvent[aegistestv1.KeyedRequest]
 }
 
-// Core publishes aegistest.v1.EventService.Core.
+// Core publishes aegistest.v1.EventService.Core to the present subscribers.
 func (c *eventServicePublisher) Core(ctx context.Context, ev *aegistestv1.CoreRequest, opts ...aegis.PublishOption) error {
 	return c.core.Publish(ctx, ev, opts...)
 }
 
-// Told publishes aegistest.v1.EventService.Told.
+// Told publishes aegistest.v1.EventService.Told to the present subscribers.
 func (c *eventServicePublisher) Told(ctx context.Context, ev *aegistestv1.ToldRequest, opts ...aegis.PublishOption) error {
 	return c.told.Publish(ctx, ev, opts...)
 }
@@ -119,7 +148,7 @@ func (c *eventServicePublisher) Stored(ctx context.Context, ev *aegistestv1.Stor
 }
 
 // StoredAsync publishes aegistest.v1.EventService.Stored and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 func (c *eventServicePublisher) StoredAsync(ctx context.Context, ev *aegistestv1.StoredRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.stored.PublishAsync(ctx, ev, opts...)
 }
@@ -130,13 +159,14 @@ func (c *eventServicePublisher) Keyed(ctx context.Context, ev *aegistestv1.Keyed
 }
 
 // KeyedAsync publishes aegistest.v1.EventService.Keyed and does not wait until
-// it is stored.
+// it is stored: the future tells.
 func (c *eventServicePublisher) KeyedAsync(ctx context.Context, ev *aegistestv1.KeyedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.keyed.PublishAsync(ctx, ev, opts...)
 }
 
-// EventServiceEvents are the handlers of a subscriber to the events of
-// aegistest.v1.EventService. Those that are nil are not subscribed to.
+// EventServiceEvents holds a subscriber's handlers of the events of
+// aegistest.v1.EventService. An event whose handler is nil is not subscribed
+// to.
 type EventServiceEvents struct {
 	// Core competes, and is not stored.
 	Core func(ctx context.Context, ev *aegistestv1.CoreRequest) error
@@ -148,10 +178,13 @@ type EventServiceEvents struct {
 	Keyed func(ctx context.Context, ev *aegistestv1.KeyedRequest) error
 }
 
-// SubscribeEventServiceEvents has srv handle the events of
-// aegistest.v1.EventService with h once it runs.
+// SubscribeEventServiceEvents subscribes srv to the events of
+// aegistest.v1.EventService that have a handler in h: srv calls the handlers as
+// soon as it runs. It returns an error if Run has been called on srv, if srv
+// has such a subscription already, if h has no handler, or if an option does
+// not fit the events.
 func SubscribeEventServiceEvents(srv *aegis.Server, h EventServiceEvents, opts ...aegis.SubscribeOption) error {
-	return aegis.SubscribeEvents(srv, aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService"), []aegis.EventHandler{
+	return aegis.SubscribeEvents(srv, eventServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Core", h.Core),
 		aegis.NewEventHandler("Told", h.Told),
 		aegis.NewEventHandler("Stored", h.Stored),

@@ -2,8 +2,8 @@
 //
 // Source: aegistest/v1/sticky.proto
 
-// Package aegistestv1aegis has the clients and servers of the services in
-// aegistest/v1/sticky.proto.
+// Package aegistestv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in aegistest/v1/sticky.proto.
 package aegistestv1aegis
 
 import (
@@ -13,17 +13,33 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// AccountServiceName is the fully-qualified name of the AccountService service.
+// AccountServiceName is the full name of the service
+// aegistest.v1.AccountService.
 const AccountServiceName = "aegistest.v1.AccountService"
 
-// AccountServiceClient calls the service aegistest.v1.AccountService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.AccountService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// AccountServiceTouchFullName is the full name of the method Touch.
+	AccountServiceTouchFullName = "aegistest.v1.AccountService.Touch"
+)
+
+// accountServiceDescriptor is the descriptor of aegistest.v1.AccountService.
+var accountServiceDescriptor = aegistestv1.File_aegistest_v1_sticky_proto.Services().ByName("AccountService")
+
+// AccountServiceClient calls the methods of aegistest.v1.AccountService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // AccountService is called by the account that a request is about.
 type AccountServiceClient interface {
@@ -31,11 +47,12 @@ type AccountServiceClient interface {
 	Touch(ctx context.Context, req *aegistestv1.TouchRequest, opts ...aegis.CallOption) (*aegistestv1.TouchResponse, error)
 }
 
-// NewAccountServiceClient returns a client that calls
-// aegistest.v1.AccountService over conn. Options for calls hold for all calls
-// of the client, unless a call is given others.
+// NewAccountServiceClient returns a client of aegistest.v1.AccountService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewAccountServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AccountServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_sticky_proto.Services().ByName("AccountService"), opts...)
+	client, err := aegis.NewClient(conn, accountServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +71,11 @@ func (c *accountServiceClient) Touch(ctx context.Context, req *aegistestv1.Touch
 	return c.touch.Call(ctx, req, opts...)
 }
 
-// AccountServiceServer is what a server of aegistest.v1.AccountService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedAccountServiceServer to implement some of them only.
+// AccountServiceServer is implemented by the servers of
+// aegistest.v1.AccountService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedAccountServiceServer to implement only some of the methods.
 //
 // AccountService is called by the account that a request is about.
 type AccountServiceServer interface {
@@ -65,21 +84,25 @@ type AccountServiceServer interface {
 }
 
 // RegisterAccountServiceServer adds the service aegistest.v1.AccountService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterAccountServiceServer(srv *aegis.Server, impl AccountServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_sticky_proto.Services().ByName("AccountService"), impl, []aegis.Handler[AccountServiceServer]{
+	return aegis.RegisterService(srv, accountServiceDescriptor, impl, []aegis.Handler[AccountServiceServer]{
 		aegis.UnaryHandler("Touch", AccountServiceServer.Touch).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Touch")
 		}),
 	}, opts...)
 }
 
-// UnimplementedAccountServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedAccountServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedAccountServiceServer struct{}
 
 // Touch returns an error with CodeUnimplemented.
 func (UnimplementedAccountServiceServer) Touch(context.Context, *aegistestv1.TouchRequest) (*aegistestv1.TouchResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.AccountService.Touch")
+	return nil, aegis.Unimplemented(AccountServiceTouchFullName)
 }

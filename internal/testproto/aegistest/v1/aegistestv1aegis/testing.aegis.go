@@ -2,8 +2,8 @@
 //
 // Source: aegistest/v1/testing.proto
 
-// Package aegistestv1aegis has the clients and servers of the services in
-// aegistest/v1/testing.proto.
+// Package aegistestv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in aegistest/v1/testing.proto.
 package aegistestv1aegis
 
 import (
@@ -14,17 +14,36 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// ProbeServiceName is the fully-qualified name of the ProbeService service.
+// ProbeServiceName is the full name of the service aegistest.v1.ProbeService.
 const ProbeServiceName = "aegistest.v1.ProbeService"
 
-// ProbeServiceClient calls the service aegistest.v1.ProbeService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.ProbeService, as logs have them: the service's full name, a dot,
+// and the method's name. They are untyped, and so can be compared with a string
+// as well as with the FullName of a method's descriptor.
+const (
+	// ProbeServiceDoFullName is the full name of the method Do.
+	ProbeServiceDoFullName = "aegistest.v1.ProbeService.Do"
+	// ProbeServiceGetFullName is the full name of the method Get.
+	ProbeServiceGetFullName = "aegistest.v1.ProbeService.Get"
+	// ProbeServiceQuickFullName is the full name of the method Quick.
+	ProbeServiceQuickFullName = "aegistest.v1.ProbeService.Quick"
+)
+
+// probeServiceDescriptor is the descriptor of aegistest.v1.ProbeService.
+var probeServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("ProbeService")
+
+// ProbeServiceClient calls the methods of aegistest.v1.ProbeService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // ProbeService has a method for each kind of unary call.
 type ProbeServiceClient interface {
@@ -36,11 +55,12 @@ type ProbeServiceClient interface {
 	Quick(ctx context.Context, req *aegistestv1.QuickRequest, opts ...aegis.CallOption) (*aegistestv1.QuickResponse, error)
 }
 
-// NewProbeServiceClient returns a client that calls aegistest.v1.ProbeService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewProbeServiceClient returns a client of aegistest.v1.ProbeService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewProbeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ProbeServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("ProbeService"), opts...)
+	client, err := aegis.NewClient(conn, probeServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +93,11 @@ func (c *probeServiceClient) Quick(ctx context.Context, req *aegistestv1.QuickRe
 	return c.quick.Call(ctx, req, opts...)
 }
 
-// ProbeServiceServer is what a server of aegistest.v1.ProbeService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedProbeServiceServer to implement some of them only.
+// ProbeServiceServer is implemented by the servers of
+// aegistest.v1.ProbeService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedProbeServiceServer to implement only some of the methods.
 //
 // ProbeService has a method for each kind of unary call.
 type ProbeServiceServer interface {
@@ -88,9 +110,11 @@ type ProbeServiceServer interface {
 }
 
 // RegisterProbeServiceServer adds the service aegistest.v1.ProbeService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterProbeServiceServer(srv *aegis.Server, impl ProbeServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("ProbeService"), impl, []aegis.Handler[ProbeServiceServer]{
+	return aegis.RegisterService(srv, probeServiceDescriptor, impl, []aegis.Handler[ProbeServiceServer]{
 		aegis.UnaryHandler("Do", ProbeServiceServer.Do).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Do")
 		}),
@@ -103,31 +127,49 @@ func RegisterProbeServiceServer(srv *aegis.Server, impl ProbeServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedProbeServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedProbeServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedProbeServiceServer struct{}
 
 // Do returns an error with CodeUnimplemented.
 func (UnimplementedProbeServiceServer) Do(context.Context, *aegistestv1.DoRequest) (*aegistestv1.DoResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.ProbeService.Do")
+	return nil, aegis.Unimplemented(ProbeServiceDoFullName)
 }
 
 // Get returns an error with CodeUnimplemented.
 func (UnimplementedProbeServiceServer) Get(context.Context, *aegistestv1.GetRequest) (*aegistestv1.GetResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.ProbeService.Get")
+	return nil, aegis.Unimplemented(ProbeServiceGetFullName)
 }
 
 // Quick returns an error with CodeUnimplemented.
 func (UnimplementedProbeServiceServer) Quick(context.Context, *aegistestv1.QuickRequest) (*aegistestv1.QuickResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.ProbeService.Quick")
+	return nil, aegis.Unimplemented(ProbeServiceQuickFullName)
 }
 
-// BoundedServiceName is the fully-qualified name of the BoundedService service.
+// BoundedServiceName is the full name of the service
+// aegistest.v1.BoundedService.
 const BoundedServiceName = "aegistest.v1.BoundedService"
 
-// BoundedServiceClient calls the service aegistest.v1.BoundedService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.BoundedService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// BoundedServiceHoldFullName is the full name of the method Hold.
+	BoundedServiceHoldFullName = "aegistest.v1.BoundedService.Hold"
+)
+
+// boundedServiceDescriptor is the descriptor of aegistest.v1.BoundedService.
+var boundedServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BoundedService")
+
+// BoundedServiceClient calls the methods of aegistest.v1.BoundedService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // BoundedService runs four handlers at once.
 type BoundedServiceClient interface {
@@ -135,11 +177,12 @@ type BoundedServiceClient interface {
 	Hold(ctx context.Context, req *aegistestv1.HoldRequest, opts ...aegis.CallOption) (*aegistestv1.HoldResponse, error)
 }
 
-// NewBoundedServiceClient returns a client that calls
-// aegistest.v1.BoundedService over conn. Options for calls hold for all calls
-// of the client, unless a call is given others.
+// NewBoundedServiceClient returns a client of aegistest.v1.BoundedService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewBoundedServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BoundedServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BoundedService"), opts...)
+	client, err := aegis.NewClient(conn, boundedServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -158,9 +201,11 @@ func (c *boundedServiceClient) Hold(ctx context.Context, req *aegistestv1.HoldRe
 	return c.hold.Call(ctx, req, opts...)
 }
 
-// BoundedServiceServer is what a server of aegistest.v1.BoundedService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedBoundedServiceServer to implement some of them only.
+// BoundedServiceServer is implemented by the servers of
+// aegistest.v1.BoundedService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedBoundedServiceServer to implement only some of the methods.
 //
 // BoundedService runs four handlers at once.
 type BoundedServiceServer interface {
@@ -169,30 +214,55 @@ type BoundedServiceServer interface {
 }
 
 // RegisterBoundedServiceServer adds the service aegistest.v1.BoundedService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterBoundedServiceServer(srv *aegis.Server, impl BoundedServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BoundedService"), impl, []aegis.Handler[BoundedServiceServer]{
+	return aegis.RegisterService(srv, boundedServiceDescriptor, impl, []aegis.Handler[BoundedServiceServer]{
 		aegis.UnaryHandler("Hold", BoundedServiceServer.Hold).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Hold")
 		}),
 	}, opts...)
 }
 
-// UnimplementedBoundedServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedBoundedServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedBoundedServiceServer struct{}
 
 // Hold returns an error with CodeUnimplemented.
 func (UnimplementedBoundedServiceServer) Hold(context.Context, *aegistestv1.HoldRequest) (*aegistestv1.HoldResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.BoundedService.Hold")
+	return nil, aegis.Unimplemented(BoundedServiceHoldFullName)
 }
 
-// StreamServiceName is the fully-qualified name of the StreamService service.
+// StreamServiceName is the full name of the service aegistest.v1.StreamService.
 const StreamServiceName = "aegistest.v1.StreamService"
 
-// StreamServiceClient calls the service aegistest.v1.StreamService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.StreamService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// StreamServiceCountFullName is the full name of the method Count.
+	StreamServiceCountFullName = "aegistest.v1.StreamService.Count"
+	// StreamServiceSumFullName is the full name of the method Sum.
+	StreamServiceSumFullName = "aegistest.v1.StreamService.Sum"
+	// StreamServiceChatFullName is the full name of the method Chat.
+	StreamServiceChatFullName = "aegistest.v1.StreamService.Chat"
+	// StreamServiceBriefFullName is the full name of the method Brief.
+	StreamServiceBriefFullName = "aegistest.v1.StreamService.Brief"
+)
+
+// streamServiceDescriptor is the descriptor of aegistest.v1.StreamService.
+var streamServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService")
+
+// StreamServiceClient calls the methods of aegistest.v1.StreamService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // StreamService has streams of all kinds.
 type StreamServiceClient interface {
@@ -206,11 +276,12 @@ type StreamServiceClient interface {
 	Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
 }
 
-// NewStreamServiceClient returns a client that calls aegistest.v1.StreamService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewStreamServiceClient returns a client of aegistest.v1.StreamService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService"), opts...)
+	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -230,29 +301,33 @@ type streamServiceClient struct {
 	brief *aegis.BidiStreamMethod[aegistestv1.ChatRequest, aegistestv1.ChatResponse]
 }
 
-// Count calls aegistest.v1.StreamService.Count.
+// Count opens a stream of responses of aegistest.v1.StreamService.Count.
 func (c *streamServiceClient) Count(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error) {
 	return c.count.Open(ctx, req, opts...)
 }
 
-// Sum calls aegistest.v1.StreamService.Sum.
+// Sum opens a stream of requests of aegistest.v1.StreamService.Sum.
 func (c *streamServiceClient) Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error) {
 	return c.sum.Open(ctx, opts...)
 }
 
-// Chat calls aegistest.v1.StreamService.Chat.
+// Chat opens a stream of requests and responses of
+// aegistest.v1.StreamService.Chat.
 func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 
-// Brief calls aegistest.v1.StreamService.Brief.
+// Brief opens a stream of requests and responses of
+// aegistest.v1.StreamService.Brief.
 func (c *streamServiceClient) Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
 	return c.brief.Open(ctx, opts...)
 }
 
-// StreamServiceServer is what a server of aegistest.v1.StreamService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedStreamServiceServer to implement some of them only.
+// StreamServiceServer is implemented by the servers of
+// aegistest.v1.StreamService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedStreamServiceServer to implement only some of the methods.
 //
 // StreamService has streams of all kinds.
 type StreamServiceServer interface {
@@ -267,9 +342,11 @@ type StreamServiceServer interface {
 }
 
 // RegisterStreamServiceServer adds the service aegistest.v1.StreamService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
+	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Count", StreamServiceServer.Count).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Count")
 		}),
@@ -285,37 +362,55 @@ func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedStreamServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedStreamServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedStreamServiceServer struct{}
 
 // Count returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Count(context.Context, *aegistestv1.CountRequest, aegis.Sender[aegistestv1.CountResponse]) error {
-	return aegis.Unimplemented("aegistest.v1.StreamService.Count")
+	return aegis.Unimplemented(StreamServiceCountFullName)
 }
 
 // Sum returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Sum(context.Context, aegis.Receiver[aegistestv1.SumRequest]) (*aegistestv1.SumResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.StreamService.Sum")
+	return nil, aegis.Unimplemented(StreamServiceSumFullName)
 }
 
 // Chat returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[aegistestv1.ChatRequest], aegis.Sender[aegistestv1.ChatResponse]) error {
-	return aegis.Unimplemented("aegistest.v1.StreamService.Chat")
+	return aegis.Unimplemented(StreamServiceChatFullName)
 }
 
 // Brief returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Brief(context.Context, aegis.Receiver[aegistestv1.ChatRequest], aegis.Sender[aegistestv1.ChatResponse]) error {
-	return aegis.Unimplemented("aegistest.v1.StreamService.Brief")
+	return aegis.Unimplemented(StreamServiceBriefFullName)
 }
 
-// BroadcastServiceName is the fully-qualified name of the BroadcastService
-// service.
+// BroadcastServiceName is the full name of the service
+// aegistest.v1.BroadcastService.
 const BroadcastServiceName = "aegistest.v1.BroadcastService"
 
-// BroadcastServiceClient calls the service aegistest.v1.BroadcastService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.BroadcastService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// BroadcastServiceTellFullName is the full name of the method Tell.
+	BroadcastServiceTellFullName = "aegistest.v1.BroadcastService.Tell"
+)
+
+// broadcastServiceDescriptor is the descriptor of
+// aegistest.v1.BroadcastService.
+var broadcastServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService")
+
+// BroadcastServiceClient calls the methods of aegistest.v1.BroadcastService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // BroadcastService is called in all instances at once.
 type BroadcastServiceClient interface {
@@ -327,11 +422,12 @@ type BroadcastServiceClient interface {
 	Tell(ctx context.Context, req *aegistestv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[aegistestv1.TellResponse]]
 }
 
-// NewBroadcastServiceClient returns a client that calls
-// aegistest.v1.BroadcastService over conn. Options for calls hold for all calls
-// of the client, unless a call is given others.
+// NewBroadcastServiceClient returns a client of aegistest.v1.BroadcastService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewBroadcastServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BroadcastServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService"), opts...)
+	client, err := aegis.NewClient(conn, broadcastServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -345,14 +441,17 @@ type broadcastServiceClient struct {
 	tell *aegis.BroadcastMethod[aegistestv1.TellRequest, aegistestv1.TellResponse]
 }
 
-// Tell calls aegistest.v1.BroadcastService.Tell.
+// Tell sends a request of aegistest.v1.BroadcastService.Tell to every instance
+// that serves it.
 func (c *broadcastServiceClient) Tell(ctx context.Context, req *aegistestv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[aegistestv1.TellResponse]] {
 	return c.tell.Call(ctx, req, opts...)
 }
 
-// BroadcastServiceServer is what a server of aegistest.v1.BroadcastService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedBroadcastServiceServer to implement some of them only.
+// BroadcastServiceServer is implemented by the servers of
+// aegistest.v1.BroadcastService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedBroadcastServiceServer to implement only some of the methods.
 //
 // BroadcastService is called in all instances at once.
 type BroadcastServiceServer interface {
@@ -361,30 +460,51 @@ type BroadcastServiceServer interface {
 }
 
 // RegisterBroadcastServiceServer adds the service aegistest.v1.BroadcastService
-// to srv, which serves it with impl once it runs.
+// to srv, which serves it with the methods of impl as soon as it runs. It
+// returns an error if Run has been called on srv, if srv has the service
+// already, if impl is nil, or if an option does not fit the service.
 func RegisterBroadcastServiceServer(srv *aegis.Server, impl BroadcastServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService"), impl, []aegis.Handler[BroadcastServiceServer]{
+	return aegis.RegisterService(srv, broadcastServiceDescriptor, impl, []aegis.Handler[BroadcastServiceServer]{
 		aegis.UnaryHandler("Tell", BroadcastServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Tell")
 		}),
 	}, opts...)
 }
 
-// UnimplementedBroadcastServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedBroadcastServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedBroadcastServiceServer struct{}
 
 // Tell returns an error with CodeUnimplemented.
 func (UnimplementedBroadcastServiceServer) Tell(context.Context, *aegistestv1.TellRequest) (*aegistestv1.TellResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.BroadcastService.Tell")
+	return nil, aegis.Unimplemented(BroadcastServiceTellFullName)
 }
 
-// LargeServiceName is the fully-qualified name of the LargeService service.
+// LargeServiceName is the full name of the service aegistest.v1.LargeService.
 const LargeServiceName = "aegistest.v1.LargeService"
 
-// LargeServiceClient calls the service aegistest.v1.LargeService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.LargeService, as logs have them: the service's full name, a dot,
+// and the method's name. They are untyped, and so can be compared with a string
+// as well as with the FullName of a method's descriptor.
+const (
+	// LargeServiceBounceFullName is the full name of the method Bounce.
+	LargeServiceBounceFullName = "aegistest.v1.LargeService.Bounce"
+	// LargeServiceFlowFullName is the full name of the method Flow.
+	LargeServiceFlowFullName = "aegistest.v1.LargeService.Flow"
+)
+
+// largeServiceDescriptor is the descriptor of aegistest.v1.LargeService.
+var largeServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService")
+
+// LargeServiceClient calls the methods of aegistest.v1.LargeService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // LargeService has messages that are larger than NATS takes.
 type LargeServiceClient interface {
@@ -394,11 +514,12 @@ type LargeServiceClient interface {
 	Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error)
 }
 
-// NewLargeServiceClient returns a client that calls aegistest.v1.LargeService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewLargeServiceClient returns a client of aegistest.v1.LargeService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewLargeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LargeServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService"), opts...)
+	client, err := aegis.NewClient(conn, largeServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -419,14 +540,17 @@ func (c *largeServiceClient) Bounce(ctx context.Context, req *aegistestv1.LargeR
 	return c.bounce.Call(ctx, req, opts...)
 }
 
-// Flow calls aegistest.v1.LargeService.Flow.
+// Flow opens a stream of requests and responses of
+// aegistest.v1.LargeService.Flow.
 func (c *largeServiceClient) Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error) {
 	return c.flow.Open(ctx, opts...)
 }
 
-// LargeServiceServer is what a server of aegistest.v1.LargeService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedLargeServiceServer to implement some of them only.
+// LargeServiceServer is implemented by the servers of
+// aegistest.v1.LargeService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedLargeServiceServer to implement only some of the methods.
 //
 // LargeService has messages that are larger than NATS takes.
 type LargeServiceServer interface {
@@ -437,9 +561,11 @@ type LargeServiceServer interface {
 }
 
 // RegisterLargeServiceServer adds the service aegistest.v1.LargeService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService"), impl, []aegis.Handler[LargeServiceServer]{
+	return aegis.RegisterService(srv, largeServiceDescriptor, impl, []aegis.Handler[LargeServiceServer]{
 		aegis.UnaryHandler("Bounce", LargeServiceServer.Bounce).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Bounce")
 		}),
@@ -449,26 +575,47 @@ func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedLargeServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedLargeServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedLargeServiceServer struct{}
 
 // Bounce returns an error with CodeUnimplemented.
 func (UnimplementedLargeServiceServer) Bounce(context.Context, *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.LargeService.Bounce")
+	return nil, aegis.Unimplemented(LargeServiceBounceFullName)
 }
 
 // Flow returns an error with CodeUnimplemented.
 func (UnimplementedLargeServiceServer) Flow(context.Context, aegis.Receiver[aegistestv1.LargeRequest], aegis.Sender[aegistestv1.LargeResponse]) error {
-	return aegis.Unimplemented("aegistest.v1.LargeService.Flow")
+	return aegis.Unimplemented(LargeServiceFlowFullName)
 }
 
-// LeaderServiceName is the fully-qualified name of the LeaderService service.
+// LeaderServiceName is the full name of the service aegistest.v1.LeaderService.
 const LeaderServiceName = "aegistest.v1.LeaderService"
 
-// LeaderServiceClient calls the service aegistest.v1.LeaderService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// aegistest.v1.LeaderService, as logs have them: the service's full name, a
+// dot, and the method's name. They are untyped, and so can be compared with a
+// string as well as with the FullName of a method's descriptor.
+const (
+	// LeaderServiceLeadFullName is the full name of the method Lead.
+	LeaderServiceLeadFullName = "aegistest.v1.LeaderService.Lead"
+	// LeaderServiceFollowFullName is the full name of the method Follow.
+	LeaderServiceFollowFullName = "aegistest.v1.LeaderService.Follow"
+	// LeaderServiceHaulFullName is the full name of the method Haul.
+	LeaderServiceHaulFullName = "aegistest.v1.LeaderService.Haul"
+)
+
+// leaderServiceDescriptor is the descriptor of aegistest.v1.LeaderService.
+var leaderServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService")
+
+// LeaderServiceClient calls the methods of aegistest.v1.LeaderService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // LeaderService is served by a leader.
 type LeaderServiceClient interface {
@@ -480,11 +627,12 @@ type LeaderServiceClient interface {
 	Haul(ctx context.Context, req *aegistestv1.LargeRequest, opts ...aegis.CallOption) (*aegistestv1.LargeResponse, error)
 }
 
-// NewLeaderServiceClient returns a client that calls aegistest.v1.LeaderService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewLeaderServiceClient returns a client of aegistest.v1.LeaderService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewLeaderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LeaderServiceClient, error) {
-	client, err := aegis.NewClient(conn, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), opts...)
+	client, err := aegis.NewClient(conn, leaderServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -507,7 +655,7 @@ func (c *leaderServiceClient) Lead(ctx context.Context, req *aegistestv1.CountRe
 	return c.lead.Call(ctx, req, opts...)
 }
 
-// Follow calls aegistest.v1.LeaderService.Follow.
+// Follow opens a stream of responses of aegistest.v1.LeaderService.Follow.
 func (c *leaderServiceClient) Follow(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error) {
 	return c.follow.Open(ctx, req, opts...)
 }
@@ -517,9 +665,11 @@ func (c *leaderServiceClient) Haul(ctx context.Context, req *aegistestv1.LargeRe
 	return c.haul.Call(ctx, req, opts...)
 }
 
-// LeaderServiceServer is what a server of aegistest.v1.LeaderService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedLeaderServiceServer to implement some of them only.
+// LeaderServiceServer is implemented by the servers of
+// aegistest.v1.LeaderService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedLeaderServiceServer to implement only some of the methods.
 //
 // LeaderService is served by a leader.
 type LeaderServiceServer interface {
@@ -530,18 +680,20 @@ type LeaderServiceServer interface {
 	// Haul returns the data.
 	Haul(ctx context.Context, req *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterLeaderServiceServer adds the service aegistest.v1.LeaderService to
-// srv, which serves it with impl once it runs.
+// srv, which serves it with the methods of impl as soon as it runs. It returns
+// an error if Run has been called on srv, if srv has the service already, if
+// impl is nil, or if an option does not fit the service.
 func RegisterLeaderServiceServer(srv *aegis.Server, impl LeaderServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), impl, []aegis.Handler[LeaderServiceServer]{
+	return aegis.RegisterService(srv, leaderServiceDescriptor, impl, []aegis.Handler[LeaderServiceServer]{
 		aegis.UnaryHandler("Lead", LeaderServiceServer.Lead).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Lead")
 		}),
@@ -555,22 +707,24 @@ func RegisterLeaderServiceServer(srv *aegis.Server, impl LeaderServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedLeaderServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedLeaderServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedLeaderServiceServer struct{}
 
 // Lead returns an error with CodeUnimplemented.
 func (UnimplementedLeaderServiceServer) Lead(context.Context, *aegistestv1.CountRequest) (*aegistestv1.CountResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.LeaderService.Lead")
+	return nil, aegis.Unimplemented(LeaderServiceLeadFullName)
 }
 
 // Follow returns an error with CodeUnimplemented.
 func (UnimplementedLeaderServiceServer) Follow(context.Context, *aegistestv1.CountRequest, aegis.Sender[aegistestv1.CountResponse]) error {
-	return aegis.Unimplemented("aegistest.v1.LeaderService.Follow")
+	return aegis.Unimplemented(LeaderServiceFollowFullName)
 }
 
 // Haul returns an error with CodeUnimplemented.
 func (UnimplementedLeaderServiceServer) Haul(context.Context, *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error) {
-	return nil, aegis.Unimplemented("aegistest.v1.LeaderService.Haul")
+	return nil, aegis.Unimplemented(LeaderServiceHaulFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: echo/v1/echo.proto
 
-// Package echov1aegis has the clients and servers of the services in
-// echo/v1/echo.proto.
+// Package echov1aegis has the typed clients, servers, publishers and
+// subscribers of the services in echo/v1/echo.proto.
 package echov1aegis
 
 import (
@@ -13,17 +13,32 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// EchoServiceName is the fully-qualified name of the EchoService service.
+// EchoServiceName is the full name of the service echo.v1.EchoService.
 const EchoServiceName = "echo.v1.EchoService"
 
-// EchoServiceClient calls the service echo.v1.EchoService. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of echo.v1.EchoService, as
+// logs have them: the service's full name, a dot, and the method's name. They
+// are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// EchoServiceEchoFullName is the full name of the method Echo.
+	EchoServiceEchoFullName = "echo.v1.EchoService.Echo"
+)
+
+// echoServiceDescriptor is the descriptor of echo.v1.EchoService.
+var echoServiceDescriptor = echov1.File_echo_v1_echo_proto.Services().ByName("EchoService")
+
+// EchoServiceClient calls the methods of echo.v1.EchoService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // EchoService answers with what it was sent.
 type EchoServiceClient interface {
@@ -32,11 +47,12 @@ type EchoServiceClient interface {
 	Echo(ctx context.Context, req *echov1.EchoRequest, opts ...aegis.CallOption) (*echov1.EchoResponse, error)
 }
 
-// NewEchoServiceClient returns a client that calls echo.v1.EchoService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewEchoServiceClient returns a client of echo.v1.EchoService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewEchoServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EchoServiceClient, error) {
-	client, err := aegis.NewClient(conn, echov1.File_echo_v1_echo_proto.Services().ByName("EchoService"), opts...)
+	client, err := aegis.NewClient(conn, echoServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +71,11 @@ func (c *echoServiceClient) Echo(ctx context.Context, req *echov1.EchoRequest, o
 	return c.echo.Call(ctx, req, opts...)
 }
 
-// EchoServiceServer is what a server of echo.v1.EchoService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedEchoServiceServer to implement some of them only.
+// EchoServiceServer is implemented by the servers of echo.v1.EchoService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedEchoServiceServer to implement only some of
+// the methods.
 //
 // EchoService answers with what it was sent.
 type EchoServiceServer interface {
@@ -67,21 +85,25 @@ type EchoServiceServer interface {
 }
 
 // RegisterEchoServiceServer adds the service echo.v1.EchoService to srv, which
-// serves it with impl once it runs.
+// serves it with the methods of impl as soon as it runs. It returns an error if
+// Run has been called on srv, if srv has the service already, if impl is nil,
+// or if an option does not fit the service.
 func RegisterEchoServiceServer(srv *aegis.Server, impl EchoServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, echov1.File_echo_v1_echo_proto.Services().ByName("EchoService"), impl, []aegis.Handler[EchoServiceServer]{
+	return aegis.RegisterService(srv, echoServiceDescriptor, impl, []aegis.Handler[EchoServiceServer]{
 		aegis.UnaryHandler("Echo", EchoServiceServer.Echo).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Echo")
 		}),
 	}, opts...)
 }
 
-// UnimplementedEchoServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedEchoServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedEchoServiceServer struct{}
 
 // Echo returns an error with CodeUnimplemented.
 func (UnimplementedEchoServiceServer) Echo(context.Context, *echov1.EchoRequest) (*echov1.EchoResponse, error) {
-	return nil, aegis.Unimplemented("echo.v1.EchoService.Echo")
+	return nil, aegis.Unimplemented(EchoServiceEchoFullName)
 }

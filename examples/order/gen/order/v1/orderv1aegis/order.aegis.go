@@ -2,8 +2,8 @@
 //
 // Source: order/v1/order.proto
 
-// Package orderv1aegis has the clients and servers of the services in
-// order/v1/order.proto.
+// Package orderv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in order/v1/order.proto.
 package orderv1aegis
 
 import (
@@ -14,17 +14,45 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// OrderServiceName is the fully-qualified name of the OrderService service.
+// OrderServiceName is the full name of the service order.v1.OrderService.
 const OrderServiceName = "order.v1.OrderService"
 
-// OrderServiceClient calls the service order.v1.OrderService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of order.v1.OrderService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// OrderServicePlaceOrderFullName is the full name of the method PlaceOrder.
+	OrderServicePlaceOrderFullName = "order.v1.OrderService.PlaceOrder"
+	// OrderServiceListOrdersFullName is the full name of the method ListOrders.
+	OrderServiceListOrdersFullName = "order.v1.OrderService.ListOrders"
+	// OrderServiceGetOrderFullName is the full name of the method GetOrder.
+	OrderServiceGetOrderFullName = "order.v1.OrderService.GetOrder"
+	// OrderServiceWatchOrdersFullName is the full name of the method WatchOrders.
+	OrderServiceWatchOrdersFullName = "order.v1.OrderService.WatchOrders"
+	// OrderServiceReloadLimitsFullName is the full name of the method ReloadLimits.
+	OrderServiceReloadLimitsFullName = "order.v1.OrderService.ReloadLimits"
+	// OrderServiceOrderPlacedFullName is the full name of the method OrderPlaced.
+	OrderServiceOrderPlacedFullName = "order.v1.OrderService.OrderPlaced"
+	// OrderServiceReconcileBookFullName is the full name of the method
+	// ReconcileBook.
+	OrderServiceReconcileBookFullName = "order.v1.OrderService.ReconcileBook"
+)
+
+// orderServiceDescriptor is the descriptor of order.v1.OrderService.
+var orderServiceDescriptor = orderv1.File_order_v1_order_proto.Services().ByName("OrderService")
+
+// OrderServiceClient calls the methods of order.v1.OrderService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // OrderService keeps one order book, however many processes serve it: of them
 // only the elected leader changes the book.
@@ -53,14 +81,18 @@ type OrderServiceClient interface {
 	// ReconcileBook reads the whole book again and adds it up. Any instance does
 	// that; if it is lost, another begins anew. A book that does not add up is
 	// DATA_LOSS.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest, opts ...aegis.SendOption) (*aegis.Command[orderv1.ReconcileBookResponse], error)
 }
 
-// NewOrderServiceClient returns a client that calls order.v1.OrderService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewOrderServiceClient returns a client of order.v1.OrderService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewOrderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OrderServiceClient, error) {
-	client, err := aegis.NewClient(conn, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), opts...)
+	client, err := aegis.NewClient(conn, orderServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -99,32 +131,38 @@ func (c *orderServiceClient) GetOrder(ctx context.Context, req *orderv1.GetOrder
 	return c.getOrder.Call(ctx, req, opts...)
 }
 
-// WatchOrders calls order.v1.OrderService.WatchOrders.
+// WatchOrders opens a stream of responses of order.v1.OrderService.WatchOrders.
 func (c *orderServiceClient) WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error) {
 	return c.watchOrders.Open(ctx, req, opts...)
 }
 
-// ReloadLimits calls order.v1.OrderService.ReloadLimits.
+// ReloadLimits sends a request of order.v1.OrderService.ReloadLimits to every
+// instance that serves it.
 func (c *orderServiceClient) ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[orderv1.ReloadLimitsResponse]] {
 	return c.reloadLimits.Call(ctx, req, opts...)
 }
 
-// ReconcileBook sends order.v1.OrderService.ReconcileBook.
+// ReconcileBook stores a command of order.v1.OrderService.ReconcileBook and
+// returns a handle of it.
 func (c *orderServiceClient) ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest, opts ...aegis.SendOption) (*aegis.Command[orderv1.ReconcileBookResponse], error) {
 	return c.reconcileBook.Send(ctx, req, opts...)
 }
 
-// ReconcileBookCommand returns a handle of the command
-// order.v1.OrderService.ReconcileBook with this id, whoever sent it. What is
-// wrong with the id, or that there is no such command, the handle's methods
-// say.
-func ReconcileBookCommand(conn *aegis.Conn, id string) *aegis.Command[orderv1.ReconcileBookResponse] {
-	return aegis.NewCommand[orderv1.ReconcileBookResponse](conn, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), "ReconcileBook", id)
+// OrderServiceReconcileBookCommand returns a handle of the command of
+// order.v1.OrderService.ReconcileBook with this id, whichever process sent it:
+// id is what the method ID of the sender's handle returned. The methods of the
+// handle return an error with CodeInvalidArgument if id is malformed. If there
+// is no such command they return an error with CodeNotFound, except Status,
+// which returns the state CommandUnknown.
+func OrderServiceReconcileBookCommand(conn *aegis.Conn, id string) *aegis.Command[orderv1.ReconcileBookResponse] {
+	return aegis.NewCommand[orderv1.ReconcileBookResponse](conn, orderServiceDescriptor, "ReconcileBook", id)
 }
 
-// OrderServiceServer is what a server of order.v1.OrderService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedOrderServiceServer to implement some of them only.
+// OrderServiceServer is implemented by the servers of order.v1.OrderService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedOrderServiceServer to implement only some of
+// the methods.
 //
 // OrderService keeps one order book, however many processes serve it: of them
 // only the elected leader changes the book.
@@ -151,18 +189,20 @@ type OrderServiceServer interface {
 	// DATA_LOSS.
 	ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest) (*orderv1.ReconcileBookResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterOrderServiceServer adds the service order.v1.OrderService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), impl, []aegis.Handler[OrderServiceServer]{
+	return aegis.RegisterService(srv, orderServiceDescriptor, impl, []aegis.Handler[OrderServiceServer]{
 		aegis.UnaryHandler("PlaceOrder", OrderServiceServer.PlaceOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("PlaceOrder")
 		}),
@@ -185,43 +225,48 @@ func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedOrderServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedOrderServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedOrderServiceServer struct{}
 
 // PlaceOrder returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) PlaceOrder(context.Context, *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error) {
-	return nil, aegis.Unimplemented("order.v1.OrderService.PlaceOrder")
+	return nil, aegis.Unimplemented(OrderServicePlaceOrderFullName)
 }
 
 // ListOrders returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) ListOrders(context.Context, *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
-	return nil, aegis.Unimplemented("order.v1.OrderService.ListOrders")
+	return nil, aegis.Unimplemented(OrderServiceListOrdersFullName)
 }
 
 // GetOrder returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) GetOrder(context.Context, *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
-	return nil, aegis.Unimplemented("order.v1.OrderService.GetOrder")
+	return nil, aegis.Unimplemented(OrderServiceGetOrderFullName)
 }
 
 // WatchOrders returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) WatchOrders(context.Context, *orderv1.WatchOrdersRequest, aegis.Sender[orderv1.WatchOrdersResponse]) error {
-	return aegis.Unimplemented("order.v1.OrderService.WatchOrders")
+	return aegis.Unimplemented(OrderServiceWatchOrdersFullName)
 }
 
 // ReloadLimits returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) ReloadLimits(context.Context, *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error) {
-	return nil, aegis.Unimplemented("order.v1.OrderService.ReloadLimits")
+	return nil, aegis.Unimplemented(OrderServiceReloadLimitsFullName)
 }
 
 // ReconcileBook returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) ReconcileBook(context.Context, *orderv1.ReconcileBookRequest) (*orderv1.ReconcileBookResponse, error) {
-	return nil, aegis.Unimplemented("order.v1.OrderService.ReconcileBook")
+	return nil, aegis.Unimplemented(OrderServiceReconcileBookFullName)
 }
 
-// OrderServicePublisher publishes the events of order.v1.OrderService. Its
-// methods may be called by several goroutines at once.
+// OrderServicePublisher publishes the events of order.v1.OrderService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If the error has
+// CodeDeadlineExceeded, the durable event may be stored or not: publish it
+// again with the same aegis.MessageID.
 //
 // OrderService keeps one order book, however many processes serve it: of them
 // only the elected leader changes the book.
@@ -230,14 +275,15 @@ type OrderServicePublisher interface {
 	// symbol in the order of their sequence.
 	OrderPlaced(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// OrderPlacedAsync publishes order.v1.OrderService.OrderPlaced and does not
-	// wait until it is stored.
+	// wait until it is stored: the future tells.
 	OrderPlacedAsync(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 }
 
 // NewOrderServicePublisher returns a publisher of the events of
-// order.v1.OrderService over conn.
+// order.v1.OrderService over conn. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewOrderServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (OrderServicePublisher, error) {
-	pub, err := aegis.NewPublisher(conn, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), opts...)
+	pub, err := aegis.NewPublisher(conn, orderServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -258,23 +304,26 @@ func (c *orderServicePublisher) OrderPlaced(ctx context.Context, ev *orderv1.Ord
 }
 
 // OrderPlacedAsync publishes order.v1.OrderService.OrderPlaced and does not
-// wait until it is stored.
+// wait until it is stored: the future tells.
 func (c *orderServicePublisher) OrderPlacedAsync(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.orderPlaced.PublishAsync(ctx, ev, opts...)
 }
 
-// OrderServiceEvents are the handlers of a subscriber to the events of
-// order.v1.OrderService. Those that are nil are not subscribed to.
+// OrderServiceEvents holds a subscriber's handlers of the events of
+// order.v1.OrderService. An event whose handler is nil is not subscribed to.
 type OrderServiceEvents struct {
 	// OrderPlaced tells of each accepted order: at least once, and those of a
 	// symbol in the order of their sequence.
 	OrderPlaced func(ctx context.Context, ev *orderv1.OrderPlacedRequest) error
 }
 
-// SubscribeOrderServiceEvents has srv handle the events of
-// order.v1.OrderService with h once it runs.
+// SubscribeOrderServiceEvents subscribes srv to the events of
+// order.v1.OrderService that have a handler in h: srv calls the handlers as
+// soon as it runs. It returns an error if Run has been called on srv, if srv
+// has such a subscription already, if h has no handler, or if an option does
+// not fit the events.
 func SubscribeOrderServiceEvents(srv *aegis.Server, h OrderServiceEvents, opts ...aegis.SubscribeOption) error {
-	return aegis.SubscribeEvents(srv, orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), []aegis.EventHandler{
+	return aegis.SubscribeEvents(srv, orderServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("OrderPlaced", h.OrderPlaced),
 	}, opts...)
 }

@@ -2,8 +2,8 @@
 //
 // Source: bench/v1/bench.proto
 
-// Package benchv1aegis has the clients and servers of the services in
-// bench/v1/bench.proto.
+// Package benchv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in bench/v1/bench.proto.
 package benchv1aegis
 
 import (
@@ -14,17 +14,34 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// BenchServiceName is the fully-qualified name of the BenchService service.
+// BenchServiceName is the full name of the service bench.v1.BenchService.
 const BenchServiceName = "bench.v1.BenchService"
 
-// BenchServiceClient calls the service bench.v1.BenchService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of bench.v1.BenchService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// BenchServiceBalancedFullName is the full name of the method Balanced.
+	BenchServiceBalancedFullName = "bench.v1.BenchService.Balanced"
+	// BenchServiceLeaderFullName is the full name of the method Leader.
+	BenchServiceLeaderFullName = "bench.v1.BenchService.Leader"
+)
+
+// benchServiceDescriptor is the descriptor of bench.v1.BenchService.
+var benchServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("BenchService")
+
+// BenchServiceClient calls the methods of bench.v1.BenchService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // BenchService has the same method twice: for any instance, and for the leader.
 type BenchServiceClient interface {
@@ -34,11 +51,12 @@ type BenchServiceClient interface {
 	Leader(ctx context.Context, req *benchv1.LeaderRequest, opts ...aegis.CallOption) (*benchv1.LeaderResponse, error)
 }
 
-// NewBenchServiceClient returns a client that calls bench.v1.BenchService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewBenchServiceClient returns a client of bench.v1.BenchService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewBenchServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BenchServiceClient, error) {
-	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("BenchService"), opts...)
+	client, err := aegis.NewClient(conn, benchServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +82,11 @@ func (c *benchServiceClient) Leader(ctx context.Context, req *benchv1.LeaderRequ
 	return c.leader.Call(ctx, req, opts...)
 }
 
-// BenchServiceServer is what a server of bench.v1.BenchService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedBenchServiceServer to implement some of them only.
+// BenchServiceServer is implemented by the servers of bench.v1.BenchService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedBenchServiceServer to implement only some of
+// the methods.
 //
 // BenchService has the same method twice: for any instance, and for the leader.
 type BenchServiceServer interface {
@@ -75,18 +95,20 @@ type BenchServiceServer interface {
 	// Leader returns the text.
 	Leader(ctx context.Context, req *benchv1.LeaderRequest) (*benchv1.LeaderResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterBenchServiceServer adds the service bench.v1.BenchService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterBenchServiceServer(srv *aegis.Server, impl BenchServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("BenchService"), impl, []aegis.Handler[BenchServiceServer]{
+	return aegis.RegisterService(srv, benchServiceDescriptor, impl, []aegis.Handler[BenchServiceServer]{
 		aegis.UnaryHandler("Balanced", BenchServiceServer.Balanced).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Balanced")
 		}),
@@ -97,26 +119,49 @@ func RegisterBenchServiceServer(srv *aegis.Server, impl BenchServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedBenchServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedBenchServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedBenchServiceServer struct{}
 
 // Balanced returns an error with CodeUnimplemented.
 func (UnimplementedBenchServiceServer) Balanced(context.Context, *benchv1.BalancedRequest) (*benchv1.BalancedResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.BenchService.Balanced")
+	return nil, aegis.Unimplemented(BenchServiceBalancedFullName)
 }
 
 // Leader returns an error with CodeUnimplemented.
 func (UnimplementedBenchServiceServer) Leader(context.Context, *benchv1.LeaderRequest) (*benchv1.LeaderResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.BenchService.Leader")
+	return nil, aegis.Unimplemented(BenchServiceLeaderFullName)
 }
 
-// StreamServiceName is the fully-qualified name of the StreamService service.
+// StreamServiceName is the full name of the service bench.v1.StreamService.
 const StreamServiceName = "bench.v1.StreamService"
 
-// StreamServiceClient calls the service bench.v1.StreamService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of bench.v1.StreamService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// StreamServicePullFullName is the full name of the method Pull.
+	StreamServicePullFullName = "bench.v1.StreamService.Pull"
+	// StreamServicePushFullName is the full name of the method Push.
+	StreamServicePushFullName = "bench.v1.StreamService.Push"
+	// StreamServiceChatFullName is the full name of the method Chat.
+	StreamServiceChatFullName = "bench.v1.StreamService.Chat"
+	// StreamServiceAskFullName is the full name of the method Ask.
+	StreamServiceAskFullName = "bench.v1.StreamService.Ask"
+)
+
+// streamServiceDescriptor is the descriptor of bench.v1.StreamService.
+var streamServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService")
+
+// StreamServiceClient calls the methods of bench.v1.StreamService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // StreamService has streams of all kinds.
 type StreamServiceClient interface {
@@ -130,11 +175,12 @@ type StreamServiceClient interface {
 	Ask(ctx context.Context, req *benchv1.AskRequest, opts ...aegis.CallOption) (*benchv1.AskResponse, error)
 }
 
-// NewStreamServiceClient returns a client that calls bench.v1.StreamService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewStreamServiceClient returns a client of bench.v1.StreamService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
-	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService"), opts...)
+	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -154,17 +200,17 @@ type streamServiceClient struct {
 	ask  *aegis.UnaryMethod[benchv1.AskRequest, benchv1.AskResponse]
 }
 
-// Pull calls bench.v1.StreamService.Pull.
+// Pull opens a stream of responses of bench.v1.StreamService.Pull.
 func (c *streamServiceClient) Pull(ctx context.Context, req *benchv1.PullRequest, opts ...aegis.CallOption) (aegis.Receiver[benchv1.PullResponse], error) {
 	return c.pull.Open(ctx, req, opts...)
 }
 
-// Push calls bench.v1.StreamService.Push.
+// Push opens a stream of requests of bench.v1.StreamService.Push.
 func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[benchv1.PushRequest, benchv1.PushResponse], error) {
 	return c.push.Open(ctx, opts...)
 }
 
-// Chat calls bench.v1.StreamService.Chat.
+// Chat opens a stream of requests and responses of bench.v1.StreamService.Chat.
 func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[benchv1.ChatRequest, benchv1.ChatResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
@@ -174,9 +220,11 @@ func (c *streamServiceClient) Ask(ctx context.Context, req *benchv1.AskRequest, 
 	return c.ask.Call(ctx, req, opts...)
 }
 
-// StreamServiceServer is what a server of bench.v1.StreamService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedStreamServiceServer to implement some of them only.
+// StreamServiceServer is implemented by the servers of bench.v1.StreamService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedStreamServiceServer to implement only some
+// of the methods.
 //
 // StreamService has streams of all kinds.
 type StreamServiceServer interface {
@@ -191,9 +239,11 @@ type StreamServiceServer interface {
 }
 
 // RegisterStreamServiceServer adds the service bench.v1.StreamService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
+	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Pull")
 		}),
@@ -209,48 +259,79 @@ func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedStreamServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedStreamServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedStreamServiceServer struct{}
 
 // Pull returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Pull(context.Context, *benchv1.PullRequest, aegis.Sender[benchv1.PullResponse]) error {
-	return aegis.Unimplemented("bench.v1.StreamService.Pull")
+	return aegis.Unimplemented(StreamServicePullFullName)
 }
 
 // Push returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Push(context.Context, aegis.Receiver[benchv1.PushRequest]) (*benchv1.PushResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.StreamService.Push")
+	return nil, aegis.Unimplemented(StreamServicePushFullName)
 }
 
 // Chat returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[benchv1.ChatRequest], aegis.Sender[benchv1.ChatResponse]) error {
-	return aegis.Unimplemented("bench.v1.StreamService.Chat")
+	return aegis.Unimplemented(StreamServiceChatFullName)
 }
 
 // Ask returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Ask(context.Context, *benchv1.AskRequest) (*benchv1.AskResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.StreamService.Ask")
+	return nil, aegis.Unimplemented(StreamServiceAskFullName)
 }
 
-// MessageServiceName is the fully-qualified name of the MessageService service.
+// MessageServiceName is the full name of the service bench.v1.MessageService.
 const MessageServiceName = "bench.v1.MessageService"
 
-// MessageServiceClient calls the service bench.v1.MessageService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of bench.v1.MessageService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// MessageServiceTickedFullName is the full name of the method Ticked.
+	MessageServiceTickedFullName = "bench.v1.MessageService.Ticked"
+	// MessageServiceStoredFullName is the full name of the method Stored.
+	MessageServiceStoredFullName = "bench.v1.MessageService.Stored"
+	// MessageServiceOneKeyFullName is the full name of the method OneKey.
+	MessageServiceOneKeyFullName = "bench.v1.MessageService.OneKey"
+	// MessageServiceFourKeysFullName is the full name of the method FourKeys.
+	MessageServiceFourKeysFullName = "bench.v1.MessageService.FourKeys"
+	// MessageServiceManyKeysFullName is the full name of the method ManyKeys.
+	MessageServiceManyKeysFullName = "bench.v1.MessageService.ManyKeys"
+	// MessageServiceWorkFullName is the full name of the method Work.
+	MessageServiceWorkFullName = "bench.v1.MessageService.Work"
+)
+
+// messageServiceDescriptor is the descriptor of bench.v1.MessageService.
+var messageServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService")
+
+// MessageServiceClient calls the methods of bench.v1.MessageService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // MessageService has what is not called.
 type MessageServiceClient interface {
 	// Work is a command.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Work(ctx context.Context, req *benchv1.MessageRequest, opts ...aegis.SendOption) (*aegis.Command[benchv1.MessageResponse], error)
 }
 
-// NewMessageServiceClient returns a client that calls bench.v1.MessageService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewMessageServiceClient returns a client of bench.v1.MessageService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewMessageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (MessageServiceClient, error) {
-	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), opts...)
+	client, err := aegis.NewClient(conn, messageServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -264,21 +345,27 @@ type messageServiceClient struct {
 	work *aegis.CommandMethod[benchv1.MessageRequest, benchv1.MessageResponse]
 }
 
-// Work sends bench.v1.MessageService.Work.
+// Work stores a command of bench.v1.MessageService.Work and returns a handle of
+// it.
 func (c *messageServiceClient) Work(ctx context.Context, req *benchv1.MessageRequest, opts ...aegis.SendOption) (*aegis.Command[benchv1.MessageResponse], error) {
 	return c.work.Send(ctx, req, opts...)
 }
 
-// WorkCommand returns a handle of the command bench.v1.MessageService.Work with
-// this id, whoever sent it. What is wrong with the id, or that there is no such
-// command, the handle's methods say.
-func WorkCommand(conn *aegis.Conn, id string) *aegis.Command[benchv1.MessageResponse] {
-	return aegis.NewCommand[benchv1.MessageResponse](conn, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), "Work", id)
+// MessageServiceWorkCommand returns a handle of the command of
+// bench.v1.MessageService.Work with this id, whichever process sent it: id is
+// what the method ID of the sender's handle returned. The methods of the handle
+// return an error with CodeInvalidArgument if id is malformed. If there is no
+// such command they return an error with CodeNotFound, except Status, which
+// returns the state CommandUnknown.
+func MessageServiceWorkCommand(conn *aegis.Conn, id string) *aegis.Command[benchv1.MessageResponse] {
+	return aegis.NewCommand[benchv1.MessageResponse](conn, messageServiceDescriptor, "Work", id)
 }
 
-// MessageServiceServer is what a server of bench.v1.MessageService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedMessageServiceServer to implement some of them only.
+// MessageServiceServer is implemented by the servers of
+// bench.v1.MessageService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedMessageServiceServer to implement only some of the methods.
 //
 // MessageService has what is not called.
 type MessageServiceServer interface {
@@ -287,27 +374,34 @@ type MessageServiceServer interface {
 }
 
 // RegisterMessageServiceServer adds the service bench.v1.MessageService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterMessageServiceServer(srv *aegis.Server, impl MessageServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), impl, []aegis.Handler[MessageServiceServer]{
+	return aegis.RegisterService(srv, messageServiceDescriptor, impl, []aegis.Handler[MessageServiceServer]{
 		aegis.UnaryHandler("Work", MessageServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Work")
 		}),
 	}, opts...)
 }
 
-// UnimplementedMessageServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedMessageServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedMessageServiceServer struct{}
 
 // Work returns an error with CodeUnimplemented.
 func (UnimplementedMessageServiceServer) Work(context.Context, *benchv1.MessageRequest) (*benchv1.MessageResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.MessageService.Work")
+	return nil, aegis.Unimplemented(MessageServiceWorkFullName)
 }
 
-// MessageServicePublisher publishes the events of bench.v1.MessageService. Its
-// methods may be called by several goroutines at once.
+// MessageServicePublisher publishes the events of bench.v1.MessageService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If the error has
+// CodeDeadlineExceeded, the durable event may be stored or not: publish it
+// again with the same aegis.MessageID.
 //
 // MessageService has what is not called.
 type MessageServicePublisher interface {
@@ -316,29 +410,30 @@ type MessageServicePublisher interface {
 	// Stored is.
 	Stored(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// StoredAsync publishes bench.v1.MessageService.Stored and does not wait until
-	// it is stored.
+	// it is stored: the future tells.
 	StoredAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// OneKey has one partition.
 	OneKey(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// OneKeyAsync publishes bench.v1.MessageService.OneKey and does not wait until
-	// it is stored.
+	// it is stored: the future tells.
 	OneKeyAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// FourKeys has four.
 	FourKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// FourKeysAsync publishes bench.v1.MessageService.FourKeys and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	FourKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// ManyKeys has sixteen.
 	ManyKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// ManyKeysAsync publishes bench.v1.MessageService.ManyKeys and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	ManyKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 }
 
 // NewMessageServicePublisher returns a publisher of the events of
-// bench.v1.MessageService over conn.
+// bench.v1.MessageService over conn. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewMessageServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (MessageServicePublisher, error) {
-	pub, err := aegis.NewPublisher(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), opts...)
+	pub, err := aegis.NewPublisher(conn, messageServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +455,7 @@ type messageServicePublisher struct {
 	manyKeys *aegis.DurableEvent[benchv1.MessageRequest]
 }
 
-// Ticked publishes bench.v1.MessageService.Ticked.
+// Ticked publishes bench.v1.MessageService.Ticked to the present subscribers.
 func (c *messageServicePublisher) Ticked(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) error {
 	return c.ticked.Publish(ctx, ev, opts...)
 }
@@ -371,7 +466,7 @@ func (c *messageServicePublisher) Stored(ctx context.Context, ev *benchv1.Messag
 }
 
 // StoredAsync publishes bench.v1.MessageService.Stored and does not wait until
-// it is stored.
+// it is stored: the future tells.
 func (c *messageServicePublisher) StoredAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.stored.PublishAsync(ctx, ev, opts...)
 }
@@ -382,7 +477,7 @@ func (c *messageServicePublisher) OneKey(ctx context.Context, ev *benchv1.Messag
 }
 
 // OneKeyAsync publishes bench.v1.MessageService.OneKey and does not wait until
-// it is stored.
+// it is stored: the future tells.
 func (c *messageServicePublisher) OneKeyAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.oneKey.PublishAsync(ctx, ev, opts...)
 }
@@ -394,7 +489,7 @@ func (c *messageServicePublisher) FourKeys(ctx context.Context, ev *benchv1.Mess
 }
 
 // FourKeysAsync publishes bench.v1.MessageService.FourKeys and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 func (c *messageServicePublisher) FourKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.fourKeys.PublishAsync(ctx, ev, opts...)
 }
@@ -406,13 +501,13 @@ func (c *messageServicePublisher) ManyKeys(ctx context.Context, ev *benchv1.Mess
 }
 
 // ManyKeysAsync publishes bench.v1.MessageService.ManyKeys and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 func (c *messageServicePublisher) ManyKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.manyKeys.PublishAsync(ctx, ev, opts...)
 }
 
-// MessageServiceEvents are the handlers of a subscriber to the events of
-// bench.v1.MessageService. Those that are nil are not subscribed to.
+// MessageServiceEvents holds a subscriber's handlers of the events of
+// bench.v1.MessageService. An event whose handler is nil is not subscribed to.
 type MessageServiceEvents struct {
 	// Ticked is not stored.
 	Ticked func(ctx context.Context, ev *benchv1.MessageRequest) error
@@ -426,10 +521,13 @@ type MessageServiceEvents struct {
 	ManyKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
 }
 
-// SubscribeMessageServiceEvents has srv handle the events of
-// bench.v1.MessageService with h once it runs.
+// SubscribeMessageServiceEvents subscribes srv to the events of
+// bench.v1.MessageService that have a handler in h: srv calls the handlers as
+// soon as it runs. It returns an error if Run has been called on srv, if srv
+// has such a subscription already, if h has no handler, or if an option does
+// not fit the events.
 func SubscribeMessageServiceEvents(srv *aegis.Server, h MessageServiceEvents, opts ...aegis.SubscribeOption) error {
-	return aegis.SubscribeEvents(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), []aegis.EventHandler{
+	return aegis.SubscribeEvents(srv, messageServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Ticked", h.Ticked),
 		aegis.NewEventHandler("Stored", h.Stored),
 		aegis.NewEventHandler("OneKey", h.OneKey),
@@ -438,11 +536,26 @@ func SubscribeMessageServiceEvents(srv *aegis.Server, h MessageServiceEvents, op
 	}, opts...)
 }
 
-// LargeServiceName is the fully-qualified name of the LargeService service.
+// LargeServiceName is the full name of the service bench.v1.LargeService.
 const LargeServiceName = "bench.v1.LargeService"
 
-// LargeServiceClient calls the service bench.v1.LargeService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of bench.v1.LargeService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// LargeServiceCarryFullName is the full name of the method Carry.
+	LargeServiceCarryFullName = "bench.v1.LargeService.Carry"
+)
+
+// largeServiceDescriptor is the descriptor of bench.v1.LargeService.
+var largeServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService")
+
+// LargeServiceClient calls the methods of bench.v1.LargeService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // LargeService has messages that are larger than NATS takes.
 type LargeServiceClient interface {
@@ -450,11 +563,12 @@ type LargeServiceClient interface {
 	Carry(ctx context.Context, req *benchv1.CarryRequest, opts ...aegis.CallOption) (*benchv1.CarryResponse, error)
 }
 
-// NewLargeServiceClient returns a client that calls bench.v1.LargeService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewLargeServiceClient returns a client of bench.v1.LargeService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewLargeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LargeServiceClient, error) {
-	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService"), opts...)
+	client, err := aegis.NewClient(conn, largeServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -473,9 +587,11 @@ func (c *largeServiceClient) Carry(ctx context.Context, req *benchv1.CarryReques
 	return c.carry.Call(ctx, req, opts...)
 }
 
-// LargeServiceServer is what a server of bench.v1.LargeService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedLargeServiceServer to implement some of them only.
+// LargeServiceServer is implemented by the servers of bench.v1.LargeService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedLargeServiceServer to implement only some of
+// the methods.
 //
 // LargeService has messages that are larger than NATS takes.
 type LargeServiceServer interface {
@@ -484,30 +600,49 @@ type LargeServiceServer interface {
 }
 
 // RegisterLargeServiceServer adds the service bench.v1.LargeService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService"), impl, []aegis.Handler[LargeServiceServer]{
+	return aegis.RegisterService(srv, largeServiceDescriptor, impl, []aegis.Handler[LargeServiceServer]{
 		aegis.UnaryHandler("Carry", LargeServiceServer.Carry).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Carry")
 		}),
 	}, opts...)
 }
 
-// UnimplementedLargeServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedLargeServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedLargeServiceServer struct{}
 
 // Carry returns an error with CodeUnimplemented.
 func (UnimplementedLargeServiceServer) Carry(context.Context, *benchv1.CarryRequest) (*benchv1.CarryResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.LargeService.Carry")
+	return nil, aegis.Unimplemented(LargeServiceCarryFullName)
 }
 
-// AllServiceName is the fully-qualified name of the AllService service.
+// AllServiceName is the full name of the service bench.v1.AllService.
 const AllServiceName = "bench.v1.AllService"
 
-// AllServiceClient calls the service bench.v1.AllService. Its methods may be
-// called by several goroutines at once.
+// These constants are the full names of the methods of bench.v1.AllService, as
+// logs have them: the service's full name, a dot, and the method's name. They
+// are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// AllServiceTellFullName is the full name of the method Tell.
+	AllServiceTellFullName = "bench.v1.AllService.Tell"
+)
+
+// allServiceDescriptor is the descriptor of bench.v1.AllService.
+var allServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("AllService")
+
+// AllServiceClient calls the methods of bench.v1.AllService. Several goroutines
+// may use it at once. The error that a method returns is an *aegis.Error or
+// wraps one: aegis.CodeOf returns its code. If ctx has no deadline, a call that
+// is not a stream ends after the timeout that the .proto file gives it, by
+// default 5 s.
 //
 // AllService is called in all instances at once.
 type AllServiceClient interface {
@@ -519,11 +654,12 @@ type AllServiceClient interface {
 	Tell(ctx context.Context, req *benchv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[benchv1.TellResponse]]
 }
 
-// NewAllServiceClient returns a client that calls bench.v1.AllService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewAllServiceClient returns a client of bench.v1.AllService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewAllServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AllServiceClient, error) {
-	client, err := aegis.NewClient(conn, benchv1.File_bench_v1_bench_proto.Services().ByName("AllService"), opts...)
+	client, err := aegis.NewClient(conn, allServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -537,14 +673,17 @@ type allServiceClient struct {
 	tell *aegis.BroadcastMethod[benchv1.TellRequest, benchv1.TellResponse]
 }
 
-// Tell calls bench.v1.AllService.Tell.
+// Tell sends a request of bench.v1.AllService.Tell to every instance that
+// serves it.
 func (c *allServiceClient) Tell(ctx context.Context, req *benchv1.TellRequest, opts ...aegis.CallOption) iter.Seq[aegis.Reply[benchv1.TellResponse]] {
 	return c.tell.Call(ctx, req, opts...)
 }
 
-// AllServiceServer is what a server of bench.v1.AllService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedAllServiceServer to implement some of them only.
+// AllServiceServer is implemented by the servers of bench.v1.AllService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedAllServiceServer to implement only some of
+// the methods.
 //
 // AllService is called in all instances at once.
 type AllServiceServer interface {
@@ -553,21 +692,25 @@ type AllServiceServer interface {
 }
 
 // RegisterAllServiceServer adds the service bench.v1.AllService to srv, which
-// serves it with impl once it runs.
+// serves it with the methods of impl as soon as it runs. It returns an error if
+// Run has been called on srv, if srv has the service already, if impl is nil,
+// or if an option does not fit the service.
 func RegisterAllServiceServer(srv *aegis.Server, impl AllServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, benchv1.File_bench_v1_bench_proto.Services().ByName("AllService"), impl, []aegis.Handler[AllServiceServer]{
+	return aegis.RegisterService(srv, allServiceDescriptor, impl, []aegis.Handler[AllServiceServer]{
 		aegis.UnaryHandler("Tell", AllServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Tell")
 		}),
 	}, opts...)
 }
 
-// UnimplementedAllServiceServer answers every method with CodeUnimplemented. An
-// implementation that embeds it still compiles when the service has got another
-// method.
+// UnimplementedAllServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedAllServiceServer struct{}
 
 // Tell returns an error with CodeUnimplemented.
 func (UnimplementedAllServiceServer) Tell(context.Context, *benchv1.TellRequest) (*benchv1.TellResponse, error) {
-	return nil, aegis.Unimplemented("bench.v1.AllService.Tell")
+	return nil, aegis.Unimplemented(AllServiceTellFullName)
 }

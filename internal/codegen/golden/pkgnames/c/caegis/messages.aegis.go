@@ -2,8 +2,8 @@
 //
 // Source: pkgnames/c/messages.proto
 
-// Package caegis has the clients and servers of the services in
-// pkgnames/c/messages.proto.
+// Package caegis has the typed clients, servers, publishers and subscribers of
+// the services in pkgnames/c/messages.proto.
 package caegis
 
 import (
@@ -13,27 +13,45 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// PackageServiceName is the fully-qualified name of the PackageService service.
+// PackageServiceName is the full name of the service
+// golden.pkgnames.c_.PackageService.
 const PackageServiceName = "golden.pkgnames.c_.PackageService"
 
-// PackageServiceClient calls the service golden.pkgnames.c_.PackageService. Its
-// methods may be called by several goroutines at once.
+// These constants are the full names of the methods of
+// golden.pkgnames.c_.PackageService, as logs have them: the service's full
+// name, a dot, and the method's name. They are untyped, and so can be compared
+// with a string as well as with the FullName of a method's descriptor.
+const (
+	// PackageServiceCallFullName is the full name of the method Call.
+	PackageServiceCallFullName = "golden.pkgnames.c_.PackageService.Call"
+)
+
+// packageServiceDescriptor is the descriptor of
+// golden.pkgnames.c_.PackageService.
+var packageServiceDescriptor = cpb.File_pkgnames_c_messages_proto.Services().ByName("PackageService")
+
+// PackageServiceClient calls the methods of golden.pkgnames.c_.PackageService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 type PackageServiceClient interface {
 	// Call calls golden.pkgnames.c_.PackageService.Call.
 	Call(ctx context.Context, req *cpb.Request, opts ...aegis.CallOption) (*cpb.Response, error)
 }
 
-// NewPackageServiceClient returns a client that calls
-// golden.pkgnames.c_.PackageService over conn. Options for calls hold for all
-// calls of the client, unless a call is given others.
+// NewPackageServiceClient returns a client of golden.pkgnames.c_.PackageService
+// over conn. Options that a single call takes too apply to all calls of the
+// client, except where a call is given its own. It returns an error if conn is
+// nil or an option does not fit the service.
 func NewPackageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (PackageServiceClient, error) {
-	client, err := aegis.NewClient(conn, cpb.File_pkgnames_c_messages_proto.Services().ByName("PackageService"), opts...)
+	client, err := aegis.NewClient(conn, packageServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,31 +70,37 @@ func (c *packageServiceClient) Call(ctx context.Context, req *cpb.Request, opts 
 	return c.call.Call(ctx, req, opts...)
 }
 
-// PackageServiceServer is what a server of golden.pkgnames.c_.PackageService
-// implements. Its methods are called by several goroutines at once. Embed
-// UnimplementedPackageServiceServer to implement some of them only.
+// PackageServiceServer is implemented by the servers of
+// golden.pkgnames.c_.PackageService. Several goroutines call its methods at
+// once. A method may return any error: the caller gets the code of an
+// *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedPackageServiceServer to implement only some of the methods.
 type PackageServiceServer interface {
 	// Call handles golden.pkgnames.c_.PackageService.Call.
 	Call(ctx context.Context, req *cpb.Request) (*cpb.Response, error)
 }
 
 // RegisterPackageServiceServer adds the service
-// golden.pkgnames.c_.PackageService to srv, which serves it with impl once it
-// runs.
+// golden.pkgnames.c_.PackageService to srv, which serves it with the methods of
+// impl as soon as it runs. It returns an error if Run has been called on srv,
+// if srv has the service already, if impl is nil, or if an option does not fit
+// the service.
 func RegisterPackageServiceServer(srv *aegis.Server, impl PackageServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, cpb.File_pkgnames_c_messages_proto.Services().ByName("PackageService"), impl, []aegis.Handler[PackageServiceServer]{
+	return aegis.RegisterService(srv, packageServiceDescriptor, impl, []aegis.Handler[PackageServiceServer]{
 		aegis.UnaryHandler("Call", PackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedPackageServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedPackageServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedPackageServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedPackageServiceServer) Call(context.Context, *cpb.Request) (*cpb.Response, error) {
-	return nil, aegis.Unimplemented("golden.pkgnames.c_.PackageService.Call")
+	return nil, aegis.Unimplemented(PackageServiceCallFullName)
 }

@@ -2,8 +2,8 @@
 //
 // Source: fault/v1/durable.proto
 
-// Package faultv1aegis has the clients and servers of the services in
-// fault/v1/durable.proto.
+// Package faultv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in fault/v1/durable.proto.
 package faultv1aegis
 
 import (
@@ -13,30 +13,53 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// DurableServiceName is the fully-qualified name of the DurableService service.
+// DurableServiceName is the full name of the service fault.v1.DurableService.
 const DurableServiceName = "fault.v1.DurableService"
 
-// DurableServiceClient calls the service fault.v1.DurableService. Its methods
-// may be called by several goroutines at once.
+// These constants are the full names of the methods of fault.v1.DurableService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// DurableServiceWorkFullName is the full name of the method Work.
+	DurableServiceWorkFullName = "fault.v1.DurableService.Work"
+	// DurableServiceHappenedFullName is the full name of the method Happened.
+	DurableServiceHappenedFullName = "fault.v1.DurableService.Happened"
+	// DurableServiceChangedFullName is the full name of the method Changed.
+	DurableServiceChangedFullName = "fault.v1.DurableService.Changed"
+)
+
+// durableServiceDescriptor is the descriptor of fault.v1.DurableService.
+var durableServiceDescriptor = faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService")
+
+// DurableServiceClient calls the methods of fault.v1.DurableService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // DurableService has a command and two events. Their attempts are the default
 // ones; crashes are noticed sooner than by default, as there is one each second.
 type DurableServiceClient interface {
 	// Work is worked by any worker.
+	//
+	// If the error has CodeDeadlineExceeded, the command may be stored or not: send
+	// it again only with the same aegis.DedupeKey.
 	Work(ctx context.Context, req *faultv1.WorkRequest, opts ...aegis.SendOption) (*aegis.Command[faultv1.WorkResponse], error)
 }
 
-// NewDurableServiceClient returns a client that calls fault.v1.DurableService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewDurableServiceClient returns a client of fault.v1.DurableService over
+// conn. Options that a single call takes too apply to all calls of the client,
+// except where a call is given its own. It returns an error if conn is nil or
+// an option does not fit the service.
 func NewDurableServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (DurableServiceClient, error) {
-	client, err := aegis.NewClient(conn, faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), opts...)
+	client, err := aegis.NewClient(conn, durableServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -50,21 +73,27 @@ type durableServiceClient struct {
 	work *aegis.CommandMethod[faultv1.WorkRequest, faultv1.WorkResponse]
 }
 
-// Work sends fault.v1.DurableService.Work.
+// Work stores a command of fault.v1.DurableService.Work and returns a handle of
+// it.
 func (c *durableServiceClient) Work(ctx context.Context, req *faultv1.WorkRequest, opts ...aegis.SendOption) (*aegis.Command[faultv1.WorkResponse], error) {
 	return c.work.Send(ctx, req, opts...)
 }
 
-// WorkCommand returns a handle of the command fault.v1.DurableService.Work with
-// this id, whoever sent it. What is wrong with the id, or that there is no such
-// command, the handle's methods say.
-func WorkCommand(conn *aegis.Conn, id string) *aegis.Command[faultv1.WorkResponse] {
-	return aegis.NewCommand[faultv1.WorkResponse](conn, faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), "Work", id)
+// DurableServiceWorkCommand returns a handle of the command of
+// fault.v1.DurableService.Work with this id, whichever process sent it: id is
+// what the method ID of the sender's handle returned. The methods of the handle
+// return an error with CodeInvalidArgument if id is malformed. If there is no
+// such command they return an error with CodeNotFound, except Status, which
+// returns the state CommandUnknown.
+func DurableServiceWorkCommand(conn *aegis.Conn, id string) *aegis.Command[faultv1.WorkResponse] {
+	return aegis.NewCommand[faultv1.WorkResponse](conn, durableServiceDescriptor, "Work", id)
 }
 
-// DurableServiceServer is what a server of fault.v1.DurableService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedDurableServiceServer to implement some of them only.
+// DurableServiceServer is implemented by the servers of
+// fault.v1.DurableService. Several goroutines call its methods at once. A
+// method may return any error: the caller gets the code of an *aegis.Error, and
+// CodeUnknown for an error of another type. Embed
+// UnimplementedDurableServiceServer to implement only some of the methods.
 //
 // DurableService has a command and two events. Their attempts are the default
 // ones; crashes are noticed sooner than by default, as there is one each second.
@@ -74,27 +103,34 @@ type DurableServiceServer interface {
 }
 
 // RegisterDurableServiceServer adds the service fault.v1.DurableService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterDurableServiceServer(srv *aegis.Server, impl DurableServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), impl, []aegis.Handler[DurableServiceServer]{
+	return aegis.RegisterService(srv, durableServiceDescriptor, impl, []aegis.Handler[DurableServiceServer]{
 		aegis.UnaryHandler("Work", DurableServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Work")
 		}),
 	}, opts...)
 }
 
-// UnimplementedDurableServiceServer answers every method with
-// CodeUnimplemented. An implementation that embeds it still compiles when the
-// service has got another method.
+// UnimplementedDurableServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedDurableServiceServer struct{}
 
 // Work returns an error with CodeUnimplemented.
 func (UnimplementedDurableServiceServer) Work(context.Context, *faultv1.WorkRequest) (*faultv1.WorkResponse, error) {
-	return nil, aegis.Unimplemented("fault.v1.DurableService.Work")
+	return nil, aegis.Unimplemented(DurableServiceWorkFullName)
 }
 
-// DurableServicePublisher publishes the events of fault.v1.DurableService. Its
-// methods may be called by several goroutines at once.
+// DurableServicePublisher publishes the events of fault.v1.DurableService.
+// Several goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If the error has
+// CodeDeadlineExceeded, the durable event may be stored or not: publish it
+// again with the same aegis.MessageID.
 //
 // DurableService has a command and two events. Their attempts are the default
 // ones; crashes are noticed sooner than by default, as there is one each second.
@@ -102,19 +138,20 @@ type DurableServicePublisher interface {
 	// Happened competes.
 	Happened(ctx context.Context, ev *faultv1.HappenedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// HappenedAsync publishes fault.v1.DurableService.Happened and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	HappenedAsync(ctx context.Context, ev *faultv1.HappenedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// Changed competes, in the order of each key.
 	Changed(ctx context.Context, ev *faultv1.ChangedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// ChangedAsync publishes fault.v1.DurableService.Changed and does not wait
-	// until it is stored.
+	// until it is stored: the future tells.
 	ChangedAsync(ctx context.Context, ev *faultv1.ChangedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 }
 
 // NewDurableServicePublisher returns a publisher of the events of
-// fault.v1.DurableService over conn.
+// fault.v1.DurableService over conn. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewDurableServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (DurableServicePublisher, error) {
-	pub, err := aegis.NewPublisher(conn, faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), opts...)
+	pub, err := aegis.NewPublisher(conn, durableServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +174,7 @@ func (c *durableServicePublisher) Happened(ctx context.Context, ev *faultv1.Happ
 }
 
 // HappenedAsync publishes fault.v1.DurableService.Happened and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 func (c *durableServicePublisher) HappenedAsync(ctx context.Context, ev *faultv1.HappenedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.happened.PublishAsync(ctx, ev, opts...)
 }
@@ -149,13 +186,13 @@ func (c *durableServicePublisher) Changed(ctx context.Context, ev *faultv1.Chang
 }
 
 // ChangedAsync publishes fault.v1.DurableService.Changed and does not wait
-// until it is stored.
+// until it is stored: the future tells.
 func (c *durableServicePublisher) ChangedAsync(ctx context.Context, ev *faultv1.ChangedRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
 	return c.changed.PublishAsync(ctx, ev, opts...)
 }
 
-// DurableServiceEvents are the handlers of a subscriber to the events of
-// fault.v1.DurableService. Those that are nil are not subscribed to.
+// DurableServiceEvents holds a subscriber's handlers of the events of
+// fault.v1.DurableService. An event whose handler is nil is not subscribed to.
 type DurableServiceEvents struct {
 	// Happened competes.
 	Happened func(ctx context.Context, ev *faultv1.HappenedRequest) error
@@ -163,10 +200,13 @@ type DurableServiceEvents struct {
 	Changed func(ctx context.Context, ev *faultv1.ChangedRequest) error
 }
 
-// SubscribeDurableServiceEvents has srv handle the events of
-// fault.v1.DurableService with h once it runs.
+// SubscribeDurableServiceEvents subscribes srv to the events of
+// fault.v1.DurableService that have a handler in h: srv calls the handlers as
+// soon as it runs. It returns an error if Run has been called on srv, if srv
+// has such a subscription already, if h has no handler, or if an option does
+// not fit the events.
 func SubscribeDurableServiceEvents(srv *aegis.Server, h DurableServiceEvents, opts ...aegis.SubscribeOption) error {
-	return aegis.SubscribeEvents(srv, faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), []aegis.EventHandler{
+	return aegis.SubscribeEvents(srv, durableServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Happened", h.Happened),
 		aegis.NewEventHandler("Changed", h.Changed),
 	}, opts...)

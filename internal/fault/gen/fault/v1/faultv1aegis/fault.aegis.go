@@ -2,8 +2,8 @@
 //
 // Source: fault/v1/fault.proto
 
-// Package faultv1aegis has the clients and servers of the services in
-// fault/v1/fault.proto.
+// Package faultv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in fault/v1/fault.proto.
 package faultv1aegis
 
 import (
@@ -13,17 +13,32 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// FaultServiceName is the fully-qualified name of the FaultService service.
+// FaultServiceName is the full name of the service fault.v1.FaultService.
 const FaultServiceName = "fault.v1.FaultService"
 
-// FaultServiceClient calls the service fault.v1.FaultService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of fault.v1.FaultService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// FaultServiceActFullName is the full name of the method Act.
+	FaultServiceActFullName = "fault.v1.FaultService.Act"
+)
+
+// faultServiceDescriptor is the descriptor of fault.v1.FaultService.
+var faultServiceDescriptor = faultv1.File_fault_v1_fault_proto.Services().ByName("FaultService")
+
+// FaultServiceClient calls the methods of fault.v1.FaultService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // FaultService keeps registers, which only its leader changes.
 type FaultServiceClient interface {
@@ -32,11 +47,12 @@ type FaultServiceClient interface {
 	Act(ctx context.Context, req *faultv1.ActRequest, opts ...aegis.CallOption) (*faultv1.ActResponse, error)
 }
 
-// NewFaultServiceClient returns a client that calls fault.v1.FaultService over
-// conn. Options for calls hold for all calls of the client, unless a call is
-// given others.
+// NewFaultServiceClient returns a client of fault.v1.FaultService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewFaultServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (FaultServiceClient, error) {
-	client, err := aegis.NewClient(conn, faultv1.File_fault_v1_fault_proto.Services().ByName("FaultService"), opts...)
+	client, err := aegis.NewClient(conn, faultServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +71,11 @@ func (c *faultServiceClient) Act(ctx context.Context, req *faultv1.ActRequest, o
 	return c.act.Call(ctx, req, opts...)
 }
 
-// FaultServiceServer is what a server of fault.v1.FaultService implements. Its
-// methods are called by several goroutines at once. Embed
-// UnimplementedFaultServiceServer to implement some of them only.
+// FaultServiceServer is implemented by the servers of fault.v1.FaultService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedFaultServiceServer to implement only some of
+// the methods.
 //
 // FaultService keeps registers, which only its leader changes.
 type FaultServiceServer interface {
@@ -65,18 +83,20 @@ type FaultServiceServer interface {
 	// is not idempotent: a call of unknown outcome must not be sent again.
 	Act(ctx context.Context, req *faultv1.ActRequest) (*faultv1.ActResponse, error)
 
-	// OnLeading is called when this instance was elected leader, before the first
-	// call of a single active method is let in: load the state here. ctx ends with
-	// the term. If it returns an error or panics, the leadership is given back, and
-	// this instance does not stand for a lease. A service without state returns
-	// nil.
+	// OnLeading is called when this instance has been elected leader, before the
+	// first call of a single active method reaches it: load the state here. ctx
+	// ends with the term. If it returns an error or panics, this instance gives the
+	// leadership back and does not stand for election again until a lease has
+	// passed. A service without state returns nil.
 	OnLeading(ctx context.Context, term aegis.Term) error
 }
 
 // RegisterFaultServiceServer adds the service fault.v1.FaultService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterFaultServiceServer(srv *aegis.Server, impl FaultServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, faultv1.File_fault_v1_fault_proto.Services().ByName("FaultService"), impl, []aegis.Handler[FaultServiceServer]{
+	return aegis.RegisterService(srv, faultServiceDescriptor, impl, []aegis.Handler[FaultServiceServer]{
 		aegis.UnaryHandler("Act", FaultServiceServer.Act).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Act")
 		}),
@@ -84,12 +104,14 @@ func RegisterFaultServiceServer(srv *aegis.Server, impl FaultServiceServer, opts
 	}, opts...)
 }
 
-// UnimplementedFaultServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedFaultServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedFaultServiceServer struct{}
 
 // Act returns an error with CodeUnimplemented.
 func (UnimplementedFaultServiceServer) Act(context.Context, *faultv1.ActRequest) (*faultv1.ActResponse, error) {
-	return nil, aegis.Unimplemented("fault.v1.FaultService.Act")
+	return nil, aegis.Unimplemented(FaultServiceActFullName)
 }

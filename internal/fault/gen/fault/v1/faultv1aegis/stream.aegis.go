@@ -2,8 +2,8 @@
 //
 // Source: fault/v1/stream.proto
 
-// Package faultv1aegis has the clients and servers of the services in
-// fault/v1/stream.proto.
+// Package faultv1aegis has the typed clients, servers, publishers and
+// subscribers of the services in fault/v1/stream.proto.
 package faultv1aegis
 
 import (
@@ -13,17 +13,36 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// StreamServiceName is the fully-qualified name of the StreamService service.
+// StreamServiceName is the full name of the service fault.v1.StreamService.
 const StreamServiceName = "fault.v1.StreamService"
 
-// StreamServiceClient calls the service fault.v1.StreamService. Its methods may
-// be called by several goroutines at once.
+// These constants are the full names of the methods of fault.v1.StreamService,
+// as logs have them: the service's full name, a dot, and the method's name.
+// They are untyped, and so can be compared with a string as well as with the
+// FullName of a method's descriptor.
+const (
+	// StreamServicePullFullName is the full name of the method Pull.
+	StreamServicePullFullName = "fault.v1.StreamService.Pull"
+	// StreamServicePushFullName is the full name of the method Push.
+	StreamServicePushFullName = "fault.v1.StreamService.Push"
+	// StreamServiceChatFullName is the full name of the method Chat.
+	StreamServiceChatFullName = "fault.v1.StreamService.Chat"
+)
+
+// streamServiceDescriptor is the descriptor of fault.v1.StreamService.
+var streamServiceDescriptor = faultv1.File_fault_v1_stream_proto.Services().ByName("StreamService")
+
+// StreamServiceClient calls the methods of fault.v1.StreamService. Several
+// goroutines may use it at once. The error that a method returns is an
+// *aegis.Error or wraps one: aegis.CodeOf returns its code. If ctx has no
+// deadline, a call that is not a stream ends after the timeout that the .proto
+// file gives it, by default 5 s.
 //
 // StreamService has streams of items. Each item has a number and the checksum of
 // all that came before it and of itself, so that nothing can be missing unseen.
@@ -36,11 +55,12 @@ type StreamServiceClient interface {
 	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[faultv1.ChatRequest, faultv1.ChatResponse], error)
 }
 
-// NewStreamServiceClient returns a client that calls fault.v1.StreamService
-// over conn. Options for calls hold for all calls of the client, unless a call
-// is given others.
+// NewStreamServiceClient returns a client of fault.v1.StreamService over conn.
+// Options that a single call takes too apply to all calls of the client, except
+// where a call is given its own. It returns an error if conn is nil or an
+// option does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
-	client, err := aegis.NewClient(conn, faultv1.File_fault_v1_stream_proto.Services().ByName("StreamService"), opts...)
+	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,24 +78,26 @@ type streamServiceClient struct {
 	chat *aegis.BidiStreamMethod[faultv1.ChatRequest, faultv1.ChatResponse]
 }
 
-// Pull calls fault.v1.StreamService.Pull.
+// Pull opens a stream of responses of fault.v1.StreamService.Pull.
 func (c *streamServiceClient) Pull(ctx context.Context, req *faultv1.PullRequest, opts ...aegis.CallOption) (aegis.Receiver[faultv1.PullResponse], error) {
 	return c.pull.Open(ctx, req, opts...)
 }
 
-// Push calls fault.v1.StreamService.Push.
+// Push opens a stream of requests of fault.v1.StreamService.Push.
 func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[faultv1.PushRequest, faultv1.PushResponse], error) {
 	return c.push.Open(ctx, opts...)
 }
 
-// Chat calls fault.v1.StreamService.Chat.
+// Chat opens a stream of requests and responses of fault.v1.StreamService.Chat.
 func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[faultv1.ChatRequest, faultv1.ChatResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 
-// StreamServiceServer is what a server of fault.v1.StreamService implements.
-// Its methods are called by several goroutines at once. Embed
-// UnimplementedStreamServiceServer to implement some of them only.
+// StreamServiceServer is implemented by the servers of fault.v1.StreamService.
+// Several goroutines call its methods at once. A method may return any error:
+// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
+// another type. Embed UnimplementedStreamServiceServer to implement only some
+// of the methods.
 //
 // StreamService has streams of items. Each item has a number and the checksum of
 // all that came before it and of itself, so that nothing can be missing unseen.
@@ -89,9 +111,11 @@ type StreamServiceServer interface {
 }
 
 // RegisterStreamServiceServer adds the service fault.v1.StreamService to srv,
-// which serves it with impl once it runs.
+// which serves it with the methods of impl as soon as it runs. It returns an
+// error if Run has been called on srv, if srv has the service already, if impl
+// is nil, or if an option does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, faultv1.File_fault_v1_stream_proto.Services().ByName("StreamService"), impl, []aegis.Handler[StreamServiceServer]{
+	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Pull")
 		}),
@@ -104,22 +128,24 @@ func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, op
 	}, opts...)
 }
 
-// UnimplementedStreamServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedStreamServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedStreamServiceServer struct{}
 
 // Pull returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Pull(context.Context, *faultv1.PullRequest, aegis.Sender[faultv1.PullResponse]) error {
-	return aegis.Unimplemented("fault.v1.StreamService.Pull")
+	return aegis.Unimplemented(StreamServicePullFullName)
 }
 
 // Push returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Push(context.Context, aegis.Receiver[faultv1.PushRequest]) (*faultv1.PushResponse, error) {
-	return nil, aegis.Unimplemented("fault.v1.StreamService.Push")
+	return nil, aegis.Unimplemented(StreamServicePushFullName)
 }
 
 // Chat returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[faultv1.ChatRequest], aegis.Sender[faultv1.ChatResponse]) error {
-	return aegis.Unimplemented("fault.v1.StreamService.Chat")
+	return aegis.Unimplemented(StreamServiceChatFullName)
 }

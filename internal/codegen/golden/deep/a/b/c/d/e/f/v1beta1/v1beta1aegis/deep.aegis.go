@@ -2,8 +2,8 @@
 //
 // Source: deep/a/b/c/d/e/f/v1beta1/deep.proto
 
-// Package v1beta1aegis has the clients and servers of the services in
-// deep/a/b/c/d/e/f/v1beta1/deep.proto.
+// Package v1beta1aegis has the typed clients, servers, publishers and
+// subscribers of the services in deep/a/b/c/d/e/f/v1beta1/deep.proto.
 package v1beta1aegis
 
 import (
@@ -13,28 +13,46 @@ import (
 	"reflect"
 )
 
-// This file needs a runtime that supports it. If SupportsPluginV1 is undefined
-// here, the module github.com/aegisrpc/aegis and the protoc-gen-aegis that
-// generated this file do not fit together: update the module in go.mod, and
-// generate this file again with a plugin of the same version.
+// SupportsPluginV1 is undefined in a runtime that does not support this file.
+// Then the version of the module github.com/aegisrpc/aegis in go.mod is not the
+// version of the protoc-gen-aegis that generated this file: update the module
+// in go.mod, and generate this file again with the plugin of the same version.
 const _ = aegis.SupportsPluginV1
 
-// DeepServiceName is the fully-qualified name of the DeepService service.
+// DeepServiceName is the full name of the service
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService.
 const DeepServiceName = "golden.deep.a.b.c.d.e.f.v1beta1.DeepService"
 
-// DeepServiceClient calls the service
-// golden.deep.a.b.c.d.e.f.v1beta1.DeepService. Its methods may be called by
-// several goroutines at once.
+// These constants are the full names of the methods of
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService, as logs have them: the service's
+// full name, a dot, and the method's name. They are untyped, and so can be
+// compared with a string as well as with the FullName of a method's descriptor.
+const (
+	// DeepServiceCallFullName is the full name of the method Call.
+	DeepServiceCallFullName = "golden.deep.a.b.c.d.e.f.v1beta1.DeepService.Call"
+)
+
+// deepServiceDescriptor is the descriptor of
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService.
+var deepServiceDescriptor = v1beta1.File_deep_a_b_c_d_e_f_v1beta1_deep_proto.Services().ByName("DeepService")
+
+// DeepServiceClient calls the methods of
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService. Several goroutines may use it at
+// once. The error that a method returns is an *aegis.Error or wraps one:
+// aegis.CodeOf returns its code. If ctx has no deadline, a call that is not a
+// stream ends after the timeout that the .proto file gives it, by default 5 s.
 type DeepServiceClient interface {
 	// Call calls golden.deep.a.b.c.d.e.f.v1beta1.DeepService.Call.
 	Call(ctx context.Context, req *v1beta1.CallRequest, opts ...aegis.CallOption) (*v1beta1.CallResponse, error)
 }
 
-// NewDeepServiceClient returns a client that calls
-// golden.deep.a.b.c.d.e.f.v1beta1.DeepService over conn. Options for calls hold
-// for all calls of the client, unless a call is given others.
+// NewDeepServiceClient returns a client of
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService over conn. Options that a single
+// call takes too apply to all calls of the client, except where a call is given
+// its own. It returns an error if conn is nil or an option does not fit the
+// service.
 func NewDeepServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (DeepServiceClient, error) {
-	client, err := aegis.NewClient(conn, v1beta1.File_deep_a_b_c_d_e_f_v1beta1_deep_proto.Services().ByName("DeepService"), opts...)
+	client, err := aegis.NewClient(conn, deepServiceDescriptor, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,32 +71,37 @@ func (c *deepServiceClient) Call(ctx context.Context, req *v1beta1.CallRequest, 
 	return c.call.Call(ctx, req, opts...)
 }
 
-// DeepServiceServer is what a server of
-// golden.deep.a.b.c.d.e.f.v1beta1.DeepService implements. Its methods are
-// called by several goroutines at once. Embed UnimplementedDeepServiceServer to
-// implement some of them only.
+// DeepServiceServer is implemented by the servers of
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService. Several goroutines call its
+// methods at once. A method may return any error: the caller gets the code of
+// an *aegis.Error, and CodeUnknown for an error of another type. Embed
+// UnimplementedDeepServiceServer to implement only some of the methods.
 type DeepServiceServer interface {
 	// Call handles golden.deep.a.b.c.d.e.f.v1beta1.DeepService.Call.
 	Call(ctx context.Context, req *v1beta1.CallRequest) (*v1beta1.CallResponse, error)
 }
 
 // RegisterDeepServiceServer adds the service
-// golden.deep.a.b.c.d.e.f.v1beta1.DeepService to srv, which serves it with impl
-// once it runs.
+// golden.deep.a.b.c.d.e.f.v1beta1.DeepService to srv, which serves it with the
+// methods of impl as soon as it runs. It returns an error if Run has been
+// called on srv, if srv has the service already, if impl is nil, or if an
+// option does not fit the service.
 func RegisterDeepServiceServer(srv *aegis.Server, impl DeepServiceServer, opts ...aegis.ServiceOption) error {
-	return aegis.RegisterService(srv, v1beta1.File_deep_a_b_c_d_e_f_v1beta1_deep_proto.Services().ByName("DeepService"), impl, []aegis.Handler[DeepServiceServer]{
+	return aegis.RegisterService(srv, deepServiceDescriptor, impl, []aegis.Handler[DeepServiceServer]{
 		aegis.UnaryHandler("Call", DeepServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
 			return t.MethodByName("Call")
 		}),
 	}, opts...)
 }
 
-// UnimplementedDeepServiceServer answers every method with CodeUnimplemented.
-// An implementation that embeds it still compiles when the service has got
-// another method.
+// UnimplementedDeepServiceServer has all methods of the service, and each
+// returns an error with CodeUnimplemented. An implementation that embeds it by
+// value still compiles when the service gets another method. A server does not
+// offer the methods that an implementation has from it, unless it was
+// registered with aegis.WithUnimplemented.
 type UnimplementedDeepServiceServer struct{}
 
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedDeepServiceServer) Call(context.Context, *v1beta1.CallRequest) (*v1beta1.CallResponse, error) {
-	return nil, aegis.Unimplemented("golden.deep.a.b.c.d.e.f.v1beta1.DeepService.Call")
+	return nil, aegis.Unimplemented(DeepServiceCallFullName)
 }

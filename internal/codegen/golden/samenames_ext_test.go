@@ -1,0 +1,53 @@
+package golden_test
+
+import (
+	"testing"
+
+	samenamesv1 "github.com/aegisrpc/aegis/internal/codegen/golden/samenames"
+	"github.com/aegisrpc/aegis/internal/codegen/golden/samenames/samenamesv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+)
+
+// Two services of one Go package have a command of the same name, and each finds only
+// its own.
+func TestCommandsOfTheSameNameAreFoundByTheirService(t *testing.T) {
+	t.Parallel()
+	conn := aegistest.Connect(t)
+	client, err := samenamesv1aegis.NewBackupServiceClient(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, err := client.Run(t.Context(), &samenamesv1.RunRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for service, test := range map[string]struct {
+		found *aegis.Command[samenamesv1.RunResponse]
+		want  aegis.CommandState
+	}{
+		samenamesv1aegis.BackupServiceName: {samenamesv1aegis.BackupServiceRunCommand(conn, sent.ID()), aegis.CommandQueued},
+		samenamesv1aegis.ReportServiceName: {samenamesv1aegis.ReportServiceRunCommand(conn, sent.ID()), aegis.CommandUnknown},
+	} {
+		if status, err := test.found.Status(t.Context()); err != nil || status.State != test.want {
+			t.Errorf("%s: %v, %v, want %v", service, status, err, test.want)
+		}
+	}
+}
+
+// The constants are what the descriptors and a call of a method say.
+func TestFullNamesAreThoseOfTheDescriptors(t *testing.T) {
+	t.Parallel()
+	methods := descriptorOf(t, samenamesv1aegis.BackupServiceName).Methods()
+	for i, want := range []string{
+		samenamesv1aegis.BackupServiceGetFullName, samenamesv1aegis.BackupServiceRunFullName,
+		samenamesv1aegis.BackupServiceStartedFullName, samenamesv1aegis.BackupServiceFinishedFullName,
+	} {
+		if got := string(methods.Get(i).FullName()); got != want {
+			t.Errorf("the descriptor says %s, the constant %s", got, want)
+		}
+	}
+	if samenamesv1aegis.BackupServiceRunFullName == samenamesv1aegis.ReportServiceRunFullName {
+		t.Error("two services have one full name for their methods")
+	}
+}
