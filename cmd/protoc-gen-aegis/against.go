@@ -9,8 +9,8 @@ import (
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
 
-// against prints which changes from one image to another break what runs or is
-// stored, and returns an error if there are any.
+// against prints the changes from one image to another that break programs that run or
+// messages that are stored, and returns an error if there are any.
 func against(before string, args []string, stdout io.Writer) error {
 	if before == "" || len(args) != 1 || args[0] == "" {
 		return errors.New("--against needs two images, such as --against before.binpb after.binpb")

@@ -17,7 +17,8 @@ const usage = `usage of protoc-gen-aegis:
   --against OLD NEW     compare two images (buf build -o): which changes break what runs or is stored
   --help                print this`
 
-// run is the program without the process around it. It returns the exit status.
+// run is the program as a function of its arguments and streams, so that tests can call
+// it. It returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err := command(args, stdin, stdout); err != nil {
 		fmt.Fprintln(stderr, "protoc-gen-aegis:", err)
@@ -53,6 +54,7 @@ func command(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 }
 
+// given reports whether the command line has a flag, even an empty one.
 func given(flags *flag.FlagSet, name string) bool {
 	found := false
 	flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// exportProtos writes the .proto files that a user's own import, over older
-// versions of them, and prints their names.
+// exportProtos writes Aegis's .proto files, which those of a user import, below dir. It
+// overwrites older versions of them and prints the paths.
 func exportProtos(dir string, files fs.FS, stdout io.Writer) error {
 	if dir == "" {
 		return errors.New("--export-protos needs a directory, such as --export-protos proto")

@@ -15,10 +15,10 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 )
 
-// Against compares two images, each a buf image or a FileDescriptorSet with its
-// imports. It returns the changes of services and their options that break what
-// runs or what is stored, in the order of their positions, each as compilers write
-// mistakes. The error is about the images themselves.
+// Against compares two images, each of which is a buf image or a FileDescriptorSet with
+// its imports. It returns the changes of services and their options that break programs
+// that run or messages that are stored. The changes are in the order of their positions,
+// and each is formatted like a compiler's error. The error is about the images themselves.
 func Against(before, after []byte) ([]string, error) {
 	old, err := servicesOf(before)
 	if err != nil {
@@ -40,7 +40,7 @@ func Against(before, after []byte) ([]string, error) {
 	return lines, nil
 }
 
-// services are those of an image, in order.
+// services are the services of an image, in order.
 type services []protoreflect.ServiceDescriptor
 
 func servicesOf(image []byte) (services, error) {
@@ -79,9 +79,9 @@ func (s services) find(name protoreflect.FullName) protoreflect.ServiceDescripto
 	return nil
 }
 
-// checkAgainst does the same for a run of the plugin: what buf or protoc passes is
-// all that there is now. buf may pass a folder at a time, so that only services of
-// files that are there can be seen to be gone.
+// checkAgainst compares an image of before with the files of a run of the plugin. buf may
+// run the plugin for one folder at a time, so a service counts as gone only if its file is
+// part of the run.
 func checkAgainst(plugin *protogen.Plugin, image string) error {
 	data, err := os.ReadFile(image) //nolint:gosec // the user names it
 	if err != nil {
@@ -107,6 +107,8 @@ func checkAgainst(plugin *protogen.Plugin, image string) error {
 	return found.err()
 }
 
+// compareAll adds the changes of all services. The error is about services of before that
+// this version cannot read.
 func compareAll(old, now services, found *mistakes) error {
 	var errs []error
 	for _, before := range old {
@@ -132,7 +134,7 @@ func compareAll(old, now services, found *mistakes) error {
 	return errors.Join(errs...)
 }
 
-// gone is a service that is not there any more, at the place where it was.
+// gone returns the problem of a service that now is gone, at the place where it was.
 func gone(was *spec.Service, old, now services) *spec.Problem {
 	next := ""
 	for _, s := range now {
@@ -144,6 +146,7 @@ func gone(was *spec.Service, old, now services) *spec.Problem {
 		"keep it beside the new one until nobody uses it, and its streams are empty", was.Name, next)
 }
 
+// sameMethods reports whether two services have methods of the same names.
 func sameMethods(a, b protoreflect.ServiceDescriptor) bool {
 	if a.Methods().Len() != b.Methods().Len() {
 		return false

@@ -23,8 +23,8 @@ func againstImage(t *testing.T, name string) []byte {
 	return data
 }
 
-// What breaks is told with its position, what it was, what it is and what to do;
-// want.txt has all of it.
+// Each change that breaks something is reported with its position, the old value, the
+// new one and what to do: want.txt has all of them.
 func TestChangesThatBreakAreTold(t *testing.T) {
 	t.Parallel()
 	changes, err := codegen.Against(againstImage(t, "before"), againstImage(t, "after"))
@@ -69,8 +69,8 @@ func TestImagesThatCannotBeComparedAreErrors(t *testing.T) {
 	}
 }
 
-// The parameter makes the plugin refuse what breaks; a run that has other files
-// says nothing of services that it cannot see.
+// The parameter makes the plugin refuse a change that breaks something. A run for other
+// files says nothing about services that it cannot see.
 func TestPluginRefusesWhatBreaks(t *testing.T) {
 	t.Parallel()
 	set := &descriptorpb.FileDescriptorSet{}

@@ -9,19 +9,19 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// comment is a comment line by line, without the slashes.
+// comment is a comment as lines without their slashes.
 type comment []string
 
-// commentWidth is where the generator's own comments are wrapped.
+// commentWidth is the greatest length of a line in the generator's own comments.
 const commentWidth = 77
 
-// unwritable is what Go refuses anywhere in a source file, and carriage
-// returns, which gofmt removes.
+// unwritable removes the characters that Go refuses anywhere in a source file, and
+// carriage returns, which gofmt removes.
 var unwritable = strings.NewReplacer("\x00", "", "\ufeff", "", "\r", "")
 
-// newComment takes over a comment of a .proto file. The result is safe in Go:
-// every line gets slashes of its own, so that no "*/" can end it, and no line
-// becomes a directive such as //go:embed.
+// newComment returns a comment of a .proto file as a comment of Go. It is safe whatever
+// the text: every line gets slashes of its own, so that a "*/" does not end the comment,
+// and no line becomes a directive such as //go:embed.
 func newComment(text protogen.Comments) comment {
 	clean := unwritable.Replace(strings.ToValidUTF8(string(text), "\ufffd"))
 	clean = strings.TrimRight(clean, " \t\n")
@@ -35,7 +35,8 @@ func newComment(text protogen.Comments) comment {
 	return lines
 }
 
-// wrap breaks a paragraph of the generator's own into lines.
+// wrap breaks a paragraph into lines of at most commentWidth characters, unless a word is
+// longer.
 func wrap(paragraph string) comment {
 	var lines comment
 	line := ""
@@ -56,7 +57,7 @@ func wrap(paragraph string) comment {
 	return lines
 }
 
-// paragraphs puts comments one after the other, with an empty line between.
+// paragraphs joins comments, with an empty line between each two.
 func paragraphs(parts ...comment) comment {
 	var all comment
 	for _, part := range parts {
@@ -85,7 +86,7 @@ func (c comment) deprecated(is bool, of string) comment {
 	return paragraphs(c, wrap("Deprecated: "+of+" is marked as deprecated."))
 }
 
-// lines are the comment's lines as jennifer takes them over unchanged.
+// lines returns the comment's lines with slashes, as jennifer writes them unchanged.
 func (c comment) lines() []string {
 	lines := make([]string, len(c))
 	for i, line := range c {
@@ -97,7 +98,7 @@ func (c comment) lines() []string {
 		default:
 			lines[i] = "// " + line
 		}
-		// gofmt makes a build constraint of it, wherever it stands.
+		// gofmt turns such a line into a build constraint, wherever it stands.
 		if constraint.IsPlusBuild(lines[i]) {
 			lines[i] = "// `" + strings.TrimSpace(line) + "`"
 		}

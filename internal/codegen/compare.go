@@ -10,30 +10,27 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 )
 
-// comparison is a service as it was and as it is.
+// comparison compares a service of before with the same service now.
 type comparison struct {
 	was, is *spec.Service
 	found   *mistakes
 }
 
-// changed adds a change at the place where it is now: of is what has changed.
+// changed adds a change at the place of the new value: of names the method or option that
+// has changed, and why says what the change breaks.
 func (c *comparison) changed(at spec.Place, of string, was, is any, why string) {
 	c.found.add(at.Problem("%s was %v and is %v: %s", of, was, is, why))
 }
 
+// compare adds the changes of the service and all its methods.
 func (c *comparison) compare() {
 	for _, was := range c.was.Methods {
-		var is *spec.Method
-		for _, m := range c.is.Methods {
-			if m.Name == was.Name {
-				is = m
-			}
-		}
+		is := c.is.Method(was.Name)
 		switch {
 		case is == nil:
 			c.found.add(spec.At(c.is.Desc).Problem("the method %s was here, %s, and is gone: %s", was.Name, describePattern(was), whenGone(was)))
 		case described(was) != described(is):
-			c.changed(patternPlace(c.is.Desc, is), is.Name, describePattern(was), describePattern(is), whenChanged(was, is))
+			c.changed(is.PatternPlace, is.Name, describePattern(was), describePattern(is), whenChanged(was, is))
 		default:
 			c.method(was, is)
 		}
@@ -41,9 +38,11 @@ func (c *comparison) compare() {
 	c.storage()
 }
 
-// described is what of a method decides who gets its messages.
+// described returns the part of a method that decides which servers or subscribers get its
+// messages.
 func described(m *spec.Method) string { return describePattern(m) + m.Group }
 
+// describePattern returns the pattern of a method and its group, as sentences name them.
 func describePattern(m *spec.Method) string {
 	text := m.Pattern.String()
 	switch {
@@ -60,27 +59,10 @@ func describePattern(m *spec.Method) string {
 	return text
 }
 
-// patternPlace is where the pattern is said: at the method, or as the service's
-// default.
-func patternPlace(service protoreflect.ServiceDescriptor, m *spec.Method) spec.Place {
-	at := spec.AtOptions(m.Desc)
-	opts, err := spec.MethodOptions(m.Desc)
-	if err == nil && opts.GetPattern() != nil {
-		fields := map[spec.Pattern]protoreflect.Name{
-			spec.LoadBalanced: "load_balanced", spec.SingleActive: "single_active", spec.Broadcast: "broadcast", spec.Event: "event", spec.Command: "command",
-		}
-		return at.Field(fields[m.Pattern])
-	}
-	def, err := spec.ServiceOptions(service)
-	if err == nil && def.GetSingleActive() != nil && m.Pattern == spec.SingleActive {
-		return spec.AtOptions(service).Field("single_active")
-	}
-	return at
-}
-
+// stored reports whether the messages of a method are stored until they are handled.
 func stored(m *spec.Method) bool { return m.Command != nil || m.Event != nil && m.Event.Durable }
 
-// whenGone says what becomes of what the method still gets.
+// whenGone says what happens to the messages of a method that is gone.
 func whenGone(m *spec.Method) string {
 	switch {
 	case m.Command != nil:
@@ -94,7 +76,8 @@ func whenGone(m *spec.Method) string {
 	}
 }
 
-// whenChanged says what becomes of messages between the two versions.
+// whenChanged says what happens between the two versions of a method whose pattern or
+// group has changed.
 func whenChanged(was, is *spec.Method) string {
 	const another = "add a method of another name, move its users, and remove this one when nobody uses it"
 	switch {
@@ -113,7 +96,7 @@ func whenChanged(was, is *spec.Method) string {
 	}
 }
 
-// method compares what the pattern leaves open.
+// method compares the options of a method whose pattern and group are the same.
 func (c *comparison) method(was, is *spec.Method) {
 	at := spec.AtOptions(is.Desc)
 	if a, b := streams(was), streams(is); a != b {
@@ -156,6 +139,7 @@ func bytesOrNone(n int) any {
 	return n
 }
 
+// event compares the options of an event.
 func (c *comparison) event(was, is *spec.Method, at spec.Place) {
 	const begins = "subscribers that do not choose for themselves get another consumer, which begins with new events, " +
 		"and what the old one has not handled stays; have subscribers say aegis.Compete or aegis.EachInstance themselves, as they do now"
@@ -194,7 +178,7 @@ func keyPath(fields []protoreflect.FieldDescriptor) string {
 	return fmt.Sprintf("%q", strings.Join(names, "."))
 }
 
-// storage compares what decides how long events are kept.
+// storage compares the options that decide how long events are kept.
 func (c *comparison) storage() {
 	was, is := c.was.EventStorage, c.is.EventStorage
 	if was == nil || is == nil {

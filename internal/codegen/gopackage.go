@@ -20,12 +20,12 @@ import (
 // their position.
 type goPackages struct {
 	files map[string]*descriptorpb.FileDescriptorProto // by name
-	// given are the values of the M parameters, by file. They win over go_package.
+	// given has the values of the M parameters, by file. They override go_package.
 	given map[string]string
 	found *mistakes
 }
 
-// checkGoPackages finds the Go packages that no generated code can import.
+// checkGoPackages returns the mistakes in Go packages that generated code cannot import.
 func checkGoPackages(req *pluginpb.CodeGeneratorRequest) *mistakes {
 	c := &goPackages{
 		files: make(map[string]*descriptorpb.FileDescriptorProto, len(req.GetProtoFile())),
@@ -53,8 +53,8 @@ func checkGoPackages(req *pluginpb.CodeGeneratorRequest) *mistakes {
 	return c.found
 }
 
-// checkWithImports checks a file and all that it imports, because the code of the
-// messages imports the package of each.
+// checkWithImports checks a file and every file that it imports, directly or not: the
+// code of the messages imports the Go packages of all of them.
 func (c *goPackages) checkWithImports(name string, checked map[string]bool) {
 	f := c.files[name]
 	if f == nil || checked[name] {
@@ -99,7 +99,7 @@ func (c *goPackages) checkOwn(f *descriptorpb.FileDescriptorProto) {
 	switch {
 	case c.given[f.GetName()] != "":
 		instead = fmt.Sprintf("leave out the parameter M%s", f.GetName())
-	case position(f, goPackageOption) == nil: // buf takes the positions of what it has changed away
+	case position(f, goPackageOption) == nil: // buf removes the position of an option that it has changed
 		instead = "with buf's managed mode, write \"disable: [{path: aegis}]\" below \"managed:\" in buf.gen.yaml " +
 			"(the path in the import, which proto/aegis is not)"
 	}
@@ -149,8 +149,8 @@ func (c *goPackages) add(f *descriptorpb.FileDescriptorProto, text string) {
 	c.found.all = append(c.found.all, m)
 }
 
-// wrongGoPackage says why generated code cannot import a package, and what to write;
-// "" if it can.
+// wrongGoPackage says why generated code cannot import a package, and what to write
+// instead; "" if it can.
 func wrongGoPackage(importPath, name string) string {
 	const whole = "the import path of the package that will hold the messages: the module's path in go.mod and the folder in it"
 	switch wrong := wrongImportPath(importPath); {
@@ -168,8 +168,7 @@ func wrongGoPackage(importPath, name string) string {
 // windowsName matches the elements that Go refuses because of Windows.
 var windowsName = regexp.MustCompile(`(?i)^(?:(?:con|prn|aux|nul|com[1-9]|lpt[1-9])|[^.]*~[0-9]+)(?:\..*)?$`)
 
-// wrongImportPath says what makes a path none that Go imports from a module; "" for
-// an import path.
+// wrongImportPath says why Go does not import a path from a module; "" if it does.
 func wrongImportPath(importPath string) string {
 	if strings.Contains(importPath, "://") {
 		return "is a URL"
@@ -203,16 +202,17 @@ func wrongImportPath(importPath string) string {
 	return ""
 }
 
-// inImportPath reports whether an element of an import path may have a character.
+// inImportPath reports whether Go allows a character in an element of an import path.
 func inImportPath(r rune) bool {
 	return isLetterOrDigit(r) || strings.ContainsRune("-._~+", r)
 }
 
+// isLetterOrDigit reports whether r is an ASCII letter or digit.
 func isLetterOrDigit(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// likelyImportPath is an example of an import path, as near to a wrong one as can be.
+// likelyImportPath returns an example of an import path that is similar to a wrong one.
 func likelyImportPath(wrong string) string {
 	if _, after, ok := strings.Cut(wrong, "://"); ok {
 		wrong = after
@@ -243,7 +243,7 @@ func likelyImportPath(wrong string) string {
 	return strings.Join(elements, "/")
 }
 
-// likelyName is an example of a package's name, as near to a wrong one as can be.
+// likelyName returns an example of a package's name that is similar to a wrong one.
 func likelyName(wrong string) string {
 	name := strings.Map(func(r rune) rune {
 		if isLetterOrDigit(r) {

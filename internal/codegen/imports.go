@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// The packages that generated code always imports.
+// The packages that generated code imports besides those of the messages.
 const (
 	contextPackage = "context"
 	iterPackage    = "iter"
@@ -20,27 +20,26 @@ const (
 	runtimeAlias   = "aegis"
 )
 
-// locals are the parameters and variables of generated code: an import of such
-// a name could not be used there. Those of later emitters are reserved early,
-// so that no alias changes when they come.
+// locals are the names of the parameters and variables of generated code, and names that
+// are reserved for them: an import of such a name would be hidden. Adding a name later
+// changes the alias of a package that has it.
 var locals = []string{
 	"c", "client", "cmd", "conn", "ctx", "err", "ev", "h", "id", "impl", "in", "iter",
 	"msg", "opts", "out", "pub", "req", "resp", "srv", "t", "term",
 }
 
-// imports are the aliases of the packages that a file may import.
+// imports maps the packages that a file may import to their aliases.
 type imports map[protogen.GoImportPath]string
 
-// newImports gives each package that the file mentions a name of its own. It
-// depends on nothing but the .proto files, so that the output never changes by
-// itself.
+// newImports gives each package that the file mentions an alias of its own. The aliases
+// depend on the .proto files alone, so that the same files always give the same code.
 func newImports(f *file, packages *packages) imports {
 	im := imports{contextPackage: contextPackage, reflectPackage: reflectPackage, runtimePackage: runtimeAlias}
 	taken := map[string]bool{contextPackage: true, reflectPackage: true, runtimeAlias: true}
 	for _, name := range locals {
 		taken[name] = true
 	}
-	// No import may have the name of anything in the package's own block.
+	// Go refuses an import that has the name of an identifier of the package.
 	for name := range packages.scopes[f.importPath].owners {
 		taken[name] = true
 	}
@@ -54,7 +53,7 @@ func newImports(f *file, packages *packages) imports {
 	return im
 }
 
-// messagePackages are the packages of the messages and of the descriptor.
+// messagePackages returns the packages of a file's messages and of its descriptor.
 func messagePackages(f *file) map[protogen.GoImportPath]bool {
 	paths := map[protogen.GoImportPath]bool{f.descriptor.GoImportPath: true}
 	for _, s := range f.services {
@@ -69,6 +68,7 @@ func messagePackages(f *file) map[protogen.GoImportPath]bool {
 	return paths
 }
 
+// freeAlias returns name, or if that cannot be an alias, name with "pb" and a number.
 func freeAlias(name string, taken map[string]bool) string {
 	free := func(alias string) bool {
 		return !taken[alias] && !token.IsKeyword(alias) && types.Universe.Lookup(alias) == nil && !jen.IsReservedWord(alias)

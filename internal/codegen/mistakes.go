@@ -18,7 +18,7 @@ type mistake struct {
 	text         string
 }
 
-// Error returns the mistake as compilers write theirs.
+// Error returns the mistake in the format of a compiler's error.
 func (m *mistake) Error() string {
 	if m.line == 0 {
 		return fmt.Sprintf("%s: %s", m.path, m.text)
@@ -31,6 +31,7 @@ type mistakes struct {
 	all []*mistake
 }
 
+// add adds the problems that spec has found, with their positions.
 func (ms *mistakes) add(problems ...*spec.Problem) {
 	for _, p := range problems {
 		m := &mistake{path: p.Desc.ParentFile().Path(), text: p.Message()}
@@ -43,7 +44,7 @@ func (ms *mistakes) add(problems ...*spec.Problem) {
 	}
 }
 
-// err joins the mistakes in the order of their positions; nil without any.
+// err returns the mistakes joined in the order of their positions; nil for none.
 func (ms *mistakes) err() error {
 	ms.sort()
 	errs := make([]error, len(ms.all))
@@ -60,13 +61,13 @@ func (ms *mistakes) sort() {
 	})
 }
 
-// locate finds the option statement that a problem is about; without one, the
-// service or method.
+// locate returns the position of the option that a problem is about, or of the service or
+// method if the problem is about no option or the option has no position.
 func locate(p *spec.Problem) (protoreflect.SourceLocation, bool) {
 	locations := p.Desc.ParentFile().SourceLocations()
 	options := descriptorPath(p.Desc)
-	// Compilers know statements, not the fields inside their braces: the
-	// nearest statement is the longest one that is part of the path.
+	// Compilers record the positions of statements, not of the fields inside their
+	// braces. The nearest statement is the one with the longest part of the path.
 	for n := len(p.Path); n > 0; n-- {
 		path := append(slices.Clone(options), p.Path[:n]...)
 		if loc := locations.ByPath(path); loc.Path != nil {
@@ -80,7 +81,7 @@ func locate(p *spec.Problem) (protoreflect.SourceLocation, bool) {
 	return loc, loc.Path != nil
 }
 
-// firstBelow finds the first statement that sets a part of what path names.
+// firstBelow returns the position of the first statement that sets a field below path.
 func firstBelow(locations protoreflect.SourceLocations, path protoreflect.SourcePath) (protoreflect.SourceLocation, bool) {
 	for i := range locations.Len() {
 		loc := locations.Get(i)
@@ -99,7 +100,7 @@ const (
 	optionsOfMethod  = 4
 )
 
-// descriptorPath is the path of the options of a service or method.
+// descriptorPath returns the path from the file to the options of a service or method.
 func descriptorPath(desc protoreflect.Descriptor) protoreflect.SourcePath {
 	switch desc := desc.(type) {
 	case protoreflect.ServiceDescriptor:

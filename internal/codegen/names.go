@@ -209,8 +209,8 @@ func newPackages(plugin *protogen.Plugin, found *mistakes) *packages {
 	return p
 }
 
-// check refuses a file whose messages are in a Go package that the generated code
-// cannot import or share a directory with.
+// check refuses a file if Go would not build the generated package on every system, if
+// that package could not import the messages, or if it holds messages of another file.
 func (p *packages) check(f *protogen.File, found *mistakes) {
 	at := spec.At(f.Services[0].Desc)
 	if name := path.Base(outputName(f)); !builtEverywhere(name) {
@@ -227,7 +227,8 @@ func (p *packages) check(f *protogen.File, found *mistakes) {
 	}
 }
 
-// builtEverywhere reports whether Go builds a file of this name on every system.
+// builtEverywhere reports whether Go builds a file of this name on every system: it asks
+// for a system that does not exist.
 func builtEverywhere(name string) bool {
 	nowhere := build.Context{
 		GOOS: "none", GOARCH: "none", Compiler: "gc",

@@ -1,10 +1,11 @@
-// Package codegen is protoc-gen-aegis without its command line: it turns
-// checked descriptors into typed clients and servers.
+// Package codegen is protoc-gen-aegis without its command line: it turns the services of
+// .proto files into Go code that binds their types to the runtime.
 //
-// It works in two phases. The first turns descriptors into a model that never
-// changes afterwards, and makes every check; all mistakes of a run are reported
-// together, and then nothing is generated. The second emits Go code from the
-// model and cannot fail for anything that a .proto says.
+// It works in two phases. The first (model.go, with the checks of package spec) turns
+// descriptors into a model that never changes afterwards, and makes every check: all
+// mistakes of a run are reported together, and then nothing is generated. The second
+// (file.go and the emitters of clients, servers, commands and events) writes Go code from
+// the model. No .proto file can make it fail.
 package codegen
 
 import (
@@ -15,11 +16,11 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// Version is the version of the plugin, as it stands in what it generates.
+// Version is the version of the plugin. The head of each generated file has it.
 const Version = "0.1.0-dev"
 
-// The editions that the plugin handles. A test compares them with those of the
-// protobuf module.
+// The editions of protobuf that the plugin supports. A test compares them with those that
+// the protobuf module supports.
 const (
 	minimumEdition = descriptorpb.Edition_EDITION_PROTO2
 	maximumEdition = descriptorpb.Edition_EDITION_2024
@@ -30,14 +31,14 @@ type Generator struct {
 	version string
 }
 
-// New returns a generator that writes version into what it generates.
+// New returns a generator that writes version into the head of each file.
 func New(version string) *Generator {
 	return &Generator{version: version}
 }
 
-// Run adds a file with clients and servers to the plugin's output for each of
-// its files that has services. The error joins all mistakes in those files, in
-// the order of their positions; nothing is generated then.
+// Run adds a file of Go code to the plugin's output for each of its files that has
+// services. The error joins all mistakes in those files, in the order of their positions;
+// then nothing is generated.
 func (g *Generator) Run(plugin *protogen.Plugin) error {
 	declareFeatures(plugin)
 	files, err := newModel(plugin)

@@ -13,9 +13,8 @@ import (
 )
 
 // Serve answers one request of a compiler: it reads a CodeGeneratorRequest and
-// writes a CodeGeneratorResponse. Mistakes in the .proto files and in the
-// plugin's parameters are part of the response; the error is about the
-// exchange itself.
+// writes a CodeGeneratorResponse. Mistakes in the .proto files and in the plugin's
+// parameters are part of the response; the error is about reading and writing alone.
 func (g *Generator) Serve(in io.Reader, out io.Writer) error {
 	data, err := io.ReadAll(in)
 	if err != nil {
@@ -35,7 +34,7 @@ func (g *Generator) Serve(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// Respond generates what a request asks for, or says why not.
+// Respond returns the code that a request asks for, or the mistakes that prevent it.
 func (g *Generator) Respond(req *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
 	plugin, against, err := newPlugin(req)
 	if err != nil {
@@ -54,21 +53,23 @@ func (g *Generator) Respond(req *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGe
 	return plugin.Response()
 }
 
-// parameters is what an error about a parameter names.
+// parameters lists the parameters, for errors about one.
 const parameters = "paths=import, paths=source_relative, module=<prefix>, against=<image> or M<file>=<import path>"
 
+// newPlugin reads the request and its parameters. against is the path of the image to
+// compare with; "" for none.
 func newPlugin(req *pluginpb.CodeGeneratorRequest) (plugin *protogen.Plugin, against string, err error) {
-	// protogen takes this one for itself, but jennifer's output cannot be
-	// annotated: better an error than a parameter without effect.
+	// protogen accepts this parameter by itself, but jennifer's output cannot be
+	// annotated, and an error is better than a parameter without effect.
 	for param := range strings.SplitSeq(req.GetParameter(), ",") {
 		if name, _, _ := strings.Cut(param, "="); name == "annotate_code" {
-			return nil, "", unknownParameter(name, "")
+			return nil, "", unknownParameter(name)
 		}
 	}
 	plugin, err = protogen.Options{ParamFunc: func(name, value string) error {
 		switch {
 		case name != "against":
-			return unknownParameter(name, value)
+			return unknownParameter(name)
 		case value == "":
 			return errors.New("the parameter against needs an image, such as against=before.binpb")
 		}
@@ -76,13 +77,13 @@ func newPlugin(req *pluginpb.CodeGeneratorRequest) (plugin *protogen.Plugin, aga
 		return nil
 	}}.New(req)
 	if err != nil {
-		// protogen refuses some Go packages itself, and says neither where nor what
-		// to write.
+		// protogen refuses some Go packages by itself, but its error has no position
+		// and does not say what to write instead.
 		err = cmp.Or(checkGoPackages(req).err(), err)
 	}
 	return plugin, against, err
 }
 
-func unknownParameter(name, _ string) error {
+func unknownParameter(name string) error {
 	return fmt.Errorf("unknown parameter %q; write %s", name, parameters)
 }

@@ -6,12 +6,12 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// CommandSpec is what holds for a command.
+// CommandSpec has the values of a command's options.
 type CommandSpec struct {
-	Retry          Retry
-	AttemptTimeout time.Duration
-	AckWait        time.Duration
-	ResultTTL      time.Duration
+	Retry          Retry         // of attempts that fail
+	AttemptTimeout time.Duration // how long an attempt may take without a progress report
+	AckWait        time.Duration // how long a worker may give no sign of life
+	ResultTTL      time.Duration // how long result and status are kept
 }
 
 const (
@@ -21,7 +21,7 @@ const (
 )
 
 func (c *checker) command(m *methodContext, at Place, opts *aegisv1.Command) {
-	m.Pattern = Command
+	m.decide(Command, at)
 	c.unaryOnly(m, at, "a command")
 	m.Command = &CommandSpec{
 		Retry:          c.retry(at.Field("retry"), opts.GetRetry(), defaultCommandAttempts),

@@ -9,14 +9,14 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// span is a range of durations, both ends included.
+// span is a range of durations, with both ends.
 type span struct {
 	least, most time.Duration
 }
 
 const day = 24 * time.Hour
 
-// The ranges of options.proto.
+// The ranges, as options.proto documents them.
 var (
 	timeoutRange        = span{time.Millisecond, day}
 	initialBackoffRange = span{time.Millisecond, time.Hour}
@@ -28,8 +28,8 @@ var (
 	dedupeWindowRange   = span{time.Second, day}
 )
 
-// duration returns what is written, or the default where nothing is written or
-// it is wrong, so that one mistake is not told twice.
+// duration checks a duration and returns it. In place of one that is missing or wrong it
+// returns the default, so that later checks do not report the same mistake again.
 func (c *checker) duration(at Place, d *durationpb.Duration, in span, byDefault time.Duration) time.Duration {
 	if d == nil {
 		return byDefault
@@ -38,8 +38,8 @@ func (c *checker) duration(at Place, d *durationpb.Duration, in span, byDefault 
 		c.addf(at, "{seconds: %d, nanos: %d} is no duration, as %s; write %s", d.GetSeconds(), d.GetNanos(), why, in)
 		return byDefault
 	}
-	// A protobuf Duration reaches further than a Go one, but AsDuration then
-	// gives the furthest that there is.
+	// A protobuf Duration can be longer than a Go one. AsDuration then returns the
+	// longest Go one, which is out of every range.
 	if d.AsDuration() < in.least || d.AsDuration() > in.most {
 		c.addf(at, "%s is out of range; write %s", describe(d), in)
 		return byDefault
@@ -51,7 +51,7 @@ func (c *checker) duration(at Place, d *durationpb.Duration, in span, byDefault 
 	return d.AsDuration()
 }
 
-// invalid says why d breaks the rules of google.protobuf.Duration.
+// invalid says which rule of google.protobuf.Duration d breaks; "" for none.
 func invalid(d *durationpb.Duration) string {
 	const maxSeconds = 315_576_000_000
 	seconds, nanos := d.GetSeconds(), d.GetNanos()
@@ -67,7 +67,7 @@ func invalid(d *durationpb.Duration) string {
 	}
 }
 
-// describe writes any duration, also one that Go's type cannot hold.
+// describe formats a duration, even one that a time.Duration cannot hold.
 func describe(d *durationpb.Duration) string {
 	const most = int64(math.MaxInt64 / time.Second)
 	if seconds := d.GetSeconds(); seconds >= most || seconds <= -most {
@@ -76,7 +76,7 @@ func describe(d *durationpb.Duration) string {
 	return short(d.AsDuration())
 }
 
-// String tells the range and how a value in it is written.
+// String returns the range, with an example of how a .proto file has a value in it.
 func (s span) String() string {
 	example := fmt.Sprintf("{nanos: %d}", s.least)
 	if s.most >= time.Second {
@@ -85,8 +85,8 @@ func (s span) String() string {
 	return fmt.Sprintf("%s to %s in whole milliseconds, such as %s", short(s.least), short(s.most), example)
 }
 
-// short writes a duration without the zeros at its end: 24h, not 24h0m0s; and
-// in days where those are whole.
+// short formats a duration without zeros at its end, as 24h in place of 24h0m0s, and a
+// whole number of days above one in days.
 func short(d time.Duration) string {
 	if d > day && d%day == 0 {
 		return fmt.Sprintf("%d days", d/day)

@@ -6,21 +6,22 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// Election says how fast a lost leader is replaced.
+// Election has the values of the options of an election, which decide how fast a lost
+// leader is replaced.
 type Election struct {
-	Lease         time.Duration
-	ActWindow     time.Duration
-	ProbeInterval time.Duration
+	Lease         time.Duration // how long a leader may act after its last renewal
+	ActWindow     time.Duration // how long a leader may act after its last contact with its NATS server
+	ProbeInterval time.Duration // how often a standby asks whether the leader is alive
 }
 
-// The limits of the act window and the probe interval, besides those that the
-// lease and the act window set.
+// The lower limits of the act window and the probe interval. The upper limits follow
+// from the lease and the act window.
 const (
 	leastActWindow     = 20 * time.Millisecond
 	leastProbeInterval = 5 * time.Millisecond
 )
 
-// preset returns the values of a preset.
+// preset returns the values of a preset, and whether there is such a preset.
 func preset(p aegisv1.Election_Preset) (Election, bool) {
 	e := Election{ActWindow: 100 * time.Millisecond, ProbeInterval: 30 * time.Millisecond}
 	switch p {
@@ -36,6 +37,8 @@ func preset(p aegisv1.Election_Preset) (Election, bool) {
 	return e, true
 }
 
+// election checks the option election and fills in the preset's values. It returns nil if
+// something is wrong, or if no method or command is single active.
 func (c *checker) election(at Place, opts *aegisv1.Election, elected bool) *Election {
 	if opts != nil && !elected {
 		c.addf(at, "no method or command of the service is single active, so nobody is elected; leave it out, or make one single_active")

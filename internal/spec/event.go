@@ -8,15 +8,15 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// EventSpec is what holds for an event.
+// EventSpec has the values of an event's options.
 type EventSpec struct {
-	EachInstance bool   // what a subscriber gets unless it says otherwise; false: compete
-	Group        string // that a competing subscriber joins; "": its own service
+	EachInstance bool   // by default each instance of a subscriber gets an event; false: one instance of a group
+	Group        string // the default group of subscribers that compete; "" for the subscriber's service
 	Durable      bool
-	KeyField     []protoreflect.FieldDescriptor // the path to it from the event; nil: no key
+	KeyField     []protoreflect.FieldDescriptor // the path from the event to the field; nil for no key
 	Partitions   int                            // 1 without a key
-	Redelivery   Retry                          // of durable events
-	AckWait      time.Duration                  // of durable events
+	Redelivery   Retry                          // of a durable event whose handler fails
+	AckWait      time.Duration                  // how long the handler of a durable event may give no sign of life
 }
 
 const (
@@ -26,7 +26,7 @@ const (
 )
 
 func (c *checker) event(m *methodContext, at Place, opts *aegisv1.Event) {
-	m.Pattern = Event
+	m.decide(Event, at)
 	m.Event = &EventSpec{
 		EachInstance: opts.GetBroadcast() != nil,
 		Durable:      opts.GetDurable(),

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// fieldPath resolves a dotted path to a singular scalar or enum field of the
-// method's request.
+// fieldPath resolves a dotted path to a singular scalar or enum field of a request. It
+// returns the fields on the path; nil if there is a mistake.
 func (c *checker) fieldPath(at Place, path string, request protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
 	const instead = "write a singular scalar or enum field, or a dotted path to one"
 	var fields []protoreflect.FieldDescriptor

@@ -10,13 +10,14 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// DefaultGroup is the group of single active methods that name none.
+// DefaultGroup is the group of single active methods and commands whose options name
+// none.
 const DefaultGroup = "default"
 
-// groupName is a token of a subject and part of a key.
+// groupName matches names that can be a token of a NATS subject and a part of a key.
 var groupName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// methodContext is what the checks of one method share.
+// methodContext is a method while it is checked, with everything that its checks read.
 type methodContext struct {
 	*Method
 	service *serviceContext
@@ -51,8 +52,13 @@ func (c *checker) method(desc protoreflect.MethodDescriptor, sc *serviceContext)
 	return mc.Method
 }
 
+// decide sets the pattern: at is the option that says so.
+func (m *methodContext) decide(p Pattern, at Place) {
+	m.Pattern, m.PatternPlace = p, at
+}
+
 func (c *checker) methodName(desc protoreflect.MethodDescriptor) {
-	// A service whose own name is too long has been told so.
+	// The service's own name is checked with the service: one problem is enough.
 	if name := desc.FullName(); len(name) > MaxNameLength && len(name.Parent()) <= MaxNameLength {
 		c.addf(At(desc), "the full name of the method has %d characters, and subjects made of it would be too long; "+
 			"shorten the names of package, service and method to %d in all", len(name), MaxNameLength)
@@ -64,7 +70,7 @@ func idempotent(desc protoreflect.MethodDescriptor) bool {
 	return opts.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
 }
 
-// pattern decides the pattern and checks what belongs to it.
+// pattern decides the pattern and checks the options inside it.
 func (c *checker) pattern(m *methodContext) {
 	switch pattern := m.opts.GetPattern().(type) {
 	case *aegisv1.MethodOptions_LoadBalanced:
@@ -72,8 +78,8 @@ func (c *checker) pattern(m *methodContext) {
 	case *aegisv1.MethodOptions_SingleActive:
 		c.singleActive(m, m.at.Field("single_active"), pattern.SingleActive)
 	case *aegisv1.MethodOptions_Broadcast:
-		m.Pattern = Broadcast
-		c.unaryOnly(m, m.at.Field("broadcast"), "a broadcast")
+		m.decide(Broadcast, m.at.Field("broadcast"))
+		c.unaryOnly(m, m.PatternPlace, "a broadcast")
 	case *aegisv1.MethodOptions_Event:
 		c.event(m, m.at.Field("event"), pattern.Event)
 	case *aegisv1.MethodOptions_Command:
@@ -83,9 +89,10 @@ func (c *checker) pattern(m *methodContext) {
 	}
 }
 
-// defaultPattern applies the service's default to a unary method.
+// defaultPattern decides the pattern of a method that has no option for it: a unary
+// method gets the service's default, and a stream is load balanced.
 func (c *checker) defaultPattern(m *methodContext) {
-	m.Pattern = LoadBalanced
+	m.decide(LoadBalanced, m.at)
 	if m.Streaming() {
 		return
 	}
@@ -93,14 +100,14 @@ func (c *checker) defaultPattern(m *methodContext) {
 	case *aegisv1.ServiceOptions_LoadBalanced:
 		c.loadBalanced(m, m.service.at.Field("load_balanced"), pattern.LoadBalanced)
 	case *aegisv1.ServiceOptions_SingleActive:
-		m.Pattern = SingleActive
-		// The group itself was checked with the service.
+		m.decide(SingleActive, m.service.at.Field("single_active"))
+		// The group's name is checked with the service.
 		m.Group = orDefault(pattern.SingleActive.GetGroup())
 	}
 }
 
 func (c *checker) loadBalanced(m *methodContext, at Place, opts *aegisv1.LoadBalanced) {
-	m.Pattern = LoadBalanced
+	m.decide(LoadBalanced, at)
 	path := opts.GetStickyField()
 	if path == "" {
 		return
@@ -114,7 +121,7 @@ func (c *checker) loadBalanced(m *methodContext, at Place, opts *aegisv1.LoadBal
 }
 
 func (c *checker) singleActive(m *methodContext, at Place, opts *aegisv1.SingleActive) {
-	m.Pattern = SingleActive
+	m.decide(SingleActive, at)
 	if m.Desc.IsStreamingClient() {
 		c.addf(at, "the requests of a single active method are not a stream, but those of %s are; "+
 			"write a unary or a server-streaming method, or leave the option out", m.Desc.Name())
@@ -122,7 +129,7 @@ func (c *checker) singleActive(m *methodContext, at Place, opts *aegisv1.SingleA
 	m.Group = c.group(at.Field("group"), opts.GetGroup())
 }
 
-// group checks the name of a group and fills in the default.
+// group checks the name of a group and returns it, or the default for "".
 func (c *checker) group(at Place, name string) string {
 	if name != "" && !groupName.MatchString(name) {
 		c.addf(at, "%q is not a group; write 1 to 64 characters of A-Z a-z 0-9 _ -", name)
@@ -137,10 +144,10 @@ func orDefault(group string) string {
 	return group
 }
 
-// unaryOnly refuses a stream, where what names the method's pattern.
-func (c *checker) unaryOnly(m *methodContext, at Place, what string) {
+// unaryOnly refuses a stream. pattern names the pattern with its article.
+func (c *checker) unaryOnly(m *methodContext, at Place, pattern string) {
 	if m.Streaming() {
-		c.addf(at, "%s is not a stream, but %s is; remove the word stream from the method, or leave the option out", what, m.Desc.Name())
+		c.addf(at, "%s is not a stream, but %s is; remove the word stream from the method, or leave the option out", pattern, m.Desc.Name())
 	}
 }
 
@@ -165,8 +172,8 @@ func (c *checker) timeout(m *methodContext) {
 	}
 }
 
-// callRetry checks the option retry, which is about calls; events and commands
-// have options of their own.
+// callRetry checks the option retry of a method, which is about calls: events and
+// commands have options of their own.
 func (c *checker) callRetry(m *methodContext) {
 	at := m.at.Field("retry")
 	retried := !m.Streaming() && (m.Pattern == LoadBalanced || m.Pattern == SingleActive)

@@ -11,20 +11,21 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// ServiceOptions returns the Aegis option of a service, as it was written; an
-// empty one where there is none.
+// ServiceOptions returns the Aegis option of a service as it is written, without
+// defaults. It is empty, not nil, if the service has none.
 func ServiceOptions(desc protoreflect.ServiceDescriptor) (*aegisv1.ServiceOptions, error) {
 	return readOptions[*aegisv1.ServiceOptions](desc, &descriptorpb.ServiceOptions{}, aegisv1.E_Service)
 }
 
-// MethodOptions returns the Aegis option of a method, as it was written; an
-// empty one where there is none.
+// MethodOptions returns the Aegis option of a method as it is written, without
+// defaults. It is empty, not nil, if the method has none.
 func MethodOptions(desc protoreflect.MethodDescriptor) (*aegisv1.MethodOptions, error) {
 	return readOptions[*aegisv1.MethodOptions](desc, &descriptorpb.MethodOptions{}, aegisv1.E_Method)
 }
 
-// readOptions goes over the wire format, as a descriptor that came from
-// somewhere else may hold the option as unknown bytes or as a dynamic message.
+// readOptions reads an extension of the options of a descriptor. It marshals the options
+// and unmarshals them again, because a descriptor that was not linked into the program
+// may hold the extension as unknown bytes or as a dynamic message.
 func readOptions[T proto.Message](desc protoreflect.Descriptor, into proto.Message, ext *protoimpl.ExtensionInfo) (T, error) {
 	opts := desc.Options()
 	if opts != nil && opts.ProtoReflect().IsValid() {
@@ -44,8 +45,8 @@ func readOptions[T proto.Message](desc protoreflect.Descriptor, into proto.Messa
 	return value, nil
 }
 
-// unknownFields finds fields that this version does not know. They come from a
-// newer options.proto, and would otherwise be an option without effect.
+// unknownFields reports fields that this version does not know: they come from a newer
+// options.proto, and ignoring them would leave an option without effect.
 func (c *checker) unknownFields(p Place, m protoreflect.Message) {
 	if len(m.GetUnknown()) > 0 {
 		c.addf(p, "this version of Aegis does not know all of its fields; "+

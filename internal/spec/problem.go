@@ -10,26 +10,26 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// Problem is one mistake in the options of a service or method.
+// Problem is a mistake in the options of a service or method.
 type Problem struct { //nolint:errname // it reads better among the words of this package
 	// Desc is the service or method.
 	Desc protoreflect.Descriptor
-	// Option is the option at fault, such as "(aegis.v1.method).timeout"; ""
-	// when no option is.
+	// Option is the option at fault, such as "(aegis.v1.method).timeout"; "" if the
+	// mistake is in the service or method itself, such as in its name.
 	Option string
-	// Path is Option as field numbers, from the options message on.
+	// Path is Option as field numbers, beginning with the number of the Aegis option.
 	Path protoreflect.SourcePath
 	// Text says what is wrong, and after a semicolon what to write instead.
 	Text string
 }
 
-// Error names the descriptor and the option, and what is wrong.
+// Error returns the descriptor's full name, the option and the text.
 func (p *Problem) Error() string {
 	return fmt.Sprintf("%s: %s", p.Desc.FullName(), p.Message())
 }
 
-// Message is the error without the descriptor, for those who name its position
-// instead.
+// Message returns the option and the text, for an error that has the position of the
+// descriptor in place of its name.
 func (p *Problem) Message() string {
 	if p.Option == "" {
 		return p.Text
@@ -53,8 +53,7 @@ func Problems(err error) []*Problem {
 	return nil
 }
 
-// Place is where an option stands: a service or method, and a path into its
-// options.
+// Place is the place of an option: a service or method, and a path into its options.
 type Place struct {
 	desc    protoreflect.Descriptor
 	option  string
@@ -87,8 +86,8 @@ func (p Place) Option() string {
 	return p.option
 }
 
-// Field returns the place of a field of the option. Without such a field it is
-// the place itself.
+// Field returns the place of a field of the option, or the place itself if the option
+// has no such field.
 func (p Place) Field(name protoreflect.Name) Place {
 	if p.message == nil {
 		return p
@@ -110,7 +109,7 @@ func (p Place) Problem(format string, args ...any) *Problem {
 	return &Problem{Desc: p.desc, Option: p.option, Path: p.path, Text: fmt.Sprintf(format, args...)}
 }
 
-// checker collects what is wrong, so that all of it can be told at once.
+// checker collects the problems of a service, so that all are reported at once.
 type checker struct {
 	problems []*Problem
 }

@@ -6,14 +6,14 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// Retry says how often something is tried, and with which pauses.
+// Retry is a policy of attempts: how many there are, and the pauses between them.
 type Retry struct {
-	MaxAttempts    int
-	InitialBackoff time.Duration
-	MaxBackoff     time.Duration
+	MaxAttempts    int           // the first one included
+	InitialBackoff time.Duration // the pause before the second attempt; it doubles with each further one
+	MaxBackoff     time.Duration // the longest pause
 }
 
-// How often something is tried where the proto says nothing.
+// The attempts where the .proto file gives no number, and the most that it may give.
 const (
 	defaultCallAttempts    = 3
 	defaultCommandAttempts = 5
@@ -21,9 +21,10 @@ const (
 	maxAttempts            = 100
 )
 
-// neverRetried is the policy of what is tried once.
+// neverRetried is the policy of methods whose calls are tried once.
 var neverRetried = Retry{MaxAttempts: 1}
 
+// retry checks a policy and fills in the defaults.
 func (c *checker) retry(at Place, opts *aegisv1.Retry, defaultAttempts int) Retry {
 	before := len(c.problems)
 	r := Retry{MaxAttempts: defaultAttempts}
@@ -35,7 +36,7 @@ func (c *checker) retry(at Place, opts *aegisv1.Retry, defaultAttempts int) Retr
 	r.MaxBackoff = c.duration(longest, opts.GetMaxBackoff(), maxBackoffRange, 5*time.Second)
 	switch {
 	case len(c.problems) > before:
-		// The values below are defaults in place of wrong ones.
+		// Some values are defaults in place of wrong ones, so do not compare them.
 	case r.MaxAttempts == 1 && opts.GetInitialBackoff() != nil:
 		c.addf(initial, "there is no pause after the only attempt; leave it out, or write max_attempts: 2 or more")
 	case r.MaxAttempts == 1 && opts.GetMaxBackoff() != nil:

@@ -10,26 +10,27 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// What holds where the proto says nothing.
+// The values of a service whose options give none.
 const (
 	DefaultVersion        = "0.0.0"
 	DefaultTimeout        = 5 * time.Second
 	DefaultMaxConcurrency = 256
 )
 
-// MaxNameLength bounds the full name of a method: it is part of subjects, and
-// the name of its service of names that NATS keeps as file names.
+// MaxNameLength is the longest full name of a service or a method. A method's name is
+// part of subjects, and its service's name is part of names that NATS uses for files.
 const MaxNameLength = 200
 
-// MaxMaxConcurrency is more than a process can use, and keeps sums in range.
+// MaxMaxConcurrency is the greatest max_concurrency: more than a process can use, and
+// small enough that sums of several do not overflow.
 const MaxMaxConcurrency = 1_000_000
 
-// semver is the pattern that https://semver.org recommends.
+// semver is the regular expression that https://semver.org recommends.
 var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
 	`(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?` +
 	`(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
 
-// serviceContext is what the checks of a method know of its service.
+// serviceContext is the part of a service that the checks of its methods read.
 type serviceContext struct {
 	at      Place
 	opts    *aegisv1.ServiceOptions
@@ -66,7 +67,8 @@ func (c *checker) service(desc protoreflect.ServiceDescriptor) *Service {
 	return s
 }
 
-// stores checks the options that only make sense next to certain methods.
+// stores checks the options that need a method of a certain pattern: the election and
+// the two storages.
 func (c *checker) stores(s *Service, sc *serviceContext) {
 	var elected, durable, commands bool
 	for _, m := range s.Methods {
@@ -107,7 +109,7 @@ func (c *checker) maxConcurrency(at Place, opts *aegisv1.ServiceOptions) int {
 	return int(c.integer(at, uint64(opts.GetMaxConcurrency()), MaxMaxConcurrency))
 }
 
-// integer checks a number, which is at least 1.
+// integer checks a number between 1 and most. It returns 1 if the number is wrong.
 func (c *checker) integer(at Place, value, most uint64) uint64 {
 	if value < 1 || value > most {
 		c.addf(at, "%d is out of range; write 1 to %d", value, most)

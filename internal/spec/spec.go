@@ -1,6 +1,6 @@
-// Package spec turns the Aegis options of a service descriptor into what the
-// generator and the runtime work with: every default filled in, every check
-// made. It is the one place that knows what an option means when it is absent.
+// Package spec reads the Aegis options of a service descriptor, checks them and fills
+// in the defaults. The generator and the runtime both work with its [Service]; no
+// other package knows what an absent option means.
 package spec
 
 import (
@@ -10,15 +10,20 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Pattern says who handles a method.
+// Pattern is the way in which the messages of a method reach their handlers. A method
+// has exactly one.
 type Pattern int
 
-// The patterns.
 const (
+	// LoadBalanced: one instance handles a call, whichever is best.
 	LoadBalanced Pattern = iota + 1
+	// SingleActive: the leader of the method's group handles a call.
 	SingleActive
+	// Broadcast: every instance handles a call.
 	Broadcast
+	// Event: the subscribers of an event handle it.
 	Event
+	// Command: a worker handles a command that is stored.
 	Command
 )
 
@@ -40,23 +45,40 @@ func (p Pattern) String() string {
 	}
 }
 
-// Service is a service with its defaults filled in. It is shared and never
-// changed once FromDescriptor has returned it; that holds for all that it
-// points to.
+// Service is a service with the values of its options, defaults filled in. Neither a
+// Service nor anything that it points to changes after FromDescriptor has returned it,
+// so goroutines share it.
 type Service struct {
 	Desc           protoreflect.ServiceDescriptor
 	Name           string        // full name: echo.v1.EchoService
-	Version        string        // semver
-	Timeout        time.Duration // of calls and of publishing, where nothing else is said
-	MaxConcurrency int           // unary handlers at once in one instance
-	Methods        []*Method
+	Version        string        // semantic version
+	Timeout        time.Duration // of calls whose method has none of its own, and of publishing
+	MaxConcurrency int           // unary handlers that run at once in one instance
+	Methods        []*Method     // in the order of the .proto file
 
-	Election       *Election // nil: no single active method or command
-	EventStorage   *Storage  // nil: no durable event
-	CommandStorage *Storage  // nil: no command
+	Election       *Election // nil if no method or command is single active
+	EventStorage   *Storage  // nil if no event is durable
+	CommandStorage *Storage  // nil if no method is a command
 }
 
-// Method returns the method with this short name, or nil if the service has none.
+// Method is a method with the values of its options, defaults filled in.
+type Method struct {
+	Desc         protoreflect.MethodDescriptor
+	Name         string // short name: Echo
+	Pattern      Pattern
+	PatternPlace Place         // the option that sets the pattern; the method's options as a whole if none does
+	Timeout      time.Duration // 0 if a call has none: of streams without the option, of events and commands
+	Idempotent   bool          // idempotency_level is NO_SIDE_EFFECTS or IDEMPOTENT
+	Retry        Retry         // of calls; MaxAttempts is 1 if a call is never tried again
+
+	Group           string                         // of a single active method or command; else ""
+	StickyField     []protoreflect.FieldDescriptor // the path from the request to the field; nil for none
+	MaxMessageBytes int                            // 0 if messages do not travel in chunks
+	Event           *EventSpec                     // nil unless the method is an event
+	Command         *CommandSpec                   // nil unless the method is a command
+}
+
+// Method returns the method of this name; nil if the service has none.
 func (s *Service) Method(name string) *Method {
 	for _, m := range s.Methods {
 		if m.Name == name {
@@ -66,29 +88,13 @@ func (s *Service) Method(name string) *Method {
 	return nil
 }
 
-// Method is a method with its defaults filled in.
-type Method struct {
-	Desc       protoreflect.MethodDescriptor
-	Name       string // short name: Echo
-	Pattern    Pattern
-	Timeout    time.Duration // 0: none (a stream, an event, a command)
-	Idempotent bool          // idempotency_level is NO_SIDE_EFFECTS or IDEMPOTENT
-	Retry      Retry         // of calls; MaxAttempts is 1 where calls are never retried
-
-	Group           string                         // of a single active method or command; else ""
-	StickyField     []protoreflect.FieldDescriptor // the path to it from the request; nil: none
-	MaxMessageBytes int                            // 0: no chunking
-	Event           *EventSpec                     // of an event; else nil
-	Command         *CommandSpec                   // of a command; else nil
-}
-
-// Streaming reports whether either side of the method is a stream.
+// Streaming reports whether the requests or the responses of the method are a stream.
 func (m *Method) Streaming() bool {
-	return streaming(m.Desc)
+	return m.Desc.IsStreamingClient() || m.Desc.IsStreamingServer()
 }
 
-// FromDescriptor reads and checks the Aegis options of a service and of its
-// methods. The error joins one [Problem] per mistake, all of them at once.
+// FromDescriptor reads and checks the Aegis options of a service and of its methods.
+// The error joins a [Problem] for each mistake: [Problems] returns them.
 func FromDescriptor(desc protoreflect.ServiceDescriptor) (*Service, error) {
 	c := &checker{}
 	s := c.service(desc)
@@ -100,8 +106,4 @@ func FromDescriptor(desc protoreflect.ServiceDescriptor) (*Service, error) {
 		errs[i] = p
 	}
 	return nil, errors.Join(errs...)
-}
-
-func streaming(desc protoreflect.MethodDescriptor) bool {
-	return desc.IsStreamingClient() || desc.IsStreamingServer()
 }

@@ -50,7 +50,10 @@ func TestDefaultsOfAService(t *testing.T) {
 	equal(t, "event storage", s.EventStorage, (*spec.Storage)(nil))
 	equal(t, "command storage", s.CommandStorage, (*spec.Storage)(nil))
 	method := func(i int, name string) *spec.Method {
-		return &spec.Method{Desc: desc.Methods().Get(i), Name: name, Pattern: spec.LoadBalanced, Timeout: 5 * time.Second, Retry: callRetry}
+		return &spec.Method{
+			Desc: desc.Methods().Get(i), Name: name, Pattern: spec.LoadBalanced, PatternPlace: spec.AtOptions(desc.Methods().Get(i)),
+			Timeout: 5 * time.Second, Retry: callRetry,
+		}
 	}
 	unary, reads, repeats, stream := method(0, "Unary"), method(1, "Reads"), method(2, "Repeats"), method(3, "Stream")
 	reads.Idempotent, repeats.Idempotent = true, true
@@ -59,6 +62,8 @@ func TestDefaultsOfAService(t *testing.T) {
 	for i, want := range []*spec.Method{unary, reads, repeats, stream} {
 		equal(t, want.Name, *s.Methods[i], *want)
 	}
+	equal(t, "method by name", s.Method("Reads"), s.Methods[1])
+	equal(t, "method that is not there", s.Method("Nothing"), (*spec.Method)(nil))
 	equal(t, "unary is streaming", s.Methods[0].Streaming(), false)
 	equal(t, "stream is streaming", s.Methods[3].Streaming(), true)
 }
@@ -114,9 +119,17 @@ func TestSingleActiveAndElection(t *testing.T) {
 	s := resolve(t, service(t, &aegisv1.ServiceOptions{DefaultPattern: single}, rpcs...))
 	for i, want := range []struct {
 		pattern spec.Pattern
+		place   string
 		group   string
-	}{{spec.SingleActive, "books"}, {spec.SingleActive, "default"}, {spec.LoadBalanced, ""}, {spec.LoadBalanced, ""}, {spec.SingleActive, "default"}} {
+	}{
+		{spec.SingleActive, "(aegis.v1.service).single_active", "books"},
+		{spec.SingleActive, "(aegis.v1.method).single_active", "default"},
+		{spec.LoadBalanced, "(aegis.v1.method).load_balanced", ""},
+		{spec.LoadBalanced, "(aegis.v1.method)", ""},
+		{spec.SingleActive, "(aegis.v1.method).single_active", "default"},
+	} {
 		equal(t, s.Methods[i].Name+"'s pattern", s.Methods[i].Pattern, want.pattern)
+		equal(t, s.Methods[i].Name+"'s place of the pattern", s.Methods[i].PatternPlace.Option(), want.place)
 		equal(t, s.Methods[i].Name+"'s group", s.Methods[i].Group, want.group)
 	}
 	const ms = time.Millisecond

@@ -7,12 +7,12 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// Storage says how a stream is kept.
+// Storage has the values of the options of a stream.
 type Storage struct {
-	Replicas     int           // 0: nobody says
-	MaxAge       time.Duration // 0: no limit
-	MaxBytes     int64         // 0: no limit
-	DedupeWindow time.Duration
+	Replicas     int           // 0 if the .proto file gives no number
+	MaxAge       time.Duration // 0 for no limit
+	MaxBytes     int64         // 0 for no limit
+	DedupeWindow time.Duration // how long the id of a message is remembered
 }
 
 const (
@@ -21,6 +21,7 @@ const (
 	maxReplicas         = 5
 )
 
+// eventStorage checks the storage of events. It returns nil if no event is durable.
 func (c *checker) eventStorage(at Place, opts *aegisv1.Storage, durable bool) *Storage {
 	if opts != nil && !durable {
 		c.addf(at, "the service has no durable event, so nothing is stored; leave it out, or write durable: true in an event")
@@ -37,8 +38,8 @@ func (c *checker) eventStorage(at Place, opts *aegisv1.Storage, durable bool) *S
 	return s
 }
 
-// shortenDedupe makes the default window fit, as NATS refuses a window that is
-// longer than the age; one that is written is an error.
+// shortenDedupe shortens the default window to the age, because NATS refuses a longer
+// one. A window that is written in the .proto file is a mistake instead.
 func (c *checker) shortenDedupe(at Place, opts *aegisv1.Storage, s *Storage) {
 	if opts.GetDedupeWindow() != nil {
 		c.addf(at.Field("dedupe_window"), "%s is more than the max_age of %s; write at most that",
@@ -47,6 +48,7 @@ func (c *checker) shortenDedupe(at Place, opts *aegisv1.Storage, s *Storage) {
 	s.DedupeWindow = s.MaxAge
 }
 
+// commandStorage checks the storage of commands. It returns nil if there are none.
 func (c *checker) commandStorage(at Place, opts *aegisv1.Storage, commands bool) *Storage {
 	if opts != nil && !commands {
 		c.addf(at, "the service has no command, so nothing is stored; leave it out, or make a method a command")
@@ -61,7 +63,7 @@ func (c *checker) commandStorage(at Place, opts *aegisv1.Storage, commands bool)
 	return s
 }
 
-// storage checks what events and commands have in common.
+// storage checks the options that events and commands have in common.
 func (c *checker) storage(at Place, opts *aegisv1.Storage) *Storage {
 	s := &Storage{}
 	if opts != nil && opts.Replicas != nil {
