@@ -35,19 +35,21 @@ func TestCommandsOfTheSameNameAreFoundByTheirService(t *testing.T) {
 	}
 }
 
-// The constants are what the descriptors and a call of a method say.
+// The constants have no type, so that they can be compared with strings as well as with
+// the names of descriptors.
 func TestFullNamesAreThoseOfTheDescriptors(t *testing.T) {
 	t.Parallel()
-	methods := descriptorOf(t, samenamesv1aegis.BackupServiceName).Methods()
+	backup := descriptorOf(t, samenamesv1aegis.BackupServiceName).Methods()
 	for i, want := range []string{
 		samenamesv1aegis.BackupServiceGetFullName, samenamesv1aegis.BackupServiceRunFullName,
 		samenamesv1aegis.BackupServiceStartedFullName, samenamesv1aegis.BackupServiceFinishedFullName,
 	} {
-		if got := string(methods.Get(i).FullName()); got != want {
+		if got := string(backup.Get(i).FullName()); got != want {
 			t.Errorf("the descriptor says %s, the constant %s", got, want)
 		}
 	}
-	if samenamesv1aegis.BackupServiceRunFullName == samenamesv1aegis.ReportServiceRunFullName {
-		t.Error("two services have one full name for their methods")
+	report := descriptorOf(t, samenamesv1aegis.ReportServiceName).Methods()
+	if got := report.Get(0).FullName(); got != samenamesv1aegis.ReportServiceGetFullName {
+		t.Errorf("the descriptor says %s, the constant %s", got, samenamesv1aegis.ReportServiceGetFullName)
 	}
 }
