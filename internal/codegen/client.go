@@ -37,8 +37,7 @@ func emitClientInterface(g *jen.Group, s *service) {
 // emitClientConstructor adds New<Service>Client.
 func emitClientConstructor(g *jen.Group, s *service) {
 	s.doc(s.names.NewClient+" returns a client of "+s.fullName+" over conn. "+
-		"Options that a single call takes too apply to all calls of the client, except where a call is given its own. "+
-		"It returns an error if conn is nil or an option does not fit the service.", nil).write(g)
+		"Options that a single call takes too apply to all calls of the client, except where a call is given its own. "+whenConstructed, nil).write(g)
 	g.Func().Id(s.names.NewClient).Params(connParam(), optionsParam("ClientOption")).
 		Add(resultOrError(jen.Id(s.names.Client))).BlockFunc(func(g *jen.Group) {
 		newClient := aegis("NewClient").Call(jen.Id("conn"), s.descriptor(), passOptions())

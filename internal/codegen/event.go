@@ -77,8 +77,7 @@ func emitPublisherInterface(g *jen.Group, s *service) {
 
 // emitPublisherConstructor adds New<Service>Publisher.
 func emitPublisherConstructor(g *jen.Group, s *service) {
-	s.doc(s.names.NewPublisher+" returns a publisher of the events of "+s.fullName+" over conn. "+
-		"It returns an error if conn is nil or an option does not fit the service.", nil).write(g)
+	s.doc(s.names.NewPublisher+" returns a publisher of the events of "+s.fullName+" over conn. "+whenConstructed, nil).write(g)
 	g.Func().Id(s.names.NewPublisher).Params(connParam(), optionsParam("PublisherOption")).
 		Add(resultOrError(jen.Id(s.names.Publisher))).BlockFunc(func(g *jen.Group) {
 		g.List(jen.Id("pub"), jen.Err()).Op(":=").Add(aegis("NewPublisher")).Call(jen.Id("conn"), s.descriptor(), passOptions())
@@ -145,7 +144,7 @@ func emitHandlers(g *jen.Group, s *service) {
 // emitSubscribe adds Subscribe<Service>Events.
 func emitSubscribe(g *jen.Group, s *service) {
 	s.doc(s.names.Subscribe+" subscribes srv to the events of "+s.fullName+" that have a handler in h: srv calls the handlers as soon as it runs. "+
-		whenRegistered+"if srv has such a subscription already, if h has no handler, or if an option does not fit the events.", nil).write(g)
+		whenRegistered+"if srv has such a subscription already, if h has no handler, or if an option is invalid or does not fit the events.", nil).write(g)
 	var handlers []jen.Code
 	for _, m := range s.events {
 		handlers = append(handlers, aegis("NewEventHandler").Call(jen.Lit(m.name), jen.Id("h").Dot(m.names.Method)))

@@ -2,7 +2,11 @@ package codegen_test
 
 import (
 	"bytes"
+	"cmp"
+	"go/ast"
 	"go/format"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"maps"
 	"os"
@@ -86,6 +90,42 @@ func TestGeneratedCodeIsThin(t *testing.T) {
 	}
 	if lines > perService+methods*perMethod {
 		t.Errorf("%d lines for one service of %d methods, which is more than %d", lines, methods, perService+methods*perMethod)
+	}
+}
+
+// go doc and its readers expect a comment to begin with the name.
+func TestGeneratedCommentsBeginWithTheName(t *testing.T) {
+	t.Parallel()
+	for file, content := range generateGolden(t) {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, content, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eachDeclared(parsed, func(name string, doc *ast.CommentGroup) {
+			if !strings.HasPrefix(doc.Text(), name+" ") && name != "_" {
+				t.Errorf("%s: the comment of %s is %q", file, name, doc.Text())
+			}
+		})
+	}
+}
+
+// eachDeclared calls see for the functions, methods, types, constants and variables of a
+// file, with their comments.
+func eachDeclared(f *ast.File, see func(name string, doc *ast.CommentGroup)) {
+	for _, decl := range f.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			see(decl.Name.Name, decl.Doc)
+		case *ast.GenDecl:
+			for _, declared := range decl.Specs {
+				switch declared := declared.(type) {
+				case *ast.TypeSpec:
+					see(declared.Name.Name, decl.Doc)
+				case *ast.ValueSpec:
+					see(declared.Names[0].Name, cmp.Or(declared.Doc, decl.Doc))
+				}
+			}
+		}
 	}
 }
 

@@ -24,11 +24,11 @@ type rpc struct {
 	call string
 	// request reports whether the client's method has the request as a parameter.
 	request bool
-	// result returns the result types of the client's method.
+	// result makes the result types of the client's method.
 	result func(m *method) *jen.Statement
 	// params are the parameters of the server's method behind the context.
 	params []param
-	// returns returns the result types of the server's method.
+	// returns makes the result types of the server's method.
 	returns func(m *method) *jen.Statement
 	// unimplemented are the results before the error that the method of the type to
 	// embed returns.

@@ -34,7 +34,7 @@ func emitServerInterface(g *jen.Group, s *service) {
 // emitRegistration adds Register<Service>Server.
 func emitRegistration(g *jen.Group, s *service) {
 	s.doc(s.names.Register+" adds the service "+s.fullName+" to srv, which serves it with the methods of impl as soon as it runs. "+
-		whenRegistered+"if srv has the service already, if impl is nil, or if an option does not fit the service.", nil).write(g)
+		whenRegistered+"if srv has the service already, if impl is nil, or if an option is invalid or does not fit the service.", nil).write(g)
 	var handlers []jen.Code
 	for _, m := range s.methods {
 		handlers = append(handlers, m.handler(s))

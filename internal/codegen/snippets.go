@@ -70,7 +70,9 @@ func multiLine(values []jen.Code) *jen.Statement {
 const (
 	// ofCallers is about an interface that generated code implements.
 	ofCallers = "Several goroutines may use it at once. The error that a method returns is an *aegis.Error or wraps one: aegis.CodeOf returns its code."
-	// whenRegistered is about functions that prepare a server.
+	// whenConstructed is about the constructors of clients and publishers.
+	whenConstructed = "It returns an error if conn is nil, or if an option is invalid or does not fit the service."
+	// whenRegistered begins a sentence about the functions that prepare a server.
 	whenRegistered = "It returns an error if Run has been called on srv, "
 )
 

@@ -15,15 +15,15 @@ import (
 type Pattern int
 
 const (
-	// LoadBalanced: one instance handles a call, whichever is best.
+	// LoadBalanced has one instance handle a call, whichever is best.
 	LoadBalanced Pattern = iota + 1
-	// SingleActive: the leader of the method's group handles a call.
+	// SingleActive has the leader of the method's group handle a call.
 	SingleActive
-	// Broadcast: every instance handles a call.
+	// Broadcast has every instance handle a call.
 	Broadcast
-	// Event: the subscribers of an event handle it.
+	// Event has the subscribers of an event handle it.
 	Event
-	// Command: a worker handles a command that is stored.
+	// Command has a worker handle a message that is stored.
 	Command
 )
 

@@ -70,7 +70,7 @@ type ReportServiceClient interface {
 // NewReportServiceClient returns a client of golden.commands.v1.ReportService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewReportServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ReportServiceClient, error) {
 	client, err := aegis.NewClient(conn, reportServiceDescriptor, opts...)
 	if err != nil {
@@ -159,7 +159,8 @@ type ReportServiceServer interface {
 // RegisterReportServiceServer adds the service golden.commands.v1.ReportService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterReportServiceServer(srv *aegis.Server, impl ReportServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, reportServiceDescriptor, impl, []aegis.Handler[ReportServiceServer]{
 		aegis.UnaryHandler("Look", ReportServiceServer.Look).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

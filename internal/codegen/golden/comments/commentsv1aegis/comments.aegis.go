@@ -83,7 +83,7 @@ type CommentServiceClient interface {
 // NewCommentServiceClient returns a client of golden.comments.v1.CommentService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewCommentServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (CommentServiceClient, error) {
 	client, err := aegis.NewClient(conn, commentServiceDescriptor, opts...)
 	if err != nil {
@@ -186,8 +186,8 @@ type CommentServiceServer interface {
 // RegisterCommentServiceServer adds the service
 // golden.comments.v1.CommentService to srv, which serves it with the methods of
 // impl as soon as it runs. It returns an error if Run has been called on srv,
-// if srv has the service already, if impl is nil, or if an option does not fit
-// the service.
+// if srv has the service already, if impl is nil, or if an option is invalid or
+// does not fit the service.
 func RegisterCommentServiceServer(srv *aegis.Server, impl CommentServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, commentServiceDescriptor, impl, []aegis.Handler[CommentServiceServer]{
 		aegis.UnaryHandler("Directive", CommentServiceServer.Directive).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

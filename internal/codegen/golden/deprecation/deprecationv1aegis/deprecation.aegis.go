@@ -59,8 +59,8 @@ type OldServiceClient interface {
 
 // NewOldServiceClient returns a client of golden.deprecation.v1.OldService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 //
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 func NewOldServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OldServiceClient, error) {
@@ -104,7 +104,7 @@ type OldServiceServer interface {
 // RegisterOldServiceServer adds the service golden.deprecation.v1.OldService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 //
 // Deprecated: golden.deprecation.v1.OldService is marked as deprecated.
 func RegisterOldServiceServer(srv *aegis.Server, impl OldServiceServer, opts ...aegis.ServiceOption) error {
@@ -177,8 +177,8 @@ type NewServiceClient interface {
 
 // NewNewServiceClient returns a client of golden.deprecation.v1.NewService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewNewServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (NewServiceClient, error) {
 	client, err := aegis.NewClient(conn, newServiceDescriptor, opts...)
 	if err != nil {
@@ -240,7 +240,7 @@ type NewServiceServer interface {
 // RegisterNewServiceServer adds the service golden.deprecation.v1.NewService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterNewServiceServer(srv *aegis.Server, impl NewServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, newServiceDescriptor, impl, []aegis.Handler[NewServiceServer]{
 		aegis.UnaryHandler("NoComment", NewServiceServer.NoComment).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

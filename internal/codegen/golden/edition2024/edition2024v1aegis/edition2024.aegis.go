@@ -51,8 +51,8 @@ type EditionServiceClient interface {
 // NewEditionServiceClient returns a client of
 // golden.edition2024.v1.EditionService over conn. Options that a single call
 // takes too apply to all calls of the client, except where a call is given its
-// own. It returns an error if conn is nil or an option does not fit the
-// service.
+// own. It returns an error if conn is nil, or if an option is invalid or does
+// not fit the service.
 func NewEditionServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EditionServiceClient, error) {
 	client, err := aegis.NewClient(conn, editionServiceDescriptor, opts...)
 	if err != nil {
@@ -88,8 +88,8 @@ type EditionServiceServer interface {
 // RegisterEditionServiceServer adds the service
 // golden.edition2024.v1.EditionService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterEditionServiceServer(srv *aegis.Server, impl EditionServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, editionServiceDescriptor, impl, []aegis.Handler[EditionServiceServer]{
 		aegis.UnaryHandler("Call", EditionServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

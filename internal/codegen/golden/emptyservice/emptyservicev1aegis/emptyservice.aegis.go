@@ -34,7 +34,7 @@ type EmptyServiceClient interface{}
 // NewEmptyServiceClient returns a client of golden.emptyservice.v1.EmptyService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewEmptyServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EmptyServiceClient, error) {
 	if _, err := aegis.NewClient(conn, emptyServiceDescriptor, opts...); err != nil {
 		return nil, err
@@ -57,8 +57,8 @@ type EmptyServiceServer interface{}
 // RegisterEmptyServiceServer adds the service
 // golden.emptyservice.v1.EmptyService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterEmptyServiceServer(srv *aegis.Server, impl EmptyServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, emptyServiceDescriptor, impl, []aegis.Handler[EmptyServiceServer]{}, opts...)
 }

@@ -58,7 +58,7 @@ type MarketServiceClient interface {
 // NewMarketServiceClient returns a client of golden.events.v1.MarketService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewMarketServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (MarketServiceClient, error) {
 	client, err := aegis.NewClient(conn, marketServiceDescriptor, opts...)
 	if err != nil {
@@ -94,7 +94,8 @@ type MarketServiceServer interface {
 // RegisterMarketServiceServer adds the service golden.events.v1.MarketService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterMarketServiceServer(srv *aegis.Server, impl MarketServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, marketServiceDescriptor, impl, []aegis.Handler[MarketServiceServer]{
 		aegis.UnaryHandler("Price", MarketServiceServer.Price).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -143,8 +144,8 @@ type MarketServicePublisher interface {
 }
 
 // NewMarketServicePublisher returns a publisher of the events of
-// golden.events.v1.MarketService over conn. It returns an error if conn is nil
-// or an option does not fit the service.
+// golden.events.v1.MarketService over conn. It returns an error if conn is nil,
+// or if an option is invalid or does not fit the service.
 func NewMarketServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (MarketServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, marketServiceDescriptor, opts...)
 	if err != nil {
@@ -216,7 +217,7 @@ type MarketServiceEvents struct {
 // golden.events.v1.MarketService that have a handler in h: srv calls the
 // handlers as soon as it runs. It returns an error if Run has been called on
 // srv, if srv has such a subscription already, if h has no handler, or if an
-// option does not fit the events.
+// option is invalid or does not fit the events.
 func SubscribeMarketServiceEvents(srv *aegis.Server, h MarketServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, marketServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Ticked", h.Ticked),
@@ -248,8 +249,8 @@ type NewsServiceClient interface{}
 
 // NewNewsServiceClient returns a client of golden.events.v1.NewsService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewNewsServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (NewsServiceClient, error) {
 	if _, err := aegis.NewClient(conn, newsServiceDescriptor, opts...); err != nil {
 		return nil, err
@@ -272,7 +273,7 @@ type NewsServiceServer interface{}
 // RegisterNewsServiceServer adds the service golden.events.v1.NewsService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterNewsServiceServer(srv *aegis.Server, impl NewsServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, newsServiceDescriptor, impl, []aegis.Handler[NewsServiceServer]{}, opts...)
 }
@@ -296,8 +297,8 @@ type NewsServicePublisher interface {
 }
 
 // NewNewsServicePublisher returns a publisher of the events of
-// golden.events.v1.NewsService over conn. It returns an error if conn is nil or
-// an option does not fit the service.
+// golden.events.v1.NewsService over conn. It returns an error if conn is nil,
+// or if an option is invalid or does not fit the service.
 func NewNewsServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (NewsServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, newsServiceDescriptor, opts...)
 	if err != nil {
@@ -330,8 +331,8 @@ type NewsServiceEvents struct {
 // SubscribeNewsServiceEvents subscribes srv to the events of
 // golden.events.v1.NewsService that have a handler in h: srv calls the handlers
 // as soon as it runs. It returns an error if Run has been called on srv, if srv
-// has such a subscription already, if h has no handler, or if an option does
-// not fit the events.
+// has such a subscription already, if h has no handler, or if an option is
+// invalid or does not fit the events.
 func SubscribeNewsServiceEvents(srv *aegis.Server, h NewsServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, newsServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Published", h.Published),

@@ -57,8 +57,8 @@ type ImportedServiceClient interface {
 // NewImportedServiceClient returns a client of
 // golden.imported.v1.ImportedService over conn. Options that a single call
 // takes too apply to all calls of the client, except where a call is given its
-// own. It returns an error if conn is nil or an option does not fit the
-// service.
+// own. It returns an error if conn is nil, or if an option is invalid or does
+// not fit the service.
 func NewImportedServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ImportedServiceClient, error) {
 	client, err := aegis.NewClient(conn, importedServiceDescriptor, opts...)
 	if err != nil {
@@ -103,8 +103,8 @@ type ImportedServiceServer interface {
 // RegisterImportedServiceServer adds the service
 // golden.imported.v1.ImportedService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterImportedServiceServer(srv *aegis.Server, impl ImportedServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, importedServiceDescriptor, impl, []aegis.Handler[ImportedServiceServer]{
 		aegis.UnaryHandler("Move", ImportedServiceServer.Move).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

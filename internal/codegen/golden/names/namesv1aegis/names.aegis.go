@@ -69,8 +69,8 @@ type SnakeCaseServiceClient interface {
 // NewSnakeCaseServiceClient returns a client of
 // golden.names.v1.snake_case_service over conn. Options that a single call
 // takes too apply to all calls of the client, except where a call is given its
-// own. It returns an error if conn is nil or an option does not fit the
-// service.
+// own. It returns an error if conn is nil, or if an option is invalid or does
+// not fit the service.
 func NewSnakeCaseServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (SnakeCaseServiceClient, error) {
 	client, err := aegis.NewClient(conn, snakeCaseServiceDescriptor, opts...)
 	if err != nil {
@@ -142,8 +142,8 @@ type SnakeCaseServiceServer interface {
 // RegisterSnakeCaseServiceServer adds the service
 // golden.names.v1.snake_case_service to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterSnakeCaseServiceServer(srv *aegis.Server, impl SnakeCaseServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, snakeCaseServiceDescriptor, impl, []aegis.Handler[SnakeCaseServiceServer]{
 		aegis.UnaryHandler("get_it", SnakeCaseServiceServer.GetIt).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -223,8 +223,8 @@ type XUnderscoreClient interface {
 
 // NewXUnderscoreClient returns a client of golden.names.v1._Underscore over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewXUnderscoreClient(conn *aegis.Conn, opts ...aegis.ClientOption) (XUnderscoreClient, error) {
 	client, err := aegis.NewClient(conn, xUnderscoreDescriptor, opts...)
 	if err != nil {
@@ -258,7 +258,7 @@ type XUnderscoreServer interface {
 // RegisterXUnderscoreServer adds the service golden.names.v1._Underscore to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterXUnderscoreServer(srv *aegis.Server, impl XUnderscoreServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, xUnderscoreDescriptor, impl, []aegis.Handler[XUnderscoreServer]{
 		aegis.UnaryHandler("_Method", XUnderscoreServer.XMethod).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -306,8 +306,8 @@ type LowerClient interface {
 
 // NewLowerClient returns a client of golden.names.v1.lower over conn. Options
 // that a single call takes too apply to all calls of the client, except where a
-// call is given its own. It returns an error if conn is nil or an option does
-// not fit the service.
+// call is given its own. It returns an error if conn is nil, or if an option is
+// invalid or does not fit the service.
 func NewLowerClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LowerClient, error) {
 	client, err := aegis.NewClient(conn, lowerDescriptor, opts...)
 	if err != nil {
@@ -341,7 +341,7 @@ type LowerServer interface {
 // RegisterLowerServer adds the service golden.names.v1.lower to srv, which
 // serves it with the methods of impl as soon as it runs. It returns an error if
 // Run has been called on srv, if srv has the service already, if impl is nil,
-// or if an option does not fit the service.
+// or if an option is invalid or does not fit the service.
 func RegisterLowerServer(srv *aegis.Server, impl LowerServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, lowerDescriptor, impl, []aegis.Handler[LowerServer]{
 		aegis.UnaryHandler("lower", LowerServer.Lower).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -457,8 +457,8 @@ type KeywordsClient interface {
 
 // NewKeywordsClient returns a client of golden.names.v1.Keywords over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewKeywordsClient(conn *aegis.Conn, opts ...aegis.ClientOption) (KeywordsClient, error) {
 	client, err := aegis.NewClient(conn, keywordsDescriptor, opts...)
 	if err != nil {
@@ -645,7 +645,7 @@ type KeywordsServer interface {
 // RegisterKeywordsServer adds the service golden.names.v1.Keywords to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterKeywordsServer(srv *aegis.Server, impl KeywordsServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, keywordsDescriptor, impl, []aegis.Handler[KeywordsServer]{
 		aegis.UnaryHandler("Break", KeywordsServer.Break).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -857,8 +857,8 @@ type PredeclaredClient interface {
 
 // NewPredeclaredClient returns a client of golden.names.v1.Predeclared over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewPredeclaredClient(conn *aegis.Conn, opts ...aegis.ClientOption) (PredeclaredClient, error) {
 	client, err := aegis.NewClient(conn, predeclaredDescriptor, opts...)
 	if err != nil {
@@ -955,7 +955,7 @@ type PredeclaredServer interface {
 // RegisterPredeclaredServer adds the service golden.names.v1.Predeclared to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterPredeclaredServer(srv *aegis.Server, impl PredeclaredServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, predeclaredDescriptor, impl, []aegis.Handler[PredeclaredServer]{
 		aegis.UnaryHandler("Error", PredeclaredServer.Error).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -1105,8 +1105,8 @@ type LocalsClient interface {
 
 // NewLocalsClient returns a client of golden.names.v1.Locals over conn. Options
 // that a single call takes too apply to all calls of the client, except where a
-// call is given its own. It returns an error if conn is nil or an option does
-// not fit the service.
+// call is given its own. It returns an error if conn is nil, or if an option is
+// invalid or does not fit the service.
 func NewLocalsClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LocalsClient, error) {
 	client, err := aegis.NewClient(conn, localsDescriptor, opts...)
 	if err != nil {
@@ -1241,7 +1241,7 @@ type LocalsServer interface {
 // RegisterLocalsServer adds the service golden.names.v1.Locals to srv, which
 // serves it with the methods of impl as soon as it runs. It returns an error if
 // Run has been called on srv, if srv has the service already, if impl is nil,
-// or if an option does not fit the service.
+// or if an option is invalid or does not fit the service.
 func RegisterLocalsServer(srv *aegis.Server, impl LocalsServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, localsDescriptor, impl, []aegis.Handler[LocalsServer]{
 		aegis.UnaryHandler("Ctx", LocalsServer.Ctx).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -1393,8 +1393,8 @@ type EchoEchoClient interface {
 
 // NewEchoEchoClient returns a client of golden.names.v1.EchoEcho over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewEchoEchoClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EchoEchoClient, error) {
 	client, err := aegis.NewClient(conn, echoEchoDescriptor, opts...)
 	if err != nil {
@@ -1458,7 +1458,7 @@ type EchoEchoServer interface {
 // RegisterEchoEchoServer adds the service golden.names.v1.EchoEcho to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterEchoEchoServer(srv *aegis.Server, impl EchoEchoServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, echoEchoDescriptor, impl, []aegis.Handler[EchoEchoServer]{
 		aegis.UnaryHandler("EchoEcho", EchoEchoServer.EchoEcho).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -1530,8 +1530,8 @@ type ContextClient interface {
 
 // NewContextClient returns a client of golden.names.v1.context over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewContextClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ContextClient, error) {
 	client, err := aegis.NewClient(conn, contextDescriptor, opts...)
 	if err != nil {
@@ -1565,7 +1565,7 @@ type ContextServer interface {
 // RegisterContextServer adds the service golden.names.v1.context to srv, which
 // serves it with the methods of impl as soon as it runs. It returns an error if
 // Run has been called on srv, if srv has the service already, if impl is nil,
-// or if an option does not fit the service.
+// or if an option is invalid or does not fit the service.
 func RegisterContextServer(srv *aegis.Server, impl ContextServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, contextDescriptor, impl, []aegis.Handler[ContextServer]{
 		aegis.UnaryHandler("Context", ContextServer.Context).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -1613,8 +1613,8 @@ type AegisClient interface {
 
 // NewAegisClient returns a client of golden.names.v1.aegis over conn. Options
 // that a single call takes too apply to all calls of the client, except where a
-// call is given its own. It returns an error if conn is nil or an option does
-// not fit the service.
+// call is given its own. It returns an error if conn is nil, or if an option is
+// invalid or does not fit the service.
 func NewAegisClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AegisClient, error) {
 	client, err := aegis.NewClient(conn, aegisDescriptor, opts...)
 	if err != nil {
@@ -1648,7 +1648,7 @@ type AegisServer interface {
 // RegisterAegisServer adds the service golden.names.v1.aegis to srv, which
 // serves it with the methods of impl as soon as it runs. It returns an error if
 // Run has been called on srv, if srv has the service already, if impl is nil,
-// or if an option does not fit the service.
+// or if an option is invalid or does not fit the service.
 func RegisterAegisServer(srv *aegis.Server, impl AegisServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, aegisDescriptor, impl, []aegis.Handler[AegisServer]{
 		aegis.UnaryHandler("Aegis", AegisServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

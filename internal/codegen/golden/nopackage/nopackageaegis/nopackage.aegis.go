@@ -50,7 +50,7 @@ type GoldenNoPackageServiceClient interface {
 // NewGoldenNoPackageServiceClient returns a client of GoldenNoPackageService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewGoldenNoPackageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (GoldenNoPackageServiceClient, error) {
 	client, err := aegis.NewClient(conn, goldenNoPackageServiceDescriptor, opts...)
 	if err != nil {
@@ -87,7 +87,8 @@ type GoldenNoPackageServiceServer interface {
 // RegisterGoldenNoPackageServiceServer adds the service GoldenNoPackageService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterGoldenNoPackageServiceServer(srv *aegis.Server, impl GoldenNoPackageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, goldenNoPackageServiceDescriptor, impl, []aegis.Handler[GoldenNoPackageServiceServer]{
 		aegis.UnaryHandler("Call", GoldenNoPackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

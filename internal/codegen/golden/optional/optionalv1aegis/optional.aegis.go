@@ -49,8 +49,8 @@ type OptionalServiceClient interface {
 // NewOptionalServiceClient returns a client of
 // golden.optional.v1.OptionalService over conn. Options that a single call
 // takes too apply to all calls of the client, except where a call is given its
-// own. It returns an error if conn is nil or an option does not fit the
-// service.
+// own. It returns an error if conn is nil, or if an option is invalid or does
+// not fit the service.
 func NewOptionalServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OptionalServiceClient, error) {
 	client, err := aegis.NewClient(conn, optionalServiceDescriptor, opts...)
 	if err != nil {
@@ -84,8 +84,8 @@ type OptionalServiceServer interface {
 // RegisterOptionalServiceServer adds the service
 // golden.optional.v1.OptionalService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterOptionalServiceServer(srv *aegis.Server, impl OptionalServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, optionalServiceDescriptor, impl, []aegis.Handler[OptionalServiceServer]{
 		aegis.UnaryHandler("Call", OptionalServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -129,8 +129,8 @@ type FooClient interface {
 
 // NewFooClient returns a client of golden.pkgnames.Foo over conn. Options that
 // a single call takes too apply to all calls of the client, except where a call
-// is given its own. It returns an error if conn is nil or an option does not
-// fit the service.
+// is given its own. It returns an error if conn is nil, or if an option is
+// invalid or does not fit the service.
 func NewFooClient(conn *aegis.Conn, opts ...aegis.ClientOption) (FooClient, error) {
 	client, err := aegis.NewClient(conn, fooDescriptor, opts...)
 	if err != nil {
@@ -311,7 +311,7 @@ type FooServer interface {
 // RegisterFooServer adds the service golden.pkgnames.Foo to srv, which serves
 // it with the methods of impl as soon as it runs. It returns an error if Run
 // has been called on srv, if srv has the service already, if impl is nil, or if
-// an option does not fit the service.
+// an option is invalid or does not fit the service.
 func RegisterFooServer(srv *aegis.Server, impl FooServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, fooDescriptor, impl, []aegis.Handler[FooServer]{
 		aegis.UnaryHandler("Aegis", FooServer.Aegis).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

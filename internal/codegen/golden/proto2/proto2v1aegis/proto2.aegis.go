@@ -52,7 +52,7 @@ type Proto2ServiceClient interface {
 // NewProto2ServiceClient returns a client of golden.proto2.v1.Proto2Service
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewProto2ServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (Proto2ServiceClient, error) {
 	client, err := aegis.NewClient(conn, proto2ServiceDescriptor, opts...)
 	if err != nil {
@@ -95,7 +95,8 @@ type Proto2ServiceServer interface {
 // RegisterProto2ServiceServer adds the service golden.proto2.v1.Proto2Service
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterProto2ServiceServer(srv *aegis.Server, impl Proto2ServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, proto2ServiceDescriptor, impl, []aegis.Handler[Proto2ServiceServer]{
 		aegis.UnaryHandler("Call", Proto2ServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -46,8 +46,8 @@ type RootServiceClient interface {
 
 // NewRootServiceClient returns a client of golden.root.RootService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewRootServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (RootServiceClient, error) {
 	client, err := aegis.NewClient(conn, rootServiceDescriptor, opts...)
 	if err != nil {
@@ -81,7 +81,7 @@ type RootServiceServer interface {
 // RegisterRootServiceServer adds the service golden.root.RootService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterRootServiceServer(srv *aegis.Server, impl RootServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, rootServiceDescriptor, impl, []aegis.Handler[RootServiceServer]{
 		aegis.UnaryHandler("Call", RootServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -63,7 +63,7 @@ type BackupServiceClient interface {
 // NewBackupServiceClient returns a client of golden.samenames.v1.BackupService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewBackupServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BackupServiceClient, error) {
 	client, err := aegis.NewClient(conn, backupServiceDescriptor, opts...)
 	if err != nil {
@@ -119,8 +119,8 @@ type BackupServiceServer interface {
 // RegisterBackupServiceServer adds the service
 // golden.samenames.v1.BackupService to srv, which serves it with the methods of
 // impl as soon as it runs. It returns an error if Run has been called on srv,
-// if srv has the service already, if impl is nil, or if an option does not fit
-// the service.
+// if srv has the service already, if impl is nil, or if an option is invalid or
+// does not fit the service.
 func RegisterBackupServiceServer(srv *aegis.Server, impl BackupServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, backupServiceDescriptor, impl, []aegis.Handler[BackupServiceServer]{
 		aegis.UnaryHandler("Get", BackupServiceServer.Get).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -170,7 +170,7 @@ type BackupServicePublisher interface {
 
 // NewBackupServicePublisher returns a publisher of the events of
 // golden.samenames.v1.BackupService over conn. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewBackupServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (BackupServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, backupServiceDescriptor, opts...)
 	if err != nil {
@@ -220,7 +220,7 @@ type BackupServiceEvents struct {
 // golden.samenames.v1.BackupService that have a handler in h: srv calls the
 // handlers as soon as it runs. It returns an error if Run has been called on
 // srv, if srv has such a subscription already, if h has no handler, or if an
-// option does not fit the events.
+// option is invalid or does not fit the events.
 func SubscribeBackupServiceEvents(srv *aegis.Server, h BackupServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, backupServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Started", h.Started),
@@ -272,7 +272,7 @@ type ReportServiceClient interface {
 // NewReportServiceClient returns a client of golden.samenames.v1.ReportService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewReportServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ReportServiceClient, error) {
 	client, err := aegis.NewClient(conn, reportServiceDescriptor, opts...)
 	if err != nil {
@@ -328,8 +328,8 @@ type ReportServiceServer interface {
 // RegisterReportServiceServer adds the service
 // golden.samenames.v1.ReportService to srv, which serves it with the methods of
 // impl as soon as it runs. It returns an error if Run has been called on srv,
-// if srv has the service already, if impl is nil, or if an option does not fit
-// the service.
+// if srv has the service already, if impl is nil, or if an option is invalid or
+// does not fit the service.
 func RegisterReportServiceServer(srv *aegis.Server, impl ReportServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, reportServiceDescriptor, impl, []aegis.Handler[ReportServiceServer]{
 		aegis.UnaryHandler("Get", ReportServiceServer.Get).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -379,7 +379,7 @@ type ReportServicePublisher interface {
 
 // NewReportServicePublisher returns a publisher of the events of
 // golden.samenames.v1.ReportService over conn. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewReportServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (ReportServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, reportServiceDescriptor, opts...)
 	if err != nil {
@@ -429,7 +429,7 @@ type ReportServiceEvents struct {
 // golden.samenames.v1.ReportService that have a handler in h: srv calls the
 // handlers as soon as it runs. It returns an error if Run has been called on
 // srv, if srv has such a subscription already, if h has no handler, or if an
-// option does not fit the events.
+// option is invalid or does not fit the events.
 func SubscribeReportServiceEvents(srv *aegis.Server, h ReportServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, reportServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Started", h.Started),

@@ -49,8 +49,8 @@ type FirstServiceClient interface {
 
 // NewFirstServiceClient returns a client of golden.several.v1.FirstService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewFirstServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (FirstServiceClient, error) {
 	client, err := aegis.NewClient(conn, firstServiceDescriptor, opts...)
 	if err != nil {
@@ -86,7 +86,7 @@ type FirstServiceServer interface {
 // RegisterFirstServiceServer adds the service golden.several.v1.FirstService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterFirstServiceServer(srv *aegis.Server, impl FirstServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, firstServiceDescriptor, impl, []aegis.Handler[FirstServiceServer]{
 		aegis.UnaryHandler("Call", FirstServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -138,7 +138,7 @@ type SecondServiceClient interface {
 // NewSecondServiceClient returns a client of golden.several.v1.SecondService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewSecondServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (SecondServiceClient, error) {
 	client, err := aegis.NewClient(conn, secondServiceDescriptor, opts...)
 	if err != nil {
@@ -174,7 +174,8 @@ type SecondServiceServer interface {
 // RegisterSecondServiceServer adds the service golden.several.v1.SecondService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterSecondServiceServer(srv *aegis.Server, impl SecondServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, secondServiceDescriptor, impl, []aegis.Handler[SecondServiceServer]{
 		aegis.UnaryHandler("Call", SecondServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -47,8 +47,8 @@ type ThirdServiceClient interface {
 
 // NewThirdServiceClient returns a client of golden.several.v1.ThirdService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewThirdServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ThirdServiceClient, error) {
 	client, err := aegis.NewClient(conn, thirdServiceDescriptor, opts...)
 	if err != nil {
@@ -82,7 +82,7 @@ type ThirdServiceServer interface {
 // RegisterThirdServiceServer adds the service golden.several.v1.ThirdService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterThirdServiceServer(srv *aegis.Server, impl ThirdServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, thirdServiceDescriptor, impl, []aegis.Handler[ThirdServiceServer]{
 		aegis.UnaryHandler("Call", ThirdServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

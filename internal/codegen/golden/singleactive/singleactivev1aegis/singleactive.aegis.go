@@ -56,7 +56,7 @@ type BookServiceClient interface {
 // NewBookServiceClient returns a client of golden.singleactive.v1.BookService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewBookServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BookServiceClient, error) {
 	client, err := aegis.NewClient(conn, bookServiceDescriptor, opts...)
 	if err != nil {
@@ -110,7 +110,8 @@ type BookServiceServer interface {
 // RegisterBookServiceServer adds the service golden.singleactive.v1.BookService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterBookServiceServer(srv *aegis.Server, impl BookServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, bookServiceDescriptor, impl, []aegis.Handler[BookServiceServer]{
 		aegis.UnaryHandler("Place", BookServiceServer.Place).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -180,7 +181,7 @@ type VenueServiceClient interface {
 // NewVenueServiceClient returns a client of golden.singleactive.v1.VenueService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewVenueServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (VenueServiceClient, error) {
 	client, err := aegis.NewClient(conn, venueServiceDescriptor, opts...)
 	if err != nil {
@@ -241,8 +242,8 @@ type VenueServiceServer interface {
 // RegisterVenueServiceServer adds the service
 // golden.singleactive.v1.VenueService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterVenueServiceServer(srv *aegis.Server, impl VenueServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, venueServiceDescriptor, impl, []aegis.Handler[VenueServiceServer]{
 		aegis.UnaryHandler("Look", VenueServiceServer.Look).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -95,7 +95,7 @@ type StickyServiceClient interface {
 // NewStickyServiceClient returns a client of golden.sticky.v1.StickyService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewStickyServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StickyServiceClient, error) {
 	client, err := aegis.NewClient(conn, stickyServiceDescriptor, opts...)
 	if err != nil {
@@ -231,7 +231,8 @@ type StickyServiceServer interface {
 // RegisterStickyServiceServer adds the service golden.sticky.v1.StickyService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterStickyServiceServer(srv *aegis.Server, impl StickyServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, stickyServiceDescriptor, impl, []aegis.Handler[StickyServiceServer]{
 		aegis.UnaryHandler("ByText", StickyServiceServer.ByText).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

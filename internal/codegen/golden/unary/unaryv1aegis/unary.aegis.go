@@ -63,8 +63,8 @@ type OrderServiceClient interface {
 
 // NewOrderServiceClient returns a client of golden.unary.v1.OrderService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewOrderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OrderServiceClient, error) {
 	client, err := aegis.NewClient(conn, orderServiceDescriptor, opts...)
 	if err != nil {
@@ -124,7 +124,7 @@ type OrderServiceServer interface {
 // RegisterOrderServiceServer adds the service golden.unary.v1.OrderService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, orderServiceDescriptor, impl, []aegis.Handler[OrderServiceServer]{
 		aegis.UnaryHandler("GetOrder", OrderServiceServer.GetOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

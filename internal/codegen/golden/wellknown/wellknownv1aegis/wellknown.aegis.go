@@ -74,8 +74,8 @@ type WellKnownServiceClient interface {
 // NewWellKnownServiceClient returns a client of
 // golden.wellknown.v1.WellKnownService over conn. Options that a single call
 // takes too apply to all calls of the client, except where a call is given its
-// own. It returns an error if conn is nil or an option does not fit the
-// service.
+// own. It returns an error if conn is nil, or if an option is invalid or does
+// not fit the service.
 func NewWellKnownServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (WellKnownServiceClient, error) {
 	client, err := aegis.NewClient(conn, wellKnownServiceDescriptor, opts...)
 	if err != nil {
@@ -147,8 +147,8 @@ type WellKnownServiceServer interface {
 // RegisterWellKnownServiceServer adds the service
 // golden.wellknown.v1.WellKnownService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterWellKnownServiceServer(srv *aegis.Server, impl WellKnownServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, wellKnownServiceDescriptor, impl, []aegis.Handler[WellKnownServiceServer]{
 		aegis.UnaryHandler("Nothing", WellKnownServiceServer.Nothing).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

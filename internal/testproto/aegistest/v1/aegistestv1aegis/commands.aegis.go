@@ -58,8 +58,8 @@ type JobServiceClient interface {
 
 // NewJobServiceClient returns a client of aegistest.v1.JobService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewJobServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (JobServiceClient, error) {
 	client, err := aegis.NewClient(conn, jobServiceDescriptor, opts...)
 	if err != nil {
@@ -126,7 +126,7 @@ type JobServiceServer interface {
 // RegisterJobServiceServer adds the service aegistest.v1.JobService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterJobServiceServer(srv *aegis.Server, impl JobServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, jobServiceDescriptor, impl, []aegis.Handler[JobServiceServer]{
 		aegis.UnaryHandler("Work", JobServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -197,7 +197,7 @@ type LeaderJobServiceClient interface {
 // NewLeaderJobServiceClient returns a client of aegistest.v1.LeaderJobService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewLeaderJobServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LeaderJobServiceClient, error) {
 	client, err := aegis.NewClient(conn, leaderJobServiceDescriptor, opts...)
 	if err != nil {
@@ -271,7 +271,8 @@ type LeaderJobServiceServer interface {
 // RegisterLeaderJobServiceServer adds the service aegistest.v1.LeaderJobService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterLeaderJobServiceServer(srv *aegis.Server, impl LeaderJobServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, leaderJobServiceDescriptor, impl, []aegis.Handler[LeaderJobServiceServer]{
 		aegis.UnaryHandler("Arrange", LeaderJobServiceServer.Arrange).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

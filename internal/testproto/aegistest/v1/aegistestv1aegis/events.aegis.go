@@ -47,8 +47,8 @@ type EventServiceClient interface{}
 
 // NewEventServiceClient returns a client of aegistest.v1.EventService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewEventServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EventServiceClient, error) {
 	if _, err := aegis.NewClient(conn, eventServiceDescriptor, opts...); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ type EventServiceServer interface{}
 // RegisterEventServiceServer adds the service aegistest.v1.EventService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterEventServiceServer(srv *aegis.Server, impl EventServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, eventServiceDescriptor, impl, []aegis.Handler[EventServiceServer]{}, opts...)
 }
@@ -108,8 +108,8 @@ type EventServicePublisher interface {
 }
 
 // NewEventServicePublisher returns a publisher of the events of
-// aegistest.v1.EventService over conn. It returns an error if conn is nil or an
-// option does not fit the service.
+// aegistest.v1.EventService over conn. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewEventServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (EventServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, eventServiceDescriptor, opts...)
 	if err != nil {
@@ -181,8 +181,8 @@ type EventServiceEvents struct {
 // SubscribeEventServiceEvents subscribes srv to the events of
 // aegistest.v1.EventService that have a handler in h: srv calls the handlers as
 // soon as it runs. It returns an error if Run has been called on srv, if srv
-// has such a subscription already, if h has no handler, or if an option does
-// not fit the events.
+// has such a subscription already, if h has no handler, or if an option is
+// invalid or does not fit the events.
 func SubscribeEventServiceEvents(srv *aegis.Server, h EventServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, eventServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Core", h.Core),

@@ -49,8 +49,8 @@ type AccountServiceClient interface {
 
 // NewAccountServiceClient returns a client of aegistest.v1.AccountService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewAccountServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AccountServiceClient, error) {
 	client, err := aegis.NewClient(conn, accountServiceDescriptor, opts...)
 	if err != nil {
@@ -86,7 +86,7 @@ type AccountServiceServer interface {
 // RegisterAccountServiceServer adds the service aegistest.v1.AccountService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterAccountServiceServer(srv *aegis.Server, impl AccountServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, accountServiceDescriptor, impl, []aegis.Handler[AccountServiceServer]{
 		aegis.UnaryHandler("Touch", AccountServiceServer.Touch).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

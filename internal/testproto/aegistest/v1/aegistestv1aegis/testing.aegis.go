@@ -57,8 +57,8 @@ type ProbeServiceClient interface {
 
 // NewProbeServiceClient returns a client of aegistest.v1.ProbeService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewProbeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (ProbeServiceClient, error) {
 	client, err := aegis.NewClient(conn, probeServiceDescriptor, opts...)
 	if err != nil {
@@ -112,7 +112,7 @@ type ProbeServiceServer interface {
 // RegisterProbeServiceServer adds the service aegistest.v1.ProbeService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterProbeServiceServer(srv *aegis.Server, impl ProbeServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, probeServiceDescriptor, impl, []aegis.Handler[ProbeServiceServer]{
 		aegis.UnaryHandler("Do", ProbeServiceServer.Do).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -179,8 +179,8 @@ type BoundedServiceClient interface {
 
 // NewBoundedServiceClient returns a client of aegistest.v1.BoundedService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewBoundedServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BoundedServiceClient, error) {
 	client, err := aegis.NewClient(conn, boundedServiceDescriptor, opts...)
 	if err != nil {
@@ -216,7 +216,7 @@ type BoundedServiceServer interface {
 // RegisterBoundedServiceServer adds the service aegistest.v1.BoundedService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterBoundedServiceServer(srv *aegis.Server, impl BoundedServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, boundedServiceDescriptor, impl, []aegis.Handler[BoundedServiceServer]{
 		aegis.UnaryHandler("Hold", BoundedServiceServer.Hold).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -278,8 +278,8 @@ type StreamServiceClient interface {
 
 // NewStreamServiceClient returns a client of aegistest.v1.StreamService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
 	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
@@ -344,7 +344,7 @@ type StreamServiceServer interface {
 // RegisterStreamServiceServer adds the service aegistest.v1.StreamService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Count", StreamServiceServer.Count).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -425,7 +425,7 @@ type BroadcastServiceClient interface {
 // NewBroadcastServiceClient returns a client of aegistest.v1.BroadcastService
 // over conn. Options that a single call takes too apply to all calls of the
 // client, except where a call is given its own. It returns an error if conn is
-// nil or an option does not fit the service.
+// nil, or if an option is invalid or does not fit the service.
 func NewBroadcastServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BroadcastServiceClient, error) {
 	client, err := aegis.NewClient(conn, broadcastServiceDescriptor, opts...)
 	if err != nil {
@@ -462,7 +462,8 @@ type BroadcastServiceServer interface {
 // RegisterBroadcastServiceServer adds the service aegistest.v1.BroadcastService
 // to srv, which serves it with the methods of impl as soon as it runs. It
 // returns an error if Run has been called on srv, if srv has the service
-// already, if impl is nil, or if an option does not fit the service.
+// already, if impl is nil, or if an option is invalid or does not fit the
+// service.
 func RegisterBroadcastServiceServer(srv *aegis.Server, impl BroadcastServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, broadcastServiceDescriptor, impl, []aegis.Handler[BroadcastServiceServer]{
 		aegis.UnaryHandler("Tell", BroadcastServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -516,8 +517,8 @@ type LargeServiceClient interface {
 
 // NewLargeServiceClient returns a client of aegistest.v1.LargeService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewLargeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LargeServiceClient, error) {
 	client, err := aegis.NewClient(conn, largeServiceDescriptor, opts...)
 	if err != nil {
@@ -563,7 +564,7 @@ type LargeServiceServer interface {
 // RegisterLargeServiceServer adds the service aegistest.v1.LargeService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, largeServiceDescriptor, impl, []aegis.Handler[LargeServiceServer]{
 		aegis.UnaryHandler("Bounce", LargeServiceServer.Bounce).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -629,8 +630,8 @@ type LeaderServiceClient interface {
 
 // NewLeaderServiceClient returns a client of aegistest.v1.LeaderService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewLeaderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LeaderServiceClient, error) {
 	client, err := aegis.NewClient(conn, leaderServiceDescriptor, opts...)
 	if err != nil {
@@ -691,7 +692,7 @@ type LeaderServiceServer interface {
 // RegisterLeaderServiceServer adds the service aegistest.v1.LeaderService to
 // srv, which serves it with the methods of impl as soon as it runs. It returns
 // an error if Run has been called on srv, if srv has the service already, if
-// impl is nil, or if an option does not fit the service.
+// impl is nil, or if an option is invalid or does not fit the service.
 func RegisterLeaderServiceServer(srv *aegis.Server, impl LeaderServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, leaderServiceDescriptor, impl, []aegis.Handler[LeaderServiceServer]{
 		aegis.UnaryHandler("Lead", LeaderServiceServer.Lead).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -49,8 +49,8 @@ type EchoServiceClient interface {
 
 // NewEchoServiceClient returns a client of echo.v1.EchoService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewEchoServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (EchoServiceClient, error) {
 	client, err := aegis.NewClient(conn, echoServiceDescriptor, opts...)
 	if err != nil {
@@ -87,7 +87,7 @@ type EchoServiceServer interface {
 // RegisterEchoServiceServer adds the service echo.v1.EchoService to srv, which
 // serves it with the methods of impl as soon as it runs. It returns an error if
 // Run has been called on srv, if srv has the service already, if impl is nil,
-// or if an option does not fit the service.
+// or if an option is invalid or does not fit the service.
 func RegisterEchoServiceServer(srv *aegis.Server, impl EchoServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, echoServiceDescriptor, impl, []aegis.Handler[EchoServiceServer]{
 		aegis.UnaryHandler("Echo", EchoServiceServer.Echo).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

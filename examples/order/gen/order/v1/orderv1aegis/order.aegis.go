@@ -89,8 +89,8 @@ type OrderServiceClient interface {
 
 // NewOrderServiceClient returns a client of order.v1.OrderService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewOrderServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (OrderServiceClient, error) {
 	client, err := aegis.NewClient(conn, orderServiceDescriptor, opts...)
 	if err != nil {
@@ -200,7 +200,7 @@ type OrderServiceServer interface {
 // RegisterOrderServiceServer adds the service order.v1.OrderService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterOrderServiceServer(srv *aegis.Server, impl OrderServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, orderServiceDescriptor, impl, []aegis.Handler[OrderServiceServer]{
 		aegis.UnaryHandler("PlaceOrder", OrderServiceServer.PlaceOrder).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -280,8 +280,8 @@ type OrderServicePublisher interface {
 }
 
 // NewOrderServicePublisher returns a publisher of the events of
-// order.v1.OrderService over conn. It returns an error if conn is nil or an
-// option does not fit the service.
+// order.v1.OrderService over conn. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewOrderServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (OrderServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, orderServiceDescriptor, opts...)
 	if err != nil {
@@ -320,8 +320,8 @@ type OrderServiceEvents struct {
 // SubscribeOrderServiceEvents subscribes srv to the events of
 // order.v1.OrderService that have a handler in h: srv calls the handlers as
 // soon as it runs. It returns an error if Run has been called on srv, if srv
-// has such a subscription already, if h has no handler, or if an option does
-// not fit the events.
+// has such a subscription already, if h has no handler, or if an option is
+// invalid or does not fit the events.
 func SubscribeOrderServiceEvents(srv *aegis.Server, h OrderServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, orderServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("OrderPlaced", h.OrderPlaced),

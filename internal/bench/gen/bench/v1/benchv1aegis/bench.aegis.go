@@ -53,8 +53,8 @@ type BenchServiceClient interface {
 
 // NewBenchServiceClient returns a client of bench.v1.BenchService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewBenchServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (BenchServiceClient, error) {
 	client, err := aegis.NewClient(conn, benchServiceDescriptor, opts...)
 	if err != nil {
@@ -106,7 +106,7 @@ type BenchServiceServer interface {
 // RegisterBenchServiceServer adds the service bench.v1.BenchService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterBenchServiceServer(srv *aegis.Server, impl BenchServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, benchServiceDescriptor, impl, []aegis.Handler[BenchServiceServer]{
 		aegis.UnaryHandler("Balanced", BenchServiceServer.Balanced).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -177,8 +177,8 @@ type StreamServiceClient interface {
 
 // NewStreamServiceClient returns a client of bench.v1.StreamService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
 	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
@@ -241,7 +241,7 @@ type StreamServiceServer interface {
 // RegisterStreamServiceServer adds the service bench.v1.StreamService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -328,8 +328,8 @@ type MessageServiceClient interface {
 
 // NewMessageServiceClient returns a client of bench.v1.MessageService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewMessageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (MessageServiceClient, error) {
 	client, err := aegis.NewClient(conn, messageServiceDescriptor, opts...)
 	if err != nil {
@@ -376,7 +376,7 @@ type MessageServiceServer interface {
 // RegisterMessageServiceServer adds the service bench.v1.MessageService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterMessageServiceServer(srv *aegis.Server, impl MessageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, messageServiceDescriptor, impl, []aegis.Handler[MessageServiceServer]{
 		aegis.UnaryHandler("Work", MessageServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -430,8 +430,8 @@ type MessageServicePublisher interface {
 }
 
 // NewMessageServicePublisher returns a publisher of the events of
-// bench.v1.MessageService over conn. It returns an error if conn is nil or an
-// option does not fit the service.
+// bench.v1.MessageService over conn. It returns an error if conn is nil, or if
+// an option is invalid or does not fit the service.
 func NewMessageServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (MessageServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, messageServiceDescriptor, opts...)
 	if err != nil {
@@ -524,8 +524,8 @@ type MessageServiceEvents struct {
 // SubscribeMessageServiceEvents subscribes srv to the events of
 // bench.v1.MessageService that have a handler in h: srv calls the handlers as
 // soon as it runs. It returns an error if Run has been called on srv, if srv
-// has such a subscription already, if h has no handler, or if an option does
-// not fit the events.
+// has such a subscription already, if h has no handler, or if an option is
+// invalid or does not fit the events.
 func SubscribeMessageServiceEvents(srv *aegis.Server, h MessageServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, messageServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Ticked", h.Ticked),
@@ -565,8 +565,8 @@ type LargeServiceClient interface {
 
 // NewLargeServiceClient returns a client of bench.v1.LargeService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewLargeServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (LargeServiceClient, error) {
 	client, err := aegis.NewClient(conn, largeServiceDescriptor, opts...)
 	if err != nil {
@@ -602,7 +602,7 @@ type LargeServiceServer interface {
 // RegisterLargeServiceServer adds the service bench.v1.LargeService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterLargeServiceServer(srv *aegis.Server, impl LargeServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, largeServiceDescriptor, impl, []aegis.Handler[LargeServiceServer]{
 		aegis.UnaryHandler("Carry", LargeServiceServer.Carry).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -656,8 +656,8 @@ type AllServiceClient interface {
 
 // NewAllServiceClient returns a client of bench.v1.AllService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewAllServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (AllServiceClient, error) {
 	client, err := aegis.NewClient(conn, allServiceDescriptor, opts...)
 	if err != nil {
@@ -694,7 +694,7 @@ type AllServiceServer interface {
 // RegisterAllServiceServer adds the service bench.v1.AllService to srv, which
 // serves it with the methods of impl as soon as it runs. It returns an error if
 // Run has been called on srv, if srv has the service already, if impl is nil,
-// or if an option does not fit the service.
+// or if an option is invalid or does not fit the service.
 func RegisterAllServiceServer(srv *aegis.Server, impl AllServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, allServiceDescriptor, impl, []aegis.Handler[AllServiceServer]{
 		aegis.UnaryHandler("Tell", AllServiceServer.Tell).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -49,8 +49,8 @@ type PackageServiceClient interface {
 // NewPackageServiceClient returns a client of
 // golden.pkgnames.srv_.PackageService over conn. Options that a single call
 // takes too apply to all calls of the client, except where a call is given its
-// own. It returns an error if conn is nil or an option does not fit the
-// service.
+// own. It returns an error if conn is nil, or if an option is invalid or does
+// not fit the service.
 func NewPackageServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (PackageServiceClient, error) {
 	client, err := aegis.NewClient(conn, packageServiceDescriptor, opts...)
 	if err != nil {
@@ -84,8 +84,8 @@ type PackageServiceServer interface {
 // RegisterPackageServiceServer adds the service
 // golden.pkgnames.srv_.PackageService to srv, which serves it with the methods
 // of impl as soon as it runs. It returns an error if Run has been called on
-// srv, if srv has the service already, if impl is nil, or if an option does not
-// fit the service.
+// srv, if srv has the service already, if impl is nil, or if an option is
+// invalid or does not fit the service.
 func RegisterPackageServiceServer(srv *aegis.Server, impl PackageServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, packageServiceDescriptor, impl, []aegis.Handler[PackageServiceServer]{
 		aegis.UnaryHandler("Call", PackageServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -56,8 +56,8 @@ type DurableServiceClient interface {
 
 // NewDurableServiceClient returns a client of fault.v1.DurableService over
 // conn. Options that a single call takes too apply to all calls of the client,
-// except where a call is given its own. It returns an error if conn is nil or
-// an option does not fit the service.
+// except where a call is given its own. It returns an error if conn is nil, or
+// if an option is invalid or does not fit the service.
 func NewDurableServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (DurableServiceClient, error) {
 	client, err := aegis.NewClient(conn, durableServiceDescriptor, opts...)
 	if err != nil {
@@ -105,7 +105,7 @@ type DurableServiceServer interface {
 // RegisterDurableServiceServer adds the service fault.v1.DurableService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterDurableServiceServer(srv *aegis.Server, impl DurableServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, durableServiceDescriptor, impl, []aegis.Handler[DurableServiceServer]{
 		aegis.UnaryHandler("Work", DurableServiceServer.Work).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
@@ -148,8 +148,8 @@ type DurableServicePublisher interface {
 }
 
 // NewDurableServicePublisher returns a publisher of the events of
-// fault.v1.DurableService over conn. It returns an error if conn is nil or an
-// option does not fit the service.
+// fault.v1.DurableService over conn. It returns an error if conn is nil, or if
+// an option is invalid or does not fit the service.
 func NewDurableServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption) (DurableServicePublisher, error) {
 	pub, err := aegis.NewPublisher(conn, durableServiceDescriptor, opts...)
 	if err != nil {
@@ -203,8 +203,8 @@ type DurableServiceEvents struct {
 // SubscribeDurableServiceEvents subscribes srv to the events of
 // fault.v1.DurableService that have a handler in h: srv calls the handlers as
 // soon as it runs. It returns an error if Run has been called on srv, if srv
-// has such a subscription already, if h has no handler, or if an option does
-// not fit the events.
+// has such a subscription already, if h has no handler, or if an option is
+// invalid or does not fit the events.
 func SubscribeDurableServiceEvents(srv *aegis.Server, h DurableServiceEvents, opts ...aegis.SubscribeOption) error {
 	return aegis.SubscribeEvents(srv, durableServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Happened", h.Happened),

@@ -49,8 +49,8 @@ type FaultServiceClient interface {
 
 // NewFaultServiceClient returns a client of fault.v1.FaultService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewFaultServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (FaultServiceClient, error) {
 	client, err := aegis.NewClient(conn, faultServiceDescriptor, opts...)
 	if err != nil {
@@ -94,7 +94,7 @@ type FaultServiceServer interface {
 // RegisterFaultServiceServer adds the service fault.v1.FaultService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterFaultServiceServer(srv *aegis.Server, impl FaultServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, faultServiceDescriptor, impl, []aegis.Handler[FaultServiceServer]{
 		aegis.UnaryHandler("Act", FaultServiceServer.Act).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -57,8 +57,8 @@ type StreamServiceClient interface {
 
 // NewStreamServiceClient returns a client of fault.v1.StreamService over conn.
 // Options that a single call takes too apply to all calls of the client, except
-// where a call is given its own. It returns an error if conn is nil or an
-// option does not fit the service.
+// where a call is given its own. It returns an error if conn is nil, or if an
+// option is invalid or does not fit the service.
 func NewStreamServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (StreamServiceClient, error) {
 	client, err := aegis.NewClient(conn, streamServiceDescriptor, opts...)
 	if err != nil {
@@ -113,7 +113,7 @@ type StreamServiceServer interface {
 // RegisterStreamServiceServer adds the service fault.v1.StreamService to srv,
 // which serves it with the methods of impl as soon as it runs. It returns an
 // error if Run has been called on srv, if srv has the service already, if impl
-// is nil, or if an option does not fit the service.
+// is nil, or if an option is invalid or does not fit the service.
 func RegisterStreamServiceServer(srv *aegis.Server, impl StreamServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, streamServiceDescriptor, impl, []aegis.Handler[StreamServiceServer]{
 		aegis.ServerStreamHandler("Pull", StreamServiceServer.Pull).FoundBy(func(t reflect.Type) (reflect.Method, bool) {

@@ -49,8 +49,8 @@ type DeepServiceClient interface {
 // NewDeepServiceClient returns a client of
 // golden.deep.a.b.c.d.e.f.v1beta1.DeepService over conn. Options that a single
 // call takes too apply to all calls of the client, except where a call is given
-// its own. It returns an error if conn is nil or an option does not fit the
-// service.
+// its own. It returns an error if conn is nil, or if an option is invalid or
+// does not fit the service.
 func NewDeepServiceClient(conn *aegis.Conn, opts ...aegis.ClientOption) (DeepServiceClient, error) {
 	client, err := aegis.NewClient(conn, deepServiceDescriptor, opts...)
 	if err != nil {
@@ -85,7 +85,7 @@ type DeepServiceServer interface {
 // golden.deep.a.b.c.d.e.f.v1beta1.DeepService to srv, which serves it with the
 // methods of impl as soon as it runs. It returns an error if Run has been
 // called on srv, if srv has the service already, if impl is nil, or if an
-// option does not fit the service.
+// option is invalid or does not fit the service.
 func RegisterDeepServiceServer(srv *aegis.Server, impl DeepServiceServer, opts ...aegis.ServiceOption) error {
 	return aegis.RegisterService(srv, deepServiceDescriptor, impl, []aegis.Handler[DeepServiceServer]{
 		aegis.UnaryHandler("Call", DeepServiceServer.Call).FoundBy(func(t reflect.Type) (reflect.Method, bool) {
