@@ -17,7 +17,7 @@ func emitServer(g *jen.Group, s *service) {
 // emitServerInterface adds <Service>Server.
 func emitServerInterface(g *jen.Group, s *service) {
 	s.doc(s.names.Server+" is implemented by the servers of "+s.fullName+". Several goroutines call its methods at once. "+
-		"A method may return any error: the caller gets the code of an *aegis.Error, and CodeUnknown for an error of another type. "+
+		"A method may return any error: the caller gets the code that aegis.CodeOf returns for it. "+
 		"Embed "+s.names.Unimplemented+" to implement only some of the methods.", s.comment).write(g)
 	g.Type().Id(s.names.Server).InterfaceFunc(func(g *jen.Group) {
 		for _, m := range s.methods {

@@ -133,9 +133,9 @@ func ReportServiceRotateCommand(conn *aegis.Conn, id string) *aegis.Command[comm
 
 // ReportServiceServer is implemented by the servers of
 // golden.commands.v1.ReportService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedReportServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedReportServiceServer to
+// implement only some of the methods.
 //
 // ReportService makes reports.
 type ReportServiceServer interface {

@@ -155,9 +155,9 @@ func (c *commentServiceClient) Trailing(ctx context.Context, req *commentsv1.Com
 
 // CommentServiceServer is implemented by the servers of
 // golden.comments.v1.CommentService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedCommentServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedCommentServiceServer to
+// implement only some of the methods.
 //
 // go:generate this must not become a directive
 //

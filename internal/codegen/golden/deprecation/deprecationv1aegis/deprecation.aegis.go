@@ -87,9 +87,9 @@ func (c *oldServiceClient) Old(ctx context.Context, req *deprecationv1.OldReques
 
 // OldServiceServer is implemented by the servers of
 // golden.deprecation.v1.OldService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedOldServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedOldServiceServer to implement
+// only some of the methods.
 //
 // OldService is no longer needed.
 //
@@ -220,9 +220,9 @@ func (c *newServiceClient) Current(ctx context.Context, req *deprecationv1.OldRe
 
 // NewServiceServer is implemented by the servers of
 // golden.deprecation.v1.NewService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedNewServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedNewServiceServer to implement
+// only some of the methods.
 type NewServiceServer interface {
 	// NoComment handles golden.deprecation.v1.NewService.NoComment.
 	//

@@ -75,9 +75,9 @@ func (c *editionServiceClient) Call(ctx context.Context, req *edition2023v1.Call
 
 // EditionServiceServer is implemented by the servers of
 // golden.edition2023.v1.EditionService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedEditionServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedEditionServiceServer to
+// implement only some of the methods.
 //
 // EditionService uses the opaque API.
 type EditionServiceServer interface {

@@ -47,9 +47,9 @@ type emptyServiceClient struct{}
 
 // EmptyServiceServer is implemented by the servers of
 // golden.emptyservice.v1.EmptyService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedEmptyServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedEmptyServiceServer to
+// implement only some of the methods.
 //
 // EmptyService has no methods yet.
 type EmptyServiceServer interface{}

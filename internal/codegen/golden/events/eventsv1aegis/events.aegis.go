@@ -81,9 +81,9 @@ func (c *marketServiceClient) Price(ctx context.Context, req *eventsv1.PriceRequ
 
 // MarketServiceServer is implemented by the servers of
 // golden.events.v1.MarketService. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedMarketServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedMarketServiceServer to implement only some
+// of the methods.
 //
 // MarketService tells what happens on a market.
 type MarketServiceServer interface {
@@ -263,9 +263,9 @@ type newsServiceClient struct{}
 
 // NewsServiceServer is implemented by the servers of
 // golden.events.v1.NewsService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedNewsServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedNewsServiceServer to implement only some
+// of the methods.
 //
 // NewsService has nothing that is called.
 type NewsServiceServer interface{}

@@ -88,9 +88,9 @@ func (c *importedServiceClient) MoveNested(ctx context.Context, req *itemv1.Item
 
 // ImportedServiceServer is implemented by the servers of
 // golden.imported.v1.ImportedService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedImportedServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedImportedServiceServer to
+// implement only some of the methods.
 //
 // ImportedService uses messages of two Go packages of one name.
 type ImportedServiceServer interface {

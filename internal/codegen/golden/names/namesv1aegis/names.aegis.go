@@ -121,9 +121,9 @@ func (c *snakeCaseServiceClient) With_1Digit(ctx context.Context, req *namesv1.X
 
 // SnakeCaseServiceServer is implemented by the servers of
 // golden.names.v1.snake_case_service. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedSnakeCaseServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedSnakeCaseServiceServer to
+// implement only some of the methods.
 //
 // Names are Go keywords, predeclared, in snake case, or meet those of messages.
 type SnakeCaseServiceServer interface {
@@ -247,9 +247,9 @@ func (c *xUnderscoreClient) XMethod(ctx context.Context, req *namesv1.XLeading, 
 
 // XUnderscoreServer is implemented by the servers of
 // golden.names.v1._Underscore. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedXUnderscoreServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedXUnderscoreServer to implement only some
+// of the methods.
 type XUnderscoreServer interface {
 	// XMethod handles golden.names.v1._Underscore._Method.
 	XMethod(ctx context.Context, req *namesv1.XLeading) (*namesv1.XLeading, error)
@@ -330,9 +330,8 @@ func (c *lowerClient) Lower(ctx context.Context, req *namesv1.Lower_, opts ...ae
 
 // LowerServer is implemented by the servers of golden.names.v1.lower. Several
 // goroutines call its methods at once. A method may return any error: the
-// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedLowerServer to implement only some of the
-// methods.
+// caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedLowerServer to implement only some of the methods.
 type LowerServer interface {
 	// Lower handles golden.names.v1.lower.lower.
 	Lower(ctx context.Context, req *namesv1.Lower_) (*namesv1.Lower_, error)
@@ -600,9 +599,8 @@ func (c *keywordsClient) Var(ctx context.Context, req *namesv1.Echo, opts ...aeg
 
 // KeywordsServer is implemented by the servers of golden.names.v1.Keywords.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedKeywordsServer to implement only some of the
-// methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedKeywordsServer to implement only some of the methods.
 type KeywordsServer interface {
 	// Break handles golden.names.v1.Keywords.Break.
 	Break(ctx context.Context, req *namesv1.Echo) (*namesv1.Echo, error)
@@ -930,9 +928,9 @@ func (c *predeclaredClient) Main(ctx context.Context, req *namesv1.Nil, opts ...
 
 // PredeclaredServer is implemented by the servers of
 // golden.names.v1.Predeclared. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedPredeclaredServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedPredeclaredServer to implement only some
+// of the methods.
 type PredeclaredServer interface {
 	// Error handles golden.names.v1.Predeclared.Error.
 	Error(ctx context.Context, req *namesv1.Error) (*namesv1.String_, error)
@@ -1206,9 +1204,8 @@ func (c *localsClient) Context(ctx context.Context, req *namesv1.Echo, opts ...a
 
 // LocalsServer is implemented by the servers of golden.names.v1.Locals. Several
 // goroutines call its methods at once. A method may return any error: the
-// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedLocalsServer to implement only some of the
-// methods.
+// caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedLocalsServer to implement only some of the methods.
 //
 // Locals are called like the variables of generated code.
 type LocalsServer interface {
@@ -1438,9 +1435,8 @@ func (c *echoEchoClient) RegisterEchoEchoServer(ctx context.Context, req *namesv
 
 // EchoEchoServer is implemented by the servers of golden.names.v1.EchoEcho.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedEchoEchoServer to implement only some of the
-// methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedEchoEchoServer to implement only some of the methods.
 //
 // Echo has the name of its message and of its method.
 type EchoEchoServer interface {
@@ -1554,9 +1550,8 @@ func (c *contextClient) Context(ctx context.Context, req *namesv1.Context_, opts
 
 // ContextServer is implemented by the servers of golden.names.v1.context.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedContextServer to implement only some of the
-// methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedContextServer to implement only some of the methods.
 type ContextServer interface {
 	// Context handles golden.names.v1.context.Context.
 	Context(ctx context.Context, req *namesv1.Context_) (*namesv1.Context_, error)
@@ -1637,9 +1632,8 @@ func (c *aegisClient) Aegis(ctx context.Context, req *namesv1.Context_, opts ...
 
 // AegisServer is implemented by the servers of golden.names.v1.aegis. Several
 // goroutines call its methods at once. A method may return any error: the
-// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedAegisServer to implement only some of the
-// methods.
+// caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedAegisServer to implement only some of the methods.
 type AegisServer interface {
 	// Aegis handles golden.names.v1.aegis.Aegis.
 	Aegis(ctx context.Context, req *namesv1.Context_) (*namesv1.Context_, error)

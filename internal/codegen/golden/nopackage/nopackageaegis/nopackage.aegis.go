@@ -73,10 +73,9 @@ func (c *goldenNoPackageServiceClient) Call(ctx context.Context, req *nopackage.
 
 // GoldenNoPackageServiceServer is implemented by the servers of
 // GoldenNoPackageService. Several goroutines call its methods at once. A method
-// may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedGoldenNoPackageServiceServer to implement only some of the
-// methods.
+// may return any error: the caller gets the code that aegis.CodeOf returns for
+// it. Embed UnimplementedGoldenNoPackageServiceServer to implement only some of
+// the methods.
 //
 // GoldenNoPackageService has no package.
 type GoldenNoPackageServiceServer interface {

@@ -73,9 +73,9 @@ func (c *optionalServiceClient) Call(ctx context.Context, req *optionalv1.CallRe
 
 // OptionalServiceServer is implemented by the servers of
 // golden.optional.v1.OptionalService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedOptionalServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedOptionalServiceServer to
+// implement only some of the methods.
 type OptionalServiceServer interface {
 	// Call handles golden.optional.v1.OptionalService.Call.
 	Call(ctx context.Context, req *optionalv1.CallRequest) (*optionalv1.CallResponse, error)

@@ -265,9 +265,8 @@ func (c *fooClient) Own(ctx context.Context, req *fooClientpb.OwnMessage, opts .
 
 // FooServer is implemented by the servers of golden.pkgnames.Foo. Several
 // goroutines call its methods at once. A method may return any error: the
-// caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedFooServer to implement only some of the
-// methods.
+// caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedFooServer to implement only some of the methods.
 //
 // Foo uses messages of Go packages that are called like what generated code
 // declares, in a Go package that is called like its client's implementation.

@@ -82,9 +82,9 @@ func (c *proto2ServiceClient) CallGroup(ctx context.Context, req *proto2v1.Proto
 
 // Proto2ServiceServer is implemented by the servers of
 // golden.proto2.v1.Proto2Service. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedProto2ServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedProto2ServiceServer to implement only some
+// of the methods.
 type Proto2ServiceServer interface {
 	// Call handles golden.proto2.v1.Proto2Service.Call.
 	Call(ctx context.Context, req *proto2v1.Proto2Request) (*proto2v1.Proto2Response, error)

@@ -70,9 +70,8 @@ func (c *rootServiceClient) Call(ctx context.Context, req *root.CallRequest, opt
 
 // RootServiceServer is implemented by the servers of golden.root.RootService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedRootServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedRootServiceServer to implement only some of the methods.
 type RootServiceServer interface {
 	// Call handles golden.root.RootService.Call.
 	Call(ctx context.Context, req *root.CallRequest) (*root.CallResponse, error)

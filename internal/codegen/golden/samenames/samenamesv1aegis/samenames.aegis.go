@@ -104,9 +104,9 @@ func BackupServiceRunCommand(conn *aegis.Conn, id string) *aegis.Command[samenam
 
 // BackupServiceServer is implemented by the servers of
 // golden.samenames.v1.BackupService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedBackupServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedBackupServiceServer to
+// implement only some of the methods.
 //
 // BackupService makes backups.
 type BackupServiceServer interface {
@@ -313,9 +313,9 @@ func ReportServiceRunCommand(conn *aegis.Conn, id string) *aegis.Command[samenam
 
 // ReportServiceServer is implemented by the servers of
 // golden.samenames.v1.ReportService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedReportServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedReportServiceServer to
+// implement only some of the methods.
 //
 // ReportService makes reports.
 type ReportServiceServer interface {

@@ -73,9 +73,9 @@ func (c *firstServiceClient) Call(ctx context.Context, req *severalv1.CallReques
 
 // FirstServiceServer is implemented by the servers of
 // golden.several.v1.FirstService. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedFirstServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedFirstServiceServer to implement only some
+// of the methods.
 //
 // FirstService shares its Go package with two others.
 type FirstServiceServer interface {
@@ -161,9 +161,9 @@ func (c *secondServiceClient) Call(ctx context.Context, req *severalv1.CallReque
 
 // SecondServiceServer is implemented by the servers of
 // golden.several.v1.SecondService. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedSecondServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedSecondServiceServer to implement only some
+// of the methods.
 //
 // SecondService is in the same file.
 type SecondServiceServer interface {

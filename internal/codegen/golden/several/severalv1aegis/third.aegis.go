@@ -71,9 +71,9 @@ func (c *thirdServiceClient) Call(ctx context.Context, req *severalv1.CallReques
 
 // ThirdServiceServer is implemented by the servers of
 // golden.several.v1.ThirdService. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedThirdServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedThirdServiceServer to implement only some
+// of the methods.
 type ThirdServiceServer interface {
 	// Call handles golden.several.v1.ThirdService.Call.
 	Call(ctx context.Context, req *severalv1.CallRequest) (*severalv1.CallResponse, error)

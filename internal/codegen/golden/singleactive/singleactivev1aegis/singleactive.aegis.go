@@ -87,9 +87,9 @@ func (c *bookServiceClient) Follow(ctx context.Context, req *singleactivev1.Plac
 
 // BookServiceServer is implemented by the servers of
 // golden.singleactive.v1.BookService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedBookServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedBookServiceServer to
+// implement only some of the methods.
 //
 // BookService keeps a book.
 type BookServiceServer interface {
@@ -218,9 +218,9 @@ func (c *venueServiceClient) PlaceWest(ctx context.Context, req *singleactivev1.
 
 // VenueServiceServer is implemented by the servers of
 // golden.singleactive.v1.VenueService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedVenueServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedVenueServiceServer to
+// implement only some of the methods.
 //
 // VenueService has a leader for each venue.
 type VenueServiceServer interface {

@@ -195,9 +195,9 @@ func (c *stickyServiceClient) ByNothing(ctx context.Context, req *stickyv1.KeyRe
 
 // StickyServiceServer is implemented by the servers of
 // golden.sticky.v1.StickyService. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedStickyServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedStickyServiceServer to implement only some
+// of the methods.
 //
 // Every kind of field that calls can be selected by. The messages of a path may
 // be of other files.

@@ -142,9 +142,9 @@ func (c *streamServiceClient) Ask(ctx context.Context, req *streamsv1.WatchReque
 
 // StreamServiceServer is implemented by the servers of
 // golden.streams.v1.StreamService. Several goroutines call its methods at once.
-// A method may return any error: the caller gets the code of an *aegis.Error,
-// and CodeUnknown for an error of another type. Embed
-// UnimplementedStreamServiceServer to implement only some of the methods.
+// A method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedStreamServiceServer to implement only some
+// of the methods.
 //
 // StreamService has a method of each kind.
 type StreamServiceServer interface {

@@ -101,9 +101,9 @@ func (c *orderServiceClient) NoComment(ctx context.Context, req *unaryv1.GetOrde
 
 // OrderServiceServer is implemented by the servers of
 // golden.unary.v1.OrderService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedOrderServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedOrderServiceServer to implement only some
+// of the methods.
 //
 // OrderService has orders.
 //

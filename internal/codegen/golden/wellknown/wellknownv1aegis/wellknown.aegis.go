@@ -126,9 +126,9 @@ func (c *wellKnownServiceClient) Describe(ctx context.Context, req *wrapperspb.S
 
 // WellKnownServiceServer is implemented by the servers of
 // golden.wellknown.v1.WellKnownService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedWellKnownServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedWellKnownServiceServer to
+// implement only some of the methods.
 //
 // WellKnownService has no message of its own.
 type WellKnownServiceServer interface {

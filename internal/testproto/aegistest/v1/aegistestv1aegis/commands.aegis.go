@@ -111,9 +111,8 @@ func JobServiceOnceCommand(conn *aegis.Conn, id string) *aegis.Command[aegistest
 
 // JobServiceServer is implemented by the servers of aegistest.v1.JobService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedJobServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedJobServiceServer to implement only some of the methods.
 //
 // JobService has commands for every instance.
 type JobServiceServer interface {
@@ -249,9 +248,9 @@ func LeaderJobServiceTidyCommand(conn *aegis.Conn, id string) *aegis.Command[aeg
 
 // LeaderJobServiceServer is implemented by the servers of
 // aegistest.v1.LeaderJobService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedLeaderJobServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedLeaderJobServiceServer to implement only
+// some of the methods.
 //
 // LeaderJobService has commands that only the leader works.
 type LeaderJobServiceServer interface {

@@ -61,9 +61,9 @@ type eventServiceClient struct{}
 
 // EventServiceServer is implemented by the servers of
 // aegistest.v1.EventService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedEventServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedEventServiceServer to implement only some
+// of the methods.
 //
 // EventService has an event of each kind.
 type EventServiceServer interface{}

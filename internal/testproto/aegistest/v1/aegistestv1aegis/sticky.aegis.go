@@ -73,9 +73,9 @@ func (c *accountServiceClient) Touch(ctx context.Context, req *aegistestv1.Touch
 
 // AccountServiceServer is implemented by the servers of
 // aegistest.v1.AccountService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedAccountServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedAccountServiceServer to implement only
+// some of the methods.
 //
 // AccountService is called by the account that a request is about.
 type AccountServiceServer interface {

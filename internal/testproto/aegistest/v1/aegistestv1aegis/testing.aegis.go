@@ -95,9 +95,9 @@ func (c *probeServiceClient) Quick(ctx context.Context, req *aegistestv1.QuickRe
 
 // ProbeServiceServer is implemented by the servers of
 // aegistest.v1.ProbeService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedProbeServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedProbeServiceServer to implement only some
+// of the methods.
 //
 // ProbeService has a method for each kind of unary call.
 type ProbeServiceServer interface {
@@ -203,9 +203,9 @@ func (c *boundedServiceClient) Hold(ctx context.Context, req *aegistestv1.HoldRe
 
 // BoundedServiceServer is implemented by the servers of
 // aegistest.v1.BoundedService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedBoundedServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedBoundedServiceServer to implement only
+// some of the methods.
 //
 // BoundedService runs four handlers at once.
 type BoundedServiceServer interface {
@@ -325,9 +325,9 @@ func (c *streamServiceClient) Brief(ctx context.Context, opts ...aegis.CallOptio
 
 // StreamServiceServer is implemented by the servers of
 // aegistest.v1.StreamService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedStreamServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedStreamServiceServer to implement only some
+// of the methods.
 //
 // StreamService has streams of all kinds.
 type StreamServiceServer interface {
@@ -449,9 +449,9 @@ func (c *broadcastServiceClient) Tell(ctx context.Context, req *aegistestv1.Tell
 
 // BroadcastServiceServer is implemented by the servers of
 // aegistest.v1.BroadcastService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedBroadcastServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedBroadcastServiceServer to implement only
+// some of the methods.
 //
 // BroadcastService is called in all instances at once.
 type BroadcastServiceServer interface {
@@ -549,9 +549,9 @@ func (c *largeServiceClient) Flow(ctx context.Context, opts ...aegis.CallOption)
 
 // LargeServiceServer is implemented by the servers of
 // aegistest.v1.LargeService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedLargeServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedLargeServiceServer to implement only some
+// of the methods.
 //
 // LargeService has messages that are larger than NATS takes.
 type LargeServiceServer interface {
@@ -668,9 +668,9 @@ func (c *leaderServiceClient) Haul(ctx context.Context, req *aegistestv1.LargeRe
 
 // LeaderServiceServer is implemented by the servers of
 // aegistest.v1.LeaderService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedLeaderServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedLeaderServiceServer to implement only some
+// of the methods.
 //
 // LeaderService is served by a leader.
 type LeaderServiceServer interface {

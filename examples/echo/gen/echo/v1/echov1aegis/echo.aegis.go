@@ -73,9 +73,8 @@ func (c *echoServiceClient) Echo(ctx context.Context, req *echov1.EchoRequest, o
 
 // EchoServiceServer is implemented by the servers of echo.v1.EchoService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedEchoServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedEchoServiceServer to implement only some of the methods.
 //
 // EchoService answers with what it was sent.
 type EchoServiceServer interface {

@@ -160,9 +160,8 @@ func OrderServiceReconcileBookCommand(conn *aegis.Conn, id string) *aegis.Comman
 
 // OrderServiceServer is implemented by the servers of order.v1.OrderService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedOrderServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedOrderServiceServer to implement only some of the methods.
 //
 // OrderService keeps one order book, however many processes serve it: of them
 // only the elected leader changes the book.

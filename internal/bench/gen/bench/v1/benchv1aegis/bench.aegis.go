@@ -84,9 +84,8 @@ func (c *benchServiceClient) Leader(ctx context.Context, req *benchv1.LeaderRequ
 
 // BenchServiceServer is implemented by the servers of bench.v1.BenchService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedBenchServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedBenchServiceServer to implement only some of the methods.
 //
 // BenchService has the same method twice: for any instance, and for the leader.
 type BenchServiceServer interface {
@@ -222,9 +221,8 @@ func (c *streamServiceClient) Ask(ctx context.Context, req *benchv1.AskRequest, 
 
 // StreamServiceServer is implemented by the servers of bench.v1.StreamService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedStreamServiceServer to implement only some
-// of the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedStreamServiceServer to implement only some of the methods.
 //
 // StreamService has streams of all kinds.
 type StreamServiceServer interface {
@@ -363,9 +361,9 @@ func MessageServiceWorkCommand(conn *aegis.Conn, id string) *aegis.Command[bench
 
 // MessageServiceServer is implemented by the servers of
 // bench.v1.MessageService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedMessageServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedMessageServiceServer to implement only
+// some of the methods.
 //
 // MessageService has what is not called.
 type MessageServiceServer interface {
@@ -589,9 +587,8 @@ func (c *largeServiceClient) Carry(ctx context.Context, req *benchv1.CarryReques
 
 // LargeServiceServer is implemented by the servers of bench.v1.LargeService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedLargeServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedLargeServiceServer to implement only some of the methods.
 //
 // LargeService has messages that are larger than NATS takes.
 type LargeServiceServer interface {
@@ -681,9 +678,8 @@ func (c *allServiceClient) Tell(ctx context.Context, req *benchv1.TellRequest, o
 
 // AllServiceServer is implemented by the servers of bench.v1.AllService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedAllServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedAllServiceServer to implement only some of the methods.
 //
 // AllService is called in all instances at once.
 type AllServiceServer interface {

@@ -73,9 +73,9 @@ func (c *packageServiceClient) Call(ctx context.Context, req *connpb.Request, op
 
 // PackageServiceServer is implemented by the servers of
 // golden.pkgnames.conn_.PackageService. Several goroutines call its methods at
-// once. A method may return any error: the caller gets the code of an
-// *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedPackageServiceServer to implement only some of the methods.
+// once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedPackageServiceServer to
+// implement only some of the methods.
 type PackageServiceServer interface {
 	// Call handles golden.pkgnames.conn_.PackageService.Call.
 	Call(ctx context.Context, req *connpb.Request) (*connpb.Response, error)

@@ -91,9 +91,9 @@ func DurableServiceWorkCommand(conn *aegis.Conn, id string) *aegis.Command[fault
 
 // DurableServiceServer is implemented by the servers of
 // fault.v1.DurableService. Several goroutines call its methods at once. A
-// method may return any error: the caller gets the code of an *aegis.Error, and
-// CodeUnknown for an error of another type. Embed
-// UnimplementedDurableServiceServer to implement only some of the methods.
+// method may return any error: the caller gets the code that aegis.CodeOf
+// returns for it. Embed UnimplementedDurableServiceServer to implement only
+// some of the methods.
 //
 // DurableService has a command and two events. Their attempts are the default
 // ones; crashes are noticed sooner than by default, as there is one each second.

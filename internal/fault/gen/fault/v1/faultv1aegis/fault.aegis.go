@@ -73,9 +73,8 @@ func (c *faultServiceClient) Act(ctx context.Context, req *faultv1.ActRequest, o
 
 // FaultServiceServer is implemented by the servers of fault.v1.FaultService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedFaultServiceServer to implement only some of
-// the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedFaultServiceServer to implement only some of the methods.
 //
 // FaultService keeps registers, which only its leader changes.
 type FaultServiceServer interface {

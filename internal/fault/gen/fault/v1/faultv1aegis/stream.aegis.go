@@ -95,9 +95,8 @@ func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption
 
 // StreamServiceServer is implemented by the servers of fault.v1.StreamService.
 // Several goroutines call its methods at once. A method may return any error:
-// the caller gets the code of an *aegis.Error, and CodeUnknown for an error of
-// another type. Embed UnimplementedStreamServiceServer to implement only some
-// of the methods.
+// the caller gets the code that aegis.CodeOf returns for it. Embed
+// UnimplementedStreamServiceServer to implement only some of the methods.
 //
 // StreamService has streams of items. Each item has a number and the checksum of
 // all that came before it and of itself, so that nothing can be missing unseen.

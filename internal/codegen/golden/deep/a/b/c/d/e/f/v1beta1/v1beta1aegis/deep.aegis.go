@@ -73,9 +73,9 @@ func (c *deepServiceClient) Call(ctx context.Context, req *v1beta1.CallRequest, 
 
 // DeepServiceServer is implemented by the servers of
 // golden.deep.a.b.c.d.e.f.v1beta1.DeepService. Several goroutines call its
-// methods at once. A method may return any error: the caller gets the code of
-// an *aegis.Error, and CodeUnknown for an error of another type. Embed
-// UnimplementedDeepServiceServer to implement only some of the methods.
+// methods at once. A method may return any error: the caller gets the code that
+// aegis.CodeOf returns for it. Embed UnimplementedDeepServiceServer to
+// implement only some of the methods.
 type DeepServiceServer interface {
 	// Call handles golden.deep.a.b.c.d.e.f.v1beta1.DeepService.Call.
 	Call(ctx context.Context, req *v1beta1.CallRequest) (*v1beta1.CallResponse, error)
