@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 )
 
 // cost is one figure of what standing costs.
@@ -77,7 +79,7 @@ func (r *runner) costOfWaking(ctx context.Context) ([]cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	pause(ctx, costTime)
+	wait.For(ctx, costTime)
 	ended, err := cpuTime(c)
 	what := fmt.Sprintf("for comparison: a process that wakes up every %v", s.election.Probe)
 	return []cost{{what, 100 * (ended - began).Seconds() / costTime.Seconds(), "% of a core"}}, err
@@ -105,7 +107,7 @@ func (r *runner) costOfCandidates(ctx context.Context, candidates int) ([]cost, 
 	if prober == leader {
 		prober = w.candidates[1]
 	}
-	pause(ctx, costPause)
+	wait.For(ctx, costPause)
 	suffix := fmt.Sprintf(", one group, %d candidates", candidates)
 	costs, err := w.meter(ctx, "standby"+suffix, prober.child, prober.order.Instance)
 	if err != nil {
@@ -139,7 +141,7 @@ func (r *runner) costOfGroups(ctx context.Context) ([]cost, error) {
 			return nil, err
 		}
 		crowds = append(crowds, c)
-		pause(ctx, 2*costPause) // the first leads all groups
+		wait.For(ctx, 2*costPause) // the first leads all groups
 	}
 	suffix := fmt.Sprintf(", %d groups, 2 candidates", manyGroups)
 	costs, err := w.meter(ctx, "standby"+suffix, crowds[1], "many2")
@@ -165,7 +167,7 @@ func (w *world) meter(ctx context.Context, what string, c *child, connection str
 		return nil, err
 	}
 	began := time.Now()
-	pause(ctx, costTime)
+	wait.For(ctx, costTime)
 	cpuAfter, err := cpuTime(c)
 	if err != nil {
 		return nil, err
@@ -226,7 +228,7 @@ func (w *world) countProbes(ctx context.Context) (rate float64, err error) {
 		return 0, err
 	}
 	began := time.Now()
-	pause(ctx, costTime)
+	wait.For(ctx, costTime)
 	rate = float64(n.Load()) / time.Since(began).Seconds()
 	return rate, sub.Unsubscribe()
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/fault/check"
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
+	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
@@ -96,7 +97,7 @@ type durableRun struct {
 	kept     int // commands in their queue
 	left     int // messages that the consumers have
 	results  resultFollower
-	proxies  map[string]*slowAPI // by worker
+	proxies  map[string]*proxy.SlowAPI // by worker
 	delay    atomic.Int64        // of the API, in nanoseconds
 
 	mu      sync.Mutex // for the next two
@@ -113,7 +114,7 @@ func (r *runner) runDurable(ctx context.Context, d durable, size durableSize) du
 		return res
 	}
 	defer w.close()
-	run := &durableRun{world: w, of: d, size: size, dead: make(map[string]int64), proxies: make(map[string]*slowAPI)}
+	run := &durableRun{world: w, of: d, size: size, dead: make(map[string]int64), proxies: make(map[string]*proxy.SlowAPI)}
 	if err := run.run(ctx, &res); err != nil {
 		res.Failures = append(res.Failures, err.Error())
 	}

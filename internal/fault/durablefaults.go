@@ -17,6 +17,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/check"
 	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	"github.com/aegisrpc/aegis/internal/wire"
 )
 
@@ -36,7 +37,7 @@ const (
 // whole waits until all streams have a leader and all their replicas, and all
 // consumers are there: a group that begins later does not get what came before.
 func (d *durableRun) whole(ctx context.Context) error {
-	if err := poll(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil }); err != nil || d.size.replicas == 1 {
+	if err := wait.Until(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil }); err != nil || d.size.replicas == 1 {
 		return err
 	}
 	streams := []string{d.mainStream()}
@@ -45,7 +46,7 @@ func (d *durableRun) whole(ctx context.Context) error {
 	}
 	dead := wire.DeadStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)
 	var lacking error
-	err := poll(ctx, "the cluster to be whole", wholeWithin, func() bool {
+	err := wait.Until(ctx, "the cluster to be whole", wholeWithin, func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		for _, name := range streams {
@@ -144,7 +145,7 @@ func hangFollowers(ctx context.Context, d *durableRun) error {
 			}
 			defer s.signal(syscall.SIGCONT) //nolint:errcheck // fails only if it has ended
 		}
-		pause(ctx, hungFor)
+		wait.For(ctx, hungFor)
 		return ctx.Err()
 	})
 }
@@ -154,7 +155,7 @@ func (d *durableRun) leaderOf(ctx context.Context, name string) (leader *natsSer
 	if len(d.servers) == 1 {
 		return d.servers[0], nil
 	}
-	err = poll(ctx, "a leader of "+name, wholeWithin, func() bool {
+	err = wait.Until(ctx, "a leader of "+name, wholeWithin, func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		stream, err := d.js.Stream(asking, name)
@@ -182,7 +183,7 @@ func loseQuorum(ctx context.Context, d *durableRun) error {
 				lost = append(lost, s)
 			}
 		}
-		pause(ctx, quorumFor)
+		wait.For(ctx, quorumFor)
 		return d.back(ctx, lost...)
 	})
 }
@@ -198,7 +199,7 @@ func loseResults(ctx context.Context, d *durableRun) error {
 		for _, s := range followers {
 			s.kill()
 		}
-		pause(ctx, resultsFor)
+		wait.For(ctx, resultsFor)
 		leader.kill()
 		if err := d.back(ctx, followers...); err != nil {
 			return err
@@ -223,7 +224,7 @@ func (d *durableRun) replaceLaggard(ctx context.Context, s *natsServer) error {
 		defer cancel()
 		return d.wholeStream(asking, resultStream(), d.size.replicas) == nil
 	}
-	if poll(ctx, "the results to catch up", catchesUpWithin, caughtUp) == nil || ctx.Err() != nil {
+	if wait.Until(ctx, "the results to catch up", catchesUpWithin, caughtUp) == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
 	d.replaced++
@@ -241,7 +242,7 @@ func (d *durableRun) lead(ctx context.Context, name string, s *natsServer) error
 	if err != nil {
 		return err
 	}
-	return poll(ctx, fmt.Sprint(s.order.Name, " to lead ", name), wholeWithin, func() bool {
+	return wait.Until(ctx, fmt.Sprint(s.order.Name, " to lead ", name), wholeWithin, func() bool {
 		leader, err := d.leaderOf(ctx, name)
 		if err != nil || leader == s {
 			return err == nil
@@ -249,7 +250,7 @@ func (d *durableRun) lead(ctx context.Context, name string, s *natsServer) error
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		_, _ = d.monitor.RequestWithContext(asking, "$JS.API.STREAM.LEADER.STEPDOWN."+name, order) // it is looked at again
-		pause(ctx, calmFor)
+		wait.For(ctx, calmFor)
 		return false
 	})
 }
@@ -281,7 +282,7 @@ func placeApart(ctx context.Context, d *durableRun) error {
 		if err := d.js.DeleteStream(ctx, name); err != nil {
 			return err
 		}
-		pause(ctx, calmFor) // NATS may take the files of the next one with those of the last
+		wait.For(ctx, calmFor) // NATS may take the files of the next one with those of the last
 		if _, err := d.js.CreateStream(ctx, config); err != nil {
 			return fmt.Errorf("place %s on servers with the tag %s: %w", name, tag, err)
 		}
@@ -294,9 +295,9 @@ func fill(ctx context.Context, d *durableRun) error {
 	if err := d.limitAccount(1); err != nil {
 		return err
 	}
-	pause(ctx, fullFor)
+	wait.For(ctx, fullFor)
 	err := d.limitAccount(-1)
-	pause(ctx, calmFor)
+	wait.For(ctx, calmFor)
 	return err
 }
 
@@ -340,7 +341,7 @@ func slowDown(ctx context.Context, d *durableRun) error {
 	if err := d.deposeConsumers(ctx); err != nil {
 		return err
 	}
-	pause(ctx, slowFor)
+	wait.For(ctx, slowFor)
 	return ctx.Err()
 }
 
@@ -362,5 +363,5 @@ func (d *durableRun) deposeConsumers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return poll(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil })
+	return wait.Until(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil })
 }

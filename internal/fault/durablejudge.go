@@ -29,7 +29,7 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 		Given: make(map[string]map[uint64][]int64),
 	}
 	for name, p := range d.proxies {
-		h.Given[name] = p.delivered()
+		h.Given[name] = p.Delivered()
 	}
 	if h.Attempts, h.AckWait, err = d.of.limits(d.size.ackWait); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+
 )
 
 // runDurables runs those durable scenarios that were asked for.

@@ -124,7 +124,7 @@ func wasFull(_ *durableRun, res *durableResult) error {
 // wasSlow: requests were held up.
 func wasSlow(d *durableRun, _ *durableResult) error {
 	for _, p := range d.proxies {
-		if p.delayed.Load() > 0 {
+		if p.Delayed() > 0 {
 			return nil
 		}
 	}

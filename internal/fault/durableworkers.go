@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/proxy"
 )
 
 // signsRoom is room for an hour's signs of life.
@@ -66,12 +67,12 @@ func (d *durableRun) workerURL(name string, number int) (string, error) {
 	if !d.of.proxied {
 		return d.clientURLs(number), nil
 	}
-	p, err := newSlowAPI(d.servers[number%len(d.servers)].address(), &d.delay)
+	p, err := proxy.NewSlowAPI(d.servers[number%len(d.servers)].address(), &d.delay)
 	if err != nil {
 		return "", err
 	}
 	d.proxies[name] = p
-	return p.url(), nil
+	return p.URL(), nil
 }
 
 func (d *durableRun) startSender(ctx context.Context) error {
@@ -168,6 +169,6 @@ func (d *durableRun) endAll() {
 		d.sender.kill()
 	}
 	for _, p := range d.proxies {
-		p.close()
+		p.Close()
 	}
 }

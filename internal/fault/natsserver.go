@@ -16,6 +16,8 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/proxy"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 )
 
 // natsServer is a NATS server that can be killed and started again in place.
@@ -23,7 +25,7 @@ type natsServer struct {
 	*child
 	order  natsOrder
 	world  *world
-	routes []*proxy // those through which it reaches the others
+	routes []*proxy.Held // those through which it reaches the others
 }
 
 func (s *natsServer) address() string { return "127.0.0.1:" + strconv.Itoa(s.order.Port) }
@@ -100,12 +102,12 @@ func (w *world) route() error {
 			if other == s {
 				continue
 			}
-			p, err := newProxy(other.routing())
+			p, err := proxy.NewHeld(other.routing())
 			if err != nil {
 				return err
 			}
 			s.routes = append(s.routes, p)
-			s.order.Peers = append(s.order.Peers, p.address())
+			s.order.Peers = append(s.order.Peers, p.Addr())
 		}
 	}
 	return nil
@@ -138,7 +140,7 @@ func (s *natsServer) answers(ctx context.Context) (at int64, err error) {
 		if err = s.ask(ctx); err == nil {
 			return history.Now(), nil
 		}
-		pause(ctx, 2*time.Millisecond)
+		wait.For(ctx, 2*time.Millisecond)
 	}
 	return 0, fmt.Errorf("the JetStream of %s does not answer: %w", s.order.Name, err)
 }
@@ -168,7 +170,7 @@ func (s *natsServer) close() {
 		s.kill()
 	}
 	for _, p := range s.routes {
-		p.close()
+		p.Close()
 	}
 }
 

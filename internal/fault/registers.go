@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -89,7 +90,7 @@ func (r *registers) lead(ctx context.Context, term uint64) error {
 			return err
 		}
 		slog.Warn("the registers cannot be loaded yet", "term", term, "err", err)
-		pause(ctx, storePause)
+		wait.For(ctx, storePause)
 	}
 }
 
@@ -220,11 +221,4 @@ func (r *registers) open(ctx context.Context) (err error) {
 		r.stream = nil
 	}
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -14,6 +14,7 @@ import (
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -85,7 +86,7 @@ func (c *callers) loop(ctx context.Context, caller uint64) {
 		if r.Outcome == history.Accepted {
 			c.tell(r)
 		} else {
-			pause(ctx, time.Millisecond) // not to spin where nothing can be sent
+			wait.For(ctx, time.Millisecond) // not to spin where nothing can be sent
 		}
 	}
 }

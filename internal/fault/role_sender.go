@@ -16,6 +16,7 @@ import (
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -103,7 +104,7 @@ func (s *sender) loop(ctx context.Context, number int) {
 		if id > uint64(s.order.Count) || ctx.Err() != nil {
 			return
 		}
-		pause(ctx, time.Until(s.began.Add(time.Duration(id)*s.order.Every)))
+		wait.For(ctx, time.Until(s.began.Add(time.Duration(id)*s.order.Every)))
 		switch {
 		case !s.order.Events:
 			s.command(ctx, id)
@@ -128,7 +129,7 @@ func (s *sender) command(ctx context.Context, id uint64) {
 	s.log.Append(r)
 	if err != nil {
 		<-s.room
-		pause(ctx, refusedPause)
+		wait.For(ctx, refusedPause)
 		return
 	}
 	s.waiting.Go(func() {
@@ -196,7 +197,7 @@ func (s *sender) result(ctx context.Context, id uint64, cmd *aegis.Command[fault
 		case aegis.CodeOf(err) == aegis.CodeNotFound:
 			r.Outcome = history.Unknown
 		default:
-			pause(ctx, storePause)
+			wait.For(ctx, storePause)
 			continue
 		}
 		s.log.Append(r)
@@ -230,7 +231,7 @@ func (s *sender) keyed(ctx context.Context, id uint64, key uint32) {
 		return s.publisher.Changed(ctx, &faultv1.ChangedRequest{Id: id, Key: key}, messageID(id))
 	})
 	if ack == nil {
-		pause(ctx, refusedPause)
+		wait.For(ctx, refusedPause)
 	}
 	s.published(history.Record{ID: id, Key: key, Begin: begin}, ack, errs)
 }
@@ -249,7 +250,7 @@ func (s *sender) publish(ctx context.Context, errs []error, once func(context.Co
 			return ack, errs
 		}
 		errs = append(errs, err)
-		pause(ctx, storePause)
+		wait.For(ctx, storePause)
 	}
 	return nil, errs
 }

@@ -12,6 +12,7 @@ import (
 
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -95,7 +96,7 @@ func connectSometime(ctx context.Context, url, name string) (*aegis.Conn, error)
 		if err == nil || ctx.Err() != nil {
 			return conn, err
 		}
-		pause(ctx, storePause)
+		wait.For(ctx, storePause)
 	}
 }
 
@@ -108,7 +109,7 @@ func giveSigns(nc *nats.Conn, log *history.Log) {
 			r.End = history.Now()
 			log.Append(r)
 		}
-		pause(context.Background(), signEvery)
+		wait.For(context.Background(), signEvery)
 	}
 }
 
@@ -135,7 +136,7 @@ func (w *worker) changed(ctx context.Context, ev *faultv1.ChangedRequest) error 
 func (w *worker) handle(ctx context.Context, r history.Record) error {
 	r.Kind, r.Begin = history.Started, history.Now()
 	w.log.Append(r)
-	pause(ctx, w.takes(r.ID))
+	wait.For(ctx, w.takes(r.ID))
 	err := fate(r.ID, r.Term)
 	switch {
 	case err == nil:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 )
 
 const (
@@ -117,7 +118,7 @@ func freeze(ctx context.Context, w *world) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	pause(ctx, anyUpTo(300*time.Millisecond))
+	wait.For(ctx, anyUpTo(300*time.Millisecond))
 	if err := w.flood(leader, term); err != nil {
 		return 0, err
 	}
@@ -131,11 +132,11 @@ func flap(ctx context.Context, w *world) (time.Duration, error) {
 		return 0, err
 	}
 	for range 5 {
-		pause(ctx, 50*time.Millisecond+anyUpTo(350*time.Millisecond))
+		wait.For(ctx, 50*time.Millisecond+anyUpTo(350*time.Millisecond))
 		if err := leader.signal(syscall.SIGSTOP); err != nil {
 			return 0, err
 		}
-		pause(ctx, 20*time.Millisecond+anyUpTo(w.election.Lease*5/8))
+		wait.For(ctx, 20*time.Millisecond+anyUpTo(w.election.Lease*5/8))
 		if err := leader.signal(syscall.SIGCONT); err != nil {
 			return 0, err
 		}
@@ -154,11 +155,11 @@ func quota(ctx context.Context, w *world) (time.Duration, error) {
 		if err := leader.signal(syscall.SIGSTOP); err != nil {
 			return 0, err
 		}
-		pause(ctx, 80*time.Millisecond)
+		wait.For(ctx, 80*time.Millisecond)
 		if err := leader.signal(syscall.SIGCONT); err != nil {
 			return 0, err
 		}
-		pause(ctx, 20*time.Millisecond)
+		wait.For(ctx, 20*time.Millisecond)
 	}
 	return w.recovery(ctx, history.Now())
 }
@@ -180,15 +181,15 @@ func blackhole(there, back bool) func(context.Context, *world) (time.Duration, e
 		}
 		at := history.Now()
 		if there {
-			leader.proxy.there.shut()
+			leader.proxy.There.Shut()
 		}
 		if back {
-			leader.proxy.back.shut()
+			leader.proxy.Back.Shut()
 		}
 		replied, err := w.newLeader(ctx, term)
-		pause(ctx, anyUpTo(300*time.Millisecond))
-		leader.proxy.there.open()
-		leader.proxy.back.open()
+		wait.For(ctx, anyUpTo(300*time.Millisecond))
+		leader.proxy.There.Open()
+		leader.proxy.Back.Open()
 		return time.Duration(replied - at), err
 	}
 }
@@ -236,7 +237,7 @@ func quiet(ctx context.Context, w *world) (time.Duration, error) {
 	if _, _, err := w.settle(ctx); err != nil {
 		return 0, err
 	}
-	pause(ctx, quietTime)
+	wait.For(ctx, quietTime)
 	return unmeasured, ctx.Err()
 }
 

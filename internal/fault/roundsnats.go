@@ -13,6 +13,8 @@ import (
 
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/proxy"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 )
 
 // leaderStream is the KV bucket of the leader records.
@@ -102,7 +104,7 @@ func killServer(which func(context.Context, *world) (*natsServer, error)) func(c
 		}
 		at := history.Now()
 		s.kill()
-		if err := poll(ctx, "a write of a leader", leaderWithin, func() bool {
+		if err := wait.Until(ctx, "a write of a leader", leaderWithin, func() bool {
 			now, err := w.revision(ctx)
 			return err == nil && now > before+1 // one may have been on its way
 		}); err != nil {
@@ -147,7 +149,7 @@ func (w *world) longestGap(from, to int64) (time.Duration, error) {
 
 // whole waits until all replicas of the leader records are current again.
 func (w *world) whole(ctx context.Context) error {
-	return poll(ctx, "the cluster to be whole", leaderWithin, func() bool {
+	return wait.Until(ctx, "the cluster to be whole", leaderWithin, func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		for _, name := range []string{leaderStream, stateStream} {
@@ -223,10 +225,10 @@ func partition(ctx context.Context, w *world) (time.Duration, error) {
 		return 0, err
 	}
 	at := history.Now()
-	w.cut(alone, (*gate).shut)
+	w.cut(alone, (*proxy.Gate).Shut)
 	replied, err := w.newLeader(ctx, term)
-	pause(ctx, anyUpTo(time.Second))
-	w.cut(alone, (*gate).open)
+	wait.For(ctx, anyUpTo(time.Second))
+	w.cut(alone, (*proxy.Gate).Open)
 	if err != nil {
 		return 0, err
 	}
@@ -234,12 +236,12 @@ func partition(ctx context.Context, w *world) (time.Duration, error) {
 }
 
 // cut does something to all that joins a server to the others.
-func (w *world) cut(alone *natsServer, do func(*gate)) {
+func (w *world) cut(alone *natsServer, do func(*proxy.Gate)) {
 	for _, s := range w.servers {
 		for _, p := range s.routes {
-			if s == alone || p.target == alone.routing() {
-				do(&p.there)
-				do(&p.back)
+			if s == alone || p.Target() == alone.routing() {
+				do(&p.There)
+				do(&p.Back)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -44,11 +45,11 @@ func (w *streamWorld) during(ctx context.Context, happens func() error) error {
 	if err != nil {
 		return err
 	}
-	pause(ctx, time.Second)
+	wait.For(ctx, time.Second)
 	if err := happens(); err != nil {
 		return err
 	}
-	pause(ctx, 2*time.Second)
+	wait.For(ctx, 2*time.Second)
 	if err := w.reader.command(commandStop); err != nil {
 		return err
 	}
@@ -67,18 +68,18 @@ func cutConnections(ctx context.Context, w *streamWorld) error {
 	return w.during(ctx, func() error {
 		for range 3 {
 			for _, p := range w.proxies {
-				p.cut()
-				pause(ctx, 200*time.Millisecond+anyUpTo(time.Second))
+				p.Cut()
+				wait.For(ctx, 200*time.Millisecond+anyUpTo(time.Second))
 			}
 		}
 		for _, hold := range []time.Duration{time.Second, 5 * time.Second} {
 			for _, p := range w.proxies {
-				p.there.shut()
-				p.back.shut()
-				pause(ctx, hold)
-				p.there.open()
-				p.back.open()
-				pause(ctx, time.Second)
+				p.There.Shut()
+				p.Back.Shut()
+				wait.For(ctx, hold)
+				p.There.Open()
+				p.Back.Open()
+				wait.For(ctx, time.Second)
 			}
 		}
 		return ctx.Err()
@@ -90,7 +91,7 @@ func killStreamer(ctx context.Context, w *streamWorld) error {
 	return w.during(ctx, func() (err error) {
 		w.res.Short += w.heard(w.server)[eventShort]
 		w.server.kill()
-		pause(ctx, time.Second)
+		wait.For(ctx, time.Second)
 		w.server, err = w.startStreamer(ctx)
 		return err
 	})
@@ -114,7 +115,7 @@ func killReader(ctx context.Context, w *streamWorld) error {
 	}
 	at := history.Now()
 	victim.kill()
-	return poll(ctx, "the streams of a dead client to end", returnWithin, func() bool {
+	return wait.Until(ctx, "the streams of a dead client to end", returnWithin, func() bool {
 		server, err = w.measure(ctx, w.server)
 		if err == nil && server[eventOpen] == 0 {
 			w.log.Info("the streams of a dead client have ended", "streams", w.of.size, "after", time.Duration(history.Now()-at))
@@ -153,7 +154,7 @@ func readSlowly(ctx context.Context, w *streamWorld) error {
 			}
 			most[c] = max(most[c], now[eventHeap])
 		}
-		pause(ctx, time.Second)
+		wait.For(ctx, time.Second)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

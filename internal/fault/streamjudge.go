@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -148,7 +149,7 @@ func (w *streamWorld) returned(ctx context.Context, server, reader tally) error 
 			w.res.Left = left
 			return w.dump(ctx, left)
 		}
-		pause(ctx, 100*time.Millisecond)
+		wait.For(ctx, 100*time.Millisecond)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	"github.com/aegisrpc/aegis/internal/lossy"
 )
 
@@ -184,7 +185,7 @@ type streamWorld struct {
 	reader  *child
 	readers []*child // with others that there were
 	links   []*lossy.Link
-	proxies []*proxy // the server's, and the reader's
+	proxies []*proxy.Held // the server's, and the reader's
 	started int
 	harmful atomic.Bool // messages meet with their fate
 }
@@ -259,12 +260,12 @@ func (w *streamWorld) behind() (url string, err error) {
 		w.links = append(w.links, l)
 		return l.URL(), nil
 	}
-	p, err := newProxy(target)
+	p, err := proxy.NewHeld(target)
 	if err != nil {
 		return "", err
 	}
 	w.proxies = append(w.proxies, p)
-	return "nats://" + p.address(), nil
+	return "nats://" + p.Addr(), nil
 }
 
 func (w *streamWorld) close() {
@@ -273,7 +274,7 @@ func (w *streamWorld) close() {
 		l.Close()
 	}
 	for _, p := range w.proxies {
-		p.close()
+		p.Close()
 	}
 }
 

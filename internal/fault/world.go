@@ -19,6 +19,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/proxy"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
 	"github.com/aegisrpc/aegis/runtime/election"
 )
 
@@ -90,7 +92,7 @@ type candidate struct {
 	*child
 	order  candidateOrder
 	server int    // the NATS server that it prefers
-	proxy  *proxy // nil if there is none
+	proxy  *proxy.Held // nil if there is none
 }
 
 // newWorld starts everything but the callers' counting: use settle to wait until
@@ -223,10 +225,10 @@ func (w *world) addCandidate(name string) (*candidate, error) {
 	url := w.urls(c.server)
 	if w.proxied {
 		var err error
-		if c.proxy, err = newProxy(w.servers[c.server].address()); err != nil {
+		if c.proxy, err = proxy.NewHeld(w.servers[c.server].address()); err != nil {
 			return nil, err
 		}
-		url = "nats://" + c.proxy.address()
+		url = "nats://" + c.proxy.Addr()
 	}
 	c.order = candidateOrder{
 		URL: url, Instance: name, Replicas: len(w.servers), Election: w.election,
@@ -244,7 +246,7 @@ func (w *world) addCandidate(name string) (*candidate, error) {
 // remove forgets a candidate that has ended.
 func (w *world) remove(c *candidate) {
 	if c.proxy != nil {
-		c.proxy.close()
+		c.proxy.Close()
 	}
 	for i, other := range w.candidates {
 		if other == c {
@@ -375,28 +377,15 @@ func (w *world) settle(ctx context.Context) (leader *candidate, term uint64, err
 		defer w.mu.Unlock()
 		return leader != nil && w.replied[term] != 0
 	}
-	if err := poll(ctx, "a settled leader", readyWithin, settled); err != nil {
+	if err := wait.Until(ctx, "a settled leader", readyWithin, settled); err != nil {
 		return nil, 0, err
 	}
 	if _, err := w.nextReply(ctx, readyWithin); err != nil {
 		return nil, 0, err
 	}
 	w.healed()
-	pause(ctx, rand.N(w.election.Lease/2))
+	wait.For(ctx, rand.N(w.election.Lease/2))
 	return leader, term, ctx.Err()
-}
-
-// poll returns when the condition holds.
-func poll(ctx context.Context, what string, within time.Duration, holds func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for !holds() {
-		pause(ctx, 20*time.Millisecond)
-		if ctx.Err() != nil {
-			return fmt.Errorf("waited %v for %s: %w", within, what, ctx.Err())
-		}
-	}
-	return nil
 }
 
 // askNext asks the callers for their next accepted reply.
@@ -450,8 +439,8 @@ func (w *world) finish(ctx context.Context) error {
 	for _, c := range w.candidates {
 		_ = c.signal(syscall.SIGCONT)
 		if c.proxy != nil {
-			c.proxy.there.open()
-			c.proxy.back.open()
+			c.proxy.There.Open()
+			c.proxy.Back.Open()
 		}
 	}
 	for _, c := range w.candidates {
@@ -468,7 +457,7 @@ func (w *world) close() {
 	for _, c := range w.candidates {
 		c.kill()
 		if c.proxy != nil {
-			c.proxy.close()
+			c.proxy.Close()
 		}
 	}
 	if w.monitor != nil {

@@ -4,15 +4,14 @@ package lossy
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"net"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/natsproxy"
 )
 
 // Fate is what happens to a message.
@@ -43,40 +42,31 @@ func (m *Message) OfStream() bool {
 
 // Link is such a proxy.
 type Link struct {
-	listener net.Listener
-	target   string
-	decide   func(*Message) Fate
-	delay    time.Duration
-	running  sync.WaitGroup
+	*natsproxy.Proxy
+
+	decide func(*Message) Fate
+	delay  time.Duration
 
 	rate      atomic.Int64  // bytes a second in each direction; 0: as many as come
 	swallowed chan struct{} // closed when nothing passes any more
 	swallow   sync.Once
 	ended     chan struct{} // closed by Close
-
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
+	end       sync.Once
 }
 
 // New starts a proxy on the loopback interface in front of target, a host and a
 // port. What decide says happens to each message, Delayed ones come delay later.
 // It is called by several goroutines at once.
 func New(target string, delay time.Duration, decide func(*Message) Fate) (*Link, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // no name is looked up
-	if err != nil {
-		return nil, err
-	}
-	l := &Link{
-		listener: listener, target: target, decide: decide, delay: delay, conns: make(map[net.Conn]struct{}),
-		swallowed: make(chan struct{}), ended: make(chan struct{}),
-	}
-	l.running.Go(l.accept)
-	return l, nil
+	l := &Link{decide: decide, delay: delay, swallowed: make(chan struct{}), ended: make(chan struct{})}
+	var err error
+	l.Proxy, err = natsproxy.Start(target, natsproxy.Pumps{
+		Before:   l.pass,
+		ToServer: func(to, from net.Conn) { _, _ = io.Copy(gate{l.throttled(to), l.pass}, from) },
+		ToClient: func(to, from net.Conn) { l.pump(gate{l.throttled(to), l.pass}, bufio.NewReader(from)) },
+	})
+	return l, err
 }
-
-// URL is where to connect to.
-func (l *Link) URL() string { return "nats://" + l.listener.Addr().String() }
 
 // Swallow makes a black hole of the proxy: nothing passes any more in either
 // direction, what is sent piles up, and nobody is told. Whoever connects from now
@@ -139,53 +129,8 @@ func (l *Link) pass() {
 
 // Close ends the proxy and all that goes through it.
 func (l *Link) Close() {
-	_ = l.listener.Close() // what matters is that it is gone
-	l.mu.Lock()
-	if !l.closed {
-		close(l.ended)
-	}
-	l.closed = true
-	for c := range l.conns {
-		shut(c)
-	}
-	l.mu.Unlock()
-	l.running.Wait()
-}
-
-func (l *Link) accept() {
-	for {
-		client, err := l.listener.Accept()
-		if err != nil {
-			return
-		}
-		l.running.Go(func() { l.serve(client) })
-	}
-}
-
-func (l *Link) serve(client net.Conn) {
-	defer shut(client)
-	l.pass()
-	server, err := net.Dial("tcp", l.target) //nolint:noctx // no name is looked up
-	if err != nil {
-		return
-	}
-	defer shut(server)
-	l.mu.Lock()
-	l.conns[client], l.conns[server] = struct{}{}, struct{}{}
-	closed := l.closed
-	l.mu.Unlock()
-	if closed {
-		return
-	}
-	toServer, toClient := l.throttled(server), l.throttled(client)
-	var pumps sync.WaitGroup
-	pumps.Go(func() { _, _ = io.Copy(gate{toServer, l.pass}, client); shut(server) })
-	pumps.Go(func() { l.pump(gate{toClient, l.pass}, bufio.NewReader(server)); shut(client) })
-	pumps.Wait()
-	l.mu.Lock()
-	delete(l.conns, client)
-	delete(l.conns, server)
-	l.mu.Unlock()
+	l.end.Do(func() { close(l.ended) })
+	l.Proxy.Close()
 }
 
 // gate is a writer that waits before it writes.
@@ -199,23 +144,16 @@ func (g gate) Write(b []byte) (int, error) {
 	return g.Writer.Write(b)
 }
 
-// shut closes a connection, which may have been closed from the other side.
-func shut(c net.Conn) { _ = c.Close() }
-
-// pump reads what the NATS server sends, line by line, and messages as a whole.
+// pump passes on what the NATS server sends, messages as their fate has it.
 func (l *Link) pump(to io.Writer, from *bufio.Reader) {
 	var kept []byte // waits for the message that it changes places with
 	for {
-		line, err := from.ReadBytes('\n')
+		out, m, err := natsproxy.ReadOperation(from)
 		if err != nil {
 			return
 		}
-		out := line
-		if msg, ok := parse(line); ok {
-			if out, err = read(msg, line, from); err != nil {
-				return
-			}
-			switch l.decide(msg) {
+		if m != nil {
+			switch l.decide(&Message{Subject: m.Subject, Headers: m.Headers, Payload: m.Body}) {
 			case Lost:
 				out = nil
 			case Doubled:
@@ -237,37 +175,4 @@ func (l *Link) pump(to io.Writer, from *bufio.Reader) {
 			return
 		}
 	}
-}
-
-// parse reads the line that begins a message:
-//
-//	MSG subject sid [reply] size
-//	HMSG subject sid [reply] size-of-headers size
-func parse(line []byte) (msg *Message, ok bool) {
-	headers := bytes.HasPrefix(line, []byte("HMSG "))
-	if fields := bytes.Fields(line); headers || bytes.HasPrefix(line, []byte("MSG ")) {
-		return &Message{Subject: string(fields[1]), Headers: headers}, true
-	}
-	return nil, false
-}
-
-// read reads the rest of a message and returns all of it.
-func read(msg *Message, line []byte, from *bufio.Reader) (whole []byte, err error) {
-	fields := bytes.Fields(line)
-	size, err := strconv.Atoi(string(fields[len(fields)-1]))
-	if err != nil {
-		return nil, err
-	}
-	rest := make([]byte, size+len("\r\n"))
-	if _, err := io.ReadFull(from, rest); err != nil {
-		return nil, err
-	}
-	skip := 0
-	if msg.Headers {
-		if skip, err = strconv.Atoi(string(fields[len(fields)-2])); err != nil {
-			return nil, err
-		}
-	}
-	msg.Payload = rest[skip:size]
-	return slices.Concat(line, rest), nil
 }

@@ -1,6 +1,4 @@
-//go:build linux
-
-package main
+package proxy
 
 import (
 	"io"
@@ -9,19 +7,19 @@ import (
 	"time"
 )
 
-func TestProxyHoldsBackAndDelivers(t *testing.T) {
+func TestHeldHoldsBackAndDelivers(t *testing.T) {
 	t.Parallel()
 	target, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	p, err := newProxy(target.Addr().String())
+	p, err := NewHeld(target.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
-	client, err := net.Dial("tcp", p.address())
+	defer p.Close()
+	client, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +29,7 @@ func TestProxyHoldsBackAndDelivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	p.there.shut()
+	p.There.Shut()
 	exchange(t, server, client, true) // the other way is open
 	send(t, client)
 	if err := server.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
@@ -40,7 +38,7 @@ func TestProxyHoldsBackAndDelivers(t *testing.T) {
 	if n, err := server.Read(make([]byte, 1)); err == nil {
 		t.Fatalf("%d bytes came through a shut gate", n)
 	}
-	p.there.open()
+	p.There.Open()
 	exchange(t, client, server, false) // what was held back
 	exchange(t, client, server, true)
 }

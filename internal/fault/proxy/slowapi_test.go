@@ -1,6 +1,4 @@
-//go:build linux
-
-package main
+package proxy
 
 import (
 	"sync/atomic"
@@ -24,12 +22,12 @@ func TestOnlyRequestsToTheAPIAreHeldUp(t *testing.T) {
 	}
 	t.Cleanup(s.Stop)
 	var delay atomic.Int64
-	p, err := newSlowAPI(s.Addr().String(), &delay)
+	p, err := NewSlowAPI(s.Addr().String(), &delay)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.close)
-	nc, err := nats.Connect(p.url())
+	t.Cleanup(p.Close)
+	nc, err := nats.Connect(p.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +53,7 @@ func TestOnlyRequestsToTheAPIAreHeldUp(t *testing.T) {
 			t.Fatalf("echoed was %q", got)
 		}
 	}
-	if n := p.delayed.Load(); n != 1 {
+	if n := p.Delayed(); n != 1 {
 		t.Errorf("%d requests were held up", n)
 	}
 
@@ -65,8 +63,8 @@ func TestOnlyRequestsToTheAPIAreHeldUp(t *testing.T) {
 		t.Error("the answer did not come late")
 	}
 	delay.Store(0)
-	if len(p.delivered()) != 0 {
-		t.Errorf("delivered were %v", p.delivered())
+	if len(p.Delivered()) != 0 {
+		t.Errorf("delivered were %v", p.Delivered())
 	}
 	body, err := proto.Marshal(&faultv1.ChangedRequest{Id: 7})
 	if err != nil {
@@ -93,10 +91,10 @@ func TestOnlyRequestsToTheAPIAreHeldUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if given := p.delivered(); len(given[7]) != 2 || len(given) != 1 {
+	if given := p.Delivered(); len(given[7]) != 2 || len(given) != 1 {
 		t.Errorf("delivered were %v", given)
 	}
-	if ask("$JS.API.INFO", nil) == "" || p.delayed.Load() != 2 {
+	if ask("$JS.API.INFO", nil) == "" || p.Delayed() != 2 {
 		t.Error("it is still slow")
 	}
 }
