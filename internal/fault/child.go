@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 )
 
 // child is a process that this one started. It dies with this one.
@@ -73,7 +75,7 @@ func (s *spawner) start(name, role string, order any) (*child, error) {
 	defer log.Close() //nolint:errcheck // the child writes it
 	c := &child{name: name, ended: make(chan struct{})}
 	c.cmd = exec.Command(self) //nolint:gosec,noctx // itself; it is ended by kill
-	c.cmd.Env = append(os.Environ(), roleVariable+"="+role, orderVariable+"="+string(text))
+	c.cmd.Env = append(os.Environ(), roles.RoleVariable+"="+role, roles.OrderVariable+"="+string(text))
 	if s.procs > 0 {
 		c.cmd.Env = append(c.cmd.Env, "GOMAXPROCS="+strconv.Itoa(s.procs))
 	}

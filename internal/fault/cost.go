@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/fault/wait"
@@ -67,7 +69,7 @@ func (r *runner) costOfWaking(ctx context.Context) ([]cost, error) {
 		return nil, err
 	}
 	defer w.close()
-	c, err := w.spawn.start("sleeper", "sleeper", sleeperOrder{Interval: s.election.Probe})
+	c, err := w.spawn.start("sleeper", "sleeper", roles.SleeperOrder{Interval: s.election.Probe})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +134,7 @@ func (r *runner) costOfGroups(ctx context.Context) ([]cost, error) {
 	defer w.close()
 	var crowds []*child
 	for _, name := range []string{"many1", "many2"} {
-		c, err := w.spawn.start(name, "crowd", crowdOrder{URL: w.urls(0), Instance: name, Groups: manyGroups})
+		c, err := w.spawn.start(name, "crowd", roles.CrowdOrder{URL: w.urls(0), Instance: name, Groups: manyGroups})
 		if err != nil {
 			return nil, err
 		}
@@ -208,7 +210,7 @@ func (w *world) messages(ctx context.Context, connection string) (n uint64, err 
 	w.mu.Lock()
 	w.counted = nil
 	w.mu.Unlock()
-	if err := w.servers[0].command(commandCount + " " + connection); err != nil {
+	if err := w.servers[0].command(roles.CommandCount + " " + connection); err != nil {
 		return 0, err
 	}
 	err = w.await(ctx, "the count of messages", readyWithin, func() bool {

@@ -8,15 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/aegisrpc/aegis/internal/fault/check"
-	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
@@ -98,7 +95,7 @@ type durableRun struct {
 	left     int // messages that the consumers have
 	results  resultFollower
 	proxies  map[string]*proxy.SlowAPI // by worker
-	delay    atomic.Int64        // of the API, in nanoseconds
+	delay    atomic.Int64              // of the API, in nanoseconds
 
 	mu      sync.Mutex // for the next two
 	workers []*child
@@ -169,32 +166,9 @@ func (d *durableRun) run(ctx context.Context, res *durableResult) error {
 	return d.finishAll(ctx)
 }
 
-// service describes the service as the workers have it, with an ack wait of its
-// own; 0 is that of the proto.
-func durableService(ackWait time.Duration) (protoreflect.ServiceDescriptor, error) {
-	file := protodesc.ToFileDescriptorProto(faultv1.File_fault_v1_durable_proto)
-	if ackWait == 0 {
-		return faultv1.File_fault_v1_durable_proto.Services().Get(0), nil
-	}
-	for _, m := range file.GetService()[0].GetMethod() {
-		m.Options, _ = proto.Clone(m.GetOptions()).(*descriptorpb.MethodOptions)
-		options, _ := proto.GetExtension(m.GetOptions(), aegisv1.E_Method).(*aegisv1.MethodOptions)
-		if ev := options.GetEvent(); ev != nil {
-			ev.AckWait = durationpb.New(ackWait)
-		} else {
-			options.GetCommand().AckWait = durationpb.New(ackWait)
-		}
-	}
-	desc, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
-	if err != nil {
-		return nil, err
-	}
-	return desc.Services().Get(0), nil
-}
-
 // limits are those of the proto, and the ack wait that was asked for.
 func (d *durable) limits(asked time.Duration) (attempts int, ackWait time.Duration, err error) {
-	service, err := durableService(asked)
+	service, err := roles.DurableService(asked)
 	if err != nil {
 		return 0, 0, err
 	}

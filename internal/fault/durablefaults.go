@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/fault/check"
@@ -304,7 +306,7 @@ func fill(ctx context.Context, d *durableRun) error {
 // limitAccount says how many bytes the account may store; -1: as many as it likes.
 func (d *durableRun) limitAccount(bytes int) error {
 	for _, s := range d.servers {
-		if err := s.command(fmt.Sprint(commandLimit, " ", bytes)); err != nil {
+		if err := s.command(fmt.Sprint(roles.CommandLimit, " ", bytes)); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
 )
 
 // runDurables runs those durable scenarios that were asked for.

@@ -14,7 +14,6 @@ import (
 const (
 	routineItems = 10_000
 	routineEvery = 4 * time.Millisecond // so that what happens meets work
-	slowEach     = 200                  // one item in so many takes long, where some do
 )
 
 // longDurable goes as fast as it can; three servers share the machine.

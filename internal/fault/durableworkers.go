@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	"github.com/aegisrpc/aegis/internal/fault/proxy"
 )
@@ -48,7 +50,7 @@ func (d *durableRun) addWorker() error {
 	if err != nil {
 		return err
 	}
-	o := workerOrder{
+	o := roles.WorkerOrder{
 		URL: url, Instance: name, Events: d.of.events, Replicas: d.size.replicas, AckWait: d.size.ackWait, Slow: d.size.slow,
 		History: filepath.Join(d.dir, name+historySuffix), Room: 4*d.size.count + signsRoom,
 	}
@@ -77,7 +79,7 @@ func (d *durableRun) workerURL(name string, number int) (string, error) {
 
 func (d *durableRun) startSender(ctx context.Context) error {
 	d.ids = filepath.Join(d.dir, "commands.txt")
-	o := senderOrder{
+	o := roles.SenderOrder{
 		URL: d.clientURLs(0), Events: d.of.events, Count: d.size.count, Every: d.size.every, Replicas: d.size.replicas,
 		History: filepath.Join(d.dir, "sender"+historySuffix), Room: 2 * d.size.count, IDs: d.ids,
 	}

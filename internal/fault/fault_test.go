@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 )
 
 // TestMain lets the test binary be its own NATS servers, candidates and callers.
 func TestMain(m *testing.M) {
-	playRole()
+	roles.Play()
 	os.Exit(m.Run())
 }
 

@@ -29,6 +29,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/aegisrpc/aegis/runtime/election"
 )
 
@@ -47,7 +49,7 @@ type options struct {
 }
 
 func main() {
-	playRole()
+	roles.Play()
 	var o options
 	flag.BoolVar(&o.short, "short", false, "run a few rounds of the main scenarios only")
 	flag.BoolVar(&o.list, "list", false, "list the scenarios")

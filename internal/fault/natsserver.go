@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,7 +25,7 @@ import (
 // natsServer is a NATS server that can be killed and started again in place.
 type natsServer struct {
 	*child
-	order  natsOrder
+	order  roles.NATSOrder
 	world  *world
 	routes []*proxy.Held // those through which it reaches the others
 }
@@ -59,7 +61,7 @@ func (w *world) layOut() error {
 	var ports freePorts
 	defer ports.release() // when no proxy can take one of them any more
 	for i := range w.setup.servers {
-		s := &natsServer{world: w, order: natsOrder{
+		s := &natsServer{world: w, order: roles.NATSOrder{
 			Name: fmt.Sprint("n", i+1), Store: filepath.Join(w.dir, fmt.Sprint("n", i+1)),
 			Log: filepath.Join(w.dir, fmt.Sprint("n", i+1, ".nats.log")),
 		}}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
@@ -152,7 +154,7 @@ func (w *world) whole(ctx context.Context) error {
 	return wait.Until(ctx, "the cluster to be whole", leaderWithin, func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		for _, name := range []string{leaderStream, stateStream} {
+		for _, name := range []string{leaderStream, roles.StateStream} {
 			if w.wholeStream(asking, name, len(w.servers)) != nil {
 				return false
 			}
@@ -267,7 +269,7 @@ func (w *world) flood(to *candidate, term uint64) error {
 			w.flooded++
 			r := history.Record{
 				Kind: history.Called, Outcome: history.Unknown, Begin: history.Now(),
-				ID: floodCaller<<callerShift | w.flooded, Key: uint32(w.flooded % registerKeys),
+				ID: floodCaller<<roles.CallerShift | w.flooded, Key: uint32(w.flooded % registerKeys),
 			}
 			r.End = r.Begin
 			data, err := proto.Marshal(&faultv1.ActRequest{Id: r.ID, Key: r.Key, Called: r.Begin})

@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -15,7 +17,7 @@ import (
 // machine itself stands still for longer than a process may be silent.
 func noneLost(ctx context.Context, w *streamWorld) error {
 	got, err := w.use(ctx)
-	if lost := got[eventCode+aegis.CodeDataLoss.String()]; err == nil && (lost > 0 || got[eventWhole] == 0) {
+	if lost := got[roles.EventCode+aegis.CodeDataLoss.String()]; err == nil && (lost > 0 || got[roles.EventWhole] == 0) {
 		w.remarkf("nothing was lost, and yet %d streams say so: %v", lost, got)
 	}
 	return err
@@ -24,7 +26,7 @@ func noneLost(ctx context.Context, w *streamWorld) error {
 // someWhole has some streams meet with faults, and others not.
 func someWhole(ctx context.Context, w *streamWorld) error {
 	got, err := w.use(ctx)
-	if err == nil && (got[eventWhole] == 0 || got.ended() == 0) {
+	if err == nil && (got[roles.EventWhole] == 0 || got.ended() == 0) {
 		w.remarkf("either no stream or every stream met with a fault: %v", got)
 	}
 	return err
@@ -33,7 +35,7 @@ func someWhole(ctx context.Context, w *streamWorld) error {
 // use uses as many streams as the case has.
 func (w *streamWorld) use(ctx context.Context) (tally, error) {
 	before := w.tallied()
-	err := w.do(ctx, w.reader, commandRun, w.of.size, streamsAtOnce, streamItems)
+	err := w.do(ctx, w.reader, roles.CommandRun, w.of.size, streamsAtOnce, streamItems)
 	return w.tallied().since(before), err
 }
 
@@ -41,7 +43,7 @@ func (w *streamWorld) use(ctx context.Context) (tally, error) {
 // happens. Some have to be ended by it, and others to be whole.
 func (w *streamWorld) during(ctx context.Context, happens func() error) error {
 	before := w.tallied()
-	done, err := w.order(w.reader, commandRun, 0, w.of.size, longItems)
+	done, err := w.order(w.reader, roles.CommandRun, 0, w.of.size, longItems)
 	if err != nil {
 		return err
 	}
@@ -50,13 +52,13 @@ func (w *streamWorld) during(ctx context.Context, happens func() error) error {
 		return err
 	}
 	wait.For(ctx, 2*time.Second)
-	if err := w.reader.command(commandStop); err != nil {
+	if err := w.reader.command(roles.CommandStop); err != nil {
 		return err
 	}
 	if err := done(ctx); err != nil {
 		return err
 	}
-	if got := w.tallied().since(before); got[eventWhole] == 0 || got.ended() == 0 {
+	if got := w.tallied().since(before); got[roles.EventWhole] == 0 || got.ended() == 0 {
 		w.remarkf("either no stream or every stream met with the fault: %v", got)
 	}
 	return nil
@@ -89,7 +91,7 @@ func cutConnections(ctx context.Context, w *streamWorld) error {
 // killStreamer kills the server and starts another one.
 func killStreamer(ctx context.Context, w *streamWorld) error {
 	return w.during(ctx, func() (err error) {
-		w.res.Short += w.heard(w.server)[eventShort]
+		w.res.Short += w.heard(w.server)[roles.EventShort]
 		w.server.kill()
 		wait.For(ctx, time.Second)
 		w.server, err = w.startStreamer(ctx)
@@ -103,21 +105,21 @@ func killReader(ctx context.Context, w *streamWorld) error {
 	if err != nil {
 		return err
 	}
-	if err := w.do(ctx, victim, commandKeep, w.of.size); err != nil {
+	if err := w.do(ctx, victim, roles.CommandKeep, w.of.size); err != nil {
 		return err
 	}
 	server, err := w.measure(ctx, w.server)
 	if err != nil {
 		return err
 	}
-	if want := uint64(w.of.size); server[eventOpen] != want {
-		w.remarkf("%d streams are open, not %d", server[eventOpen], want)
+	if want := uint64(w.of.size); server[roles.EventOpen] != want {
+		w.remarkf("%d streams are open, not %d", server[roles.EventOpen], want)
 	}
 	at := history.Now()
 	victim.kill()
 	return wait.Until(ctx, "the streams of a dead client to end", returnWithin, func() bool {
 		server, err = w.measure(ctx, w.server)
-		if err == nil && server[eventOpen] == 0 {
+		if err == nil && server[roles.EventOpen] == 0 {
 			w.log.Info("the streams of a dead client have ended", "streams", w.of.size, "after", time.Duration(history.Now()-at))
 			return true
 		}
@@ -139,11 +141,11 @@ func readSlowly(ctx context.Context, w *streamWorld) error {
 			return err
 		}
 	}
-	if _, err := w.order(slow, commandSlow, w.of.size); err != nil {
+	if _, err := w.order(slow, roles.CommandSlow, w.of.size); err != nil {
 		return err
 	}
 	most := make(map[*child]uint64)
-	for w.heard(slow)[eventSlow] == 0 {
+	for w.heard(slow)[roles.EventSlow] == 0 {
 		if err := w.unharmed(ctx); err != nil {
 			return err
 		}
@@ -152,7 +154,7 @@ func readSlowly(ctx context.Context, w *streamWorld) error {
 			if err != nil {
 				return err
 			}
-			most[c] = max(most[c], now[eventHeap])
+			most[c] = max(most[c], now[roles.EventHeap])
 		}
 		wait.For(ctx, time.Second)
 		if ctx.Err() != nil {
@@ -160,11 +162,11 @@ func readSlowly(ctx context.Context, w *streamWorld) error {
 		}
 	}
 	for _, c := range both {
-		if was := base[c][eventHeap]; most[c] > was+slackHeap {
+		if was := base[c][roles.EventHeap]; most[c] > was+slackHeap {
 			w.remarkf("%s held %d bytes, and %d before", c.name, most[c], was)
 		}
 	}
-	if read, want := w.heard(slow)[eventRead], uint64(w.of.size*3/4); read < want {
+	if read, want := w.heard(slow)[roles.EventRead], uint64(w.of.size*3/4); read < want {
 		w.remarkf("%d items were read in %d s", read, w.of.size)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
@@ -227,7 +229,7 @@ const storedWithin = 60 * time.Second
 func (w *world) stored(ctx context.Context) (*check.Stored, error) {
 	ctx, cancel := context.WithTimeout(ctx, storedWithin)
 	defer cancel()
-	stream, err := w.js.Stream(ctx, stateStream)
+	stream, err := w.js.Stream(ctx, roles.StateStream)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/aegisrpc/aegis/internal/fault/wait"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -51,7 +53,7 @@ func (t tally) since(before tally) tally {
 // ended is how many ended with a status.
 func (t tally) ended() (n uint64) {
 	for event, of := range t {
-		if strings.HasPrefix(event, eventCode) {
+		if strings.HasPrefix(event, roles.EventCode) {
 			n += of
 		}
 	}
@@ -83,17 +85,17 @@ func (w *streamWorld) measured(ctx context.Context) error {
 	if err := w.unharmed(ctx); err != nil {
 		return fmt.Errorf("after the fault: %w", err)
 	}
-	w.res.Short += w.heard(w.server)[eventShort]
+	w.res.Short += w.heard(w.server)[roles.EventShort]
 	return w.returned(ctx, server, reader)
 }
 
 // note takes over what came of the streams.
 func (w *streamWorld) note(t tally) {
-	w.res.Whole += t[eventWhole]
-	w.res.Short += t[eventShort]
-	w.res.Hung += t[eventHung]
+	w.res.Whole += t[roles.EventWhole]
+	w.res.Short += t[roles.EventShort]
+	w.res.Hung += t[roles.EventHung]
 	for event, n := range t {
-		code, ok := strings.CutPrefix(event, eventCode)
+		code, ok := strings.CutPrefix(event, roles.EventCode)
 		if !ok {
 			continue
 		}
@@ -114,18 +116,18 @@ func clearCodes() []string {
 func (w *streamWorld) unharmed(ctx context.Context) error {
 	before := w.tallied()
 	const streams = 2 * streamsAtOnce
-	if err := w.do(ctx, w.reader, commandRun, streams, streamsAtOnce, streamItems); err != nil {
+	if err := w.do(ctx, w.reader, roles.CommandRun, streams, streamsAtOnce, streamItems); err != nil {
 		return err
 	}
-	if got := w.tallied().since(before); got[eventWhole] != streams {
-		return fmt.Errorf("%d of %d streams were whole: %v", got[eventWhole], streams, got)
+	if got := w.tallied().since(before); got[roles.EventWhole] != streams {
+		return fmt.Errorf("%d of %d streams were whole: %v", got[roles.EventWhole], streams, got)
 	}
 	return nil
 }
 
 // measure asks a process what it holds.
 func (w *streamWorld) measure(ctx context.Context, c *child) (tally, error) {
-	err := w.do(ctx, c, commandMeasure)
+	err := w.do(ctx, c, roles.CommandMeasure)
 	return w.heard(c), err
 }
 
@@ -161,7 +163,7 @@ func (w *streamWorld) dump(ctx context.Context, left []string) error {
 	if len(left) == 0 {
 		return nil
 	}
-	return errors.Join(w.do(ctx, w.server, commandDump), w.do(ctx, w.reader, commandDump))
+	return errors.Join(w.do(ctx, w.server, roles.CommandDump), w.do(ctx, w.reader, roles.CommandDump))
 }
 
 // leftOver names what a process holds that it did not hold before.
@@ -169,7 +171,7 @@ func leftOver(name string, now, base tally) (left []string) {
 	for _, what := range []struct {
 		event string
 		slack uint64
-	}{{eventOpen, 0}, {eventSubscriptions, 0}, {eventGoroutines, slackGoroutines}, {eventHeap, slackHeap}} {
+	}{{roles.EventOpen, 0}, {roles.EventSubscriptions, 0}, {roles.EventGoroutines, slackGoroutines}, {roles.EventHeap, slackHeap}} {
 		if n, was := now[what.event], base[what.event]; n > was+what.slack {
 			left = append(left, fmt.Sprintf("%s at the %s: %d, before %d", what.event, name, n, was))
 		}

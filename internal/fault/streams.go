@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	"github.com/aegisrpc/aegis/internal/lossy"
 )
@@ -220,7 +222,7 @@ func (w *streamWorld) startStreamer(ctx context.Context) (*child, error) {
 	}
 	w.started++
 	name := fmt.Sprint("streamer", w.started)
-	return w.startReady(ctx, name, "streamer", streamerOrder{URL: url, Instance: name})
+	return w.startReady(ctx, name, "streamer", roles.StreamerOrder{URL: url, Instance: name})
 }
 
 func (w *streamWorld) startReader(ctx context.Context) (*child, error) {
@@ -230,7 +232,7 @@ func (w *streamWorld) startReader(ctx context.Context) (*child, error) {
 	}
 	w.started++
 	name := fmt.Sprint("reader", w.started)
-	c, err := w.startReady(ctx, name, "reader", readerOrder{URL: url, Name: name})
+	c, err := w.startReady(ctx, name, "reader", roles.ReaderOrder{URL: url, Name: name})
 	w.readers = append(w.readers, c)
 	return c, err
 }
@@ -285,8 +287,8 @@ func (t told) hear(e event) {
 	if t[e.from] == nil {
 		t[e.from] = make(map[string]uint64)
 	}
-	if e.name == eventDone {
-		t[e.from][eventDone]++
+	if e.name == roles.EventDone {
+		t[e.from][roles.EventDone]++
 	} else {
 		t[e.from][e.name] = e.number
 	}
@@ -301,7 +303,7 @@ func (w *streamWorld) heard(c *child) map[string]uint64 {
 
 // order has a child do something, and returns what waits until it is done.
 func (w *streamWorld) order(c *child, command string, args ...int) (done func(context.Context) error, err error) {
-	before := w.heard(c)[eventDone]
+	before := w.heard(c)[roles.EventDone]
 	words := []string{command}
 	for _, a := range args {
 		words = append(words, strconv.Itoa(a))
@@ -311,7 +313,7 @@ func (w *streamWorld) order(c *child, command string, args ...int) (done func(co
 		return nil, fmt.Errorf("tell %s to %s: %w", c.name, line, err)
 	}
 	return func(ctx context.Context) error {
-		err := w.await(ctx, c.name+" to be done with "+line, streamsWithin, func() bool { return w.told[c][eventDone] > before || !c.alive() })
+		err := w.await(ctx, c.name+" to be done with "+line, streamsWithin, func() bool { return w.told[c][roles.EventDone] > before || !c.alive() })
 		if err == nil && !c.alive() {
 			err = fmt.Errorf("%s ended: %w", c.name, errOf(c))
 		}

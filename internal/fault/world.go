@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -90,8 +92,8 @@ const historySuffix = ".history"
 // candidate is a process that stands for election.
 type candidate struct {
 	*child
-	order  candidateOrder
-	server int    // the NATS server that it prefers
+	order  roles.CandidateOrder
+	server int         // the NATS server that it prefers
 	proxy  *proxy.Held // nil if there is none
 }
 
@@ -144,19 +146,19 @@ func (w *world) follow() {
 	for e := range w.events {
 		w.mu.Lock()
 		switch e.name {
-		case eventReady:
+		case roles.EventReady:
 			w.ready[e.from] = e.at
-		case eventLeading:
+		case roles.EventLeading:
 			w.leading[e.number] = e.from
-		case eventTerm:
+		case roles.EventTerm:
 			if at, known := w.replied[e.number]; !known || e.at < at {
 				w.replied[e.number] = e.at
 			}
-		case eventCount:
+		case roles.EventCount:
 			w.counted = &e.number
-		case eventSent:
+		case roles.EventSent:
 			w.said[e.from] = e.at
-		case eventNext:
+		case roles.EventNext:
 			if w.next == 0 || e.at < w.next {
 				w.next = e.at
 			}
@@ -230,7 +232,7 @@ func (w *world) addCandidate(name string) (*candidate, error) {
 		}
 		url = "nats://" + c.proxy.Addr()
 	}
-	c.order = candidateOrder{
+	c.order = roles.CandidateOrder{
 		URL: url, Instance: name, Replicas: len(w.servers), Election: w.election,
 		History: filepath.Join(w.dir, process+historySuffix), Room: handlersRoom,
 	}
@@ -275,7 +277,7 @@ func (w *world) startCallers(ctx context.Context) error {
 		if i == 0 {
 			count += w.setup.callers % processes
 		}
-		c, err := w.spawn.start(fmt.Sprint("callers-", i), "callers", callersOrder{
+		c, err := w.spawn.start(fmt.Sprint("callers-", i), "callers", roles.CallersOrder{
 			URL: w.urls(i), First: 1000 * i, Count: count, Keys: registerKeys,
 			History: path, Room: callsRoom, Timeout: w.timeout,
 		})
@@ -394,7 +396,7 @@ func (w *world) askNext() error {
 	w.next = 0
 	w.mu.Unlock()
 	for _, c := range w.callers {
-		if err := c.command(commandNext); err != nil {
+		if err := c.command(roles.CommandNext); err != nil {
 			return err
 		}
 	}

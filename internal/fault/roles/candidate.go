@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 const connectTimeout = 30 * time.Second
 
 // candidateOrder says how to stand for election.
-type candidateOrder struct {
+type CandidateOrder struct {
 	URL      string // one or several, the first one first
 	Instance string
 	History  string
@@ -29,7 +29,7 @@ type candidateOrder struct {
 }
 
 // runCandidate serves until SIGTERM, or until the parent goes away.
-func runCandidate(o candidateOrder) error {
+func runCandidate(o CandidateOrder) error {
 	log, err := history.Create(o.History, o.Room)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func sayState(s aegis.State) {
 func sayLeading(srv *aegis.Server) {
 	for change := range srv.WatchLeading(context.Background()) {
 		if change.Leading {
-			say(eventLeading, change.Term.Token, history.Now())
+			say(EventLeading, change.Term.Token, history.Now())
 		} else {
 			say(eventLost, change.Term.Token, history.Now())
 		}

@@ -1,17 +1,17 @@
 //go:build linux
 
-package main
+package roles
 
 import "time"
 
 // sleeperOrder says how often to wake up.
-type sleeperOrder struct {
+type SleeperOrder struct {
 	Interval time.Duration
 }
 
 // runSleeper wakes up and does nothing, until the parent goes away: what a timer
 // alone costs on this machine.
-func runSleeper(o sleeperOrder) error {
+func runSleeper(o SleeperOrder) error {
 	gone := make(chan struct{})
 	go func() { awaitParent(nil); close(gone) }()
 	sayReady()

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 
 // The stream in which the leaders keep the registers.
 const (
-	stateStream  = "FAULT"
+	StateStream  = "FAULT"
 	stateSubject = "fault.state"
 )
 
@@ -211,10 +211,10 @@ func (r *registers) open(ctx context.Context) (err error) {
 	if r.stream != nil {
 		return nil
 	}
-	r.stream, err = r.js.Stream(ctx, stateStream)
+	r.stream, err = r.js.Stream(ctx, StateStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		r.stream, err = r.js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: stateStream, Subjects: []string{stateSubject}, Replicas: r.replicas,
+			Name: StateStream, Subjects: []string{stateSubject}, Replicas: r.replicas,
 		})
 	}
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -23,19 +23,19 @@ import (
 // What both sides of streams are asked, and what they say then. Each answer ends
 // with the event done.
 const (
-	commandMeasure = "measure"
-	commandDump    = "dump" // the goroutines, into the log
+	CommandMeasure = "measure"
+	CommandDump    = "dump" // the goroutines, into the log
 
-	eventGoroutines    = "goroutines"
-	eventSubscriptions = "subscriptions"
-	eventHeap          = "heap" // in use after a garbage collection, in bytes
-	eventOpen          = "open" // streams, of a server
-	eventShort         = "short"
-	eventDone          = "done"
+	EventGoroutines    = "goroutines"
+	EventSubscriptions = "subscriptions"
+	EventHeap          = "heap" // in use after a garbage collection, in bytes
+	EventOpen          = "open" // streams, of a server
+	EventShort         = "short"
+	EventDone          = "done"
 )
 
 // streamerOrder says how to serve streams.
-type streamerOrder struct {
+type StreamerOrder struct {
 	URL      string
 	Instance string
 }
@@ -47,7 +47,7 @@ type streamer struct {
 }
 
 // runStreamer serves until SIGTERM, or until the parent goes away.
-func runStreamer(o streamerOrder) error {
+func runStreamer(o StreamerOrder) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	conn, err := connectStreams(ctx, o.URL, o.Instance)
@@ -65,14 +65,14 @@ func runStreamer(o streamerOrder) error {
 	go func() {
 		awaitParent(func(line string) {
 			switch strings.TrimSpace(line) {
-			case commandMeasure:
-				say(eventOpen, uint64(s.open.Load()), 0)
-				say(eventShort, s.short.Load(), 0)
+			case CommandMeasure:
+				say(EventOpen, uint64(s.open.Load()), 0)
+				say(EventShort, s.short.Load(), 0)
 				sayHoldings(conn)
-			case commandDump:
+			case CommandDump:
 				dumpGoroutines()
 			}
-			say(eventDone, 0, 0)
+			say(EventDone, 0, 0)
 		})
 		stop()
 	}()
@@ -94,9 +94,9 @@ func sayHoldings(conn *aegis.Conn) {
 	runtime.GC() // what has finalizers goes with the second
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	say(eventHeap, m.HeapInuse, 0)
-	say(eventGoroutines, uint64(runtime.NumGoroutine()), 0)
-	say(eventSubscriptions, uint64(conn.NATS().NumSubscriptions()), 0)
+	say(EventHeap, m.HeapInuse, 0)
+	say(EventGoroutines, uint64(runtime.NumGoroutine()), 0)
+	say(EventSubscriptions, uint64(conn.NATS().NumSubscriptions()), 0)
 }
 
 func dumpGoroutines() {

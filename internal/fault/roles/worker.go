@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 // workerOrder says what to work.
-type workerOrder struct {
+type WorkerOrder struct {
 	URL      string
 	Instance string
 	History  string
@@ -33,6 +33,9 @@ const (
 	atOnce      = 8                    // events without a key in a worker
 	signEvery   = 100 * time.Millisecond
 	signWithin  = 5 * time.Second
+	slowEach    = 200 // one item in so many takes long, where some do
+
+	connectWithin = 60 * time.Second // NATS may be away when a worker is started
 )
 
 // worker records all that it is given.
@@ -42,7 +45,7 @@ type worker struct {
 }
 
 // runWorker works until the parent closes the pipe.
-func runWorker(o workerOrder) error {
+func runWorker(o WorkerOrder) error {
 	log, err := history.Create(o.History, o.Room)
 	if err != nil {
 		return err
@@ -73,8 +76,8 @@ func runWorker(o workerOrder) error {
 }
 
 // register is what generated code does, but for the ack wait.
-func (w *worker) register(srv *aegis.Server, o workerOrder) error {
-	service, err := durableService(o.AckWait)
+func (w *worker) register(srv *aegis.Server, o WorkerOrder) error {
+	service, err := DurableService(o.AckWait)
 	if err != nil {
 		return err
 	}
@@ -89,7 +92,7 @@ func (w *worker) register(srv *aegis.Server, o workerOrder) error {
 
 // connectSometime connects when NATS is there.
 func connectSometime(ctx context.Context, url, name string) (*aegis.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	for {
 		conn, err := connect(ctx, url, name)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -19,24 +19,24 @@ import (
 
 // What a client of streams can be told.
 const (
-	commandRun  = "run"  // streams, 0 for as many as there is time for; how many at once; items in each
-	commandStop = "stop" // begin no more of them
-	commandKeep = "keep" // streams that stay open
-	commandSlow = "slow" // seconds in which an item a second is read
+	CommandRun  = "run"  // streams, 0 for as many as there is time for; how many at once; items in each
+	CommandStop = "stop" // begin no more of them
+	CommandKeep = "keep" // streams that stay open
+	CommandSlow = "slow" // seconds in which an item a second is read
 
-	eventWhole = "whole" // streams that carried everything
-	eventHung  = "hung"  // streams that did not end
-	eventCode  = "code-" // and a code: streams that ended with a status
+	EventWhole = "whole" // streams that carried everything
+	EventHung  = "hung"  // streams that did not end
+	EventCode  = "code-" // and a code: streams that ended with a status
 	eventKept  = "kept"  // streams that are open
-	eventRead  = "read"  // items that were read slowly
-	eventSlow  = "slow"  // the slow stream was closed
+	EventRead  = "read"  // items that were read slowly
+	EventSlow  = "slow"  // the slow stream was closed
 )
 
 // streamLimit is how long a stream may take before it counts as hung.
 const streamLimit = 60 * time.Second
 
 // readerOrder says how to use streams.
-type readerOrder struct {
+type ReaderOrder struct {
 	URL  string
 	Name string
 }
@@ -53,7 +53,7 @@ type reader struct {
 }
 
 // runReader does what it is told until the parent closes the pipe.
-func runReader(o readerOrder) error {
+func runReader(o ReaderOrder) error {
 	conn, err := connectStreams(context.Background(), o.URL, o.Name)
 	if err != nil {
 		return err
@@ -73,18 +73,18 @@ func (r *reader) command(line string) {
 	var number, atOnce, items int
 	_, _ = fmt.Sscan(line, &name, &number, &atOnce, &items) // those that are not given are 0
 	switch name {
-	case commandStop:
+	case CommandStop:
 		r.stopped.Store(true)
 		return
-	case commandRun:
+	case CommandRun:
 		r.runAll(number, atOnce, uint64(items))
-	case commandKeep:
+	case CommandKeep:
 		r.keep(number)
-	case commandSlow:
+	case CommandSlow:
 		r.slow(time.Duration(number) * time.Second)
-	case commandMeasure:
+	case CommandMeasure:
 		sayHoldings(r.conn)
-	case commandDump:
+	case CommandDump:
 		dumpGoroutines()
 	default:
 		slog.Error("no such command", "line", line)
@@ -94,10 +94,10 @@ func (r *reader) command(line string) {
 	for event, n := range r.tally {
 		say(event, n, 0)
 	}
-	if name == commandSlow { // others are done while it runs
-		say(eventSlow, 1, 0)
+	if name == CommandSlow { // others are done while it runs
+		say(EventSlow, 1, 0)
 	} else {
-		say(eventDone, 0, 0)
+		say(EventDone, 0, 0)
 	}
 }
 
@@ -152,14 +152,14 @@ var errHung = errors.New("the stream did not end")
 func (r *reader) judge(err error) {
 	switch {
 	case err == nil:
-		r.count(eventWhole)
+		r.count(EventWhole)
 	case errors.Is(err, errShort):
-		r.count(eventShort)
+		r.count(EventShort)
 	case errors.Is(err, errHung):
-		r.count(eventHung)
+		r.count(EventHung)
 	default:
 		slog.Info("a stream ended", "err", err)
-		r.count(eventCode + aegis.CodeOf(err).String())
+		r.count(EventCode + aegis.CodeOf(err).String())
 	}
 }
 
@@ -286,6 +286,6 @@ func (r *reader) slow(d time.Duration) {
 			r.judge(errShort)
 			return
 		}
-		r.count(eventRead)
+		r.count(EventRead)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 )
 
 // callersOrder says how to call.
-type callersOrder struct {
+type CallersOrder struct {
 	URL     string
 	First   int // number of the first caller
 	Count   int
@@ -30,12 +30,12 @@ type callersOrder struct {
 }
 
 // commandNext asks for the next accepted reply to a call that begins after it.
-const commandNext = "next"
+const CommandNext = "next"
 
 // callers are closed loops: each calls, waits for what becomes of it, and calls
 // again with another id. None ever sends a call again.
 type callers struct {
-	order  callersOrder
+	order  CallersOrder
 	log    *history.Log
 	client faultv1aegis.FaultServiceClient
 
@@ -44,7 +44,7 @@ type callers struct {
 }
 
 // runCallers calls until the parent closes the pipe.
-func runCallers(o callersOrder) error {
+func runCallers(o CallersOrder) error {
 	log, err := history.Create(o.History, o.Room)
 	if err != nil {
 		return err
@@ -71,17 +71,17 @@ func runCallers(o callersOrder) error {
 }
 
 func (c *callers) command(line string) {
-	if strings.TrimSpace(line) == commandNext {
+	if strings.TrimSpace(line) == CommandNext {
 		c.awaiting.Store(history.Now())
 	}
 }
 
 // callerShift is where the caller's number is in an id.
-const callerShift = 40
+const CallerShift = 40
 
 func (c *callers) loop(ctx context.Context, caller uint64) {
 	for n := uint64(1); ctx.Err() == nil; n++ {
-		r := c.call(ctx, caller<<callerShift|n)
+		r := c.call(ctx, caller<<CallerShift|n)
 		c.log.Append(r)
 		if r.Outcome == history.Accepted {
 			c.tell(r)
@@ -112,10 +112,10 @@ func (c *callers) call(ctx context.Context, id uint64) history.Record {
 // tell reports the replies that the harness waits for.
 func (c *callers) tell(r history.Record) {
 	if newest := c.term.Load(); r.Term > newest && c.term.CompareAndSwap(newest, r.Term) {
-		say(eventTerm, r.Term, r.End)
+		say(EventTerm, r.Term, r.End)
 	}
 	if since := c.awaiting.Load(); since > 0 && r.Begin > since && c.awaiting.CompareAndSwap(since, 0) {
-		say(eventNext, r.Term, r.End)
+		say(EventNext, r.Term, r.End)
 	}
 }
 

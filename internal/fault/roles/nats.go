@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 const natsReady = 30 * time.Second
 
 // natsOrder says how to run a NATS server.
-type natsOrder struct {
+type NATSOrder struct {
 	Name  string
 	Port  int
 	Store string
@@ -31,7 +31,7 @@ type natsOrder struct {
 }
 
 // runNATS runs a NATS server until the parent goes away.
-func runNATS(o natsOrder) error {
+func runNATS(o NATSOrder) error {
 	opts := &server.Options{
 		ServerName: o.Name, Host: "127.0.0.1", Port: o.Port,
 		JetStream: true, StoreDir: o.Store,
@@ -58,10 +58,10 @@ func runNATS(o natsOrder) error {
 	}
 	sayReady()
 	awaitParent(func(line string) {
-		if connection, ok := strings.CutPrefix(line, commandCount+" "); ok {
-			say(eventCount, countMessages(s, connection), 0)
+		if connection, ok := strings.CutPrefix(line, CommandCount+" "); ok {
+			say(EventCount, countMessages(s, connection), 0)
 		}
-		if bytes, ok := strings.CutPrefix(line, commandLimit+" "); ok {
+		if bytes, ok := strings.CutPrefix(line, CommandLimit+" "); ok {
 			limitStore(s, bytes)
 		}
 	})
@@ -70,10 +70,10 @@ func runNATS(o natsOrder) error {
 }
 
 // commandCount asks for the messages of the connections of a name.
-const commandCount = "count"
+const CommandCount = "count"
 
 // commandLimit says how many bytes the account may store.
-const commandLimit = "limit"
+const CommandLimit = "limit"
 
 // limitStore does what a reload of the configuration does.
 func limitStore(s *server.Server, bytes string) {

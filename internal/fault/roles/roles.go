@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"bufio"
@@ -13,55 +13,68 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/history"
 )
 
+// The roles of child processes, each in a file of its own.
+const (
+	Candidate = "candidate"
+	Callers   = "callers"
+	Crowd     = "crowd"
+	Sleeper   = "sleeper"
+	NATS      = "nats"
+	Streamer  = "streamer"
+	Reader    = "reader"
+	Worker    = "worker"
+	Sender    = "sender"
+)
+
 // roleVariable names the part that a child process plays, and orderVariable has
 // its order in JSON.
 const (
-	roleVariable  = "AEGIS_FAULT_ROLE"
-	orderVariable = "AEGIS_FAULT_ORDER"
+	RoleVariable  = "AEGIS_FAULT_ROLE"
+	OrderVariable = "AEGIS_FAULT_ORDER"
 )
 
 // The events that children print, each with a number and a reading of the shared
 // clock.
 const (
-	eventReady   = "ready"   // it does its part from now on
-	eventLeading = "leading" // a term has begun, after OnLeading
+	EventReady   = "ready"   // it does its part from now on
+	EventLeading = "leading" // a term has begun, after OnLeading
 	eventLost    = "lost"    // a term is over
-	eventTerm    = "term"    // a caller has the first reply of a newer term
-	eventNext    = "next"    // a caller has the reply that was asked for
-	eventCount   = "count"   // a NATS server has counted a connection's messages
-	eventSent    = "sent"    // a sender has an end of all that it sent
+	EventTerm    = "term"    // a caller has the first reply of a newer term
+	EventNext    = "next"    // a caller has the reply that was asked for
+	EventCount   = "count"   // a NATS server has counted a connection's messages
+	EventSent    = "sent"    // a sender has an end of all that it sent
 )
 
 // playRole runs the part of a child process, if this is one. It never returns
 // then.
-func playRole() {
-	role := os.Getenv(roleVariable)
+func Play() {
+	role := os.Getenv(RoleVariable)
 	if role == "" {
 		return
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	var err error
 	switch role {
-	case "nats":
+	case NATS:
 		err = play(runNATS)
-	case "candidate":
+	case Candidate:
 		err = play(runCandidate)
-	case "crowd":
+	case Crowd:
 		err = play(runCrowd)
-	case "sleeper":
+	case Sleeper:
 		err = play(runSleeper)
-	case "streamer":
+	case Streamer:
 		err = play(runStreamer)
-	case "reader":
+	case Reader:
 		err = play(runReader)
-	case "worker":
+	case Worker:
 		err = play(runWorker)
-	case "sender":
+	case Sender:
 		err = play(runSender)
-	case "callers":
+	case Callers:
 		err = play(runCallers)
 	default:
-		err = fmt.Errorf("%s=%s is no role; do not set it by hand", roleVariable, role)
+		err = fmt.Errorf("%s=%s is no role; do not set it by hand", RoleVariable, role)
 	}
 	if err != nil {
 		slog.Error("child failed", "role", role, "err", err)
@@ -72,8 +85,8 @@ func playRole() {
 
 func play[Order any](run func(Order) error) error {
 	var order Order
-	if err := json.Unmarshal([]byte(os.Getenv(orderVariable)), &order); err != nil {
-		return fmt.Errorf("%s: %w", orderVariable, err)
+	if err := json.Unmarshal([]byte(os.Getenv(OrderVariable)), &order); err != nil {
+		return fmt.Errorf("%s: %w", OrderVariable, err)
 	}
 	return run(order)
 }
@@ -83,7 +96,7 @@ func say(event string, number uint64, at int64) {
 	_, _ = fmt.Fprintln(os.Stdout, event, number, at) // the parent may be gone, and then so is this process soon
 }
 
-func sayReady() { say(eventReady, 0, history.Now()) }
+func sayReady() { say(EventReady, 0, history.Now()) }
 
 // awaitParent reads commands until the parent closes the pipe or dies.
 func awaitParent(command func(string)) {

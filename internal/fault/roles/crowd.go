@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 )
 
 // crowdOrder says how to stand in many groups at once.
-type crowdOrder struct {
+type CrowdOrder struct {
 	URL      string
 	Instance string
 	Groups   int
@@ -36,7 +36,7 @@ func (crowdService) act(context.Context, *faultv1.ActRequest) (*faultv1.ActRespo
 func (crowdService) onLeading(context.Context, aegis.Term) error { return nil }
 
 // runCrowd stands until SIGTERM, or until the parent goes away.
-func runCrowd(o crowdOrder) error {
+func runCrowd(o CrowdOrder) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() { awaitParent(nil); stop() }()

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type service struct {
 	registers *registers
 }
 
-func newService(nc *nats.Conn, o candidateOrder, log *history.Log) (*service, error) {
+func newService(nc *nats.Conn, o CandidateOrder, log *history.Log) (*service, error) {
 	r, err := newRegisters(nc, o.Instance, o.Replicas)
 	return &service{log: log, registers: r}, err
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package roles
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 )
 
 // senderOrder says what to send.
-type senderOrder struct {
+type SenderOrder struct {
 	URL      string
 	History  string
 	Room     int
@@ -44,7 +44,7 @@ const (
 
 // sender sends commands or events, each with a number of its own.
 type sender struct {
-	order     senderOrder
+	order     SenderOrder
 	log       *history.Log
 	client    faultv1aegis.DurableServiceClient
 	publisher faultv1aegis.DurableServicePublisher
@@ -58,7 +58,7 @@ type sender struct {
 }
 
 // runSender sends, says when all has an end, and waits for the parent.
-func runSender(o senderOrder) error {
+func runSender(o SenderOrder) error {
 	log, err := history.Create(o.History, o.Room)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func runSender(o senderOrder) error {
 		}
 		loops.Wait()
 		s.waiting.Wait()
-		say(eventSent, uint64(o.Count), history.Now())
+		say(EventSent, uint64(o.Count), history.Now())
 	}()
 	awaitParent(nil)
 	cancel()
