@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command fault breaks a single active service in every way that a laptop can,
-// and durable work, with real processes and a real NATS server, and judges what
-// came of it.
+// durable work and streams too, with real processes and a real NATS server, and
+// judges what came of it.
 //
 //	go run ./internal/fault                     every scenario, for hours
 //	SCENARIO=kill,freeze go run ./internal/fault
@@ -10,10 +10,36 @@
 //	go run ./internal/fault -list
 //	SCENARIO=commands go run ./internal/fault -ackwait 1s -restarts 20 -replicas 3
 //
-// Streams are broken as well: SCENARIO=streams, docs/streaming.md.
-//
 // It prints a table and writes build/fault.json. docs/failover.md says how to
 // read them.
+//
+// # How a run goes
+//
+// A scenario starts a world: NATS servers, servers and clients of the product, all
+// of them this same binary in another role. Each process records what it does in a
+// history that survives its death, by a clock that all of them share. The scenario
+// waits until all is well, breaks something, waits for what has to happen, and
+// repairs it. In the end a checker that knows nothing of processes reads the
+// histories and what is stored, and counts what must not be.
+//
+// # Where things are
+//
+//	main.go      options, and which scenarios run
+//	calls/       scenarios of a single active service: processes and NATS are broken
+//	durable/     scenarios of commands and durable events
+//	streams/     scenarios of streams
+//	cost/        what standing for election costs when nothing happens
+//	world/       the processes around a scenario, what they say, and their histories
+//	roles/       what each child process does: the service, callers, workers, NATS...
+//	proxy/       proxies that hold a connection up, or only the JetStream API
+//	history/     records that survive their process, and the shared clock
+//	check/       the judges: of calls, and of durable work
+//	report/      build/fault.json, and the tables of docs/failover.md
+//	wait/        pauses and conditions
+//	proto/ gen/  the services that are broken
+//
+// A new scenario is a line in the table of scenarios.go of calls, durable or streams,
+// and a function in the file of faults beside it.
 package main
 
 import (
@@ -25,15 +51,18 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
+	"github.com/aegisrpc/aegis/internal/fault/calls"
+	"github.com/aegisrpc/aegis/internal/fault/cost"
+	"github.com/aegisrpc/aegis/internal/fault/durable"
+	"github.com/aegisrpc/aegis/internal/fault/report"
 	"github.com/aegisrpc/aegis/internal/fault/roles"
-
-	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/internal/fault/streams"
+	"github.com/aegisrpc/aegis/internal/fault/world"
 )
 
+// options are the flags.
 type options struct {
 	short    bool
 	list     bool
@@ -44,12 +73,12 @@ type options struct {
 	scenario string
 	out      string
 	table    string
-	folder   string // for what a bad run leaves behind
-	knobs    knobs
+	folder   string // for the files that a bad run leaves behind
+	knobs    durable.Knobs
 }
 
 func main() {
-	roles.Play()
+	roles.Play() // never returns in a child process
 	var o options
 	flag.BoolVar(&o.short, "short", false, "run a few rounds of the main scenarios only")
 	flag.BoolVar(&o.list, "list", false, "list the scenarios")
@@ -61,7 +90,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "build/fault.json", "where to write the results")
 	flag.StringVar(&o.table, "table", "", "print the Markdown table of the results in this `file` and run nothing")
 	o.folder = "build/fault"
-	o.knobs.flags(flag.CommandLine)
+	o.knobs.Flags(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -74,146 +103,83 @@ func main() {
 
 func run(ctx context.Context, o *options) error {
 	if o.table != "" {
-		return printMarkdown(os.Stdout, o.table)
+		return report.PrintMarkdown(os.Stdout, o.table)
 	}
-	chosen, err := choose(o)
+	chosen, err := o.choose()
 	if err != nil {
 		return err
 	}
-	if err := o.knobs.check(o); err != nil {
-		return err
-	}
 	if o.list {
-		list(os.Stdout, o, chosen)
+		for _, s := range chosen.listed {
+			fmt.Fprintf(os.Stdout, "%-18s %s\n", s.name, s.what)
+		}
 		return nil
 	}
 	level := slog.LevelInfo
 	if o.verbose {
 		level = slog.LevelDebug
 	}
-	r := &runner{
-		keep: o.folder, all: o.keep,
-		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	h := &world.Harness{
+		Folder: o.folder, KeepAll: o.keep,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
-	report := newReport()
-	if err := r.runAll(ctx, chosen, o, report); err != nil {
+	r := report.New(os.Args[1:])
+	if err := chosen.run(ctx, h, o, r); err != nil {
+		if ctx.Err() != nil {
+			return errors.Join(r.Save(o.out), errors.New("interrupted; what was finished is in "+o.out))
+		}
 		return err
 	}
-	if err := r.runDurables(ctx, o, report); err != nil {
+	if bad := r.Broken(); bad > 0 {
+		return fmt.Errorf("%d of %d runs broke a promise or were not finished; logs and histories are under %s", bad, r.Runs(), o.folder)
+	}
+	return nil
+}
+
+// run runs what was chosen, and saves what there is after each scenario.
+func (c *choice) run(ctx context.Context, h *world.Harness, o *options, r *report.Report) error {
+	if len(c.calls) > 0 {
+		calls.PrintHead(os.Stdout)
+	}
+	if err := calls.Run(ctx, h, c.calls, calls.Options{Rounds: o.rounds, Callers: o.callers}, func(res calls.Result) error {
+		r.Results = append(r.Results, res)
+		return finish(&res, r, o)
+	}); err != nil {
 		return err
 	}
-	if o.costs() {
-		if report.Costs, err = r.measureCosts(ctx); err != nil {
+	if len(c.durable) > 0 {
+		durable.PrintHead(os.Stdout)
+	}
+	if err := durable.Run(ctx, h, c.durable, &o.knobs, func(res durable.Result) error {
+		r.Durable = append(r.Durable, res)
+		return finish(&res, r, o)
+	}); err != nil {
+		return err
+	}
+	if c.cost {
+		costs, err := cost.Measure(ctx, h)
+		if err != nil {
 			return fmt.Errorf("costs: %w", err)
 		}
-		for _, c := range report.Costs {
-			c.print(os.Stdout)
+		for _, figure := range costs {
+			r.Costs = append(r.Costs, figure)
+			figure.Print(os.Stdout)
 		}
-		if err := report.save(o.out); err != nil {
+		if err := r.Save(o.out); err != nil {
 			return err
 		}
 	}
-	if o.streams() {
-		if err := r.runStreams(ctx, o, report); err != nil {
-			return err
-		}
+	if !c.streams {
+		return nil
 	}
-	if bad := report.bad(); bad > 0 {
-		runs := len(report.Results) + len(report.Durable) + len(report.Streams)
-		return fmt.Errorf("%d of %d runs broke a promise or were not finished; logs and histories are under %s", bad, runs, r.keep)
-	}
-	return nil
+	return streams.Run(ctx, h, streams.Options{Short: o.short, Rounds: o.rounds}, func(res streams.Result) error {
+		r.Streams = append(r.Streams, res)
+		return finish(&res, r, o)
+	})
 }
 
-func list(out io.Writer, o *options, chosen []scenario) {
-	for _, s := range chosen {
-		fmt.Fprintf(out, "%-18s %s\n", s.name, s.what)
-	}
-	for _, d := range o.allDurables() {
-		fmt.Fprintf(out, "%-18s %s\n", d.name, d.what)
-	}
-	fmt.Fprintf(out, "%-18s %s\n", costScenario, "what standing by costs")
-	fmt.Fprintf(out, "%-18s %s\n", streamScenario, "faults between the two ends of streams")
-}
-
-// runAll runs the scenarios, and saves what there is after each.
-func (r *runner) runAll(ctx context.Context, chosen []scenario, o *options, report *report) error {
-	if len(chosen) > 0 {
-		printHead(os.Stdout)
-	}
-	for _, s := range chosen {
-		loads := s.loads
-		if o.callers != 0 {
-			loads = []int{o.callers}
-		}
-		for _, load := range loads {
-			res := r.run(ctx, s, load, s.roundsFor(o))
-			if ctx.Err() != nil {
-				return errors.Join(report.save(o.out), errors.New("interrupted; what was finished is in "+o.out))
-			}
-			res.print(os.Stdout)
-			report.Results = append(report.Results, res)
-			if err := report.save(o.out); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// costScenario stands for the measurements without a fault.
-const costScenario = "cost"
-
-func (o *options) costs() bool {
-	if o.scenario == "" {
-		return !o.short
-	}
-	return slices.Contains(strings.Split(o.scenario, ","), costScenario)
-}
-
-func (s *scenario) roundsFor(o *options) int {
-	switch {
-	case o.rounds > 0:
-		return o.rounds
-	case o.short:
-		return s.short
-	default:
-		return s.rounds
-	}
-}
-
-// shortened is what tests have time for: few rounds, few callers, a short lease.
-func shortened(all []scenario) []scenario {
-	var some []scenario
-	for _, s := range all {
-		if s.short > 0 {
-			s.loads = []int{8}
-			s.setup.election = election.Aggressive.Config()
-			some = append(some, s)
-		}
-	}
-	return some
-}
-
-// choose returns the scenarios that were asked for.
-func choose(o *options) ([]scenario, error) {
-	all := scenarios()
-	if o.short {
-		all = shortened(all)
-	}
-	if o.scenario == "" {
-		return all, nil
-	}
-	var chosen []scenario
-	for name := range strings.SplitSeq(o.scenario, ",") {
-		if name == costScenario || name == streamScenario || o.isDurable(name) {
-			continue
-		}
-		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == strings.TrimSpace(name) })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q, or no short form of it; -list shows them", name)
-		}
-		chosen = append(chosen, all[i])
-	}
-	return chosen, nil
+// finish prints the result of a scenario and saves all that there are.
+func finish(result interface{ Print(out io.Writer) }, r *report.Report, o *options) error {
+	result.Print(os.Stdout)
+	return r.Save(o.out)
 }

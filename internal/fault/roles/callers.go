@@ -18,7 +18,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// callersOrder says how to call.
+// CallersOrder says how to call.
 type CallersOrder struct {
 	URL     string
 	First   int // number of the first caller
@@ -29,7 +29,7 @@ type CallersOrder struct {
 	Timeout time.Duration // of a call; 0 is the method's own
 }
 
-// commandNext asks for the next accepted reply to a call that begins after it.
+// CommandNext asks for the next accepted reply to a call that begins after it.
 const CommandNext = "next"
 
 // callers are closed loops: each calls, waits for what becomes of it, and calls
@@ -76,7 +76,7 @@ func (c *callers) command(line string) {
 	}
 }
 
-// callerShift is where the caller's number is in an id.
+// CallerShift is where the caller's number is in an id.
 const CallerShift = 40
 
 func (c *callers) loop(ctx context.Context, caller uint64) {

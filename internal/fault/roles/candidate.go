@@ -18,7 +18,7 @@ import (
 
 const connectTimeout = 30 * time.Second
 
-// candidateOrder says how to stand for election.
+// CandidateOrder says how to stand for election.
 type CandidateOrder struct {
 	URL      string // one or several, the first one first
 	Instance string

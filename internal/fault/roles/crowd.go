@@ -19,7 +19,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// crowdOrder says how to stand in many groups at once.
+// CrowdOrder says how to stand in many groups at once.
 type CrowdOrder struct {
 	URL      string
 	Instance string

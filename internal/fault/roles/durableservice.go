@@ -16,7 +16,7 @@ import (
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 
-// durableService describes the service as the workers have it, with an ack wait of its
+// DurableService describes the service as the workers have it, with an ack wait of its
 // own; 0 is that of the proto.
 func DurableService(ackWait time.Duration) (protoreflect.ServiceDescriptor, error) {
 	file := protodesc.ToFileDescriptorProto(faultv1.File_fault_v1_durable_proto)

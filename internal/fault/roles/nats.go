@@ -16,7 +16,7 @@ import (
 
 const natsReady = 30 * time.Second
 
-// natsOrder says how to run a NATS server.
+// NATSOrder says how to run a NATS server.
 type NATSOrder struct {
 	Name  string
 	Port  int
@@ -60,6 +60,7 @@ func runNATS(o NATSOrder) error {
 	awaitParent(func(line string) {
 		if connection, ok := strings.CutPrefix(line, CommandCount+" "); ok {
 			say(EventCount, countMessages(s, connection), 0)
+			say(EventDone, 0, 0)
 		}
 		if bytes, ok := strings.CutPrefix(line, CommandLimit+" "); ok {
 			limitStore(s, bytes)
@@ -69,10 +70,10 @@ func runNATS(o NATSOrder) error {
 	return nil
 }
 
-// commandCount asks for the messages of the connections of a name.
+// CommandCount asks for the messages of the connections of a name.
 const CommandCount = "count"
 
-// commandLimit says how many bytes the account may store.
+// CommandLimit says how many bytes the account may store.
 const CommandLimit = "limit"
 
 // limitStore does what a reload of the configuration does.

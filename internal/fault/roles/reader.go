@@ -35,7 +35,7 @@ const (
 // streamLimit is how long a stream may take before it counts as hung.
 const streamLimit = 60 * time.Second
 
-// readerOrder says how to use streams.
+// ReaderOrder says how to use streams.
 type ReaderOrder struct {
 	URL  string
 	Name string

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 
 	"github.com/aegisrpc/aegis/internal/fault/history"
 )
@@ -29,9 +30,25 @@ const (
 // roleVariable names the part that a child process plays, and orderVariable has
 // its order in JSON.
 const (
-	RoleVariable  = "AEGIS_FAULT_ROLE"
-	OrderVariable = "AEGIS_FAULT_ORDER"
+	roleVariable  = "AEGIS_FAULT_ROLE"
+	orderVariable = "AEGIS_FAULT_ORDER"
 )
+
+// Command returns the command that starts this binary again in a role. Its main has
+// to call Play first of all.
+func Command(role string, order any) (*exec.Cmd, error) {
+	text, err := json.Marshal(order)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self) //nolint:gosec,noctx // itself; whoever starts it kills it
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, orderVariable+"="+string(text))
+	return cmd, nil
+}
 
 // The events that children print, each with a number and a reading of the shared
 // clock.
@@ -45,10 +62,10 @@ const (
 	EventSent    = "sent"    // a sender has an end of all that it sent
 )
 
-// playRole runs the part of a child process, if this is one. It never returns
+// Play runs the part of a child process, if this is one. It never returns
 // then.
 func Play() {
-	role := os.Getenv(RoleVariable)
+	role := os.Getenv(roleVariable)
 	if role == "" {
 		return
 	}
@@ -74,7 +91,7 @@ func Play() {
 	case Callers:
 		err = play(runCallers)
 	default:
-		err = fmt.Errorf("%s=%s is no role; do not set it by hand", RoleVariable, role)
+		err = fmt.Errorf("%s=%s is no role; do not set it by hand", roleVariable, role)
 	}
 	if err != nil {
 		slog.Error("child failed", "role", role, "err", err)
@@ -85,10 +102,24 @@ func Play() {
 
 func play[Order any](run func(Order) error) error {
 	var order Order
-	if err := json.Unmarshal([]byte(os.Getenv(OrderVariable)), &order); err != nil {
-		return fmt.Errorf("%s: %w", OrderVariable, err)
+	if err := json.Unmarshal([]byte(os.Getenv(orderVariable)), &order); err != nil {
+		return fmt.Errorf("%s: %w", orderVariable, err)
 	}
 	return run(order)
+}
+
+// Said is an event that a child has printed.
+type Said struct {
+	Event  string
+	Number uint64
+	At     int64 // by the shared clock; 0 where that does not matter
+}
+
+// ParseSaid reads a line of a child's standard output. It returns false if that is
+// no event.
+func ParseSaid(line string) (s Said, ok bool) {
+	_, err := fmt.Sscan(line, &s.Event, &s.Number, &s.At)
+	return s, err == nil
 }
 
 // say prints an event in one write.

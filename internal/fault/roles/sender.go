@@ -20,7 +20,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// senderOrder says what to send.
+// SenderOrder says what to send.
 type SenderOrder struct {
 	URL      string
 	History  string

@@ -4,7 +4,7 @@ package roles
 
 import "time"
 
-// sleeperOrder says how often to wake up.
+// SleeperOrder says how often to wake up.
 type SleeperOrder struct {
 	Interval time.Duration
 }

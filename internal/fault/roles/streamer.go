@@ -34,7 +34,7 @@ const (
 	EventDone          = "done"
 )
 
-// streamerOrder says how to serve streams.
+// StreamerOrder says how to serve streams.
 type StreamerOrder struct {
 	URL      string
 	Instance string

@@ -16,7 +16,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// workerOrder says what to work.
+// WorkerOrder says what to work.
 type WorkerOrder struct {
 	URL      string
 	Instance string

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package durable
 
 import (
 	"bufio"
@@ -145,7 +145,7 @@ func (f *resultFollower) judged(kept map[uint64]bool, names map[string]uint64) [
 }
 
 // sentCommands reads which command has which id.
-func (d *durableRun) sentCommands() (map[uint64]string, error) {
+func (d *run) sentCommands() (map[uint64]string, error) {
 	f, err := os.Open(d.ids)
 	if err != nil {
 		return nil, err

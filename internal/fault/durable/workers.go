@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package durable
 
 import (
 	"context"
@@ -9,6 +9,9 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/fault/world"
+	"github.com/aegisrpc/aegis/internal/procs"
 
 	"github.com/aegisrpc/aegis/internal/fault/roles"
 
@@ -20,14 +23,14 @@ import (
 const signsRoom = 1 << 16
 
 // startWorkers returns when they all are ready.
-func (d *durableRun) startWorkers(ctx context.Context) error {
+func (d *run) startWorkers(ctx context.Context) error {
 	for range d.size.workers {
 		if err := d.addWorker(); err != nil {
 			return err
 		}
 	}
 	for _, c := range d.workers {
-		if err := d.awaitReady(ctx, c); err != nil {
+		if err := d.AwaitReady(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -35,13 +38,13 @@ func (d *durableRun) startWorkers(ctx context.Context) error {
 }
 
 // clientURLs are those of the NATS servers that do not go away for good.
-func (d *durableRun) clientURLs(number int) string {
-	stay := len(d.servers) - d.of.away
-	return d.urls(d.of.away + number%stay)
+func (d *run) clientURLs(number int) string {
+	stay := len(d.Servers) - d.of.away
+	return d.URLs(d.of.away + number%stay)
 }
 
 // addWorker starts another worker, under a name that none had before.
-func (d *durableRun) addWorker() error {
+func (d *run) addWorker() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.made++
@@ -52,24 +55,23 @@ func (d *durableRun) addWorker() error {
 	}
 	o := roles.WorkerOrder{
 		URL: url, Instance: name, Events: d.of.events, Replicas: d.size.replicas, AckWait: d.size.ackWait, Slow: d.size.slow,
-		History: filepath.Join(d.dir, name+historySuffix), Room: 4*d.size.count + signsRoom,
+		History: d.AddHistory(name), Room: 4*d.size.count + signsRoom,
 	}
-	c, err := d.spawn.start(name, "worker", o)
+	c, err := d.Start(name, roles.Worker, o)
 	if err != nil {
 		return err
 	}
-	d.histories[name] = o.History
 	d.workers = append(d.workers, c)
 	return nil
 }
 
 // workerURL is where a worker connects to. Where the API gets slow, that is a proxy
 // of its own.
-func (d *durableRun) workerURL(name string, number int) (string, error) {
+func (d *run) workerURL(name string, number int) (string, error) {
 	if !d.of.proxied {
 		return d.clientURLs(number), nil
 	}
-	p, err := proxy.NewSlowAPI(d.servers[number%len(d.servers)].address(), &d.delay)
+	p, err := proxy.NewSlowAPI(d.Servers[number%len(d.Servers)].Addr(), &d.delay)
 	if err != nil {
 		return "", err
 	}
@@ -77,31 +79,28 @@ func (d *durableRun) workerURL(name string, number int) (string, error) {
 	return p.URL(), nil
 }
 
-func (d *durableRun) startSender(ctx context.Context) error {
-	d.ids = filepath.Join(d.dir, "commands.txt")
+func (d *run) startSender(ctx context.Context) error {
+	d.ids = filepath.Join(d.Dir, "commands.txt")
 	o := roles.SenderOrder{
 		URL: d.clientURLs(0), Events: d.of.events, Count: d.size.count, Every: d.size.every, Replicas: d.size.replicas,
-		History: filepath.Join(d.dir, "sender"+historySuffix), Room: 2 * d.size.count, IDs: d.ids,
+		History: d.AddCalls("sender"), Room: 2 * d.size.count, IDs: d.ids,
 	}
 	var err error
-	if d.sender, err = d.spawn.start("sender", "sender", o); err != nil {
+	if d.sender, err = d.Start("sender", roles.Sender, o); err != nil {
 		return err
 	}
-	d.calls = append(d.calls, o.History)
-	return d.awaitReady(ctx, d.sender)
+	return d.AwaitReady(ctx, d.sender)
 }
 
 // sent tells whether the sender has an end of all that it sent.
-func (d *durableRun) sent() bool {
-	d.world.mu.Lock()
-	defer d.world.mu.Unlock()
-	return d.said[d.sender] != 0
+func (d *run) sent() bool {
+	return d.Heard(d.sender)[roles.EventSent] > 0
 }
 
 // killWorkers kills one worker after the other, whichever runs, and starts
 // another one in its place. The last one that runs it leaves, or where processes
 // take long to start nothing would ever be done.
-func (d *durableRun) killWorkers(ctx context.Context) error {
+func (d *run) killWorkers(ctx context.Context) error {
 	ticker := time.NewTicker(d.size.kill)
 	defer ticker.Stop()
 	for {
@@ -117,8 +116,8 @@ func (d *durableRun) killWorkers(ctx context.Context) error {
 		if victim == nil {
 			continue
 		}
-		d.dead[victim.name] = history.Now()
-		victim.kill()
+		d.dead[victim.Name] = history.Now()
+		victim.Kill()
 		if err := d.addWorker(); err != nil {
 			return err
 		}
@@ -126,19 +125,17 @@ func (d *durableRun) killWorkers(ctx context.Context) error {
 }
 
 // victim takes one of the workers that run, nil if there are not two of them.
-func (d *durableRun) victim() (*child, error) {
+func (d *run) victim() (*procs.Process, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var running []int
 	for i, c := range d.workers {
-		if !c.alive() {
-			return nil, fmt.Errorf("%s ended by itself: %w\n%s", c.name, errOf(c), tail(filepath.Join(d.dir, c.name+".log")))
+		if !c.Alive() {
+			return nil, fmt.Errorf("%s ended by itself: %w", c.Name, d.Autopsy(c))
 		}
-		d.world.mu.Lock()
-		if d.ready[c] != 0 {
+		if d.ReadyAt(c) != 0 {
 			running = append(running, i)
 		}
-		d.world.mu.Unlock()
 	}
 	if len(running) < 2 {
 		return nil, nil //nolint:nilnil // there is none
@@ -150,25 +147,25 @@ func (d *durableRun) victim() (*child, error) {
 }
 
 // finishAll lets sender and workers come to their end.
-func (d *durableRun) finishAll(ctx context.Context) error {
-	errs := []error{d.sender.finish(ctx)}
+func (d *run) finishAll(ctx context.Context) error {
+	errs := []error{world.Finish(ctx, d.sender)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.workers {
-		errs = append(errs, c.finish(ctx))
+		errs = append(errs, world.Finish(ctx, c))
 	}
 	return errors.Join(errs...)
 }
 
-// endAll kills what still runs.
-func (d *durableRun) endAll() {
+// killAll kills what still runs.
+func (d *run) killAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.workers {
-		c.kill()
+		c.Kill()
 	}
 	if d.sender != nil {
-		d.sender.kill()
+		d.sender.Kill()
 	}
 	for _, p := range d.proxies {
 		p.Close()

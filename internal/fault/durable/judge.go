@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package durable
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/aegisrpc/aegis/internal/fault/check"
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
@@ -17,15 +18,21 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
+// readWithin bounds the reading of the stores.
+const readWithin = 2 * time.Minute
+
 // judge reads what everybody recorded, and the stores.
-func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
-	d.storeLost = true // there are no registers here
-	all, err := d.history(ctx)
+func (d *run) judge(ctx context.Context, res *Result) error {
+	handled, err := d.Handled()
+	if err != nil {
+		return err
+	}
+	sent, err := d.Called()
 	if err != nil {
 		return err
 	}
 	h := &check.Durable{
-		Workers: all.Processes, Sent: all.Calls, Killed: d.dead, Outages: d.outages, Deposed: d.deposed, Left: d.left,
+		Workers: handled, Sent: sent, Killed: d.dead, Outages: d.outages, Deposed: d.deposed, Left: d.left,
 		Given: make(map[string]map[uint64][]int64),
 	}
 	for name, p := range d.proxies {
@@ -34,9 +41,9 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 	if h.Attempts, h.AckWait, err = d.of.limits(d.size.ackWait); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*storedWithin)
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	conn, err := aegis.NewConn(d.monitor)
+	conn, err := aegis.NewConn(d.Monitor)
 	if err != nil {
 		return err
 	}
@@ -60,7 +67,7 @@ func (d *durableRun) judge(ctx context.Context, res *durableResult) error {
 
 // writeFaults writes when NATS and the workers had faults, and who was given what,
 // beside the histories and by their clock: findings cannot be explained without.
-func (d *durableRun) writeFaults(h *check.Durable) error {
+func (d *run) writeFaults(h *check.Durable) error {
 	data, err := json.MarshalIndent(struct {
 		Killed  map[string]int64 `json:"killed"`
 		Outages []check.Outage   `json:"outages"`
@@ -71,11 +78,11 @@ func (d *durableRun) writeFaults(h *check.Durable) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(d.dir, "faults.json"), data, 0o600)
+	return os.WriteFile(filepath.Join(d.Dir, "faults.json"), data, 0o600)
 }
 
 // refusals counts them by code.
-func (r *durableResult) refusals(h *check.Durable) {
+func (r *Result) refusals(h *check.Durable) {
 	for _, sent := range h.Sent {
 		if sent.Kind == history.Called && sent.Outcome == history.Refused {
 			if r.Refusals == nil {
@@ -105,7 +112,7 @@ func deadLetters(ctx context.Context, conn *aegis.Conn, h *check.Durable) (map[s
 }
 
 // readCommands reads what is stored of commands, and finds some by their id.
-func (d *durableRun) readCommands(ctx context.Context, conn *aegis.Conn, h *check.Durable, names map[string]uint64) error {
+func (d *run) readCommands(ctx context.Context, conn *aegis.Conn, h *check.Durable, names map[string]uint64) error {
 	ids, err := d.sentCommands()
 	if err != nil {
 		return err
@@ -113,7 +120,7 @@ func (d *durableRun) readCommands(ctx context.Context, conn *aegis.Conn, h *chec
 	for number, id := range ids {
 		names[id] = number
 	}
-	kept, err := d.results.kept(ctx, d.monitor)
+	kept, err := d.results.kept(ctx, d.Monitor)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package streams
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/procs"
 
 	"github.com/aegisrpc/aegis/internal/fault/roles"
 
@@ -29,10 +31,10 @@ const (
 type tally map[string]uint64
 
 // tallied is what the readers have said so far.
-func (w *streamWorld) tallied() tally {
+func (w *pair) tallied() tally {
 	sum := make(tally)
 	for _, c := range w.readers {
-		for event, n := range w.heard(c) {
+		for event, n := range w.Heard(c) {
 			sum[event] += n
 		}
 	}
@@ -62,7 +64,7 @@ func (t tally) ended() (n uint64) {
 
 // measured runs the case between two runs without a fault: the first brings both
 // processes to where they have to return, the last shows that they still work.
-func (w *streamWorld) measured(ctx context.Context) error {
+func (w *pair) measured(ctx context.Context) error {
 	if err := w.unharmed(ctx); err != nil {
 		return fmt.Errorf("before the fault: %w", err)
 	}
@@ -85,12 +87,12 @@ func (w *streamWorld) measured(ctx context.Context) error {
 	if err := w.unharmed(ctx); err != nil {
 		return fmt.Errorf("after the fault: %w", err)
 	}
-	w.res.Short += w.heard(w.server)[roles.EventShort]
+	w.res.Short += w.Heard(w.server)[roles.EventShort]
 	return w.returned(ctx, server, reader)
 }
 
 // note takes over what came of the streams.
-func (w *streamWorld) note(t tally) {
+func (w *pair) note(t tally) {
 	w.res.Whole += t[roles.EventWhole]
 	w.res.Short += t[roles.EventShort]
 	w.res.Hung += t[roles.EventHung]
@@ -113,10 +115,10 @@ func clearCodes() []string {
 }
 
 // unharmed is a run in which nothing may happen.
-func (w *streamWorld) unharmed(ctx context.Context) error {
+func (w *pair) unharmed(ctx context.Context) error {
 	before := w.tallied()
 	const streams = 2 * streamsAtOnce
-	if err := w.do(ctx, w.reader, roles.CommandRun, streams, streamsAtOnce, streamItems); err != nil {
+	if err := w.Do(ctx, w.reader, roles.CommandRun, streams, streamsAtOnce, streamItems); err != nil {
 		return err
 	}
 	if got := w.tallied().since(before); got[roles.EventWhole] != streams {
@@ -126,19 +128,19 @@ func (w *streamWorld) unharmed(ctx context.Context) error {
 }
 
 // measure asks a process what it holds.
-func (w *streamWorld) measure(ctx context.Context, c *child) (tally, error) {
-	err := w.do(ctx, c, roles.CommandMeasure)
-	return w.heard(c), err
+func (w *pair) measure(ctx context.Context, c *procs.Process) (tally, error) {
+	err := w.Do(ctx, c, roles.CommandMeasure)
+	return w.Heard(c), err
 }
 
 // returned waits until both processes hold what they held before.
-func (w *streamWorld) returned(ctx context.Context, server, reader tally) error {
+func (w *pair) returned(ctx context.Context, server, reader tally) error {
 	deadline := time.Now().Add(returnWithin)
 	for {
 		var left []string
 		for _, p := range []struct {
 			name  string
-			child *child
+			child *procs.Process
 			base  tally
 		}{{"server", w.server, server}, {"client", w.reader, reader}} {
 			now, err := w.measure(ctx, p.child)
@@ -159,11 +161,11 @@ func (w *streamWorld) returned(ctx context.Context, server, reader tally) error 
 }
 
 // dump has both processes log what their goroutines do.
-func (w *streamWorld) dump(ctx context.Context, left []string) error {
+func (w *pair) dump(ctx context.Context, left []string) error {
 	if len(left) == 0 {
 		return nil
 	}
-	return errors.Join(w.do(ctx, w.server, roles.CommandDump), w.do(ctx, w.reader, roles.CommandDump))
+	return errors.Join(w.Do(ctx, w.server, roles.CommandDump), w.Do(ctx, w.reader, roles.CommandDump))
 }
 
 // leftOver names what a process holds that it did not hold before.

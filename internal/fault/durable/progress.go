@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package durable
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 )
 
 // disturb kills workers and lets the faults of NATS happen until all is done.
-func (d *durableRun) disturb(ctx context.Context) error {
+func (d *run) disturb(ctx context.Context) error {
 	killing, enough := context.WithCancel(ctx)
 	killed := make(chan error, 1)
 	var killer sync.WaitGroup
@@ -49,13 +49,13 @@ func (d *durableRun) disturb(ctx context.Context) error {
 }
 
 // plan returns the faults in their order: those of each kind take turns.
-func (d *durableRun) plan() (all []func(context.Context) error) {
+func (d *run) plan() (all []func(context.Context) error) {
 	for i := range max(d.size.faults, d.size.restarts, d.size.hung) {
 		if i < d.size.faults {
 			all = append(all, func(ctx context.Context) error { return d.of.fault(ctx, d) })
 		}
 		if i < d.size.restarts {
-			all = append(all, func(ctx context.Context) error { return d.restartNATS(ctx, d.servers[i%len(d.servers)], i%2 == 1) })
+			all = append(all, func(ctx context.Context) error { return d.restartNATS(ctx, d.Servers[i%len(d.Servers)], i%2 == 1) })
 		}
 		if i < d.size.hung {
 			all = append(all, func(ctx context.Context) error { return hangFollowers(ctx, d) })
@@ -68,7 +68,7 @@ func (d *durableRun) plan() (all []func(context.Context) error) {
 type progressed struct{ done, left, stored int }
 
 // awaitProgress waits until so much is done and left.
-func (d *durableRun) awaitProgress(ctx context.Context, killed chan error, enough func(done, left int) bool) error {
+func (d *run) awaitProgress(ctx context.Context, killed chan error, enough func(done, left int) bool) error {
 	var last progressed
 	since := time.Now()
 	for {
@@ -95,7 +95,7 @@ func (d *durableRun) awaitProgress(ctx context.Context, killed chan error, enoug
 }
 
 // mainStream is where commands or events are stored.
-func (d *durableRun) mainStream() string {
+func (d *run) mainStream() string {
 	if d.of.events {
 		return wire.EventStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)
 	}
@@ -109,10 +109,10 @@ func resultStream() string {
 // progress asks how much is done, and how much the consumers have left. What the
 // queue of commands still holds then, though they are done, is only reported: NATS
 // has it deleted, or has forgotten that when it was killed.
-func (d *durableRun) progress(ctx context.Context) (progressed, error) {
+func (d *run) progress(ctx context.Context) (progressed, error) {
 	ctx, cancel := context.WithTimeout(ctx, progressWithin)
 	defer cancel()
-	stream, err := d.js.Stream(ctx, d.mainStream())
+	stream, err := d.JS.Stream(ctx, d.mainStream())
 	if err != nil {
 		return progressed{}, err
 	}
@@ -126,7 +126,7 @@ func (d *durableRun) progress(ctx context.Context) (progressed, error) {
 	} else {
 		d.kept, p.done = p.stored, d.results.count()
 	}
-	d.log.Debug("progress", "stored", p.stored, "left", p.left, "done", p.done)
+	d.Log.Debug("progress", "stored", p.stored, "left", p.left, "done", p.done)
 	return p, err
 }
 

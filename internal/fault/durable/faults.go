@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package durable
 
 import (
 	"context"
@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"syscall"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/fault/world"
 
 	"github.com/aegisrpc/aegis/internal/fault/roles"
 
@@ -38,7 +39,7 @@ const (
 
 // whole waits until all streams have a leader and all their replicas, and all
 // consumers are there: a group that begins later does not get what came before.
-func (d *durableRun) whole(ctx context.Context) error {
+func (d *run) whole(ctx context.Context) error {
 	if err := wait.Until(ctx, "all consumers", wholeWithin, func() bool { return d.consumers(ctx) == nil }); err != nil || d.size.replicas == 1 {
 		return err
 	}
@@ -52,11 +53,11 @@ func (d *durableRun) whole(ctx context.Context) error {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		for _, name := range streams {
-			if lacking = d.wholeStream(asking, name, d.size.replicas); lacking != nil {
+			if lacking = d.WholeStream(asking, name, d.size.replicas); lacking != nil {
 				return false
 			}
 		}
-		lacking = d.wholeStream(asking, dead, d.size.replicas)
+		lacking = d.WholeStream(asking, dead, d.size.replicas)
 		return lacking == nil || errors.Is(lacking, jetstream.ErrStreamNotFound)
 	})
 	if err != nil {
@@ -67,10 +68,10 @@ func (d *durableRun) whole(ctx context.Context) error {
 
 // consumers returns nil if all consumers of the workers are there. In a cluster
 // those that have no leader are not listed.
-func (d *durableRun) consumers(ctx context.Context) error {
+func (d *run) consumers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, progressWithin)
 	defer cancel()
-	stream, err := d.js.Stream(ctx, d.mainStream())
+	stream, err := d.JS.Stream(ctx, d.mainStream())
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (d *durableRun) consumers(ctx context.Context) error {
 }
 
 // away records that NATS was not itself while do ran, and until it is whole.
-func (d *durableRun) away(ctx context.Context, do func() error) error {
+func (d *run) away(ctx context.Context, do func() error) error {
 	o := check.Outage{From: history.Now()}
 	err := do()
 	if err == nil {
@@ -102,28 +103,28 @@ func (d *durableRun) away(ctx context.Context, do func() error) error {
 }
 
 // restartNATS restarts a NATS server with its data.
-func (d *durableRun) restartNATS(ctx context.Context, s *natsServer, gently bool) error {
+func (d *run) restartNATS(ctx context.Context, s *world.NATSServer, gently bool) error {
 	return d.away(ctx, func() error {
 		if gently {
-			if err := s.finish(ctx); err != nil {
+			if err := world.Finish(ctx, s.Process); err != nil {
 				return err
 			}
 		} else {
-			s.kill()
+			s.Kill()
 		}
 		return d.back(ctx, s)
 	})
 }
 
 // back starts servers again that were killed, and returns when they answer.
-func (d *durableRun) back(ctx context.Context, servers ...*natsServer) error {
+func (d *run) back(ctx context.Context, servers ...*world.NATSServer) error {
 	for _, s := range servers {
-		if err := s.restart(ctx, true); err != nil {
+		if err := s.Restart(ctx, true); err != nil {
 			return err
 		}
 	}
 	for _, s := range servers {
-		if _, err := s.answers(ctx); err != nil {
+		if _, err := s.Answers(ctx); err != nil {
 			return err
 		}
 	}
@@ -132,20 +133,20 @@ func (d *durableRun) back(ctx context.Context, servers ...*natsServer) error {
 
 // hangFollowers stops all servers that do not lead the stream, for a while. Where
 // there is but one server, it is that one.
-func hangFollowers(ctx context.Context, d *durableRun) error {
+func hangFollowers(ctx context.Context, d *run) error {
 	leader, err := d.leaderOf(ctx, d.mainStream())
 	if err != nil {
 		return err
 	}
 	return d.away(ctx, func() error {
-		for _, s := range d.servers {
-			if s == leader && len(d.servers) > 1 {
+		for _, s := range d.Servers {
+			if s == leader && len(d.Servers) > 1 {
 				continue
 			}
-			if err := s.signal(syscall.SIGSTOP); err != nil {
+			if err := s.Freeze(); err != nil {
 				return err
 			}
-			defer s.signal(syscall.SIGCONT) //nolint:errcheck // fails only if it has ended
+			defer s.Thaw() //nolint:errcheck // fails only if it has ended
 		}
 		wait.For(ctx, hungFor)
 		return ctx.Err()
@@ -153,35 +154,27 @@ func hangFollowers(ctx context.Context, d *durableRun) error {
 }
 
 // leaderOf is the server that leads a stream, nil if there is none.
-func (d *durableRun) leaderOf(ctx context.Context, name string) (leader *natsServer, err error) {
-	if len(d.servers) == 1 {
-		return d.servers[0], nil
+func (d *run) leaderOf(ctx context.Context, name string) (leader *world.NATSServer, err error) {
+	if len(d.Servers) == 1 {
+		return d.Servers[0], nil
 	}
 	err = wait.Until(ctx, "a leader of "+name, wholeWithin, func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		stream, err := d.js.Stream(asking, name)
-		if err != nil {
-			return false
-		}
-		for _, s := range d.servers {
-			if info := stream.CachedInfo().Cluster; info != nil && info.Leader == s.order.Name {
-				leader = s
-			}
-		}
-		return leader != nil
+		leader, err = d.StreamLeader(asking, name)
+		return err == nil && leader != nil
 	})
 	return leader, err
 }
 
 // loseQuorum kills two of three servers, whichever lead.
-func loseQuorum(ctx context.Context, d *durableRun) error {
-	stays := rand.IntN(len(d.servers))
+func loseQuorum(ctx context.Context, d *run) error {
+	stays := rand.IntN(len(d.Servers))
 	return d.away(ctx, func() error {
-		var lost []*natsServer
-		for i, s := range d.servers {
+		var lost []*world.NATSServer
+		for i, s := range d.Servers {
 			if i != stays {
-				s.kill()
+				s.Kill()
 				lost = append(lost, s)
 			}
 		}
@@ -192,17 +185,17 @@ func loseQuorum(ctx context.Context, d *durableRun) error {
 
 // loseResults takes from the results' leader its followers, and then itself: what
 // it took meanwhile was never stored.
-func loseResults(ctx context.Context, d *durableRun) error {
-	leader, followers := d.servers[0], d.servers[1:3]
+func loseResults(ctx context.Context, d *run) error {
+	leader, followers := d.Servers[0], d.Servers[1:3]
 	if err := d.lead(ctx, resultStream(), leader); err != nil {
 		return err
 	}
 	return d.away(ctx, func() error {
 		for _, s := range followers {
-			s.kill()
+			s.Kill()
 		}
 		wait.For(ctx, resultsFor)
-		leader.kill()
+		leader.Kill()
 		if err := d.back(ctx, followers...); err != nil {
 			return err
 		}
@@ -220,72 +213,66 @@ func loseResults(ctx context.Context, d *durableRun) error {
 // data in its place. nats-server 2.15 asks its leader again and again for the entry
 // after its last one ("Expected first catchup entry to be a snapshot and peerstate,
 // will retry") where it took entries that nobody else has.
-func (d *durableRun) replaceLaggard(ctx context.Context, s *natsServer) error {
+func (d *run) replaceLaggard(ctx context.Context, s *world.NATSServer) error {
 	caughtUp := func() bool {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		return d.wholeStream(asking, resultStream(), d.size.replicas) == nil
+		return d.WholeStream(asking, resultStream(), d.size.replicas) == nil
 	}
 	if wait.Until(ctx, "the results to catch up", catchesUpWithin, caughtUp) == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
 	d.replaced++
-	s.kill()
-	if err := s.restart(ctx, false); err != nil {
+	s.Kill()
+	if err := s.Restart(ctx, false); err != nil {
 		return err
 	}
-	_, err := s.answers(ctx)
+	_, err := s.Answers(ctx)
 	return err
 }
 
 // lead has a server lead a stream.
-func (d *durableRun) lead(ctx context.Context, name string, s *natsServer) error {
-	order, err := json.Marshal(map[string]any{"placement": map[string]any{"preferred": s.order.Name}})
+func (d *run) lead(ctx context.Context, name string, s *world.NATSServer) error {
+	order, err := json.Marshal(map[string]any{"placement": map[string]any{"preferred": s.Name()}})
 	if err != nil {
 		return err
 	}
-	return wait.Until(ctx, fmt.Sprint(s.order.Name, " to lead ", name), wholeWithin, func() bool {
+	return wait.Until(ctx, fmt.Sprint(s.Name(), " to lead ", name), wholeWithin, func() bool {
 		leader, err := d.leaderOf(ctx, name)
 		if err != nil || leader == s {
 			return err == nil
 		}
 		asking, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		_, _ = d.monitor.RequestWithContext(asking, "$JS.API.STREAM.LEADER.STEPDOWN."+name, order) // it is looked at again
+		_, _ = d.Monitor.RequestWithContext(asking, "$JS.API.STREAM.LEADER.STEPDOWN."+name, order) // it is looked at again
 		wait.For(ctx, calmFor)
 		return false
 	})
 }
 
-// The tags of servers, for the placement of streams.
-const (
-	tagQueue   = "queue"
-	tagResults = "results"
-)
-
 // placeApart has queue and results on servers of their own, but for the first one.
 // The streams are made as a worker makes them.
-func placeApart(ctx context.Context, d *durableRun) error {
+func placeApart(ctx context.Context, d *run) error {
 	if err := d.addWorker(); err != nil {
 		return err
 	}
-	if err := d.awaitReady(ctx, d.workers[0]); err != nil {
+	if err := d.AwaitReady(ctx, d.workers[0]); err != nil {
 		return err
 	}
-	d.workers[0].kill()
+	d.workers[0].Kill()
 	d.workers = nil
-	for name, tag := range map[string]string{d.mainStream(): tagQueue, resultStream(): tagResults} {
-		stream, err := d.js.Stream(ctx, name)
+	for name, tag := range map[string]string{d.mainStream(): world.TagQueue, resultStream(): world.TagResults} {
+		stream, err := d.JS.Stream(ctx, name)
 		if err != nil {
 			return err
 		}
 		config := stream.CachedInfo().Config
 		config.Placement = &jetstream.Placement{Tags: []string{tag}}
-		if err := d.js.DeleteStream(ctx, name); err != nil {
+		if err := d.JS.DeleteStream(ctx, name); err != nil {
 			return err
 		}
 		wait.For(ctx, calmFor) // NATS may take the files of the next one with those of the last
-		if _, err := d.js.CreateStream(ctx, config); err != nil {
+		if _, err := d.JS.CreateStream(ctx, config); err != nil {
 			return fmt.Errorf("place %s on servers with the tag %s: %w", name, tag, err)
 		}
 	}
@@ -293,7 +280,7 @@ func placeApart(ctx context.Context, d *durableRun) error {
 }
 
 // fill has the account's limit be exceeded for a while.
-func fill(ctx context.Context, d *durableRun) error {
+func fill(ctx context.Context, d *run) error {
 	if err := d.limitAccount(1); err != nil {
 		return err
 	}
@@ -304,9 +291,9 @@ func fill(ctx context.Context, d *durableRun) error {
 }
 
 // limitAccount says how many bytes the account may store; -1: as many as it likes.
-func (d *durableRun) limitAccount(bytes int) error {
-	for _, s := range d.servers {
-		if err := s.command(fmt.Sprint(roles.CommandLimit, " ", bytes)); err != nil {
+func (d *run) limitAccount(bytes int) error {
+	for _, s := range d.Servers {
+		if err := s.Tell(fmt.Sprint(roles.CommandLimit, " ", bytes)); err != nil {
 			return err
 		}
 	}
@@ -319,12 +306,12 @@ const fewAtOnce = 4
 // refusePulls has consumers refuse requests for more than a few messages, or no
 // more, in turns. The last time it stays so: what is left has to be done all the
 // same.
-func refusePulls(ctx context.Context, d *durableRun) error {
+func refusePulls(ctx context.Context, d *run) error {
 	most := fewAtOnce
 	if d.faults%2 == 1 {
 		most = 0
 	}
-	stream, err := d.js.Stream(ctx, d.mainStream())
+	stream, err := d.JS.Stream(ctx, d.mainStream())
 	if err != nil {
 		return err
 	}
@@ -337,7 +324,7 @@ func refusePulls(ctx context.Context, d *durableRun) error {
 }
 
 // slowDown has the API answer workers late, while they look for their consumers.
-func slowDown(ctx context.Context, d *durableRun) error {
+func slowDown(ctx context.Context, d *run) error {
 	d.delay.Store(int64(slowBy))
 	defer d.delay.Store(0)
 	if err := d.deposeConsumers(ctx); err != nil {
@@ -349,8 +336,8 @@ func slowDown(ctx context.Context, d *durableRun) error {
 
 // deposeConsumers has all consumers get another leader, so that workers look for
 // them again, and waits until they have. That takes seconds where none is at hand.
-func (d *durableRun) deposeConsumers(ctx context.Context) error {
-	stream, err := d.js.Stream(ctx, d.mainStream())
+func (d *run) deposeConsumers(ctx context.Context) error {
+	stream, err := d.JS.Stream(ctx, d.mainStream())
 	if err != nil {
 		return err
 	}
@@ -359,7 +346,7 @@ func (d *durableRun) deposeConsumers(ctx context.Context) error {
 	err = eachConsumer(ctx, stream, func(c *jetstream.ConsumerInfo) error {
 		asking, cancel := context.WithTimeout(ctx, progressWithin)
 		defer cancel()
-		_, err := d.monitor.RequestWithContext(asking, "$JS.API.CONSUMER.LEADER.STEPDOWN."+c.Stream+"."+c.Name, nil)
+		_, err := d.Monitor.RequestWithContext(asking, "$JS.API.CONSUMER.LEADER.STEPDOWN."+c.Stream+"."+c.Name, nil)
 		return err
 	})
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package durable
 
 import (
 	"errors"
@@ -8,19 +8,18 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
-// knobs are what the user wants otherwise than the durable scenarios have it. Nil:
-// as they have it.
-type knobs struct {
+// Knobs are what the user wants otherwise than the scenarios have it. Nil: as they
+// have it.
+type Knobs struct {
 	items, replicas, restarts, hung, procs *int
 	ackWait, kill                          *time.Duration
 }
 
-// flags adds them to those of the command line.
-func (k *knobs) flags(set *flag.FlagSet) {
+// Flags adds them to those of the command line.
+func (k *Knobs) Flags(set *flag.FlagSet) {
 	number := func(to **int, name string, least, most int, usage string) {
 		set.Func(name, usage+" (durable work)", func(text string) error {
 			n, err := strconv.Atoi(text)
@@ -51,34 +50,39 @@ func (k *knobs) flags(set *flag.FlagSet) {
 }
 
 // given tells whether there are any.
-func (k *knobs) given() bool { return *k != knobs{} }
+func (k *Knobs) given() bool { return *k != Knobs{} }
 
-// check refuses what would do nothing.
-func (k *knobs) check(o *options) error {
+// Check refuses what would do nothing: asked are the scenarios that are to run, and
+// names what the user called them.
+func (k *Knobs) Check(asked []Scenario, names string) error {
 	if k.replicas != nil && *k.replicas == 2 {
 		return errors.New("-replicas 2: use 1 or 3, two of two are lost with one server")
 	}
 	if !k.given() {
 		return nil
 	}
-	asked := o.durables()
 	if len(asked) == 0 {
 		return fmt.Errorf("-items, -replicas, -restarts, -hung, -gomaxprocs, -ackwait and -killevery are of durable work, "+
-			"and there is none in -scenario %s", o.scenario)
+			"and there is none in -scenario %s", names)
 	}
 	for _, d := range asked {
 		if k.replicas != nil && !d.fits(*k.replicas) {
-			return fmt.Errorf("-replicas %d: scenario %s needs %v", *k.replicas, d.name, d.only)
+			return fmt.Errorf("-replicas %d: scenario %s needs %v", *k.replicas, d.Name, d.only)
 		}
 	}
 	return nil
 }
 
+// Fitting are the scenarios that go with the replicas that the user wants.
+func (k *Knobs) Fitting(all []Scenario) []Scenario {
+	return slices.DeleteFunc(all, func(d Scenario) bool { return k.replicas != nil && !d.fits(*k.replicas) })
+}
+
 // fits tells whether a scenario makes sense with so many replicas.
-func (d *durable) fits(replicas int) bool { return d.only == nil || slices.Contains(d.only, replicas) }
+func (d *Scenario) fits(replicas int) bool { return d.only == nil || slices.Contains(d.only, replicas) }
 
 // sizes are the runs of a scenario as the user wants them.
-func (k *knobs) sizes(d *durable) (all []durableSize) {
+func (k *Knobs) sizes(d *Scenario) (all []size) {
 	replicas := d.replicas
 	if k.replicas != nil {
 		replicas = []int{*k.replicas}
@@ -101,38 +105,4 @@ func change[T any](value, wanted *T) {
 	if wanted != nil {
 		*value = *wanted
 	}
-}
-
-// durables are those that were asked for. Where none is named, those that do not
-// go with the replicas that were asked for are left out.
-func (o *options) durables() []durable {
-	all := o.allDurables()
-	var asked []durable
-	if o.scenario == "" {
-		for _, d := range all {
-			if o.knobs.replicas == nil || d.fits(*o.knobs.replicas) {
-				asked = append(asked, d)
-			}
-		}
-		return asked
-	}
-	for name := range strings.SplitSeq(o.scenario, ",") {
-		for _, d := range all {
-			if d.name == strings.TrimSpace(name) {
-				asked = append(asked, d)
-			}
-		}
-	}
-	return asked
-}
-
-func (o *options) allDurables() []durable {
-	if o.short {
-		return shortDurables()
-	}
-	return durables()
-}
-
-func (o *options) isDurable(name string) bool {
-	return slices.ContainsFunc(o.allDurables(), func(d durable) bool { return d.name == strings.TrimSpace(name) })
 }

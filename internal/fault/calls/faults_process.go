@@ -1,0 +1,226 @@
+//go:build linux
+
+package calls
+
+import (
+	"context"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/fault/world"
+
+	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/wait"
+)
+
+// unmeasured is what a round returns that has nothing to measure.
+const unmeasured = time.Duration(-1)
+
+// calm begins a round: all is well, and what comes from here on is the fault's.
+func calm(ctx context.Context, w *world.World) (*world.Candidate, uint64, error) {
+	leader, term, err := w.Settle(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	w.OpenWindow()
+	if r, err := w.Record(ctx); err == nil {
+		w.Log.Debug("well", "leader", leader.Order.Instance, "term", term, "probers", r.Probers)
+	}
+	return leader, term, nil
+}
+
+// kill ends the leader at once.
+func kill(ctx context.Context, w *world.World) (time.Duration, error) {
+	leader, term, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	at := history.Now()
+	leader.Kill()
+	replied, err := w.NewLeader(ctx, term)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(replied - at), w.Replace(ctx, leader, "")
+}
+
+// stop lets the leader stop by itself.
+func stop(ctx context.Context, w *world.World) (time.Duration, error) {
+	leader, term, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	at := history.Now()
+	if err := leader.Signal(syscall.SIGTERM); err != nil {
+		return 0, err
+	}
+	replied, err := w.NewLeader(ctx, term)
+	if err != nil {
+		return 0, err
+	}
+	if err := world.Finish(ctx, leader.Process); err != nil {
+		return 0, err
+	}
+	records, err := history.Read(leader.Order.History)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range records {
+		if r.Kind == history.Ended && r.Term == term {
+			at = max(at, r.End)
+		}
+	}
+	return time.Duration(replied - at), w.Replace(ctx, leader, "")
+}
+
+// first measures a world that has just begun.
+func first(ctx context.Context, w *world.World) (time.Duration, error) {
+	replied, err := w.NewLeader(ctx, 0)
+	if err != nil {
+		return 0, err
+	}
+	began := w.FirstReady()
+	_, _, err = calm(ctx, w)
+	return time.Duration(replied - began), err
+}
+
+// freeze stops the leader, sends it requests that wait in its socket, and lets it
+// go on when another one leads.
+func freeze(ctx context.Context, w *world.World) (time.Duration, error) {
+	leader, term, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	at := history.Now()
+	if err := leader.Freeze(); err != nil {
+		return 0, err
+	}
+	if err := flood(w, leader, term); err != nil {
+		return 0, err
+	}
+	replied, err := w.NewLeader(ctx, term)
+	if err != nil {
+		return 0, err
+	}
+	wait.For(ctx, rand.N(300*time.Millisecond))
+	if err := flood(w, leader, term); err != nil {
+		return 0, err
+	}
+	return time.Duration(replied - at), leader.Thaw()
+}
+
+// flap stops the leader again and again for less than its lease.
+func flap(ctx context.Context, w *world.World) (time.Duration, error) {
+	leader, _, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	for range 5 {
+		wait.For(ctx, 50*time.Millisecond+rand.N(350*time.Millisecond))
+		if err := leader.Freeze(); err != nil {
+			return 0, err
+		}
+		wait.For(ctx, 20*time.Millisecond+rand.N(w.Election.Lease*5/8))
+		if err := leader.Thaw(); err != nil {
+			return 0, err
+		}
+	}
+	return recovery(ctx, w, history.Now())
+}
+
+// quota lets the leader run for 20 of every 100 ms. Signals do that on every
+// machine, and to an idle leader too, which a CPU quota would not.
+func quota(ctx context.Context, w *world.World) (time.Duration, error) {
+	leader, _, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	for range 30 {
+		if err := leader.Freeze(); err != nil {
+			return 0, err
+		}
+		wait.For(ctx, 80*time.Millisecond)
+		if err := leader.Thaw(); err != nil {
+			return 0, err
+		}
+		wait.For(ctx, 20*time.Millisecond)
+	}
+	return recovery(ctx, w, history.Now())
+}
+
+// recovery is how long after a time the next call that began after now was
+// accepted, whoever leads.
+func recovery(ctx context.Context, w *world.World, from int64) (time.Duration, error) {
+	replied, err := w.NextReply(ctx, world.LeaderWithin)
+	return time.Duration(replied - from), err
+}
+
+// blackhole holds up what goes over the leader's connection, and lets it all
+// through when another one leads.
+func blackhole(there, back bool) func(context.Context, *world.World) (time.Duration, error) {
+	return func(ctx context.Context, w *world.World) (time.Duration, error) {
+		leader, term, err := calm(ctx, w)
+		if err != nil {
+			return 0, err
+		}
+		at := history.Now()
+		if there {
+			leader.Proxy.There.Shut()
+		}
+		if back {
+			leader.Proxy.Back.Shut()
+		}
+		replied, err := w.NewLeader(ctx, term)
+		wait.For(ctx, rand.N(300*time.Millisecond))
+		leader.Proxy.OpenAll()
+		return time.Duration(replied - at), err
+	}
+}
+
+// sameName kills the leader and starts another process under its name at once.
+func sameName(ctx context.Context, w *world.World) (time.Duration, error) {
+	leader, term, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	at := history.Now()
+	leader.Kill()
+	if err := w.Replace(ctx, leader, leader.Order.Instance); err != nil {
+		return 0, err
+	}
+	replied, err := w.NewLeader(ctx, term)
+	return time.Duration(replied - at), err
+}
+
+// startTogether kills all candidates and starts as many at the same instant.
+func startTogether(ctx context.Context, w *world.World) (time.Duration, error) {
+	_, term, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	for len(w.Candidates) > 0 {
+		c := w.Candidates[0]
+		c.Kill()
+		w.Remove(c)
+	}
+	for range w.Setup.Candidates {
+		if _, err := w.AddCandidate(""); err != nil {
+			return 0, err
+		}
+	}
+	replied, err := w.NewLeader(ctx, term)
+	return time.Duration(replied - w.FirstReady()), err
+}
+
+// quietTime is how long the quiet scenario watches.
+const quietTime = 60 * time.Second
+
+// quiet does nothing: whatever callers see is needless.
+func quiet(ctx context.Context, w *world.World) (time.Duration, error) {
+	if _, _, err := w.Settle(ctx); err != nil {
+		return 0, err
+	}
+	wait.For(ctx, quietTime)
+	return unmeasured, ctx.Err()
+}
