@@ -25,7 +25,8 @@ func parse(args ...string) (asked []Scenario, k *Knobs, err error) {
 	}
 	all := Scenarios(*short)
 	if *names == "" {
-		return k.Fitting(all), k, nil
+		asked = k.Fitting(all)
+		return asked, k, k.Check(asked, "")
 	}
 	for name := range strings.SplitSeq(*names, ",") {
 		for _, s := range all {

@@ -5,8 +5,6 @@ package roles
 import (
 	"context"
 	"fmt"
-	"os/signal"
-	"syscall"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -35,19 +33,8 @@ func (crowdService) act(context.Context, *faultv1.ActRequest) (*faultv1.ActRespo
 
 func (crowdService) onLeading(context.Context, aegis.Term) error { return nil }
 
-// runCrowd stands until SIGTERM, or until the parent goes away.
+// runCrowd stands for election in all groups.
 func runCrowd(o CrowdOrder) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() { awaitParent(nil); stop() }()
-	conn, err := connect(ctx, o.URL, o.Instance)
-	if err != nil {
-		return err
-	}
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(o.Instance), aegis.WithStateHook(sayState))
-	if err != nil {
-		return err
-	}
 	desc, err := crowdDescriptor(o.Groups)
 	if err != nil {
 		return err
@@ -56,13 +43,12 @@ func runCrowd(o CrowdOrder) error {
 	for i := range o.Groups {
 		handlers = append(handlers, aegis.UnaryHandler(protoreflect.Name(crowdMethod(i)), crowdService.act))
 	}
-	if err := aegis.RegisterService(srv, desc, crowdService{}, handlers); err != nil {
-		return err
-	}
-	if err := srv.Run(ctx); err != nil {
-		return err
-	}
-	return conn.Close(context.Background())
+	return serve(serving{
+		url: o.URL, instance: o.Instance, connect: connect,
+		register: func(_ *aegis.Conn, srv *aegis.Server) error {
+			return aegis.RegisterService(srv, desc, crowdService{}, handlers)
+		},
+	})
 }
 
 func crowdMethod(i int) string { return fmt.Sprintf("Act%03d", i) }

@@ -54,7 +54,7 @@ type reader struct {
 
 // runReader does what it is told until the parent closes the pipe.
 func runReader(o ReaderOrder) error {
-	conn, err := connectStreams(context.Background(), o.URL, o.Name)
+	conn, err := connectOnly(context.Background(), o.URL, o.Name)
 	if err != nil {
 		return err
 	}

@@ -6,14 +6,10 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync/atomic"
-	"syscall"
-
-	"github.com/nats-io/nats.go"
 
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
@@ -42,50 +38,34 @@ type StreamerOrder struct {
 
 // streamer is a StreamService that counts.
 type streamer struct {
+	conn  *aegis.Conn
 	open  atomic.Int64
 	short atomic.Uint64 // ended well though something was missing
 }
 
-// runStreamer serves until SIGTERM, or until the parent goes away.
+// runStreamer serves streams.
 func runStreamer(o StreamerOrder) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	conn, err := connectStreams(ctx, o.URL, o.Instance)
-	if err != nil {
-		return err
-	}
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(o.Instance), aegis.WithStateHook(sayState))
-	if err != nil {
-		return err
-	}
 	s := &streamer{}
-	if err := faultv1aegis.RegisterStreamServiceServer(srv, s); err != nil {
-		return err
-	}
-	go func() {
-		awaitParent(func(line string) {
-			switch strings.TrimSpace(line) {
-			case CommandMeasure:
-				say(EventOpen, uint64(s.open.Load()), 0)
-				say(EventShort, s.short.Load(), 0)
-				sayHoldings(conn)
-			case CommandDump:
-				dumpGoroutines()
-			}
-			say(EventDone, 0, 0)
-		})
-		stop()
-	}()
-	if err := srv.Run(ctx); err != nil {
-		return err
-	}
-	return conn.Close(context.Background())
+	return serve(serving{
+		url: o.URL, instance: o.Instance, connect: connectOnly,
+		register: func(conn *aegis.Conn, srv *aegis.Server) error {
+			s.conn = conn
+			return faultv1aegis.RegisterStreamServiceServer(srv, s)
+		},
+		command: s.command,
+	})
 }
 
-func connectStreams(ctx context.Context, url, name string) (*aegis.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	return aegis.Connect(ctx, url, aegis.WithNATSOptions(nats.IgnoreDiscoveredServers(), nats.Name(name)))
+func (s *streamer) command(line string) {
+	switch strings.TrimSpace(line) {
+	case CommandMeasure:
+		say(EventOpen, uint64(s.open.Load()), 0)
+		say(EventShort, s.short.Load(), 0)
+		sayHoldings(s.conn)
+	case CommandDump:
+		dumpGoroutines()
+	}
+	say(EventDone, 0, 0)
 }
 
 // sayHoldings says what the process holds.

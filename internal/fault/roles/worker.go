@@ -34,8 +34,6 @@ const (
 	signEvery   = 100 * time.Millisecond
 	signWithin  = 5 * time.Second
 	slowEach    = 200 // one item in so many takes long, where some do
-
-	connectWithin = 60 * time.Second // NATS may be away when a worker is started
 )
 
 // worker records all that it is given.
@@ -44,35 +42,20 @@ type worker struct {
 	slow time.Duration
 }
 
-// runWorker works until the parent closes the pipe.
+// runWorker works.
 func runWorker(o WorkerOrder) error {
 	log, err := history.Create(o.History, o.Room)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { awaitParent(nil); stop() }()
-	conn, err := connectSometime(ctx, o.URL, o.Instance)
-	if ctx.Err() != nil {
-		return nil // it was started when all was done
-	}
-	if err != nil {
-		return err
-	}
-	srv, err := aegis.NewServer(conn, aegis.WithInstance(o.Instance), aegis.WithStateHook(sayState))
-	if err != nil {
-		return err
-	}
 	w := &worker{log: log, slow: o.Slow}
-	if err := w.register(srv, o); err != nil {
-		return err
-	}
-	go giveSigns(conn.NATS(), log)
-	if err := srv.Run(ctx); err != nil {
-		return err
-	}
-	return conn.Close(context.Background())
+	return serve(serving{
+		url: o.URL, instance: o.Instance, connect: connectSometime,
+		register: func(conn *aegis.Conn, srv *aegis.Server) error {
+			go giveSigns(conn.NATS(), log)
+			return w.register(srv, o)
+		},
+	})
 }
 
 // register is what generated code does, but for the ack wait.
@@ -88,19 +71,6 @@ func (w *worker) register(srv *aegis.Server, o WorkerOrder) error {
 		}, aegis.WithConcurrency(atOnce), storage)
 	}
 	return aegis.RegisterService(srv, service, w, []aegis.Handler[*worker]{aegis.UnaryHandler("Work", (*worker).Work)}, storage)
-}
-
-// connectSometime connects when NATS is there.
-func connectSometime(ctx context.Context, url, name string) (*aegis.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectWithin)
-	defer cancel()
-	for {
-		conn, err := connect(ctx, url, name)
-		if err == nil || ctx.Err() != nil {
-			return conn, err
-		}
-		wait.For(ctx, storePause)
-	}
 }
 
 // giveSigns records when NATS has answered, which says two things: the process
