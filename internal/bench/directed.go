@@ -4,36 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-
-	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
-	"github.com/aegisrpc/aegis/internal/bench/child"
-	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
 // What it costs that the client selects the instance, beside the queue group.
 
 // directedInstances is how many instances share the calls.
 const directedInstances = 4
-
-// opPaced is what clients that select can be asked for as well.
-const opPaced = "paced"
-
-// startSelecting is the role of a client whose calls find their instances by an
-// option.
-func startSelecting(by aegis.CallOption) func(url string) (map[string]child.Op, func(), error) {
-	return func(url string) (map[string]child.Op, func(), error) {
-		conn, client, err := newAegisClient(url, by)
-		if err != nil {
-			return nil, nil, err
-		}
-		call := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
-			return client.Echo(ctx, req)
-		}
-		ops := loadOp(call)
-		ops[opPaced] = child.Typed(func(o pacedOrder) (*pacedResult, error) { return runPaced(o, call) })
-		return ops, func() { _ = conn.Close(context.Background()) }, nil
-	}
-}
 
 // directedField is one NATS server, instances of one service, and a client for
 // each strategy, the queue group's first.
@@ -46,7 +22,7 @@ type directedField struct {
 }
 
 func startDirectedField(ctx context.Context, services []string) (*directedField, error) {
-	g := &group{ctx: ctx}
+	g := newGroup(ctx)
 	f := &directedField{group: g, nats: g.start("nats", ""), names: []string{"queue group", "round robin", "least loaded"}}
 	for _, role := range services {
 		f.services = append(f.services, g.start(role, f.nats.url))
@@ -81,7 +57,7 @@ func runDirected(ctx context.Context, s *settings, callers int) (int, error) {
 		return 0, err
 	}
 	defer f.group.stop()
-	var rounds [][]figures
+	var rounds [][]callFigures
 	for n := range s.warmups + s.rounds {
 		round, err := f.round(n, loadOrder{Callers: callers, Time: s.roundTime, Deadline: deadlineNone})
 		if err != nil {
@@ -107,8 +83,8 @@ func runDirected(ctx context.Context, s *settings, callers int) (int, error) {
 }
 
 // round has all clients call, one after the other, in an order that goes round.
-func (f *directedField) round(n int, o loadOrder) ([]figures, error) {
-	round := make([]figures, len(f.clients))
+func (f *directedField) round(n int, o loadOrder) ([]callFigures, error) {
+	round := make([]callFigures, len(f.clients))
 	for i := range f.clients {
 		who := (i + n) % len(f.clients)
 		got, err := measureLoad(f.clients[who], o, f.nats, f.services...)

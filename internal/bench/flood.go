@@ -6,14 +6,9 @@ import (
 	"os"
 	"strconv"
 	"time"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
-	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
 const (
-	slowTime     = 10 * time.Millisecond
-	slowBound    = 64
 	slowCapacity = slowBound * int(time.Second/slowTime)
 	floodFactor  = 10
 	recoveryTime = 2 * time.Second
@@ -30,12 +25,8 @@ func floodScenario() scenario {
 	}
 }
 
-func startSlowService(url string) (map[string]child.Op, func(), error) {
-	return startEchoServer(url, echoServer{takes: slowTime}, aegis.WithMaxConcurrency(slowBound))
-}
-
 func runFlood(ctx context.Context, s *settings) (int, error) {
-	g := &group{ctx: ctx}
+	g := newGroup(ctx)
 	defer g.stop()
 	nats := g.start("nats", "")
 	g.start("slow-service", nats.url)
@@ -49,7 +40,7 @@ func runFlood(ctx context.Context, s *settings) (int, error) {
 		return 0, fmt.Errorf("before the flood: %w", err)
 	}
 	var got offerResult
-	if err := client.ask("flood", offerOrder{Rate: floodFactor * slowCapacity, Time: s.floodTime}, 2*s.floodTime+offerSettle, &got); err != nil {
+	if err := client.ask(opFlood, offerOrder{Rate: floodFactor * slowCapacity, Time: s.floodTime}, 2*s.floodTime+offerSettle, &got); err != nil {
 		return 0, err
 	}
 	if err := client.ask(opLoad, gentle, gentle.Time, &after); err != nil {

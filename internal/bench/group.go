@@ -6,13 +6,17 @@ import (
 	"time"
 )
 
-// group is the processes of a scenario. After the first error it starts none.
+// group is the processes of a scenario. After the first error it starts none, so that
+// err is looked at once.
 type group struct {
 	ctx     context.Context //nolint:containedctx // the scenario's
 	started []*process
 	err     error
 }
 
+func newGroup(ctx context.Context) *group { return &group{ctx: ctx} }
+
+// start starts a role of this program, connected to a NATS server.
 func (g *group) start(role, url string) *process { return g.startProgram("", role, url) }
 
 // startProgram starts a role of another program than this one.

@@ -4,75 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-
-	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
-	"github.com/aegisrpc/aegis/internal/bench/child"
-	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
-	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
-	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
 // What it costs that only the leader may handle a call: the same method, load
 // balanced and single active, of one service in one process.
-
-type benchServer struct {
-	benchv1aegis.UnimplementedBenchServiceServer
-}
-
-func (benchServer) OnLeading(context.Context, aegis.Term) error { return nil }
-
-func (benchServer) Balanced(_ context.Context, req *benchv1.BalancedRequest) (*benchv1.BalancedResponse, error) {
-	return &benchv1.BalancedResponse{Text: req.GetText()}, nil
-}
-
-func (benchServer) Leader(_ context.Context, req *benchv1.LeaderRequest) (*benchv1.LeaderResponse, error) {
-	return &benchv1.LeaderResponse{Text: req.GetText()}, nil
-}
-
-func startBenchService(url string) (map[string]child.Op, func(), error) {
-	return startAegisServer(url, func(srv *aegis.Server) error {
-		return benchv1aegis.RegisterBenchServiceServer(srv, benchServer{})
-	})
-}
-
-func newBenchClient(url string) (*aegis.Conn, benchv1aegis.BenchServiceClient, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := benchv1aegis.NewBenchServiceClient(conn, interceptors())
-	return conn, client, err
-}
-
-func startBalancedClient(url string) (map[string]child.Op, func(), error) {
-	conn, client, err := newBenchClient(url)
-	if err != nil {
-		return nil, nil, err
-	}
-	call := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
-		res, err := client.Balanced(ctx, &benchv1.BalancedRequest{Text: req.GetText()})
-		return &echov1.EchoResponse{Text: res.GetText()}, err
-	}
-	return loadOp(call), func() { _ = conn.Close(context.Background()) }, nil
-}
-
-func startLeaderClient(url string) (map[string]child.Op, func(), error) {
-	conn, client, err := newBenchClient(url)
-	if err != nil {
-		return nil, nil, err
-	}
-	call := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
-		res, err := client.Leader(ctx, &benchv1.LeaderRequest{Text: req.GetText()})
-		return &echov1.EchoResponse{Text: res.GetText()}, err
-	}
-	return loadOp(call), func() { _ = conn.Close(context.Background()) }, nil
-}
-
-func loadOp(call callFunc) map[string]child.Op {
-	return map[string]child.Op{opLoad: child.Typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, call) })}
-}
 
 func leaderScenario() scenario {
 	const callers = 64
@@ -84,7 +19,7 @@ func leaderScenario() scenario {
 }
 
 func runLeader(ctx context.Context, s *settings, callers int) (int, error) {
-	g := &group{ctx: ctx}
+	g := newGroup(ctx)
 	defer g.stop()
 	f := &unaryField{group: g, nats: g.start("nats", "")}
 	service := g.start("bench-service", f.nats.url)
@@ -97,7 +32,7 @@ func runLeader(ctx context.Context, s *settings, callers int) (int, error) {
 	}
 	var rate, cpu spread
 	for n := range s.warmups + s.rounds {
-		var round [2]*figures
+		var round [2]*callFigures
 		for i := range pair {
 			who := (i + n) % len(pair)
 			got, err := f.measureOne(&pair[who], loadOrder{Callers: callers, Time: s.roundTime, Deadline: deadlineNone})

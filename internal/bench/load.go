@@ -18,8 +18,12 @@ const (
 	variety      = 16  // different requests of each caller
 )
 
-// opLoad is what all clients can be asked for.
-const opLoad = "load"
+const (
+	// callTimeout is the deadline of calls that are given none.
+	callTimeout = 5 * time.Second
+	// otherTimeout differs from the method's own, so that it travels in a header.
+	otherTimeout = 3 * time.Second
+)
 
 // callFunc is one call of a contender.
 type callFunc func(context.Context, *echov1.EchoRequest) (*echov1.EchoResponse, error)

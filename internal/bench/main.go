@@ -35,16 +35,6 @@ func status(err error) int {
 	return 1
 }
 
-// settings are the flags.
-type settings struct {
-	rounds    int
-	warmups   int
-	roundTime time.Duration
-	floodTime time.Duration
-	slowTime  time.Duration
-	only      string
-}
-
 func run(ctx context.Context) error {
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 30, "rounds that count, in each comparison")

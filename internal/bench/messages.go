@@ -12,25 +12,6 @@ import (
 // generated code and of hand-written nats.go with JetStream. Each contender is
 // one process that publishes and handles.
 
-// What the processes can be asked for.
-const (
-	opCore    = "core"    // publish core events
-	opDurable = "durable" // publish durable events, each with its acknowledgement
-	opAsync   = "async"   // publish durable events, many in flight
-	opConsume = "consume" // handle durable events that are there
-	opCommand = "command" // send commands and wait for their results
-	opStored  = "stored"  // the same, and those of the hand-written queue are stored too
-)
-
-// consumeOrder asks for so many events to be published, and then handled.
-type consumeOrder struct {
-	Events     int `json:"events"`
-	Partitions int `json:"partitions"` // 0 without a key
-}
-
-// inFlight is how many events are published without acknowledgement.
-const inFlight = 1024
-
 func publishScenario(name, what string, callers int, least float64) scenario {
 	about := map[string]string{
 		opCore:    "core events, published",
@@ -75,7 +56,7 @@ func consumeRate(p *process, o consumeOrder) (float64, error) {
 
 // compareMessages has the two processes take turns, and judges the ratio.
 func compareMessages(ctx context.Context, s *settings, what string, least float64, measure func(*process) (float64, error)) (int, error) {
-	g := &group{ctx: ctx}
+	g := newGroup(ctx)
 	defer g.stop()
 	nats := g.start("nats", "")
 	if g.err != nil {
@@ -115,7 +96,7 @@ func keyedScenario() scenario {
 		about: fmt.Sprintf("%d durable events with a key, each event acknowledged before the next one of its partition is delivered;\n"+
 			"one instance.", events),
 		run: func(ctx context.Context, s *settings) (int, error) {
-			g := &group{ctx: ctx}
+			g := newGroup(ctx)
 			defer g.stop()
 			nats := g.start("nats", "")
 			if g.err != nil {

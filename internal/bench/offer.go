@@ -13,7 +13,6 @@ import (
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
-	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -64,31 +63,6 @@ type offerResult struct {
 	Elapsed time.Duration `json:"elapsed"`
 	Flood   outcomes      `json:"flood"`
 	Gentle  outcomes      `json:"gentle"`
-}
-
-// startFloodClient is the role of the client that floods. The flood is made with
-// nats.go alone: tens of thousands of calls a second by the generated client
-// would take the processor that the service needs.
-func startFloodClient(url string) (map[string]child.Op, func(), error) {
-	conn, client, err := newAegisClient(url)
-	if err != nil {
-		return nil, nil, err
-	}
-	nc, err := nats.Connect(url)
-	if err != nil {
-		return nil, nil, err
-	}
-	stop := func() {
-		nc.Close()
-		_ = conn.Close(context.Background())
-	}
-	once := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
-		return client.Echo(ctx, req, aegis.MaxAttempts(1))
-	}
-	return map[string]child.Op{
-		"flood": child.Typed(func(o offerOrder) (*offerResult, error) { return runOffer(o, nc, once) }),
-		opLoad:  child.Typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, once) }),
-	}, stop, nil
 }
 
 // flood is the state of an offer. The n-th request is answered on the reply

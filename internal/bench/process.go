@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/bench/child"
+	"github.com/aegisrpc/aegis/internal/procs"
 )
 
 const (
@@ -22,12 +22,11 @@ const (
 // process is a child that plays a role. It is asked over its standard input and
 // answers over its standard output, in JSON; when its input ends, it ends.
 type process struct {
-	role string
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	enc  *json.Encoder
-	dec  *json.Decoder
-	url  string // what a NATS server said when it was ready
+	*procs.Process
+
+	enc *json.Encoder
+	dec *json.Decoder
+	url string // of a NATS server; empty of any other process
 }
 
 // startProcess runs a program in a role, "" for this one again, and waits until
@@ -39,19 +38,13 @@ func startProcess(ctx context.Context, program, role, url string) (*process, err
 			return nil, err
 		}
 	}
-	p := &process{role: role, cmd: exec.CommandContext(ctx, program, child.Command, role, url)} //nolint:gosec // it is this program, or was just built
-	p.cmd.Stderr = os.Stderr
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
+	cmd := exec.CommandContext(ctx, program, child.Command, role, url) //nolint:gosec // it is this program, or was just built
+	cmd.Stderr = os.Stderr
+	started, err := procs.Start(role, cmd, nil)
 	if err != nil {
 		return nil, err
 	}
-	p.enc, p.dec = json.NewEncoder(p.in), json.NewDecoder(out)
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
+	p := &process{Process: started, enc: json.NewEncoder(started.Stdin), dec: json.NewDecoder(started.Stdout)}
 	if err := p.receive(startLimit, &p.url); err != nil {
 		p.stop()
 		return nil, err
@@ -67,7 +60,7 @@ func (p *process) ask(op string, arg any, takes time.Duration, result any) error
 		return err
 	}
 	if err := p.enc.Encode(child.Question{Op: op, Arg: raw}); err != nil {
-		return fmt.Errorf("%s: %w", p.role, err)
+		return fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return p.receive(takes+askLimit, result)
 }
@@ -75,14 +68,14 @@ func (p *process) ask(op string, arg any, takes time.Duration, result any) error
 // receive waits for a reply. A child that is late is killed, which ends the
 // read.
 func (p *process) receive(limit time.Duration, result any) error {
-	late := time.AfterFunc(limit, func() { _ = p.cmd.Process.Kill() })
+	late := time.AfterFunc(limit, p.Kill)
 	defer late.Stop()
 	var r child.Reply
 	switch err := p.dec.Decode(&r); {
 	case err != nil:
-		return fmt.Errorf("%s ended, or was ended after %v without an answer: %w", p.role, limit, err)
+		return fmt.Errorf("%s ended, or was ended after %v without an answer: %w", p.Name, limit, err)
 	case r.Error != "":
-		return fmt.Errorf("%s: %w", p.role, errors.New(r.Error))
+		return fmt.Errorf("%s: %w", p.Name, errors.New(r.Error))
 	case result == nil || r.Result == nil:
 		return nil
 	default:
@@ -97,9 +90,5 @@ func (p *process) cpu() (time.Duration, error) {
 	return used, err
 }
 
-func (p *process) stop() {
-	_ = p.in.Close() // the child ends by that, or is killed
-	late := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
-	defer late.Stop()
-	_ = p.cmd.Wait() // how it ended no longer matters
-}
+// stop ends the process. How it ended no longer matters.
+func (p *process) stop() { _ = p.Finish(context.Background(), stopLimit) }

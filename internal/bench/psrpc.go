@@ -40,7 +40,7 @@ func runPSRPC(ctx context.Context, s *settings) (int, error) {
 	if err := buildPSRPC(ctx, program); err != nil {
 		return 0, err
 	}
-	g := &group{ctx: ctx}
+	g := newGroup(ctx)
 	defer g.stop()
 	nats := g.start("nats", "")
 	race := flowRace{nats: nats, pair: [2]contender{

@@ -4,7 +4,18 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
+
+// settings are what all scenarios are told.
+type settings struct {
+	rounds    int
+	warmups   int
+	roundTime time.Duration
+	floodTime time.Duration
+	slowTime  time.Duration
+	only      string
+}
 
 // scenario is one comparison with its own tables, in a file of its own.
 type scenario struct {

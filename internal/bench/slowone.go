@@ -5,22 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
-	aegis "github.com/aegisrpc/aegis/runtime"
 )
-
-const (
-	// lateTime is what the slow one of the instances takes.
-	lateTime = 20 * time.Millisecond
-	// lateBound is more than it ever has at once.
-	lateBound = 4096
-)
-
-func startLateService(url string) (map[string]child.Op, func(), error) {
-	return startEchoServer(url, echoServer{takes: lateTime}, aegis.WithMaxConcurrency(lateBound))
-}
 
 // slowOneScenario looks at what one slow instance does to the callers.
 func slowOneScenario() scenario {

@@ -76,7 +76,7 @@ type unaryField struct {
 }
 
 func startUnaryField(ctx context.Context) (*unaryField, error) {
-	g := &group{ctx: ctx}
+	g := newGroup(ctx)
 	f := &unaryField{group: g, nats: g.start("nats", "")}
 	plain := contender{name: plainName, service: g.start("plain-service", f.nats.url), client: g.start("plain-client", f.nats.url)}
 	aegis := contender{name: aegisName, service: g.start("aegis-service", f.nats.url), client: g.start("aegis-client", f.nats.url)}
@@ -91,16 +91,16 @@ func startUnaryField(ctx context.Context) (*unaryField, error) {
 	return f, nil
 }
 
-// figures are those of one contender in one round.
-type figures struct {
+// callFigures are those of one contender in one round.
+type callFigures struct {
 	loadResult
 	clientCPU, serviceCPU, natsCPU float64 // µs per call
 }
 
-func (f *figures) rate() float64 { return float64(f.Calls) / f.Elapsed.Seconds() }
-func (f *figures) cpu() float64  { return f.clientCPU + f.serviceCPU + f.natsCPU }
+func (f *callFigures) rate() float64 { return float64(f.Calls) / f.Elapsed.Seconds() }
+func (f *callFigures) cpu() float64  { return f.clientCPU + f.serviceCPU + f.natsCPU }
 
-type unaryRound [contenderCount]figures
+type unaryRound [contenderCount]callFigures
 
 // measure has the contenders take turns. Each round has another order, so that
 // what comes and goes on the machine meets all of them alike.
@@ -136,13 +136,13 @@ func turns(n int) []int {
 	return order
 }
 
-func (f *unaryField) measureOne(c *contender, o loadOrder) (*figures, error) {
+func (f *unaryField) measureOne(c *contender, o loadOrder) (*callFigures, error) {
 	return measureLoad(c.client, o, f.nats, c.service)
 }
 
 // measureLoad has a client call, and finds out what everybody used for it.
-func measureLoad(client *process, o loadOrder, nats *process, services ...*process) (*figures, error) {
-	var got figures
+func measureLoad(client *process, o loadOrder, nats *process, services ...*process) (*callFigures, error) {
+	var got callFigures
 	others := append([]*process{nats}, services...)
 	before, err := cpuOf(others...)
 	if err != nil {
@@ -165,7 +165,7 @@ func measureLoad(client *process, o loadOrder, nats *process, services ...*proce
 
 func (f *unaryField) print(rounds []unaryRound) {
 	var names []string
-	all := make([][]figures, len(rounds))
+	all := make([][]callFigures, len(rounds))
 	for _, c := range f.contenders {
 		names = append(names, c.name)
 	}
@@ -175,24 +175,24 @@ func (f *unaryField) print(rounds []unaryRound) {
 	printFigures(names, all)
 }
 
-// printFigures prints a line for each contender; rounds have the figures of all.
-func printFigures(names []string, rounds [][]figures) {
+// printFigures prints a line for each contender; rounds have the callFigures of all.
+func printFigures(names []string, rounds [][]callFigures) {
 	t := newTable(os.Stdout)
 	row(t, "median of the rounds", "calls/s", "p50 µs", "p99 µs", "client allocations", "CPU µs/call: client", "service", "NATS", "sum")
 	row(t, "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
 	for who := range names {
-		of := func(figure func(*figures) float64, format string) string {
-			return fmt.Sprintf(format, medianOf(rounds, func(r []figures) float64 { return figure(&r[who]) }))
+		of := func(figure func(*callFigures) float64, format string) string {
+			return fmt.Sprintf(format, medianOf(rounds, func(r []callFigures) float64 { return figure(&r[who]) }))
 		}
 		row(t, names[who],
-			of((*figures).rate, "%.0f"),
-			of(func(f *figures) float64 { return micros(f.P50) }, "%.0f"),
-			of(func(f *figures) float64 { return micros(f.P99) }, "%.0f"),
-			of(func(f *figures) float64 { return f.Allocs }, "%.1f"),
-			of(func(f *figures) float64 { return f.clientCPU }, "%.1f"),
-			of(func(f *figures) float64 { return f.serviceCPU }, "%.1f"),
-			of(func(f *figures) float64 { return f.natsCPU }, "%.1f"),
-			of((*figures).cpu, "%.1f"))
+			of((*callFigures).rate, "%.0f"),
+			of(func(f *callFigures) float64 { return micros(f.P50) }, "%.0f"),
+			of(func(f *callFigures) float64 { return micros(f.P99) }, "%.0f"),
+			of(func(f *callFigures) float64 { return f.Allocs }, "%.1f"),
+			of(func(f *callFigures) float64 { return f.clientCPU }, "%.1f"),
+			of(func(f *callFigures) float64 { return f.serviceCPU }, "%.1f"),
+			of(func(f *callFigures) float64 { return f.natsCPU }, "%.1f"),
+			of((*callFigures).cpu, "%.1f"))
 	}
 	_ = t.Flush()
 	fmt.Println()
@@ -202,7 +202,7 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 func judgeUnary(rounds []unaryRound, t *unaryTargets) int {
 	v := newVerdicts(os.Stdout, "aegis / plain, median (lowest..highest) of the rounds' ratios")
-	ratio := func(what string, who int, figure func(*figures) float64, t target) {
+	ratio := func(what string, who int, figure func(*callFigures) float64, t target) {
 		var s spread
 		for i := range rounds {
 			s = append(s, figure(&rounds[i][who])/figure(&rounds[i][plainContender]))
@@ -213,13 +213,13 @@ func judgeUnary(rounds []unaryRound, t *unaryTargets) int {
 		n := medianOf(rounds, func(r unaryRound) float64 { return r[who].Allocs })
 		v.judge(what, n, fmt.Sprintf("%.1f", n), t)
 	}
-	p99 := func(f *figures) float64 { return float64(f.P99) }
-	ratio("calls/s", aegisContender, (*figures).rate, t.rate)
-	ratio("calls/s with +deadline", headerContender, (*figures).rate, t.headerRate)
+	p99 := func(f *callFigures) float64 { return float64(f.P99) }
+	ratio("calls/s", aegisContender, (*callFigures).rate, t.rate)
+	ratio("calls/s with +deadline", headerContender, (*callFigures).rate, t.headerRate)
 	ratio("p99", aegisContender, p99, t.p99)
 	ratio("p99 with +deadline", headerContender, p99, t.p99)
-	ratio("CPU per call", aegisContender, (*figures).cpu, t.cpu)
-	ratio("CPU per call with +deadline", headerContender, (*figures).cpu, t.cpu)
+	ratio("CPU per call", aegisContender, (*callFigures).cpu, t.cpu)
+	ratio("CPU per call with +deadline", headerContender, (*callFigures).cpu, t.cpu)
 	allocations("client allocations per call", aegisContender, t.allocations)
 	allocations("client allocations per call with +deadline", headerContender, t.headerAllocated)
 	return v.done()

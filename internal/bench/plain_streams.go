@@ -109,7 +109,7 @@ func plainPullAll(nc *nats.Conn, o child.Flow) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(askLimit):
+	case <-time.After(missingAfter):
 		return errors.New("messages are missing")
 	}
 }
@@ -126,7 +126,7 @@ func plainPushAll(nc *nats.Conn, o child.Flow) error {
 	}
 	req.Number = o.Messages
 	data, _ = proto.MarshalOptions{}.MarshalAppend(data[:0], req)
-	msg, err := nc.Request(plainPush, data, askLimit)
+	msg, err := nc.Request(plainPush, data, missingAfter)
 	if err == nil && string(msg.Data) != strconv.FormatUint(o.Messages, 10) {
 		err = fmt.Errorf("%s of %d messages came", msg.Data, o.Messages)
 	}

@@ -93,7 +93,7 @@ func plainTakeAll(nc *nats.Conn, o child.Flow) error {
 	select {
 	case <-done:
 		return nil
-	case <-time.After(askLimit):
+	case <-time.After(missingAfter):
 		return errors.New("messages are missing")
 	}
 }
@@ -105,7 +105,7 @@ func plainGiveAll(nc *nats.Conn, o child.Flow) error {
 			return err
 		}
 	}
-	msg, err := nc.Request(plainRequest, data, askLimit)
+	msg, err := nc.Request(plainRequest, data, missingAfter)
 	if want := strconv.Itoa(o.Bytes * int(o.Messages)); err == nil && string(msg.Data) != want {
 		err = fmt.Errorf("%s of %s bytes came", msg.Data, want)
 	}

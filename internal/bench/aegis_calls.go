@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nats-io/nats.go"
+
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
 	"github.com/aegisrpc/aegis/internal/bench/child"
@@ -16,9 +18,6 @@ import (
 
 // The generated client and server with everything on: bounded handlers, a
 // deadline for every call, and an interceptor on both sides.
-
-// otherTimeout differs from the method's own, so that it travels in a header.
-const otherTimeout = 3 * time.Second
 
 // echoServer answers what it was sent.
 type echoServer struct {
@@ -54,7 +53,7 @@ func startEchoServer(url string, impl echoServer, opts ...aegis.ServiceOption) (
 
 // startAegisServer returns when the server runs.
 func startAegisServer(url string, register func(*aegis.Server) error) (map[string]child.Op, func(), error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
 	defer cancel()
 	conn, err := aegis.Connect(ctx, url)
 	if err != nil {
@@ -93,7 +92,7 @@ func startAegisServer(url string, register func(*aegis.Server) error) (map[strin
 }
 
 func newAegisClient(url string, opts ...aegis.ClientOption) (*aegis.Conn, echov1aegis.EchoServiceClient, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
 	defer cancel()
 	conn, err := aegis.Connect(ctx, url)
 	if err != nil {
@@ -123,4 +122,50 @@ func startAegisClient(url string) (map[string]child.Op, func(), error) {
 		return runLoad(o, call)
 	}
 	return map[string]child.Op{opLoad: child.Typed(load)}, func() { _ = conn.Close(context.Background()) }, nil
+}
+
+// startSelecting is the role of a client whose calls find their instances by an
+// option.
+func startSelecting(by aegis.CallOption) func(url string) (map[string]child.Op, func(), error) {
+	return func(url string) (map[string]child.Op, func(), error) {
+		conn, client, err := newAegisClient(url, by)
+		if err != nil {
+			return nil, nil, err
+		}
+		call := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+			return client.Echo(ctx, req)
+		}
+		ops := loadOp(call)
+		ops[opPaced] = child.Typed(func(o pacedOrder) (*pacedResult, error) { return runPaced(o, call) })
+		return ops, func() { _ = conn.Close(context.Background()) }, nil
+	}
+}
+
+func loadOp(call callFunc) map[string]child.Op {
+	return map[string]child.Op{opLoad: child.Typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, call) })}
+}
+
+// startFloodClient is the role of the client that floods. The flood is made with
+// nats.go alone: tens of thousands of calls a second by the generated client
+// would take the processor that the service needs.
+func startFloodClient(url string) (map[string]child.Op, func(), error) {
+	conn, client, err := newAegisClient(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := nats.Connect(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := func() {
+		nc.Close()
+		_ = conn.Close(context.Background())
+	}
+	once := func(ctx context.Context, req *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+		return client.Echo(ctx, req, aegis.MaxAttempts(1))
+	}
+	return map[string]child.Op{
+		opFlood: child.Typed(func(o offerOrder) (*offerResult, error) { return runOffer(o, nc, once) }),
+		opLoad:  child.Typed(func(o loadOrder) (*loadResult, error) { return runLoad(o, once) }),
+	}, stop, nil
 }

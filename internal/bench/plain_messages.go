@@ -63,7 +63,7 @@ func startPlainMessages(url string) (map[string]child.Op, func(), error) {
 
 // prepare makes the streams, and works commands.
 func (m *plainMessages) prepare(worker *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
 	defer cancel()
 	_, err := m.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: plainEvents, Subjects: []string{"plain.log.>"}, Discard: jetstream.DiscardNew, MaxAge: time.Minute, Duplicates: time.Second,

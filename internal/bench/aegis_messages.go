@@ -35,7 +35,7 @@ func startAegisMessages(url string) (map[string]child.Op, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
 	defer cancel()
 	m := &aegisMessages{}
 	if m.conn, err = aegis.Connect(ctx, url); err != nil {
