@@ -14,12 +14,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/bench/roles"
+	"github.com/aegisrpc/aegis/internal/bench/scenarios"
+
 	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == child.Command {
-		os.Exit(status(child.Run(roles(), os.Args[2:])))
+		os.Exit(status(child.Run(roles.All(), os.Args[2:])))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
@@ -36,29 +39,29 @@ func status(err error) int {
 }
 
 func run(ctx context.Context) error {
-	var s settings
-	flag.IntVar(&s.rounds, "rounds", 30, "rounds that count, in each comparison")
-	flag.IntVar(&s.warmups, "warm-ups", 2, "rounds before them that do not")
-	flag.DurationVar(&s.roundTime, "round-time", 500*time.Millisecond, "how long each contender runs in a round")
-	flag.DurationVar(&s.floodTime, "flood-time", 10*time.Second, "how long the flood lasts")
-	flag.DurationVar(&s.slowTime, "slow-time", time.Minute, "how long the slow reader reads")
-	flag.StringVar(&s.only, "only", "", "comma-separated scenarios, of "+scenarioNames())
+	var s scenarios.Settings
+	flag.IntVar(&s.Rounds, "rounds", 30, "rounds that count, in each comparison")
+	flag.IntVar(&s.Warmups, "warm-ups", 2, "rounds before them that do not")
+	flag.DurationVar(&s.RoundTime, "round-time", 500*time.Millisecond, "how long each contender runs in a round")
+	flag.DurationVar(&s.FloodTime, "flood-time", 10*time.Second, "how long the flood lasts")
+	flag.DurationVar(&s.SlowTime, "slow-time", time.Minute, "how long the slow reader reads")
+	flag.StringVar(&s.Only, "only", "", "comma-separated scenarios, of "+scenarios.Names())
 	flag.Parse()
-	if flag.NArg() > 0 || s.rounds < 1 || s.warmups < 0 || s.roundTime <= 0 || s.floodTime <= 0 || s.slowTime <= 0 {
+	if flag.NArg() > 0 || s.Rounds < 1 || s.Warmups < 0 || s.RoundTime <= 0 || s.FloodTime <= 0 || s.SlowTime <= 0 {
 		flag.Usage()
 		return fmt.Errorf("these arguments make no sense: %q", os.Args[1:])
 	}
-	chosen, err := chooseScenarios(s.only)
+	chosen, err := scenarios.Choose(s.Only)
 	if err != nil {
 		return err
 	}
 	printEnvironment(os.Stdout)
 	missed := 0
 	for _, sc := range chosen {
-		fmt.Printf("\n## %s\n\n%s\n", sc.name, sc.about)
-		n, err := sc.run(ctx, &s)
+		fmt.Printf("\n## %s\n\n%s\n", sc.Name, sc.About)
+		n, err := sc.Run(ctx, &s)
 		if err != nil {
-			return fmt.Errorf("%s: %w", sc.name, err)
+			return fmt.Errorf("%s: %w", sc.Name, err)
 		}
 		missed += n
 	}

@@ -1,0 +1,53 @@
+package crew
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Group is the processes of a scenario. After the first error it starts none, so that
+// err is looked at once.
+type Group struct {
+	ctx     context.Context //nolint:containedctx // the scenario's
+	started []*Process
+	Err     error
+}
+
+func New(ctx context.Context) *Group { return &Group{ctx: ctx} }
+
+// Start starts a role of this program, connected to a NATS server.
+func (g *Group) Start(role, url string) *Process { return g.StartProgram("", role, url) }
+
+// StartProgram starts a role of another program than this one.
+func (g *Group) StartProgram(program, role, url string) *Process {
+	if g.Err != nil {
+		return &Process{}
+	}
+	p, err := startProcess(g.ctx, program, role, url)
+	if err != nil {
+		g.Err = err
+		return &Process{}
+	}
+	g.started = append(g.started, p)
+	return p
+}
+
+// Stop ends those first that were started last: clients before servers.
+func (g *Group) Stop() {
+	for _, p := range slices.Backward(g.started) {
+		p.stop()
+	}
+}
+
+// CPUOf is the processor time that each process has used so far.
+func CPUOf(processes ...*Process) ([]time.Duration, error) {
+	used := make([]time.Duration, len(processes))
+	for i, p := range processes {
+		var err error
+		if used[i], err = p.cpu(); err != nil {
+			return nil, err
+		}
+	}
+	return used, nil
+}

@@ -1,0 +1,33 @@
+package figures
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Median of values; 0 of none.
+func Median[T cmp.Ordered](values []T) T {
+	var zero T
+	if len(values) == 0 {
+		return zero
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// MedianOf is the median of one figure of all rounds.
+func MedianOf[R any, T cmp.Ordered](rounds []R, figure func(R) T) T {
+	values := make([]T, len(rounds))
+	for i, r := range rounds {
+		values[i] = figure(r)
+	}
+	return Median(values)
+}
+
+// Spread is a list of one ratio per round.
+type Spread []float64
+
+func (s Spread) String() string {
+	return fmt.Sprintf("%.2f (%.2f..%.2f)", Median(s), slices.Min(s), slices.Max(s))
+}

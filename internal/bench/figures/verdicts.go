@@ -1,0 +1,65 @@
+package figures
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// Target is what a figure has to reach.
+type Target struct {
+	limit   float64
+	atLeast bool // or else at most
+}
+
+func AtLeast(limit float64) Target { return Target{limit, true} }
+func AtMost(limit float64) Target  { return Target{limit, false} }
+
+func (t Target) met(value float64) bool {
+	return t.atLeast && value >= t.limit || !t.atLeast && value <= t.limit
+}
+
+func (t Target) String() string {
+	if t.atLeast {
+		return fmt.Sprintf("at least %g", t.limit)
+	}
+	return fmt.Sprintf("at most %g", t.limit)
+}
+
+// verdicts is a table of figures beside their targets.
+type verdicts struct {
+	w      *tabwriter.Writer
+	missed int
+}
+
+func NewVerdicts(out io.Writer, head string) *verdicts {
+	v := &verdicts{w: NewTable(out)}
+	Row(v.w, head, "measured", "target", "")
+	Row(v.w, "---", "---:", "---:", "---")
+	return v
+}
+
+// Judge prints a figure; shown is how it reads.
+func (v *verdicts) Judge(what string, value float64, shown string, t Target) {
+	verdict := "ok"
+	if !t.met(value) {
+		verdict = "MISSED"
+		v.missed++
+	}
+	Row(v.w, what, shown, t.String(), verdict)
+}
+
+func (v *verdicts) Done() int {
+	_ = v.w.Flush()
+	return v.missed
+}
+
+// NewTable makes tables that are Markdown as well.
+func NewTable(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 0, 1, ' ', 0) }
+
+func Row(w io.Writer, cells ...string) {
+	for _, c := range cells {
+		fmt.Fprintf(w, "| %s\t", c)
+	}
+	fmt.Fprintln(w, "|")
+}

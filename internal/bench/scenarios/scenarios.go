@@ -1,0 +1,84 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aegisrpc/aegis/internal/bench/roles"
+)
+
+// Settings are what all scenarios are told.
+type Settings struct {
+	Rounds    int
+	Warmups   int
+	RoundTime time.Duration
+	FloodTime time.Duration
+	SlowTime  time.Duration
+	Only      string
+}
+
+// scenario is one comparison with its own tables, in a file of its own.
+type scenario struct {
+	Name  string
+	About string
+	// Run prints what it measured and returns how many targets were missed.
+	Run func(ctx context.Context, s *Settings) (missed int, err error)
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		unaryScenario(1, unaryTargetsAt1()),
+		unaryScenario(64, unaryTargetsAt64()),
+		leaderScenario(),
+		publishScenario("event-core", roles.OpCore, 1, 0.9),
+		publishScenario("event-durable", roles.OpDurable, 16, 0.9),
+		publishScenario("event-async", roles.OpAsync, 1, 0.9),
+		consumeScenario(),
+		keyedScenario(),
+		publishScenario("command", roles.OpCommand, 64, 0.8),
+		publishScenario("command-stored", roles.OpStored, 64, 0.8),
+		directedScenario(),
+		slowOneScenario(),
+		floodScenario(),
+		streamScenario("stream-server", roles.OpPull),
+		streamScenario("stream-client", roles.OpPush),
+		psrpcScenario(),
+		bidiScenario(1),
+		bidiScenario(64),
+		idleScenario(),
+		slowScenario(),
+		largeScenario("large-reply", roles.OpReply),
+		largeScenario("large-request", roles.OpRequest),
+		broadcastScenario(),
+		generateScenario(),
+	}
+}
+
+func Names() string {
+	var names []string
+	for _, sc := range scenarios() {
+		names = append(names, sc.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func Choose(only string) ([]scenario, error) {
+	if only == "" {
+		return scenarios(), nil
+	}
+	var chosen []scenario
+	for name := range strings.SplitSeq(only, ",") {
+		found := false
+		for _, sc := range scenarios() {
+			if sc.Name == strings.TrimSpace(name) {
+				chosen, found = append(chosen, sc), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no scenario %q; there are %s", name, Names())
+		}
+	}
+	return chosen, nil
+}
