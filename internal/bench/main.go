@@ -3,6 +3,15 @@
 //
 // It starts its processes by running itself again under the name of a role, and
 // everything it starts ends with it.
+//
+//	scenarios/   the comparisons: who takes part, what is printed, the targets
+//	roles/       what the processes do, contender beside contender
+//	load/        callers: without a pause, at a rate, and as a flood
+//	crew/        the processes of a scenario, as the parent sees them
+//	child/       the same, as the child sees itself; psrpc uses it too
+//	figures/     medians, histograms, tables and targets
+//	psrpc/       a contender with a module of its own, for what it brings
+//	proto/ gen/  the services that are measured
 package main
 
 import (

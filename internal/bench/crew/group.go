@@ -1,3 +1,5 @@
+// Package crew starts the processes of a scenario of the benchmark, asks them for what
+// package roles lets them do, and ends them.
 package crew
 
 import (

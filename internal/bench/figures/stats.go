@@ -1,3 +1,5 @@
+// Package figures has what a benchmark does with what it measured: medians, spreads
+// and quantiles, tables, and targets that figures have to reach.
 package figures
 
 import (
@@ -14,15 +16,6 @@ func Median[T cmp.Ordered](values []T) T {
 	}
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
-}
-
-// MedianOf is the median of one figure of all rounds.
-func MedianOf[R any, T cmp.Ordered](rounds []R, figure func(R) T) T {
-	values := make([]T, len(rounds))
-	for i, r := range rounds {
-		values[i] = figure(r)
-	}
-	return Median(values)
 }
 
 // Spread is a list of one ratio per round.

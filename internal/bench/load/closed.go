@@ -1,3 +1,6 @@
+// Package load makes calls and measures what becomes of them: callers that never
+// pause (closed.go), calls at a rate that waits for no answer (paced.go), and a flood
+// with gentle callers beside it (flood.go). Which contender calls is for its users.
 package load
 
 import (

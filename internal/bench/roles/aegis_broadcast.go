@@ -59,9 +59,7 @@ func startAllServices(url string) (map[string]child.Op, func(), error) {
 }
 
 func startAllClient(url string) (map[string]child.Op, func(), error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
+	conn, err := connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +68,7 @@ func startAllClient(url string) (map[string]child.Op, func(), error) {
 		return nil, nil, err
 	}
 	tell := func(struct{}) (*TellResult, error) { return tellAll(client) }
-	return map[string]child.Op{OpTell: child.Typed(tell)}, func() { _ = conn.Close(context.Background()) }, nil
+	return map[string]child.Op{OpTell: child.Typed(tell)}, closing(conn), nil
 }
 
 func tellAll(client benchv1aegis.AllServiceClient) (*TellResult, error) {

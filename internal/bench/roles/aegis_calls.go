@@ -53,11 +53,21 @@ func startEchoServer(url string, impl echoServer, opts ...aegis.ServiceOption) (
 	})
 }
 
-// startAegisServer returns when the server runs.
-func startAegisServer(url string, register func(*aegis.Server) error) (map[string]child.Op, func(), error) {
+// connect connects a role to NATS.
+func connect(url string) (*aegis.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
 	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
+	return aegis.Connect(ctx, url)
+}
+
+// closing returns what ends a role that has nothing but a connection.
+func closing(conn *aegis.Conn) func() {
+	return func() { _ = conn.Close(context.Background()) } // the process ends with it
+}
+
+// startAegisServer returns when the server runs.
+func startAegisServer(url string, register func(*aegis.Server) error) (map[string]child.Op, func(), error) {
+	conn, err := connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,15 +98,13 @@ func startAegisServer(url string, register func(*aegis.Server) error) (map[strin
 		return map[string]child.Op{}, stop, nil
 	case err := <-ended:
 		return nil, nil, fmt.Errorf("the server ended: %w", err)
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+	case <-time.After(connectLimit):
+		return nil, nil, fmt.Errorf("the server did not run within %v", connectLimit)
 	}
 }
 
 func newAegisClient(url string, opts ...aegis.ClientOption) (*aegis.Conn, echov1aegis.EchoServiceClient, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
+	conn, err := connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,7 +131,7 @@ func startAegisClient(url string) (map[string]child.Op, func(), error) {
 		}
 		return load.Run(o, call)
 	}
-	return map[string]child.Op{OpLoad: child.Typed(load)}, func() { _ = conn.Close(context.Background()) }, nil
+	return map[string]child.Op{OpLoad: child.Typed(load)}, closing(conn), nil
 }
 
 // startSelecting is the role of a client whose calls find their instances by an
@@ -139,7 +147,7 @@ func startSelecting(by aegis.CallOption) func(url string) (map[string]child.Op, 
 		}
 		ops := loadOp(call)
 		ops[OpPaced] = child.Typed(func(o load.PacedOrder) (*load.PacedResult, error) { return load.RunPaced(o, call) })
-		return ops, func() { _ = conn.Close(context.Background()) }, nil
+		return ops, closing(conn), nil
 	}
 }
 

@@ -36,9 +36,7 @@ func startLargeService(url string) (map[string]child.Op, func(), error) {
 }
 
 func startLargeClient(url string) (map[string]child.Op, func(), error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
+	conn, err := connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,5 +57,5 @@ func startLargeClient(url string) (map[string]child.Op, func(), error) {
 	return map[string]child.Op{
 		OpReply:   child.Typed(func(o child.Flow) (*child.FlowResult, error) { return carry(o, 0, o.Bytes*int(o.Messages)) }),
 		OpRequest: child.Typed(func(o child.Flow) (*child.FlowResult, error) { return carry(o, o.Bytes*int(o.Messages), 0) }),
-	}, func() { _ = conn.Close(context.Background()) }, nil
+	}, closing(conn), nil
 }

@@ -31,9 +31,7 @@ func startBenchService(url string) (map[string]child.Op, func(), error) {
 }
 
 func newBenchClient(url string) (*aegis.Conn, benchv1aegis.BenchServiceClient, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
+	conn, err := connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +48,7 @@ func startBalancedClient(url string) (map[string]child.Op, func(), error) {
 		res, err := client.Balanced(ctx, &benchv1.BalancedRequest{Text: req.GetText()})
 		return &echov1.EchoResponse{Text: res.GetText()}, err
 	}
-	return loadOp(call), func() { _ = conn.Close(context.Background()) }, nil
+	return loadOp(call), closing(conn), nil
 }
 
 func startLeaderClient(url string) (map[string]child.Op, func(), error) {
@@ -62,5 +60,5 @@ func startLeaderClient(url string) (map[string]child.Op, func(), error) {
 		res, err := client.Leader(ctx, &benchv1.LeaderRequest{Text: req.GetText()})
 		return &echov1.EchoResponse{Text: res.GetText()}, err
 	}
-	return loadOp(call), func() { _ = conn.Close(context.Background()) }, nil
+	return loadOp(call), closing(conn), nil
 }

@@ -37,10 +37,8 @@ func startAegisMessages(url string) (map[string]child.Op, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
 	m := &aegisMessages{}
-	if m.conn, err = aegis.Connect(ctx, url); err != nil {
+	if m.conn, err = connect(url); err != nil {
 		return nil, nil, err
 	}
 	if m.pub, err = benchv1aegis.NewMessageServicePublisher(m.conn, aegis.WithMaxInFlight(InFlight)); err != nil {

@@ -74,9 +74,7 @@ func startStreamService(url string) (map[string]child.Op, func(), error) {
 }
 
 func startStreamClient(url string) (map[string]child.Op, func(), error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
-	conn, err := aegis.Connect(ctx, url)
+	conn, err := connect(url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,16 +87,12 @@ func startStreamClient(url string) (map[string]child.Op, func(), error) {
 		return &echov1.EchoResponse{Text: res.GetText()}, err
 	}
 	ops := loadOp(call)
-	ops[OpPull] = child.Typed(func(o child.Flow) (*child.FlowResult, error) {
-		return child.MeasureFlow(o, func() error { return pull(client, o) })
-	})
-	ops[OpPush] = child.Typed(func(o child.Flow) (*child.FlowResult, error) {
-		return child.MeasureFlow(o, func() error { return push(client, o) })
-	})
+	ops[OpPull] = flowOp(func(o child.Flow) error { return pull(client, o) })
+	ops[OpPush] = flowOp(func(o child.Flow) error { return push(client, o) })
 	ops[OpChat] = child.Typed(func(o load.Order) (*load.Result, error) { return runChat(client, o) })
 	ops[OpIdle] = child.Typed(func(n int) (int, error) { return openIdle(client, n) })
 	ops[OpSlow] = child.Typed(func(d time.Duration) (SlowResult, error) { return readSlowly(client, d) })
-	return costOps(ops), func() { _ = conn.Close(context.Background()) }, nil
+	return costOps(ops), closing(conn), nil
 }
 
 func pull(client benchv1aegis.StreamServiceClient, o child.Flow) error {

@@ -58,12 +58,8 @@ func startPlainTaker(url string) (map[string]child.Op, func(), error) {
 		return nil, nil, err
 	}
 	return map[string]child.Op{
-		OpReply: child.Typed(func(o child.Flow) (*child.FlowResult, error) {
-			return child.MeasureFlow(o, func() error { return plainTakeAll(nc, o) })
-		}),
-		OpRequest: child.Typed(func(o child.Flow) (*child.FlowResult, error) {
-			return child.MeasureFlow(o, func() error { return plainGiveAll(nc, o) })
-		}),
+		OpReply:   flowOp(func(o child.Flow) error { return plainTakeAll(nc, o) }),
+		OpRequest: flowOp(func(o child.Flow) error { return plainGiveAll(nc, o) }),
 	}, nc.Close, nil
 }
 

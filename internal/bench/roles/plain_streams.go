@@ -69,12 +69,8 @@ func startPlainReader(url string) (map[string]child.Op, func(), error) {
 		return nil, nil, err
 	}
 	return map[string]child.Op{
-		OpPull: child.Typed(func(o child.Flow) (*child.FlowResult, error) {
-			return child.MeasureFlow(o, func() error { return plainPullAll(nc, o) })
-		}),
-		OpPush: child.Typed(func(o child.Flow) (*child.FlowResult, error) {
-			return child.MeasureFlow(o, func() error { return plainPushAll(nc, o) })
-		}),
+		OpPull: flowOp(func(o child.Flow) error { return plainPullAll(nc, o) }),
+		OpPush: flowOp(func(o child.Flow) error { return plainPushAll(nc, o) }),
 	}, nc.Close, nil
 }
 

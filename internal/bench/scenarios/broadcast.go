@@ -13,8 +13,8 @@ import (
 
 // When a broadcast ends, against when its slowest reply comes.
 
-func broadcastScenario() scenario {
-	return scenario{
+func broadcastScenario() Scenario {
+	return Scenario{
 		Name: fmt.Sprintf("broadcast-%d", roles.AllInstances),
 		About: fmt.Sprintf("A broadcast to %d instances, of which each takes 1 ms longer than the one before; plain publishes a\n"+
 			"request and is told in advance how many replies will come.", roles.AllInstances),
@@ -32,20 +32,18 @@ func runBroadcast(ctx context.Context, s *Settings) (int, error) {
 	if g.Err != nil {
 		return 0, g.Err
 	}
+	rounds, err := takeTurns(s, len(pair), func(who int) (got roles.TellResult, err error) {
+		err = pair[who].Ask(roles.OpTell, struct{}{}, load.CallTimeout, &got)
+		return got, err
+	})
+	if err != nil {
+		return 0, err
+	}
 	var own, plain, times figures.Spread
-	for n := range s.Warmups + s.Rounds {
-		var round [2]roles.TellResult
-		for i := range pair {
-			who := (i + n) % len(pair)
-			if err := pair[who].Ask(roles.OpTell, struct{}{}, load.CallTimeout, &round[who]); err != nil {
-				return 0, err
-			}
-		}
-		if n >= s.Warmups {
-			own = append(own, round[1].End.Seconds()/round[1].Slowest.Seconds())
-			plain = append(plain, round[1].End.Seconds()/round[0].Slowest.Seconds())
-			times = append(times, millis(round[1].End))
-		}
+	for _, r := range rounds {
+		own = append(own, r[1].End.Seconds()/r[1].Slowest.Seconds())
+		plain = append(plain, r[1].End.Seconds()/r[0].Slowest.Seconds())
+		times = append(times, millis(r[1].End))
 	}
 	fmt.Printf("\nThe end came after %v ms.\n\n", times)
 	v := figures.NewVerdicts(os.Stdout, "broadcast, median (lowest..highest) of the rounds' ratios")

@@ -41,9 +41,9 @@ func startDirectedField(ctx context.Context, services []string) (*directedField,
 	return f, nil
 }
 
-func directedScenario() scenario {
+func directedScenario() Scenario {
 	const callers = 64
-	return scenario{
+	return Scenario{
 		Name: fmt.Sprintf("directed-%d", callers),
 		About: fmt.Sprintf("%d callers, %d bytes each way, %d instances: calls to an instance that the client selects, against\n"+
 			"those that NATS gives to one of the queue group.", callers, load.PayloadBytes, directedInstances),
@@ -61,41 +61,20 @@ func runDirected(ctx context.Context, s *Settings, callers int) (int, error) {
 		return 0, err
 	}
 	defer f.group.Stop()
-	var rounds [][]callFigures
-	for n := range s.Warmups + s.Rounds {
-		round, err := f.round(n, load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone})
-		if err != nil {
-			return 0, err
-		}
-		if n >= s.Warmups {
-			rounds = append(rounds, round)
-		}
+	rounds, err := takeTurns(s, len(f.clients), func(who int) (*callFigures, error) {
+		o := load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone}
+		return measureLoad(f.clients[who], o, f.nats, f.services...)
+	})
+	if err != nil {
+		return 0, err
 	}
 	fmt.Println()
 	printFigures(f.names, rounds)
 	v := figures.NewVerdicts(os.Stdout, "strategy / queue group, median (lowest..highest) of the rounds' ratios")
 	for who := 1; who < len(f.clients); who++ {
-		var rate, cpu figures.Spread
-		for _, r := range rounds {
-			rate = append(rate, r[who].rate()/r[0].rate())
-			cpu = append(cpu, r[who].cpu()/r[0].cpu())
-		}
+		rate, cpu := ratios(rounds, who, (*callFigures).rate), ratios(rounds, who, (*callFigures).cpu)
 		v.Judge("calls/s by "+f.names[who], figures.Median(rate), rate.String(), figures.AtLeast(0.95))
 		v.Judge("CPU per call by "+f.names[who], figures.Median(cpu), cpu.String(), figures.AtMost(1.05))
 	}
 	return v.Done(), nil
-}
-
-// round has all clients call, one after the other, in an order that goes round.
-func (f *directedField) round(n int, o load.Order) ([]callFigures, error) {
-	round := make([]callFigures, len(f.clients))
-	for i := range f.clients {
-		who := (i + n) % len(f.clients)
-		got, err := measureLoad(f.clients[who], o, f.nats, f.services...)
-		if err != nil {
-			return nil, err
-		}
-		round[who] = *got
-	}
-	return round, nil
 }

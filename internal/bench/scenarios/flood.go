@@ -20,8 +20,8 @@ const (
 )
 
 // floodScenario offers a service ten times what it can do.
-func floodScenario() scenario {
-	return scenario{
+func floodScenario() Scenario {
+	return Scenario{
 		Name: "flood",
 		About: fmt.Sprintf("A handler that takes %v, %d at a time (%d calls/s), is offered %d times that,\n"+
 			"whether it answers or not; beside it, a few callers of the generated client call now and then.",

@@ -30,8 +30,8 @@ const (
 )
 
 // generateScenario times the plugin.
-func generateScenario() scenario {
-	return scenario{
+func generateScenario() Scenario {
+	return Scenario{
 		Name:  "generate",
 		About: fmt.Sprintf("The plugin's process, from its start to its end, for %d services of %d methods in as many files.", generatedServices, methodsOfEach),
 		Run:   runGenerate,

@@ -15,8 +15,8 @@ import (
 // One unary message that is far larger than NATS takes, against as many bytes in
 // messages of nats.go.
 
-func largeScenario(name, opName string) scenario {
-	return scenario{
+func largeScenario(name, opName string) Scenario {
+	return Scenario{
 		Name: name,
 		About: fmt.Sprintf("A unary %s of %d MB in chunks, against as many messages of 1 MB that nats.go publishes and subscribes\n"+
 			"to, without marshalling, checksums or flow control.", opName, roles.LargeParts),

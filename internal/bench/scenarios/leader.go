@@ -13,9 +13,9 @@ import (
 // What it costs that only the leader may handle a call: the same method, load
 // balanced and single active, of one service in one process.
 
-func leaderScenario() scenario {
+func leaderScenario() Scenario {
 	const callers = 64
-	return scenario{
+	return Scenario{
 		Name:  "leader-64",
 		About: fmt.Sprintf("%d callers, %d bytes each way: a leader's calls against load balanced ones.", callers, load.PayloadBytes),
 		Run:   func(ctx context.Context, s *Settings) (int, error) { return runLeader(ctx, s, callers) },
@@ -34,22 +34,13 @@ func runLeader(ctx context.Context, s *Settings, callers int) (int, error) {
 	if g.Err != nil {
 		return 0, g.Err
 	}
-	var rate, cpu figures.Spread
-	for n := range s.Warmups + s.Rounds {
-		var round [2]*callFigures
-		for i := range pair {
-			who := (i + n) % len(pair)
-			got, err := f.measureOne(&pair[who], load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone})
-			if err != nil {
-				return 0, err
-			}
-			round[who] = got
-		}
-		if n >= s.Warmups {
-			rate = append(rate, round[1].rate()/round[0].rate())
-			cpu = append(cpu, round[1].cpu()/round[0].cpu())
-		}
+	rounds, err := takeTurns(s, len(pair), func(who int) (*callFigures, error) {
+		return f.measureOne(&pair[who], load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone})
+	})
+	if err != nil {
+		return 0, err
 	}
+	rate, cpu := ratios(rounds, 1, (*callFigures).rate), ratios(rounds, 1, (*callFigures).cpu)
 	v := figures.NewVerdicts(os.Stdout, "leader / load balanced, median (lowest..highest) of the rounds' ratios")
 	v.Judge("calls/s", figures.Median(rate), rate.String(), figures.AtLeast(0.97))
 	v.Judge("CPU per call", figures.Median(cpu), cpu.String(), figures.AtMost(1.03))

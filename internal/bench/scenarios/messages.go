@@ -17,7 +17,7 @@ import (
 // generated code and of hand-written nats.go with JetStream. Each contender is
 // one process that publishes and handles.
 
-func publishScenario(name, what string, callers int, least float64) scenario {
+func publishScenario(name, what string, callers int, least float64) Scenario {
 	about := map[string]string{
 		roles.OpCore:    "core events, published",
 		roles.OpDurable: "durable events, published and acknowledged one by one",
@@ -26,7 +26,7 @@ func publishScenario(name, what string, callers int, least float64) scenario {
 			"their result; the hand-written work queue replies and stores nothing",
 		roles.OpStored: "the same commands, and the hand-written work queue stores its results as well",
 	}[what]
-	return scenario{
+	return Scenario{
 		Name:  name,
 		About: fmt.Sprintf("%d callers, %d bytes: %s.", callers, load.PayloadBytes, about),
 		Run: func(ctx context.Context, s *Settings) (int, error) {
@@ -41,8 +41,8 @@ func publishScenario(name, what string, callers int, least float64) scenario {
 
 const consumedEvents = 20_000
 
-func consumeScenario() scenario {
-	return scenario{
+func consumeScenario() Scenario {
+	return Scenario{
 		Name:  "event-consume",
 		About: fmt.Sprintf("%d durable events that are there, handled one after the other and acknowledged.", consumedEvents),
 		Run: func(ctx context.Context, s *Settings) (int, error) {
@@ -71,32 +71,22 @@ func compareMessages(ctx context.Context, s *Settings, what string, least float6
 	if g.Err != nil {
 		return 0, g.Err
 	}
-	var rates [2][]float64
-	var ratio figures.Spread
-	for n := range s.Warmups + s.Rounds {
-		var round [2]float64
-		for i := range pair {
-			who := (i + n) % len(pair)
-			var err error
-			if round[who], err = measure(pair[who]); err != nil {
-				return 0, err
-			}
-		}
-		if n >= s.Warmups {
-			ratio = append(ratio, round[1]/round[0])
-			rates[0], rates[1] = append(rates[0], round[0]), append(rates[1], round[1])
-		}
+	rounds, err := takeTurns(s, len(pair), func(who int) (float64, error) { return measure(pair[who]) })
+	if err != nil {
+		return 0, err
 	}
-	fmt.Printf("\n%d rounds, median: plain %.0f, aegis %.0f %s\n\n", s.Rounds, figures.Median(rates[0]), figures.Median(rates[1]), what)
+	own := func(rate float64) float64 { return rate }
+	ratio := ratios(rounds, 1, own)
+	fmt.Printf("\n%d rounds, median: plain %.0f, aegis %.0f %s\n\n", s.Rounds, figures.Median(valuesOf(rounds, 0, own)), figures.Median(valuesOf(rounds, 1, own)), what)
 	v := figures.NewVerdicts(os.Stdout, "aegis / plain, median (lowest..highest) of the rounds' ratios")
 	v.Judge(what, figures.Median(ratio), ratio.String(), figures.AtLeast(least))
 	return v.Done(), nil
 }
 
 // keyedScenario shows what order by key costs, and how it grows.
-func keyedScenario() scenario {
+func keyedScenario() Scenario {
 	const events = 4000
-	return scenario{
+	return Scenario{
 		Name: "event-keyed",
 		About: fmt.Sprintf("%d durable events with a key, each event acknowledged before the next one of its partition is delivered;\n"+
 			"one instance.", events),

@@ -26,8 +26,8 @@ const (
 	buildLimit    = 5 * time.Minute // with downloads
 )
 
-func psrpcScenario() scenario {
-	return scenario{
+func psrpcScenario() Scenario {
+	return Scenario{
 		Name: "stream-psrpc",
 		About: fmt.Sprintf("Messages of %d bytes in one stream from the server, each checked, against a stream of psrpc over NATS:\n"+
 			"%d messages by psrpc, whose Send waits for the receiver's ack, and %d by Aegis in a round.", load.PayloadBytes, psrpcMessages, flowMessages),

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/aegisrpc/aegis/internal/bench/crew"
 	"github.com/aegisrpc/aegis/internal/bench/figures"
@@ -20,54 +19,47 @@ type flowRace struct {
 	flows [2]child.Flow // what each carries in a round
 }
 
+// carried is what one contender needed in a round.
+type carried struct {
+	rate   float64 // messages a second
+	cpu    float64 // seconds per message, of all processes
+	allocs float64 // per message, of the client
+}
+
 // flowFigures are those of all rounds.
 type flowFigures struct {
-	race          *flowRace
-	rates, allocs [2]figures.Spread
-	rate, cpu     figures.Spread // ratios of the second to the first, per message
+	race      *flowRace
+	rounds    [][]carried
+	rate, cpu figures.Spread // ratios of the second to the first
 }
 
 func (r *flowRace) run(s *Settings, opName string) (*flowFigures, error) {
-	f := &flowFigures{race: r}
-	for n := range s.Warmups + s.Rounds {
-		var rate, used, allocs [2]float64
-		for i := range r.pair {
-			who := (i + n) % len(r.pair)
-			got, cpu, err := r.carry(who, opName)
-			if err != nil {
-				return nil, err
-			}
-			messages := float64(r.flows[who].Messages)
-			rate[who], used[who], allocs[who] = messages/got.Elapsed.Seconds(), cpu.Seconds()/messages, got.Allocs
-		}
-		if n < s.Warmups {
-			continue
-		}
-		for who := range r.pair {
-			f.rates[who] = append(f.rates[who], rate[who])
-			f.allocs[who] = append(f.allocs[who], allocs[who])
-		}
-		f.rate, f.cpu = append(f.rate, rate[1]/rate[0]), append(f.cpu, used[1]/used[0])
-	}
-	return f, nil
+	rounds, err := takeTurns(s, len(r.pair), func(who int) (carried, error) { return r.carry(who, opName) })
+	return &flowFigures{
+		race: r, rounds: rounds,
+		rate: ratios(rounds, 1, func(c carried) float64 { return c.rate }),
+		cpu:  ratios(rounds, 1, func(c carried) float64 { return c.cpu }),
+	}, err
 }
 
-// carry returns what the client measured and the processor time of all.
-func (r *flowRace) carry(who int, opName string) (*child.FlowResult, time.Duration, error) {
+// carry has one contender carry its messages.
+func (r *flowRace) carry(who int, opName string) (carried, error) {
 	c := &r.pair[who]
 	var got child.FlowResult
 	before, err := crew.CPUOf(r.nats, c.service)
 	if err != nil {
-		return nil, 0, err
+		return carried{}, err
 	}
 	if err := c.client.Ask(opName, r.flows[who], load.CallTimeout, &got); err != nil {
-		return nil, 0, err
+		return carried{}, err
 	}
 	after, err := crew.CPUOf(r.nats, c.service)
 	if err != nil {
-		return nil, 0, err
+		return carried{}, err
 	}
-	return &got, got.CPU + after[0] - before[0] + after[1] - before[1], nil
+	cpu := got.CPU + after[0] - before[0] + after[1] - before[1]
+	messages := float64(r.flows[who].Messages)
+	return carried{rate: messages / got.Elapsed.Seconds(), cpu: cpu.Seconds() / messages, allocs: got.Allocs}, nil
 }
 
 // print prints the absolute figures.
@@ -76,7 +68,9 @@ func (f *flowFigures) print(unit string) {
 	figures.Row(t, "median of the rounds", unit, "client allocations per message")
 	figures.Row(t, "---", "---:", "---:")
 	for who, c := range f.race.pair {
-		figures.Row(t, c.name, fmt.Sprintf("%.0f", figures.Median(f.rates[who])), fmt.Sprintf("%.1f", figures.Median(f.allocs[who])))
+		rate := valuesOf(f.rounds, who, func(c carried) float64 { return c.rate })
+		allocs := valuesOf(f.rounds, who, func(c carried) float64 { return c.allocs })
+		figures.Row(t, c.name, fmt.Sprintf("%.0f", figures.Median(rate)), fmt.Sprintf("%.1f", figures.Median(allocs)))
 	}
 	_ = t.Flush()
 	fmt.Println()

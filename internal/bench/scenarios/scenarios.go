@@ -1,3 +1,8 @@
+// Package scenarios has the comparisons of the benchmark: which processes take part,
+// what they are asked for in turns, what is printed, and the targets.
+//
+// A new one is a line in the table below and a file of its own; what its processes do
+// goes into package roles.
 package scenarios
 
 import (
@@ -11,24 +16,24 @@ import (
 
 // Settings are what all scenarios are told.
 type Settings struct {
-	Rounds    int
-	Warmups   int
-	RoundTime time.Duration
+	Rounds    int           // that count
+	Warmups   int           // rounds before them
+	RoundTime time.Duration // of each contender in a round
 	FloodTime time.Duration
-	SlowTime  time.Duration
-	Only      string
+	SlowTime  time.Duration // how long the slow reader reads
+	Only      string        // names, for Choose
 }
 
-// scenario is one comparison with its own tables, in a file of its own.
-type scenario struct {
+// Scenario is one comparison with its own tables, in a file of its own.
+type Scenario struct {
 	Name  string
 	About string
 	// Run prints what it measured and returns how many targets were missed.
 	Run func(ctx context.Context, s *Settings) (missed int, err error)
 }
 
-func scenarios() []scenario {
-	return []scenario{
+func scenarios() []Scenario {
+	return []Scenario{
 		unaryScenario(1, unaryTargetsAt1()),
 		unaryScenario(64, unaryTargetsAt64()),
 		leaderScenario(),
@@ -56,6 +61,7 @@ func scenarios() []scenario {
 	}
 }
 
+// Names are the names of all scenarios, for people.
 func Names() string {
 	var names []string
 	for _, sc := range scenarios() {
@@ -64,11 +70,13 @@ func Names() string {
 	return strings.Join(names, ", ")
 }
 
-func Choose(only string) ([]scenario, error) {
+// Choose returns the scenarios that only names, with commas between them; all if it is
+// empty.
+func Choose(only string) ([]Scenario, error) {
 	if only == "" {
 		return scenarios(), nil
 	}
-	var chosen []scenario
+	var chosen []Scenario
 	for name := range strings.SplitSeq(only, ",") {
 		found := false
 		for _, sc := range scenarios() {

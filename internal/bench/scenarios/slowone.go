@@ -12,9 +12,9 @@ import (
 )
 
 // slowOneScenario looks at what one slow instance does to the callers.
-func slowOneScenario() scenario {
+func slowOneScenario() Scenario {
 	const callers = 256
-	return scenario{
+	return Scenario{
 		Name: "slow-one",
 		About: fmt.Sprintf("One of %d instances takes %v. The rate is half of what %d callers reach by queue group; calls\n"+
 			"are made when they are due, whether earlier ones have ended or not, and measured from then.",
@@ -38,32 +38,27 @@ func runSlowOne(ctx context.Context, s *Settings, callers int) (int, error) {
 		return 0, err
 	}
 	fmt.Printf("\nThe queue group saturates at %.0f calls/s.\n\n", rate)
-	p50, p99 := make([][]float64, len(f.clients)), make([][]float64, len(f.clients))
 	failed := 0
-	for n := range s.Warmups + s.Rounds {
-		for i := range f.clients {
-			who := (i + n) % len(f.clients)
-			var got load.PacedResult
-			o := load.PacedOrder{Rate: int(rate / 2), Time: s.RoundTime}
-			if err := f.clients[who].Ask(roles.OpPaced, o, o.Time+load.CallTimeout, &got); err != nil {
-				return 0, err
-			}
-			if failed += got.Failed; got.Example != "" {
-				fmt.Printf("%d calls by %s failed, one with: %s\n", got.Failed, f.names[who], got.Example)
-			}
-			if n >= s.Warmups {
-				p50[who] = append(p50[who], millis(got.P50))
-				p99[who] = append(p99[who], millis(got.P99))
-			}
+	rounds, err := takeTurns(s, len(f.clients), func(who int) (got load.PacedResult, err error) {
+		o := load.PacedOrder{Rate: int(rate / 2), Time: s.RoundTime}
+		err = f.clients[who].Ask(roles.OpPaced, o, o.Time+load.CallTimeout, &got)
+		if failed += got.Failed; got.Example != "" {
+			fmt.Printf("%d calls by %s failed, one with: %s\n", got.Failed, f.names[who], got.Example)
 		}
+		return got, err
+	})
+	if err != nil {
+		return 0, err
 	}
 	v := figures.NewVerdicts(os.Stdout, "slow one, median (lowest..highest) of the rounds, ms")
 	for i, name := range f.names {
+		p50 := valuesOf(rounds, i, func(r load.PacedResult) float64 { return millis(r.P50) })
+		p99 := valuesOf(rounds, i, func(r load.PacedResult) float64 { return millis(r.P99) })
 		limit := map[string]figures.Target{"queue group": figures.AtLeast(millis(roles.LateTime)), "least loaded": figures.AtMost(3)}
 		if t, judged := limit[name]; judged {
-			v.Judge("p99 by "+name, figures.Median(p99[i]), figures.Spread(p99[i]).String(), t)
+			v.Judge("p99 by "+name, figures.Median(p99), p99.String(), t)
 		}
-		fmt.Printf("%s: p50 %.2f ms, p99 %.2f ms\n", name, figures.Median(p50[i]), figures.Median(p99[i]))
+		fmt.Printf("%s: p50 %.2f ms, p99 %.2f ms\n", name, figures.Median(p50), figures.Median(p99))
 	}
 	fmt.Println()
 	v.Judge("calls that failed", float64(failed), strconv.Itoa(failed), figures.AtMost(0))
@@ -72,15 +67,8 @@ func runSlowOne(ctx context.Context, s *Settings, callers int) (int, error) {
 
 // saturate returns how many calls a second the queue group does at most.
 func (f *directedField) saturate(s *Settings, callers int) (float64, error) {
-	var rates []float64
-	for n := range s.Warmups + s.Rounds {
-		got, err := measureLoad(f.clients[0], load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone}, f.nats, f.services...)
-		if err != nil {
-			return 0, err
-		}
-		if n >= s.Warmups {
-			rates = append(rates, got.rate())
-		}
-	}
-	return figures.Median(rates), nil
+	rounds, err := takeTurns(s, 1, func(int) (*callFigures, error) {
+		return measureLoad(f.clients[0], load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone}, f.nats, f.services...)
+	})
+	return figures.Median(valuesOf(rounds, 0, (*callFigures).rate)), err
 }

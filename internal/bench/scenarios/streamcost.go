@@ -17,8 +17,8 @@ import (
 // idleStreams is how many streams are open on which nothing happens.
 const idleStreams = 10_000
 
-func idleScenario() scenario {
-	return scenario{
+func idleScenario() Scenario {
+	return Scenario{
 		Name: "streams-idle",
 		About: fmt.Sprintf("%d open streams of one connection on which nothing happens, and unary calls of 64 callers beside\n"+
 			"them, against the same calls without them.", idleStreams),
@@ -81,8 +81,8 @@ func runIdle(ctx context.Context, s *Settings) (int, error) {
 	return v.Done(), nil
 }
 
-func slowScenario() scenario {
-	return scenario{
+func slowScenario() Scenario {
+	return Scenario{
 		Name:  "slow-reader",
 		About: "One message a second is read of a stream that offers as many as it can; the most memory of both sides meanwhile.",
 		Run:   runSlow,

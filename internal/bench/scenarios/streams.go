@@ -19,8 +19,8 @@ import (
 // flowMessages take about as long as a round does.
 const flowMessages = 200_000
 
-func streamScenario(name, opName string) scenario {
-	return scenario{
+func streamScenario(name, opName string) Scenario {
+	return Scenario{
 		Name: name,
 		About: fmt.Sprintf("%d messages of %d bytes in one stream, each checked. plain is hand-written nats.go: publish,\n"+
 			"subscribe and the same marshalling, and nothing that keeps the writer from running away.", flowMessages, load.PayloadBytes),
@@ -52,8 +52,8 @@ func runStream(ctx context.Context, s *Settings, opName string) (int, error) {
 	return v.Done(), nil
 }
 
-func bidiScenario(callers int) scenario {
-	return scenario{
+func bidiScenario(callers int) Scenario {
+	return Scenario{
 		Name: fmt.Sprintf("bidi-%d", callers),
 		About: fmt.Sprintf("%d callers, %d bytes each way: a message and its answer on an open stream, against a unary call of\n"+
 			"the same service.", callers, load.PayloadBytes),
@@ -71,21 +71,16 @@ func runBidi(ctx context.Context, s *Settings, callers int) (int, error) {
 		return 0, g.Err
 	}
 	names := [2]string{roles.OpLoad, roles.OpChat}
-	var ratio, p99 figures.Spread
-	for n := range s.Warmups + s.Rounds {
-		var round [2]load.Result
-		for i := range names {
-			who := (i + n) % len(names)
-			o := load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone}
-			if err := client.Ask(names[who], o, o.Time+load.CallTimeout, &round[who]); err != nil {
-				return 0, err
-			}
-		}
-		if n >= s.Warmups {
-			ratio = append(ratio, float64(round[1].Calls)/round[1].Elapsed.Seconds()/(float64(round[0].Calls)/round[0].Elapsed.Seconds()))
-			p99 = append(p99, float64(round[1].P99)/float64(round[0].P99))
-		}
+	rounds, err := takeTurns(s, len(names), func(who int) (got load.Result, err error) {
+		o := load.Order{Callers: callers, Time: s.RoundTime, Deadline: load.DeadlineNone}
+		err = client.Ask(names[who], o, o.Time+load.CallTimeout, &got)
+		return got, err
+	})
+	if err != nil {
+		return 0, err
 	}
+	ratio := ratios(rounds, 1, func(r load.Result) float64 { return float64(r.Calls) / r.Elapsed.Seconds() })
+	p99 := ratios(rounds, 1, func(r load.Result) float64 { return float64(r.P99) })
 	v := figures.NewVerdicts(os.Stdout, "stream / unary, median (lowest..highest) of the rounds' ratios")
 	v.Judge("messages/s", figures.Median(ratio), ratio.String(), figures.AtLeast(0.95))
 	v.Judge("p99", figures.Median(p99), p99.String(), figures.AtMost(1.1))

@@ -28,8 +28,8 @@ func unaryTargetsAt64() unaryTargets {
 }
 
 // unaryScenario compares calls of the generated client with hand-written ones.
-func unaryScenario(callers int, t unaryTargets) scenario {
-	return scenario{
+func unaryScenario(callers int, t unaryTargets) Scenario {
+	return Scenario{
 		Name: fmt.Sprintf("unary-%d", callers),
 		About: fmt.Sprintf("%d callers, %d bytes each way, every answer checked. plain is hand-written nats.go; aegis is\n"+
 			"the generated code with the method's own timeout; +deadline with a context whose deadline is\n"+
@@ -105,21 +105,17 @@ type callFigures struct {
 func (f *callFigures) rate() float64 { return float64(f.Calls) / f.Elapsed.Seconds() }
 func (f *callFigures) cpu() float64  { return f.clientCPU + f.serviceCPU + f.natsCPU }
 
-type unaryRound [contenderCount]callFigures
-
-// measure has the contenders take turns. Each round has another order, so that
-// what comes and goes on the machine meets all of them alike.
-func (f *unaryField) measure(s *Settings, callers int) ([]unaryRound, error) {
-	var rounds []unaryRound
+// measure has the contenders take turns, in the order of turns.
+func (f *unaryField) measure(s *Settings, callers int) ([][]*callFigures, error) {
+	var rounds [][]*callFigures
 	for n := range s.Warmups + s.Rounds {
-		var r unaryRound
+		r := make([]*callFigures, contenderCount)
 		for _, who := range turns(n) {
 			o := load.Order{Callers: callers, Time: s.RoundTime, Deadline: f.contenders[who].deadline}
-			got, err := f.measureOne(&f.contenders[who], o)
-			if err != nil {
+			var err error
+			if r[who], err = f.measureOne(&f.contenders[who], o); err != nil {
 				return nil, err
 			}
-			r[who] = *got
 		}
 		if n >= s.Warmups {
 			rounds = append(rounds, r)
@@ -168,26 +164,22 @@ func measureLoad(client *crew.Process, o load.Order, nats *crew.Process, service
 	return &got, nil
 }
 
-func (f *unaryField) print(rounds []unaryRound) {
+func (f *unaryField) print(rounds [][]*callFigures) {
 	var names []string
-	all := make([][]callFigures, len(rounds))
 	for _, c := range f.contenders {
 		names = append(names, c.name)
 	}
-	for i := range rounds {
-		all[i] = rounds[i][:]
-	}
-	printFigures(names, all)
+	printFigures(names, rounds)
 }
 
 // printFigures prints a line for each contender; rounds have the callFigures of all.
-func printFigures(names []string, rounds [][]callFigures) {
+func printFigures(names []string, rounds [][]*callFigures) {
 	t := figures.NewTable(os.Stdout)
 	figures.Row(t, "median of the rounds", "calls/s", "p50 µs", "p99 µs", "client allocations", "CPU µs/call: client", "service", "NATS", "sum")
 	figures.Row(t, "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
 	for who := range names {
 		of := func(figure func(*callFigures) float64, format string) string {
-			return fmt.Sprintf(format, figures.MedianOf(rounds, func(r []callFigures) float64 { return figure(&r[who]) }))
+			return fmt.Sprintf(format, figures.Median(valuesOf(rounds, who, figure)))
 		}
 		figures.Row(t, names[who],
 			of((*callFigures).rate, "%.0f"),
@@ -205,17 +197,14 @@ func printFigures(names []string, rounds [][]callFigures) {
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
-func judgeUnary(rounds []unaryRound, t *unaryTargets) int {
+func judgeUnary(rounds [][]*callFigures, t *unaryTargets) int {
 	v := figures.NewVerdicts(os.Stdout, "aegis / plain, median (lowest..highest) of the rounds' ratios")
 	ratio := func(what string, who int, figure func(*callFigures) float64, t figures.Target) {
-		var s figures.Spread
-		for i := range rounds {
-			s = append(s, figure(&rounds[i][who])/figure(&rounds[i][plainContender]))
-		}
+		s := ratios(rounds, who, figure)
 		v.Judge(what, figures.Median(s), s.String(), t)
 	}
 	allocations := func(what string, who int, t figures.Target) {
-		n := figures.MedianOf(rounds, func(r unaryRound) float64 { return r[who].Allocs })
+		n := figures.Median(valuesOf(rounds, who, func(f *callFigures) float64 { return f.Allocs }))
 		v.Judge(what, n, fmt.Sprintf("%.1f", n), t)
 	}
 	p99 := func(f *callFigures) float64 { return float64(f.P99) }

@@ -1,0 +1,38 @@
+package scenarios
+
+import "github.com/aegisrpc/aegis/internal/bench/figures"
+
+// takeTurns has contenders measured one after the other, round for round. Each round
+// begins with another one, so that what comes and goes on the machine meets all of
+// them alike. It returns what each has in each round, without the warm-ups.
+func takeTurns[R any](s *Settings, contenders int, measure func(who int) (R, error)) (rounds [][]R, err error) {
+	for n := range s.Warmups + s.Rounds {
+		round := make([]R, contenders)
+		for i := range round {
+			who := (i + n) % contenders
+			if round[who], err = measure(who); err != nil {
+				return nil, err
+			}
+		}
+		if n >= s.Warmups {
+			rounds = append(rounds, round)
+		}
+	}
+	return rounds, nil
+}
+
+// ratios compares a contender with the first one in one figure, round for round.
+func ratios[R any](rounds [][]R, who int, figure func(R) float64) (all figures.Spread) {
+	for _, r := range rounds {
+		all = append(all, figure(r[who])/figure(r[0]))
+	}
+	return all
+}
+
+// valuesOf are the values of one contender in one figure, round for round.
+func valuesOf[R any](rounds [][]R, who int, figure func(R) float64) (all figures.Spread) {
+	for _, r := range rounds {
+		all = append(all, figure(r[who]))
+	}
+	return all
+}
