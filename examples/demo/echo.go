@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -49,8 +48,8 @@ func echoPart(ctx context.Context, s *stage) error {
 	showErr := registry.show(ctx, "after the faults", serving("echo-3"))
 	stopErr := e.stop(e.servers[2]) // the balance may say more about it
 	balance := &echoBalance{
-		load: echoLoad{calls: echoCalls, inFlight: echoInFlight}, report: report,
-		killed: e.servers[0].name, gone: e.gone, handled: e.handled,
+		load: echoLoad{load: load{count: echoCalls, inFlight: echoInFlight}}, report: report,
+		killed: e.servers[0].Name, gone: e.gone, handled: e.handled,
 	}
 	fmt.Fprintf(s.out, "\n%s\n", balance)
 	return errors.Join(showErr, stopErr, balance.check())
@@ -67,39 +66,27 @@ type echoShow struct {
 	handled map[string]int
 }
 
-func (e *echoShow) startServers(ctx context.Context, path string, names ...string) error {
-	for _, name := range names {
-		p, err := e.stage.start(ctx, name, path, "--nats", e.stage.nats.ClientURL(), "--name", name, "--delay", echoDelay.String(),
-			"--heartbeat", heartbeat.String())
-		if err != nil {
-			return err
-		}
-		e.servers = append(e.servers, p)
-	}
-	var all []string
-	for _, p := range e.servers {
-		if err := p.awaitLine("is RUNNING"); err != nil {
-			return err
-		}
-		all = append(all, p.String())
+func (e *echoShow) startServers(ctx context.Context, path string, names ...string) (err error) {
+	if e.servers, err = e.stage.startServers(ctx, path, names, "--delay", echoDelay.String()); err != nil {
+		return err
 	}
 	if err := e.registry.show(ctx, "before the faults", serving(names...)); err != nil {
 		return err
 	}
-	e.stage.sayf("%d servers serve: %s", len(all), strings.Join(all, ", "))
+	e.stage.sayf("%d servers serve: %s", len(e.servers), listed(e.servers))
 	return nil
 }
 
 // runClient runs the client from its start to its report, and sees to the faults
 // on the way.
 func (e *echoShow) runClient(ctx context.Context) (*echoReport, error) {
-	load := echoLoad{natsURL: e.stage.nats.ClientURL(), calls: echoCalls, inFlight: echoInFlight, deadline: echoDeadline}
+	load := echoLoad{load: load{natsURL: e.stage.nats.ClientURL(), count: echoCalls, inFlight: echoInFlight}, deadline: echoDeadline}
 	client, err := e.stage.startSelf(ctx, echoClientRole, load.args()...)
 	if err != nil {
 		return nil, err
 	}
 	e.stage.sayf("%s makes %s calls, %d at a time, with a deadline of %v each",
-		client, thousands(load.calls), load.inFlight, load.deadline)
+		client, thousands(load.count), load.inFlight, load.deadline)
 	faults := []struct {
 		at int
 		do func() error
@@ -132,15 +119,12 @@ func (e *echoShow) runClient(ctx context.Context) (*echoReport, error) {
 func (e *echoShow) kill(ctx context.Context, p *process) error {
 	clients := e.stage.nats.NumClients()
 	began := time.Now()
-	if err := p.kill(); err != nil {
+	if err := p.killRunning(); err != nil {
 		return err
-	}
-	if p.cmd.ProcessState.Exited() {
-		return p.failure("it had ended by itself before it was to be killed")
 	}
 	err := await(ctx, func() bool { return e.stage.nats.NumClients() < clients })
 	e.gone = time.Now()
-	e.stage.sayf("%s was killed (SIGKILL); NATS noticed within %v", p.name, rounded(e.gone.Sub(began)))
+	e.stage.sayf("%s was killed (SIGKILL); NATS noticed within %v", p.Name, rounded(e.gone.Sub(began)))
 	return err
 }
 
@@ -154,22 +138,13 @@ func (e *echoShow) stop(p *process) error {
 	}
 	match := stoppedLine.FindStringSubmatch(said)
 	if match == nil {
-		return fmt.Errorf("%s did not say that it stopped, but %q", p.name, said)
+		return fmt.Errorf("%s did not say that it stopped, but %q", p.Name, said)
 	}
-	if e.handled[p.name], err = strconv.Atoi(match[1]); err != nil {
+	if e.handled[p.Name], err = strconv.Atoi(match[1]); err != nil {
 		return err
 	}
-	e.stage.sayf("%s was stopped (SIGTERM); it finished its calls and ended within %v", p.name, rounded(time.Since(began)))
+	e.stage.sayf("%s was stopped (SIGTERM); it finished its calls and ended within %v", p.Name, rounded(time.Since(began)))
 	return nil
 }
 
 func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
-
-// thousands formats n with commas.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}

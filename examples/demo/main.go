@@ -1,6 +1,20 @@
 // Command demo shows what Aegis promises with real processes, a real NATS server
 // and real faults. It ends with status 0 if all went as promised, and leaves
 // neither a process nor a file behind. It needs a Unix system and the go command.
+//
+//	main.go                  the parts, and the roles of this program's own children
+//	stage.go process.go      NATS, the processes, and what is printed about them
+//	registry.go              what a part shows of the registry
+//	client.go                what the client processes of both parts have in common
+//	echo.go                  the first part: what happens, in order
+//	echo_client.go           its client process
+//	echo_balance.go          what the client saw against what the servers did
+//	order.go                 the second part
+//	order_client.go          its client process
+//	order_watch.go           a stream of all orders, and a broadcast
+//	order_events.go          who is told of each order
+//	order_commands.go        commands that run while servers are lost
+//	order_balance.go         what the client was told against what the book says
 package main
 
 import (
@@ -13,7 +27,7 @@ import (
 	"syscall"
 )
 
-// parts is what the demo shows, in order. Each has a file of its own.
+// parts is what the demo shows, in order. Each has files of its own.
 var parts = []part{
 	{"Three echo servers share 3,000 calls; one is killed, one is stopped.", echoPart},
 	{"Three order servers elect a leader; it is killed, the next one is stopped.", orderPart},

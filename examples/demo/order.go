@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
@@ -43,7 +42,7 @@ func orderPart(ctx context.Context, s *stage) error {
 	defer registry.close()
 	o := &orderShow{
 		stage: s, registry: registry, servers: map[string]*process{},
-		balance: &orderBalance{load: orderLoad{natsURL: s.nats.ClientURL(), orders: orderCount, inFlight: orderInFlight, every: orderEvery}},
+		balance: &orderBalance{load: orderLoad{load: load{natsURL: s.nats.ClientURL(), count: orderCount, inFlight: orderInFlight}, every: orderEvery}},
 	}
 	if o.limits, err = newOrderLimits(s.dir); err != nil {
 		return err
@@ -111,21 +110,14 @@ type orderFault struct {
 }
 
 func (o *orderShow) startServers(ctx context.Context, path string, names ...string) error {
-	var all []string
-	for _, name := range names {
-		p, err := o.stage.start(ctx, name, path, "--nats", o.stage.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String(), "--limits", o.limits.path)
-		if err != nil {
-			return err
-		}
-		o.servers[name] = p
-		all = append(all, p.String())
+	servers, err := o.stage.startServers(ctx, path, names, "--limits", o.limits.path)
+	if err != nil {
+		return err
 	}
-	for _, name := range names {
-		if err := o.servers[name].awaitLine("is RUNNING"); err != nil {
-			return err
-		}
+	for _, p := range servers {
+		o.servers[p.Name] = p
 	}
-	o.stage.sayf("%d servers stand for election: %s", len(all), strings.Join(all, ", "))
+	o.stage.sayf("%d servers stand for election: %s", len(servers), listed(servers))
 	led := ledBy(1)
 	return o.registry.show(ctx, "before the faults", func(list instances) bool { return serving(names...)(list) && led(list) })
 }
@@ -138,9 +130,9 @@ func (o *orderShow) runClient(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.stage.sayf("%s places %s orders, %d at a time", client, thousands(load.orders), load.inFlight)
+	o.stage.sayf("%s places %s orders, %d at a time", client, thousands(load.count), load.inFlight)
 	faults := []*orderFault{
-		{what: "is killed (SIGKILL)", after: "the kill", do: killLeader, at: orderKillAt},
+		{what: "is killed (SIGKILL)", after: "the kill", do: (*process).killRunning, at: orderKillAt},
 		{what: "is stopped (SIGTERM)", after: "the stop began", do: stopLeader, at: orderStopAt},
 	}
 	for lines := json.NewDecoder(client.stdout); ; {
@@ -200,20 +192,10 @@ func (o *orderShow) lose(fault *orderFault) error {
 	if p == nil {
 		return fmt.Errorf("an order was answered by %q, which was not started", o.leader.Instance)
 	}
-	o.stage.sayf("%s orders are accepted; %s, the leader, %s", thousands(len(o.balance.accepted)), p.name, fault.what)
+	o.stage.sayf("%s orders are accepted; %s, the leader, %s", thousands(len(o.balance.accepted)), p.Name, fault.what)
 	fault.leader, fault.began = o.leader, time.Now()
 	o.lost = fault
 	return fault.do(p)
-}
-
-func killLeader(p *process) error {
-	if err := p.kill(); err != nil {
-		return err
-	}
-	if p.cmd.ProcessState.Exited() {
-		return p.failure("it had ended by itself before it was to be killed")
-	}
-	return nil
 }
 
 func stopLeader(p *process) error {

@@ -7,39 +7,37 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"github.com/aegisrpc/aegis/internal/procs"
 )
 
 // process is a child whose standard output the demo reads. It is used by one
 // goroutine; another may read stdout as long as that one does not.
 type process struct {
-	name   string
+	*procs.Process
+
 	stdout *bufio.Reader
-	cmd    *exec.Cmd
 	ctx    context.Context //nolint:containedctx // the end of the process's life, and the reason for it
-	stderr bytes.Buffer    // complete, and to be read, once the process has been waited for
+	stderr bytes.Buffer    // complete, and to be read, once the process has ended
 }
 
 // startProcess starts a process that is killed when ctx ends.
 func startProcess(ctx context.Context, name, path string, args ...string) (*process, error) {
+	p := &process{ctx: ctx}
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the demo's own programs
-	p := &process{name: name, ctx: ctx, cmd: cmd}
-	p.cmd.SysProcAttr = childAttributes()
-	p.cmd.Stderr = &p.stderr
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
+	cmd.Stderr = &p.stderr
+	var err error
+	if p.Process, err = procs.Start(name, cmd, nil); err != nil {
 		return nil, err
 	}
-	p.stdout = bufio.NewReader(stdout)
-	return p, p.cmd.Start()
+	p.stdout = bufio.NewReader(p.Stdout)
+	return p, nil
 }
 
-func (p *process) String() string {
-	return fmt.Sprintf("%s (process %d)", p.name, p.cmd.Process.Pid)
-}
+func (p *process) String() string { return fmt.Sprintf("%s (process %d)", p.Name, p.Pid()) }
 
 // awaitLine reads what the process prints until a line contains text.
 func (p *process) awaitLine(text string) error {
@@ -54,40 +52,30 @@ func (p *process) awaitLine(text string) error {
 	}
 }
 
-// kill ends the process at once, if it has not ended, as SIGKILL does.
-func (p *process) kill() error {
-	if p.cmd.ProcessState != nil {
-		return nil
+// killRunning ends the process at once, as SIGKILL does. It is an error if the process
+// has ended by itself before.
+func (p *process) killRunning() error {
+	p.Kill()
+	if p.State().Exited() {
+		return p.failure("it had ended by itself before it was to be killed")
 	}
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("kill %s: %w", p.name, err)
-	}
-	_ = p.cmd.Wait() // that it was killed is no news
 	return nil
 }
 
 // terminate asks the process to end (SIGTERM), waits until it has, and returns
 // what it had still printed.
 func (p *process) terminate() (string, error) {
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return "", err
 	}
 	return p.finish()
-}
-
-// signal sends a signal, if the process has not ended.
-func (p *process) signal(s os.Signal) error {
-	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
-	}
-	return nil
 }
 
 // finish waits until the process ends by itself, and returns what it had still
 // printed.
 func (p *process) finish() (string, error) {
 	rest, readErr := io.ReadAll(p.stdout)
-	if err := errors.Join(readErr, p.cmd.Wait()); err != nil { // failure says with what status
+	if err := errors.Join(readErr, p.Err()); err != nil { // failure says with what status
 		return "", p.failure("it did not end well")
 	}
 	return string(rest), nil
@@ -97,11 +85,9 @@ func (p *process) finish() (string, error) {
 // with what the process said about it.
 func (p *process) failure(why string) error {
 	cause := context.Cause(p.ctx)
-	if err := p.kill(); err != nil {
-		return err
-	}
+	p.Kill()
 	if cause != nil {
 		why = cause.Error()
 	}
-	return errors.New(strings.TrimSpace(fmt.Sprintf("- %s: %s (%s)\n%s", p.name, why, p.cmd.ProcessState, &p.stderr)))
+	return errors.New(strings.TrimSpace(fmt.Sprintf("- %s: %s (%s)\n%s", p.Name, why, p.State(), &p.stderr)))
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
@@ -43,14 +45,13 @@ func openStage(out io.Writer) (*stage, error) {
 }
 
 func (s *stage) close() error {
-	var errs []error
 	for _, p := range s.processes {
-		errs = append(errs, p.kill())
+		p.Kill()
 	}
 	if s.nats != nil {
 		s.nats.Stop()
 	}
-	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+	return os.RemoveAll(s.dir)
 }
 
 func (s *stage) show(ctx context.Context, parts []part) error {
@@ -85,10 +86,28 @@ func (s *stage) build(ctx context.Context, name, pkg string) (string, error) {
 func (s *stage) start(ctx context.Context, name, path string, args ...string) (*process, error) {
 	p, err := startProcess(ctx, name, path, args...)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, err
 	}
 	s.processes = append(s.processes, p)
 	return p, nil
+}
+
+// startServers starts servers of one program, all with these arguments, and returns
+// when they run.
+func (s *stage) startServers(ctx context.Context, path string, names []string, args ...string) (all []*process, err error) {
+	for _, name := range names {
+		p, err := s.start(ctx, name, path, append([]string{"--nats", s.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String()}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	for _, p := range all {
+		if err := p.awaitLine("is RUNNING"); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // startSelf is start with this program in another role.
@@ -116,4 +135,22 @@ func await(ctx context.Context, condition func() bool) error {
 		}
 	}
 	return nil
+}
+
+// listed names processes, for people.
+func listed(processes []*process) string {
+	names := make([]string, len(processes))
+	for i, p := range processes {
+		names[i] = p.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// thousands formats n with commas.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

@@ -23,10 +23,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/bench/roles"
 	"github.com/aegisrpc/aegis/internal/bench/scenarios"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 func main() {

@@ -12,10 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/figures"
-
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/internal/bench/child"
+	"github.com/aegisrpc/aegis/internal/bench/figures"
 )
 
 const (

@@ -8,13 +8,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/figures"
-
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
+	"github.com/aegisrpc/aegis/internal/bench/figures"
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )

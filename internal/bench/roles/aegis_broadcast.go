@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/load"
-
 	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
+	"github.com/aegisrpc/aegis/internal/bench/load"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

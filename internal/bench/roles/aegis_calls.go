@@ -6,15 +6,13 @@ import (
 	"os"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/load"
-
-	"google.golang.org/protobuf/proto"
-
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
 	"github.com/aegisrpc/aegis/internal/bench/child"
+	"github.com/aegisrpc/aegis/internal/bench/load"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

@@ -5,11 +5,10 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/load"
-
 	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
+	"github.com/aegisrpc/aegis/internal/bench/load"
 )
 
 // memory is what the process holds, and the stacks of its goroutines.

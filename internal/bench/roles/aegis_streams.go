@@ -7,12 +7,11 @@ import (
 	"io"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/load"
-
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/internal/bench/child"
 	benchv1 "github.com/aegisrpc/aegis/internal/bench/gen/bench/v1"
 	"github.com/aegisrpc/aegis/internal/bench/gen/bench/v1/benchv1aegis"
+	"github.com/aegisrpc/aegis/internal/bench/load"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

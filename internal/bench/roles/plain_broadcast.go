@@ -4,11 +4,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/load"
-
 	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/bench/child"
+	"github.com/aegisrpc/aegis/internal/bench/load"
 )
 
 // plainAll is the subject of the hand-written broadcast.

@@ -3,13 +3,12 @@ package roles
 import (
 	"context"
 
-	"github.com/aegisrpc/aegis/internal/bench/load"
-
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/internal/bench/child"
+	"github.com/aegisrpc/aegis/internal/bench/load"
 )
 
 // The contender: what a careful team writes by hand with nats.go. The same

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/bench/figures"
-
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -19,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
+	"github.com/aegisrpc/aegis/internal/bench/figures"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 )
 

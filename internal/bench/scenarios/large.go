@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/bench/crew"
 	"github.com/aegisrpc/aegis/internal/bench/figures"
 	"github.com/aegisrpc/aegis/internal/bench/roles"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 // One unary message that is far larger than NATS takes, against as many bytes in

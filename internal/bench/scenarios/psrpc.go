@@ -9,12 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/bench/crew"
 	"github.com/aegisrpc/aegis/internal/bench/figures"
 	"github.com/aegisrpc/aegis/internal/bench/load"
 	"github.com/aegisrpc/aegis/internal/bench/roles"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 const (

@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/bench/crew"
 	"github.com/aegisrpc/aegis/internal/bench/figures"
 	"github.com/aegisrpc/aegis/internal/bench/load"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 // flowRace has two contenders carry messages in turns. The first is what the

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/aegisrpc/aegis/internal/bench/child"
 	"github.com/aegisrpc/aegis/internal/bench/crew"
 	"github.com/aegisrpc/aegis/internal/bench/figures"
 	"github.com/aegisrpc/aegis/internal/bench/load"
 	"github.com/aegisrpc/aegis/internal/bench/roles"
-
-	"github.com/aegisrpc/aegis/internal/bench/child"
 )
 
 // Streams of small messages, against hand-written publishing and subscribing

@@ -9,16 +9,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/fault/world"
-
-	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	faultv1 "github.com/aegisrpc/aegis/internal/fault/gen/fault/v1"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/fault/world"
 )
 
 // restartNATS kills the NATS server and starts it again.

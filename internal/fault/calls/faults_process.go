@@ -8,10 +8,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/fault/world"
-
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/fault/world"
 )
 
 // unmeasured is what a round returns that has nothing to measure.

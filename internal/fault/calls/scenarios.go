@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/fault/world"
-
 	"github.com/aegisrpc/aegis/runtime/election"
 )
 

@@ -14,14 +14,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/fault/world"
-	"github.com/aegisrpc/aegis/internal/procs"
-
-	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/fault/world"
+	"github.com/aegisrpc/aegis/internal/procs"
 )
 
 // Cost is one figure of what standing costs.

@@ -11,16 +11,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/fault/world"
-
-	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/fault/check"
 	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/fault/world"
 	"github.com/aegisrpc/aegis/internal/wire"
 )
 

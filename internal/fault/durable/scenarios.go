@@ -13,7 +13,6 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/fault/roles"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
-
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

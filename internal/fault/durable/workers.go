@@ -10,13 +10,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/fault/world"
-	"github.com/aegisrpc/aegis/internal/procs"
-
-	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	"github.com/aegisrpc/aegis/internal/fault/proxy"
+	"github.com/aegisrpc/aegis/internal/fault/roles"
+	"github.com/aegisrpc/aegis/internal/fault/world"
+	"github.com/aegisrpc/aegis/internal/procs"
 )
 
 // signsRoom is room for an hour's signs of life.

@@ -7,12 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/procs"
-
-	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/aegisrpc/aegis/internal/fault/history"
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/procs"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

@@ -10,11 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/procs"
-
 	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/procs"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

@@ -12,17 +12,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/procs"
-
-	"github.com/aegisrpc/aegis/internal/fault/roles"
-
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	"github.com/aegisrpc/aegis/internal/fault/proxy"
+	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/procs"
 )
 
 // NATSServer is a NATS server that can be killed and started again in place.

@@ -32,7 +32,7 @@ func startAudiences(ctx context.Context, s *stage) (all []*orderAudience, err er
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var processes []*process
 	for _, a := range []struct {
 		kind  string
 		names []string
@@ -42,11 +42,9 @@ func startAudiences(ctx context.Context, s *stage) (all []*orderAudience, err er
 			return nil, err
 		}
 		all = append(all, audience)
-		for _, p := range audience.processes {
-			names = append(names, p.String())
-		}
+		processes = append(processes, audience.processes...)
 	}
-	s.sayf("the risk servers share the events OrderPlaced, each monitor gets all: %s", strings.Join(names, ", "))
+	s.sayf("the risk servers share the events OrderPlaced, each monitor gets all: %s", listed(processes))
 	return all, nil
 }
 
@@ -113,7 +111,7 @@ func (a *orderAudience) finish(ctx context.Context, orders int) error {
 	}
 	var errs []error
 	for _, p := range a.processes {
-		errs = append(errs, p.signal(syscall.SIGTERM))
+		errs = append(errs, p.Signal(syscall.SIGTERM))
 	}
 	a.reading.Wait()
 	for _, p := range a.processes {
@@ -128,7 +126,7 @@ func (a *orderAudience) delivered() (n int, by string) {
 	var all []string
 	for i, p := range a.processes {
 		n += a.handled[i]
-		all = append(all, fmt.Sprintf("%s by %s", thousands(a.handled[i]), p.name))
+		all = append(all, fmt.Sprintf("%s by %s", thousands(a.handled[i]), p.Name))
 	}
 	return n, strings.Join(all, ", ")
 }

@@ -36,7 +36,7 @@ func (b *echoBalance) String() string {
 		row(name, b.report.Answered[name], what)
 	}
 	row("failed", len(b.report.Failed), b.failures())
-	row("sum", b.ended(), fmt.Sprintf("of %s calls; the slowest answer took %v", thousands(b.load.calls), rounded(b.report.Slowest)))
+	row("sum", b.ended(), fmt.Sprintf("of %s calls; the slowest answer took %v", thousands(b.load.count), rounded(b.report.Slowest)))
 	return t.String()
 }
 
@@ -66,8 +66,8 @@ func (b *echoBalance) ended() int {
 // check returns an error that names everything that must not be.
 func (b *echoBalance) check() error {
 	errs := append(b.checkAnswers(), b.checkFailures()...)
-	if n := b.ended(); n != b.load.calls {
-		errs = append(errs, fmt.Errorf("- %d calls were to be made, and %d have ended", b.load.calls, n))
+	if n := b.ended(); n != b.load.count {
+		errs = append(errs, fmt.Errorf("- %d calls were to be made, and %d have ended", b.load.count, n))
 	}
 	return errors.Join(errs...)
 }

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -47,43 +46,30 @@ type orderReport struct {
 
 // orderLoad is what the client process is told to do.
 type orderLoad struct {
-	natsURL  string
-	orders   int
-	inFlight int
-	every    time.Duration
+	load
+
+	every time.Duration
 }
 
 func (l *orderLoad) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet(orderClientRole, flag.ContinueOnError)
-	flags.StringVar(&l.natsURL, "nats", "", "`URL` of the NATS server")
-	flags.IntVar(&l.orders, "orders", 1, "how many orders to place")
-	flags.IntVar(&l.inFlight, "in-flight", 1, "how many of them at once")
-	flags.DurationVar(&l.every, "every", time.Millisecond, "the time between two calls, for each of those")
+	l.addFlags(flags)
+	flags.DurationVar(&l.every, "every", time.Millisecond, "the time between two calls of one of those at once")
 	return flags
 }
 
-func (l *orderLoad) args() []string {
-	return []string{
-		"--nats", l.natsURL, "--orders", strconv.Itoa(l.orders), "--in-flight", strconv.Itoa(l.inFlight), "--every", l.every.String(),
-	}
-}
+func (l *orderLoad) args() []string { return append(l.load.args(), "--every", l.every.String()) }
 
 // orderClient is the client process: it places orders, and prints orderNews as
 // JSON lines.
 func orderClient(ctx context.Context, args []string, out io.Writer) error {
 	p := &orderPlacer{}
-	if err := p.load.flags().Parse(args); err != nil {
-		return err
-	}
-	conn, err := aegis.Connect(ctx, p.load.natsURL)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.Background())
-	if p.client, err = orderv1aegis.NewOrderServiceClient(conn); err != nil {
-		return err
-	}
-	return p.run(ctx, json.NewEncoder(out))
+	return asClient(ctx, p.load.flags(), args, &p.load.load, func(conn *aegis.Conn) (err error) {
+		if p.client, err = orderv1aegis.NewOrderServiceClient(conn); err != nil {
+			return err
+		}
+		return p.run(ctx, json.NewEncoder(out))
+	})
 }
 
 // orderPlacer is the client process while it places orders.
@@ -98,20 +84,17 @@ func (p *orderPlacer) run(ctx context.Context, out *json.Encoder) error {
 		order acceptedOrder
 		err   error
 	}
-	var begun atomic.Int64
-	results := make(chan result, p.load.orders) // so that a slow reader of the news slows no call
-	for range p.load.inFlight {
-		go func() {
-			pace := time.NewTicker(p.load.every)
-			defer pace.Stop()
-			for n := begun.Add(1); n <= int64(p.load.orders); n = begun.Add(1) {
-				<-pace.C
-				order, err := p.place(ctx, n, pace)
-				results <- result{order, err}
-			}
-		}()
+	paces := make([]*time.Ticker, p.load.inFlight) // of the callers
+	for i := range paces {
+		paces[i] = time.NewTicker(p.load.every)
+		defer paces[i].Stop()
 	}
-	for range p.load.orders {
+	results := each(&p.load.load, func(caller int, n int64) result {
+		<-paces[caller].C
+		order, err := p.place(ctx, n, paces[caller])
+		return result{order, err}
+	})
+	for range p.load.count {
 		r := <-results
 		if r.err != nil {
 			return r.err

@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strconv"
-	"sync/atomic"
 	"time"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
@@ -62,44 +60,30 @@ func (r *echoReport) add(instance string, began time.Time, took time.Duration, e
 
 // echoLoad is what the client process is told to do.
 type echoLoad struct {
-	natsURL  string
-	calls    int
-	inFlight int
+	load
+
 	deadline time.Duration
 }
 
 func (l *echoLoad) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet(echoClientRole, flag.ContinueOnError)
-	flags.StringVar(&l.natsURL, "nats", "", "`URL` of the NATS server")
-	flags.IntVar(&l.calls, "calls", 1, "how many calls to make")
-	flags.IntVar(&l.inFlight, "in-flight", 1, "how many of them at once")
+	l.addFlags(flags)
 	flags.DurationVar(&l.deadline, "deadline", time.Second, "of each call")
 	return flags
 }
 
-func (l *echoLoad) args() []string {
-	return []string{
-		"--nats", l.natsURL, "--calls", strconv.Itoa(l.calls),
-		"--in-flight", strconv.Itoa(l.inFlight), "--deadline", l.deadline.String(),
-	}
-}
+func (l *echoLoad) args() []string { return append(l.load.args(), "--deadline", l.deadline.String()) }
 
 // echoClient is the client process: it calls, and prints echoNews as JSON lines.
 func echoClient(ctx context.Context, args []string, out io.Writer) error {
-	var load echoLoad
-	if err := load.flags().Parse(args); err != nil {
-		return err
-	}
-	conn, err := aegis.Connect(ctx, load.natsURL)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.Background())
-	client, err := echov1aegis.NewEchoServiceClient(conn)
-	if err != nil {
-		return err
-	}
-	return load.run(ctx, client, json.NewEncoder(out))
+	var l echoLoad
+	return asClient(ctx, l.flags(), args, &l.load, func(conn *aegis.Conn) error {
+		client, err := echov1aegis.NewEchoServiceClient(conn)
+		if err != nil {
+			return err
+		}
+		return l.run(ctx, client, json.NewEncoder(out))
+	})
 }
 
 func (l *echoLoad) run(ctx context.Context, client echov1aegis.EchoServiceClient, out *json.Encoder) error {
@@ -109,19 +93,13 @@ func (l *echoLoad) run(ctx context.Context, client echov1aegis.EchoServiceClient
 		took     time.Duration
 		err      error
 	}
-	var begun atomic.Int64
-	results := make(chan result, l.calls) // so that a slow reader of the news slows no call
-	for range l.inFlight {
-		go func() {
-			for n := begun.Add(1); n <= int64(l.calls); n = begun.Add(1) {
-				began := time.Now()
-				instance, err := l.call(ctx, client, n)
-				results <- result{instance, began, time.Since(began), err}
-			}
-		}()
-	}
+	results := each(&l.load, func(_ int, n int64) result {
+		began := time.Now()
+		instance, err := l.call(ctx, client, n)
+		return result{instance, began, time.Since(began), err}
+	})
 	report := &echoReport{Answered: map[string]int{}}
-	for finished := 1; finished <= l.calls; finished++ {
+	for finished := 1; finished <= l.count; finished++ {
 		r := <-results
 		report.add(r.instance, r.began, r.took, r.err)
 		if finished%echoProgressEvery == 0 {
@@ -130,7 +108,7 @@ func (l *echoLoad) run(ctx context.Context, client echov1aegis.EchoServiceClient
 			}
 		}
 	}
-	return out.Encode(echoNews{Finished: l.calls, Report: report})
+	return out.Encode(echoNews{Finished: l.count, Report: report})
 }
 
 func (l *echoLoad) call(ctx context.Context, client echov1aegis.EchoServiceClient, n int64) (instance string, err error) {

@@ -50,7 +50,7 @@ func TestEchoBalanceFindsWhatMustNotBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &echoBalance{
-				load:   echoLoad{calls: 10, inFlight: 2},
+				load:   echoLoad{load: load{count: 10, inFlight: 2}},
 				report: &echoReport{Answered: map[string]int{"echo-1": 4, "echo-2": 3, "echo-3": 2}, Failed: []failedCall{inside}},
 				killed: "echo-1", gone: gone,
 				handled: map[string]int{"echo-2": 3, "echo-3": 2},

@@ -22,7 +22,7 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 		"Gap":      {func(b *orderBalance) { b.listed[2].Sequence, b.accepted[2].Sequence = 4, 4 }, "- order 3 of the book has the sequence 4"},
 		"OldTerm":  {func(b *orderBalance) { b.listed[2].Term = 4 }, "- order 3 of the book is of term 4, after one of term 9"},
 		"Garbled":  {func(b *orderBalance) { b.listed[2].Quantity = 5 }, "- order 3 of the book, demo-3, has the quantity 5"},
-		"Few":      {func(b *orderBalance) { b.load.orders = 4 }, "- 4 orders were to be placed, and 3 were accepted"},
+		"Few":      {func(b *orderBalance) { b.load.count = 4 }, "- 4 orders were to be placed, and 3 were accepted"},
 		"Untold":   {func(b *orderBalance) { delete(b.audiences[0].deliveries, "demo-2") }, "- 1 orders were accepted and not told to risk, such as demo-2"},
 		"Rumour":   {func(b *orderBalance) { b.audiences[0].deliveries["demo-9"]++ }, "- 1 orders were told to risk and not accepted, such as demo-9"},
 		"Again":    {func(b *orderBalance) { b.audiences[0].note(0, "demo-1", true) }, ""},
@@ -38,7 +38,7 @@ func TestOrderBalanceFindsWhatMustNotBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &orderBalance{
-				load:      orderLoad{orders: 3},
+				load:      orderLoad{load: load{count: 3}},
 				accepted:  []acceptedOrder{{ID: "demo-1", Sequence: 1}, {ID: "demo-2", Sequence: 2}, {ID: "demo-3", Sequence: 3}},
 				failovers: []time.Duration{1, 1},
 				audiences: []*orderAudience{{name: "risk", handled: []int{3}, deliveries: map[string]int{"demo-1": 1, "demo-2": 1, "demo-3": 1}}},

@@ -33,11 +33,11 @@ type orderBalance struct {
 func (b *orderBalance) String() string {
 	var t strings.Builder
 	row := func(name string, n int, what string) { fmt.Fprintf(&t, "  %-9s %6s  %s\n", name, thousands(n), what) }
-	row("placed", b.load.orders, fmt.Sprintf("orders, %d at a time", b.load.inFlight))
+	row("placed", b.load.count, fmt.Sprintf("orders, %d at a time", b.load.inFlight))
 	row("accepted", len(b.accepted), b.answered())
 	row("repeated", int(b.report.Repeated), "calls that the client made again, under the same id")
 	row("listed", len(b.listed), "orders in the book at the end")
-	row("watched", b.load.orders, fmt.Sprintf("orders in their sequence, over %d streams: each ends with its leader", b.streams))
+	row("watched", b.load.count, fmt.Sprintf("orders in their sequence, over %d streams: each ends with its leader", b.streams))
 	for _, a := range b.audiences {
 		n, by := a.delivered()
 		row(a.name, n, fmt.Sprintf("events: %s; %s came again", by, thousands(n-len(a.deliveries))))
@@ -130,8 +130,8 @@ func (b *orderBalance) check() error {
 		require(strangers, "were told to "+a.name+" and not accepted")
 		require(a.disorder, "were told to "+a.name+" after a later one of their symbol")
 	}
-	if n := len(b.accepted); n != b.load.orders {
-		errs = append(errs, fmt.Errorf("- %d orders were to be placed, and %d were accepted", b.load.orders, n))
+	if n := len(b.accepted); n != b.load.count {
+		errs = append(errs, fmt.Errorf("- %d orders were to be placed, and %d were accepted", b.load.count, n))
 	}
 	if n := len(b.failovers); n != orderFailovers {
 		errs = append(errs, fmt.Errorf("- %d leaders were lost, and another followed %d times", orderFailovers, n))
