@@ -12,7 +12,7 @@ import (
 // A part's client is a process of its own: this program again, with the name of a
 // role and a load as its arguments. It prints what it goes through as JSON lines.
 
-// load is what a client process is told to do.
+// load says how many calls a client process makes.
 type load struct {
 	natsURL  string
 	count    int // calls or orders
@@ -44,7 +44,8 @@ func each[R any](l *load, call func(caller int, n int64) R) <-chan R {
 	return results
 }
 
-// asClient is what a client process does: it parses its arguments, connects, and runs.
+// asClient is the main of a client process: it parses the arguments, connects, and
+// runs.
 func asClient(ctx context.Context, flags *flag.FlagSet, args []string, l *load, run func(*aegis.Conn) error) error {
 	if err := flags.Parse(args); err != nil {
 		return err

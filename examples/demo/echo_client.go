@@ -58,7 +58,7 @@ func (r *echoReport) add(instance string, began time.Time, took time.Duration, e
 	})
 }
 
-// echoLoad is what the client process is told to do.
+// echoLoad says how many calls the client process makes, and with which deadline.
 type echoLoad struct {
 	load
 

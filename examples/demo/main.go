@@ -27,7 +27,7 @@ import (
 	"syscall"
 )
 
-// parts is what the demo shows, in order. Each has files of its own.
+// parts are the parts of the demo, in their order. Each has files of its own.
 var parts = []part{
 	{"Three echo servers share 3,000 calls; one is killed, one is stopped.", echoPart},
 	{"Three order servers elect a leader; it is killed, the next one is stopped.", orderPart},
@@ -38,8 +38,8 @@ type part struct {
 	show  func(context.Context, *stage) error
 }
 
-// roles is what this program does in the processes that it starts of itself, by
-// their first argument.
+// roles are the tasks of the processes in which the demo starts this program again,
+// by their first argument.
 var roles = map[string]func(ctx context.Context, args []string, out io.Writer) error{
 	echoClientRole:  echoClient,
 	orderClientRole: orderClient,

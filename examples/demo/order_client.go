@@ -28,7 +28,7 @@ type orderNews struct {
 	Report *orderReport `json:"report,omitempty"`
 }
 
-// acceptedOrder is what the client was told of an order.
+// acceptedOrder is an order as its answer has described it to the client.
 type acceptedOrder struct {
 	ID       string `json:"id"`
 	Sequence uint64 `json:"sequence"`
@@ -38,13 +38,13 @@ type acceptedOrder struct {
 	At       time.Time `json:"at"`
 }
 
-// orderReport is what the client went through.
+// orderReport is printed when all orders are accepted.
 type orderReport struct {
 	// Repeated counts the calls that were made again, under the same id.
 	Repeated int64 `json:"repeated"`
 }
 
-// orderLoad is what the client process is told to do.
+// orderLoad says how many orders the client process places, and how fast.
 type orderLoad struct {
 	load
 

@@ -12,8 +12,8 @@ import (
 
 const orderWatcherPackage = "github.com/aegisrpc/aegis/examples/order/watcher"
 
-// orderAudience is who is to get every event OrderPlaced: the instances of the
-// risk service between them, or one monitor.
+// orderAudience has to get every event OrderPlaced: it is one monitor, or the
+// instances of the risk service, which share the events.
 type orderAudience struct {
 	name      string
 	processes []*process
@@ -131,8 +131,8 @@ func (a *orderAudience) delivered() (n int, by string) {
 	return n, strings.Join(all, ", ")
 }
 
-// missed are the orders that it was not told of, strangers those that there are
-// not.
+// missed returns the accepted orders that the audience was not told of, and the ids
+// that it was told of and that are no accepted orders.
 func (a *orderAudience) missed(accepted []acceptedOrder) (missed, strangers []string) {
 	known := map[string]bool{}
 	for _, o := range accepted {

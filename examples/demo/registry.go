@@ -17,7 +17,7 @@ const heartbeat = 500 * time.Millisecond
 // registryLimit bounds how long the registry may take to be as it should be.
 const registryLimit = 10 * time.Second
 
-// registry is what a part shows of the registry of its service.
+// registry watches the instances of a part's service, and prints them.
 type registry struct {
 	stage   *stage
 	conn    *aegis.Conn
@@ -52,11 +52,11 @@ func (r *registry) show(ctx context.Context, title string, is func(instances) bo
 	return nil
 }
 
-// instances are those of one service.
+// instances are the registered instances of one service.
 type instances []aegis.Instance
 
-// serving reports whether the instances are exactly these, all of them run, and
-// have said how they do.
+// serving reports whether exactly these instances are registered, run, and have
+// reported their health.
 func serving(names ...string) func(instances) bool {
 	return func(list instances) bool {
 		if len(list) != len(names) {

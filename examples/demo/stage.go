@@ -21,8 +21,8 @@ const (
 	pollEvery = time.Millisecond
 )
 
-// stage is what the parts share. Close ends and removes all that was started and
-// made on it.
+// stage is shared by the parts. Its close ends and removes everything that was
+// started and made on it.
 type stage struct {
 	out       io.Writer
 	began     time.Time

@@ -13,11 +13,12 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/streams"
 )
 
-// listing is a scenario as -list shows it.
+// listing is a line of -list.
 type listing struct{ name, what string }
 
-// choice is what is to run, in this order, and of each kind in the order in which it
-// was named.
+// choice is the set of scenarios that are to run. Calls run first, then durable work,
+// costs and streams; within a kind the order is that in which the user named the
+// scenarios.
 type choice struct {
 	calls   []calls.Scenario
 	durable []durable.Scenario
@@ -27,7 +28,7 @@ type choice struct {
 	listed []listing // what -list shows: all that could be named, but for other calls
 }
 
-// all are the scenarios that can be named.
+// all returns every scenario that the user can name.
 func (o *options) all() (all []listing) {
 	for _, s := range calls.Scenarios(o.short) {
 		all = append(all, listing{s.Name, s.What})
@@ -35,7 +36,7 @@ func (o *options) all() (all []listing) {
 	return append(all, o.besides()...)
 }
 
-// besides are all but those of calls.
+// besides returns every scenario that the user can name, except for those of calls.
 func (o *options) besides() (all []listing) {
 	for _, s := range durable.Scenarios(o.short) {
 		all = append(all, listing{s.Name, s.What})
@@ -45,8 +46,8 @@ func (o *options) besides() (all []listing) {
 		listing{streams.Name, "faults between the two ends of streams"})
 }
 
-// choose returns what was asked for: everything if nothing was named, but for the
-// costs in the short form.
+// choose returns the scenarios that the user asked for. If the user named none, it
+// returns all of them, without the costs in the short form.
 func (o *options) choose() (*choice, error) {
 	c := &choice{}
 	if o.scenario == "" {
@@ -77,7 +78,7 @@ func (o *options) choose() (*choice, error) {
 	return c, o.knobs.Check(c.durable, o.scenario)
 }
 
-// named are the scenarios, one at most, that have a name.
+// named returns the scenario that has a name, alone in a slice, or nil.
 func named[S any](all []S, has func(S) bool) []S {
 	if i := slices.IndexFunc(all, has); i >= 0 {
 		return all[i : i+1]

@@ -26,7 +26,7 @@ const (
 	Delayed      // it comes late, and so does all that follows
 )
 
-// Message is a message on its way to who is connected through a Link.
+// Message is a message on its way from the NATS server to a client of a Link.
 type Message struct {
 	Subject string
 	Headers bool
@@ -40,7 +40,7 @@ func (m *Message) OfStream() bool {
 	return i > 0 && i+1 < len(m.Subject) && m.Subject[i+1] == 'S' && len(m.Payload) > 0
 }
 
-// Link is such a proxy.
+// Link is a proxy that decides the fate of each message.
 type Link struct {
 	*natsproxy.Proxy
 
@@ -73,11 +73,11 @@ func New(target string, delay time.Duration, decide func(*Message) Fate) (*Link,
 // on hears nothing.
 func (l *Link) Swallow() { l.swallow.Do(func() { close(l.swallowed) }) }
 
-// Throttle makes a slow link of the proxy, for those who connect from now on: so many
-// bytes a second pass in each direction.
+// Throttle makes a slow link of the proxy, for clients that connect from now on: so
+// many bytes a second pass in each direction.
 func (l *Link) Throttle(rate int) { l.rate.Store(int64(rate)) }
 
-// slowBuffer is what the sockets of a slow link keep.
+// slowBuffer is how many bytes the sockets of a slow link keep.
 const slowBuffer = 16 << 10
 
 // slowLateness is how much is made good of what a sleep has lasted too long.

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// Pumps is what a proxy does to what passes. All of it is called by several
-// goroutines at once.
+// Pumps says how a proxy treats the bytes that pass. Its functions are called by
+// several goroutines at once.
 type Pumps struct {
 	// Before is called for each client before the server is dialled; nil: at once.
 	Before func()
@@ -45,13 +45,13 @@ func Start(target string, pumps Pumps) (*Proxy, error) {
 	return p, nil
 }
 
-// Target is what the proxy stands in front of.
+// Target returns the address of the server behind the proxy.
 func (p *Proxy) Target() string { return p.target }
 
-// Addr is where to connect to, a host and a port.
+// Addr returns the address that clients connect to, a host and a port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// URL is where clients of NATS connect to.
+// URL returns the URL that clients of NATS connect to.
 func (p *Proxy) URL() string { return "nats://" + p.Addr() }
 
 func (p *Proxy) accept() {

@@ -12,7 +12,7 @@ type Flow struct {
 	Bytes    int    `json:"bytes"`
 }
 
-// FlowResult is what they took.
+// FlowResult says how much time, processor time and memory the messages took.
 type FlowResult struct {
 	Elapsed time.Duration `json:"elapsed"`
 	CPU     time.Duration `json:"cpu"`    // of this process

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// Group is the processes of a scenario. After the first error it starts none, so that
-// err is looked at once.
+// Group holds the processes of a scenario. After the first error it starts no more
+// processes, so that a scenario looks at Err once.
 type Group struct {
 	ctx     context.Context //nolint:containedctx // the scenario's
 	started []*Process
 	Err     error
 }
 
+// New returns a group without processes.
 func New(ctx context.Context) *Group { return &Group{ctx: ctx} }
 
 // Start starts a role of this program, connected to a NATS server.
@@ -35,14 +36,15 @@ func (g *Group) StartProgram(program, role, url string) *Process {
 	return p
 }
 
-// Stop ends those first that were started last: clients before servers.
+// Stop ends the processes in the reverse order of their starts: clients before
+// servers.
 func (g *Group) Stop() {
 	for _, p := range slices.Backward(g.started) {
 		p.stop()
 	}
 }
 
-// CPUOf is the processor time that each process has used so far.
+// CPUOf returns the processor time that each process has used so far.
 func CPUOf(processes ...*Process) ([]time.Duration, error) {
 	used := make([]time.Duration, len(processes))
 	for i, p := range processes {

@@ -90,5 +90,5 @@ func (p *Process) cpu() (time.Duration, error) {
 	return used, err
 }
 
-// stop ends the process. How it ended no longer matters.
+// stop ends the process. How the process ended no longer matters.
 func (p *Process) stop() { _ = p.Finish(context.Background(), stopLimit) }

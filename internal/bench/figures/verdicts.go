@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// Target is what a figure has to reach.
+// Target is a limit that a figure has to reach.
 type Target struct {
 	limit   float64
 	atLeast bool // or else at most

@@ -32,7 +32,7 @@ const (
 // CallFunc is one call of a contender.
 type CallFunc func(context.Context, *echov1.EchoRequest) (*echov1.EchoResponse, error)
 
-// Deadline is what the contexts of calls have.
+// Deadline says which deadline the contexts of calls have.
 type Deadline string
 
 const (

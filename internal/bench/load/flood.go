@@ -32,7 +32,7 @@ type FloodOrder struct {
 	Time time.Duration `json:"time"`
 }
 
-// Outcomes is what became of requests.
+// Outcomes counts how requests ended.
 type Outcomes struct {
 	Answered   int           `json:"answered"` // with what was sent
 	Refused    int           `json:"refused"`

@@ -51,7 +51,7 @@ func RunPaced(o PacedOrder, call CallFunc) (*PacedResult, error) {
 	return &p.PacedResult, nil
 }
 
-// paced is what became of the calls.
+// paced collects the results of the calls while they end.
 type paced struct {
 	PacedResult
 

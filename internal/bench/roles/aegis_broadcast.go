@@ -15,8 +15,8 @@ import (
 // AllInstances is how many instances answer a broadcast.
 const AllInstances = 50
 
-// allTime is what the instance of a number takes: each another time, so that the
-// replies do not come at once.
+// allTime is how long the handler of the instance with this number takes. It differs
+// between the instances, so that their replies do not come at once.
 func allTime(number int) time.Duration { return time.Duration(number) * time.Millisecond }
 
 // TellResult is when the last reply of a broadcast had come, and when the caller

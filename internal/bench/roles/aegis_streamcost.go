@@ -11,7 +11,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/bench/load"
 )
 
-// memory is what the process holds, and the stacks of its goroutines.
+// memory returns how much the heap and the stacks of the process hold.
 func memory() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -19,7 +19,7 @@ func memory() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
-// costOps are those of both sides of the streams.
+// costOps adds the questions that both sides of the streams answer.
 func costOps(ops map[string]child.Op) map[string]child.Op {
 	ops[OpMemory] = child.Typed(func(struct{}) (uint64, error) { return memory(), nil })
 	return ops
@@ -34,7 +34,8 @@ func openIdle(client benchv1aegis.StreamServiceClient, n int) (int, error) {
 	return n, nil
 }
 
-// SlowResult is what a slow reader has read, and the most memory that it held.
+// SlowResult is the number of messages that a slow reader has read, and the most
+// memory that it held.
 type SlowResult struct {
 	Read   int    `json:"read"`
 	Memory uint64 `json:"memory"`

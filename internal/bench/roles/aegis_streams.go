@@ -15,7 +15,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// textOf is what makes a message as large as was asked for.
+// textOf returns a text with which a message has the size that was asked for.
 func textOf(o child.Flow) string { return load.Padded("")[:o.Bytes-6] }
 
 type streamServer struct {

@@ -28,7 +28,8 @@ const (
 	plainWorkers = 16
 )
 
-// plainMessages is what a careful team writes by hand.
+// plainMessages publishes and handles with hand-written code, as a careful team
+// writes it.
 type plainMessages struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream

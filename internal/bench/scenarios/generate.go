@@ -92,7 +92,7 @@ func timePlugin(ctx context.Context, plugin string, request []byte) (took, cpu t
 	}
 }
 
-// generatorRequest is what buf would send.
+// generatorRequest returns a request as buf would send it.
 func generatorRequest() *pluginpb.CodeGeneratorRequest {
 	req := &pluginpb.CodeGeneratorRequest{Parameter: proto.String("module=bench.example")}
 	for _, desc := range []protoreflect.FileDescriptor{

@@ -10,22 +10,22 @@ import (
 	"github.com/aegisrpc/aegis/internal/bench/load"
 )
 
-// flowRace has two contenders carry messages in turns. The first is what the
-// second is compared with.
+// flowRace has two contenders carry messages in turns. The second one is compared
+// with the first.
 type flowRace struct {
 	nats  *crew.Process
 	pair  [2]contender
 	flows [2]child.Flow // what each carries in a round
 }
 
-// carried is what one contender needed in a round.
+// carried holds the figures of one contender in one round.
 type carried struct {
 	rate   float64 // messages a second
 	cpu    float64 // seconds per message, of all processes
 	allocs float64 // per message, of the client
 }
 
-// flowFigures are those of all rounds.
+// flowFigures holds the figures of all rounds.
 type flowFigures struct {
 	race      *flowRace
 	rounds    [][]carried

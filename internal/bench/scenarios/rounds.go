@@ -3,8 +3,9 @@ package scenarios
 import "github.com/aegisrpc/aegis/internal/bench/figures"
 
 // takeTurns has contenders measured one after the other, round for round. Each round
-// begins with another one, so that what comes and goes on the machine meets all of
-// them alike. It returns what each has in each round, without the warm-ups.
+// begins with another contender, so that disturbances by the machine meet all of them
+// alike. It returns the measurements of each contender by round, without the warm-
+// ups.
 func takeTurns[R any](s *Settings, contenders int, measure func(who int) (R, error)) (rounds [][]R, err error) {
 	for n := range s.Warmups + s.Rounds {
 		round := make([]R, contenders)
@@ -29,7 +30,7 @@ func ratios[R any](rounds [][]R, who int, figure func(R) float64) (all figures.S
 	return all
 }
 
-// valuesOf are the values of one contender in one figure, round for round.
+// valuesOf returns one figure of one contender, round for round.
 func valuesOf[R any](rounds [][]R, who int, figure func(R) float64) (all figures.Spread) {
 	for _, r := range rounds {
 		all = append(all, figure(r[who]))

@@ -14,7 +14,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/bench/roles"
 )
 
-// Settings are what all scenarios are told.
+// Settings come from the command line and hold for all scenarios.
 type Settings struct {
 	Rounds    int           // that count
 	Warmups   int           // rounds before them
@@ -61,7 +61,7 @@ func scenarios() []Scenario {
 	}
 }
 
-// Names are the names of all scenarios, for people.
+// Names lists the names of all scenarios, for people.
 func Names() string {
 	var names []string
 	for _, sc := range scenarios() {
@@ -70,8 +70,8 @@ func Names() string {
 	return strings.Join(names, ", ")
 }
 
-// Choose returns the scenarios that only names, with commas between them; all if it is
-// empty.
+// Choose returns the scenarios that only names, separated by commas, or all of them
+// if only is empty.
 func Choose(only string) ([]Scenario, error) {
 	if only == "" {
 		return scenarios(), nil

@@ -13,7 +13,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/bench/roles"
 )
 
-// unaryTargets are those of one number of callers.
+// unaryTargets holds the targets for one number of callers.
 type unaryTargets struct {
 	rate, headerRate, p99, cpu   figures.Target
 	allocations, headerAllocated figures.Target
@@ -73,7 +73,7 @@ const (
 	contenderCount
 )
 
-// unaryField is everybody who takes part.
+// unaryField holds the processes that take part.
 type unaryField struct {
 	group      *crew.Group
 	nats       *crew.Process
@@ -96,7 +96,7 @@ func startUnaryField(ctx context.Context) (*unaryField, error) {
 	return f, nil
 }
 
-// callFigures are those of one contender in one round.
+// callFigures holds the figures of one contender in one round.
 type callFigures struct {
 	load.Result
 	clientCPU, serviceCPU, natsCPU float64 // µs per call

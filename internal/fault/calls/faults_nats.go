@@ -27,7 +27,7 @@ func restartNATS(ctx context.Context, w *world.World) (time.Duration, error) {
 	return restartServer(ctx, w, w.Servers[0], true)
 }
 
-// wipeNATS does so with an empty store.
+// wipeNATS kills the NATS server and starts it again with an empty store.
 func wipeNATS(ctx context.Context, w *world.World) (time.Duration, error) {
 	if _, _, err := calm(ctx, w); err != nil {
 		return 0, err
@@ -124,7 +124,7 @@ func killServer(which func(context.Context, *world.World) (*world.NATSServer, er
 	}
 }
 
-// longestGap is the longest time between two accepted replies of a period.
+// longestGap returns the longest time between two accepted replies of a period.
 func longestGap(w *world.World, from, to int64) (time.Duration, error) {
 	times := []int64{from, to}
 	records, err := w.Called()
@@ -158,7 +158,7 @@ func whole(ctx context.Context, w *world.World) error {
 	})
 }
 
-// leadersServer is the NATS server that the leader is connected to.
+// leadersServer returns the NATS server that the leader is connected to.
 func leadersServer(ctx context.Context, w *world.World) (*world.NATSServer, error) {
 	record, err := w.Record(ctx)
 	if err != nil {
@@ -178,7 +178,7 @@ func leadersServer(ctx context.Context, w *world.World) (*world.NATSServer, erro
 	return nil, fmt.Errorf("the leader is on the NATS server %s, which is none of ours", record.ServerID)
 }
 
-// raftLeader is the NATS server that orders the writes of the leader records.
+// raftLeader returns the NATS server that orders the writes of the leader records.
 func raftLeader(ctx context.Context, w *world.World) (*world.NATSServer, error) {
 	s, err := w.StreamLeader(ctx, world.LeaderStream)
 	if err == nil && s == nil {
@@ -215,8 +215,9 @@ const (
 	floodCaller = 1 << 20
 )
 
-// flood sends requests to a candidate in each way that there is, as clients do
-// that have not heard of another leader. What becomes of them is unknown.
+// flood sends requests to a candidate in each way that there is, as clients do that
+// have not heard of another leader. Nobody gets to know the outcome of these
+// requests.
 func flood(w *world.World, to *world.Candidate, term uint64) error {
 	subjects := []string{
 		fmt.Sprint("aegis.lead.fault.v1.FaultService.Act.default.", term),

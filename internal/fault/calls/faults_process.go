@@ -13,10 +13,11 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/world"
 )
 
-// unmeasured is what a round returns that has nothing to measure.
+// unmeasured is returned by rounds that have nothing to measure.
 const unmeasured = time.Duration(-1)
 
-// calm begins a round: all is well, and what comes from here on is the fault's.
+// calm begins a round. When it returns, all is well, and everything that callers
+// notice from then on is the fault's.
 func calm(ctx context.Context, w *world.World) (*world.Candidate, uint64, error) {
 	leader, term, err := w.Settle(ctx)
 	if err != nil {
@@ -73,7 +74,7 @@ func stop(ctx context.Context, w *world.World) (time.Duration, error) {
 	return time.Duration(replied - at), w.Replace(ctx, leader, "")
 }
 
-// first measures a world that has just begun.
+// first measures the first election in a world that has just begun.
 func first(ctx context.Context, w *world.World) (time.Duration, error) {
 	replied, err := w.NewLeader(ctx, 0)
 	if err != nil {
@@ -148,8 +149,8 @@ func quota(ctx context.Context, w *world.World) (time.Duration, error) {
 	return recovery(ctx, w, history.Now())
 }
 
-// recovery is how long after a time the next call that began after now was
-// accepted, whoever leads.
+// recovery returns how long after a time the first call was accepted that began after
+// now, whichever candidate leads.
 func recovery(ctx context.Context, w *world.World, from int64) (time.Duration, error) {
 	replied, err := w.NextReply(ctx, world.LeaderWithin)
 	return time.Duration(replied - from), err

@@ -11,7 +11,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/check"
 )
 
-// Result is what became of one scenario under one load.
+// Result is the outcome of one scenario under one load.
 type Result struct {
 	check.Verdict
 
@@ -59,7 +59,7 @@ func (r *Result) Print(out io.Writer) {
 	}
 }
 
-// Times are in milliseconds, where there are any.
+// Times returns times in milliseconds, "-" if no round was measured.
 func (r *Result) Times() (median, p99, worst string) {
 	if len(r.Millis) == 0 {
 		return "-", "-", "-"
@@ -67,7 +67,8 @@ func (r *Result) Times() (median, p99, worst string) {
 	return fmt.Sprintf("%.0f", r.Median), fmt.Sprintf("%.0f", r.P99), fmt.Sprintf("%.0f", r.Worst)
 }
 
-// Losses are counted where the store was not taken away.
+// Losses returns the counts of lost and doubled calls, "-" if the scenario took the
+// store away.
 func (r *Result) Losses() (lost, doubled string) {
 	if r.StoreLost {
 		return "-", "-"

@@ -24,8 +24,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/world"
 )
 
-// Options are what the user wants otherwise than the scenarios have it; 0: as they
-// have it.
+// Options replace figures of the scenarios. With 0 a scenario keeps its own figure.
 type Options struct {
 	Rounds  int
 	Callers int
@@ -75,7 +74,8 @@ func run(ctx context.Context, h *world.Harness, s Scenario, load int) Result {
 	return res
 }
 
-// quantile is the smallest value that this many percent do not exceed.
+// quantile returns the smallest value that this many percent of the values do not
+// exceed.
 func quantile(sorted []float64, percent int) float64 {
 	if len(sorted) == 0 {
 		return 0

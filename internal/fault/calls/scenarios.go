@@ -28,7 +28,7 @@ type Scenario struct {
 	round func(context.Context, *world.World) (time.Duration, error)
 }
 
-// crowd is how many callers make load.
+// crowd is the number of callers of the runs under load.
 const crowd = 64
 
 var idleAndLoaded = []int{1, crowd} //nolint:gochecknoglobals // a constant
@@ -56,8 +56,8 @@ func fast(s *world.Setup) {
 	s.Election.Window, s.Election.Probe = 50*time.Millisecond, 15*time.Millisecond
 }
 
-// Scenarios are all of them, in the order of the table, or those that have a short
-// form.
+// Scenarios returns all scenarios in the order of the table. If short is set, it
+// returns those that have a short form, in that form.
 func Scenarios(short bool) []Scenario {
 	if short {
 		return shortened(scenarios())
@@ -65,7 +65,8 @@ func Scenarios(short bool) []Scenario {
 	return scenarios()
 }
 
-// shortened is what tests have time for: few rounds, few callers, a short lease.
+// shortened returns the scenarios for which tests have time, with few rounds, few
+// callers and a short lease.
 func shortened(all []Scenario) []Scenario {
 	var some []Scenario
 	for _, s := range all {
@@ -91,7 +92,7 @@ func scenarios() []Scenario {
 	return all
 }
 
-// ofLeader happens to processes.
+// ofLeader returns the scenarios in which something happens to candidates.
 func ofLeader() []Scenario {
 	return []Scenario{
 		{
@@ -141,7 +142,8 @@ func ofLeader() []Scenario {
 	}
 }
 
-// ofConnection happens to the leader's connection.
+// ofConnection returns the scenarios in which something happens to the leader's
+// connection.
 func ofConnection() []Scenario {
 	return []Scenario{
 		{
@@ -159,7 +161,7 @@ func ofConnection() []Scenario {
 	}
 }
 
-// ofNATS happens to a single NATS server.
+// ofNATS returns the scenarios in which something happens to a single NATS server.
 func ofNATS() []Scenario {
 	return []Scenario{
 		{
@@ -181,7 +183,7 @@ func ofNATS() []Scenario {
 	}
 }
 
-// ofCluster happens to a cluster of three.
+// ofCluster returns the scenarios in which something happens to a cluster of three.
 func ofCluster() []Scenario {
 	return []Scenario{
 		{

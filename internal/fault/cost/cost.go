@@ -44,7 +44,7 @@ const (
 	ticksPerSecond = 100 // of /proc, on all Linux machines
 )
 
-// Name is what stands for the measurements when scenarios are chosen.
+// Name is the name under which the user asks for the measurements.
 const Name = "cost"
 
 // Measure measures what candidates cost when nothing happens.
@@ -181,7 +181,7 @@ func meter(ctx context.Context, w *world.World, what string, c standing) ([]Cost
 	}, nil
 }
 
-// cpuTime is what a process has used.
+// cpuTime returns the processor time that a process has used so far.
 func cpuTime(c *procs.Process) (time.Duration, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.Pid()))
 	if err != nil {

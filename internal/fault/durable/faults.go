@@ -64,8 +64,8 @@ func (d *run) whole(ctx context.Context) error {
 	return nil
 }
 
-// consumers returns nil if all consumers of the workers are there. In a cluster
-// those that have no leader are not listed.
+// consumers returns nil if all consumers of the workers are there. NATS does not list
+// the consumers of a cluster that have no leader.
 func (d *run) consumers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, progressWithin)
 	defer cancel()
@@ -88,7 +88,7 @@ func (d *run) consumers(ctx context.Context) error {
 	return err
 }
 
-// away records that NATS was not itself while do ran, and until it is whole.
+// away records that NATS was away while do ran, and until all of NATS is back.
 func (d *run) away(ctx context.Context, do func() error) error {
 	o := check.Outage{From: history.Now()}
 	err := do()
@@ -151,7 +151,7 @@ func hangFollowers(ctx context.Context, d *run) error {
 	})
 }
 
-// leaderOf is the server that leads a stream, nil if there is none.
+// leaderOf waits until a server leads a stream, and returns that server.
 func (d *run) leaderOf(ctx context.Context, name string) (leader *world.NATSServer, err error) {
 	if len(d.Servers) == 1 {
 		return d.Servers[0], nil
@@ -298,7 +298,7 @@ func (d *run) limitAccount(bytes int) error {
 	return nil
 }
 
-// fewAtOnce is what a pull may ask for while pulls are refused.
+// fewAtOnce is the largest pull that consumers accept while they refuse pulls.
 const fewAtOnce = 4
 
 // refusePulls has consumers refuse requests for more than a few messages, or no

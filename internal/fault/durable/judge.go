@@ -65,8 +65,9 @@ func (d *run) judge(ctx context.Context, res *Result) error {
 	return nil
 }
 
-// writeFaults writes when NATS and the workers had faults, and who was given what,
-// beside the histories and by their clock: findings cannot be explained without.
+// writeFaults writes, beside the histories and by their clock, when NATS and the
+// workers had faults, and when workers were given items. Findings cannot be explained
+// without that.
 func (d *run) writeFaults(h *check.Durable) error {
 	data, err := json.MarshalIndent(struct {
 		Killed  map[string]int64 `json:"killed"`
@@ -81,7 +82,7 @@ func (d *run) writeFaults(h *check.Durable) error {
 	return os.WriteFile(filepath.Join(d.Dir, "faults.json"), data, 0o600)
 }
 
-// refusals counts them by code.
+// refusals counts the refused sends by code.
 func (r *Result) refusals(h *check.Durable) {
 	for _, sent := range h.Sent {
 		if sent.Kind == history.Called && sent.Outcome == history.Refused {
@@ -93,8 +94,8 @@ func (r *Result) refusals(h *check.Durable) {
 	}
 }
 
-// deadLetters reads them, and returns which command is which of those that
-// failed: their results do not say.
+// deadLetters reads the dead letters. It returns the numbers of the failed commands
+// by their ids, as the results of these commands do not name them.
 func deadLetters(ctx context.Context, conn *aegis.Conn, h *check.Durable) (map[string]uint64, error) {
 	names := make(map[string]uint64)
 	for letter, err := range conn.DeadLetters(ctx, faultv1aegis.DurableServiceName) {
@@ -129,8 +130,8 @@ func (d *run) readCommands(ctx context.Context, conn *aegis.Conn, h *check.Durab
 	return err
 }
 
-// sampled is how many commands are found again by their id, about, besides those
-// whose sender was told no result.
+// sampled is about how many commands are found again by their id, besides the
+// commands whose sender was told no result.
 const sampled = 1000
 
 // toFind picks the commands that are to be found again.

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Knobs are what the user wants otherwise than the scenarios have it. Nil: as they
-// have it.
+// Knobs are figures of the command line that replace those of the scenarios. With nil
+// a scenario keeps its own figure.
 type Knobs struct {
 	items, replicas, restarts, hung, procs *int
 	ackWait, kill                          *time.Duration
 }
 
-// Flags adds them to those of the command line.
+// Flags adds the knobs to the flags of the command line.
 func (k *Knobs) Flags(set *flag.FlagSet) {
 	number := func(to **int, name string, least, most int, usage string) {
 		set.Func(name, usage+" (durable work)", func(text string) error {
@@ -52,8 +52,8 @@ func (k *Knobs) Flags(set *flag.FlagSet) {
 // given tells whether there are any.
 func (k *Knobs) given() bool { return *k != Knobs{} }
 
-// Check refuses what would do nothing: asked are the scenarios that are to run, and
-// names what the user called them.
+// Check refuses knobs without any effect. The scenarios that are to run are asked,
+// and names is the text with which the user asked for them.
 func (k *Knobs) Check(asked []Scenario, names string) error {
 	if k.replicas != nil && *k.replicas == 2 {
 		return errors.New("-replicas 2: use 1 or 3, two of two are lost with one server")
@@ -73,7 +73,8 @@ func (k *Knobs) Check(asked []Scenario, names string) error {
 	return nil
 }
 
-// Fitting are the scenarios that go with the replicas that the user wants.
+// Fitting returns the scenarios that go with the number of replicas that the user
+// wants.
 func (k *Knobs) Fitting(all []Scenario) []Scenario {
 	return slices.DeleteFunc(all, func(d Scenario) bool { return k.replicas != nil && !d.fits(*k.replicas) })
 }
@@ -81,7 +82,7 @@ func (k *Knobs) Fitting(all []Scenario) []Scenario {
 // fits tells whether a scenario makes sense with so many replicas.
 func (d *Scenario) fits(replicas int) bool { return d.only == nil || slices.Contains(d.only, replicas) }
 
-// sizes are the runs of a scenario as the user wants them.
+// sizes returns the size of each run of a scenario, with the knobs applied.
 func (k *Knobs) sizes(d *Scenario) (all []size) {
 	replicas := d.replicas
 	if k.replicas != nil {

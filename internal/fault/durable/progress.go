@@ -64,10 +64,10 @@ func (d *run) plan() (all []func(context.Context) error) {
 	return all
 }
 
-// progressed is what there was at a look.
+// progressed is how far the work was when it was looked at.
 type progressed struct{ done, left, stored int }
 
-// awaitProgress waits until so much is done and left.
+// awaitProgress waits until enough returns true for what is done and left.
 func (d *run) awaitProgress(ctx context.Context, killed chan error, enough func(done, left int) bool) error {
 	var last progressed
 	since := time.Now()
@@ -94,7 +94,7 @@ func (d *run) awaitProgress(ctx context.Context, killed chan error, enough func(
 	}
 }
 
-// mainStream is where commands or events are stored.
+// mainStream returns the stream that commands or events are stored in.
 func (d *run) mainStream() string {
 	if d.of.events {
 		return wire.EventStream(wire.DefaultNamespace, faultv1aegis.DurableServiceName)

@@ -12,7 +12,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/check"
 )
 
-// Result is what became of one run of a scenario.
+// Result is the outcome of one run of a scenario.
 type Result struct {
 	check.DurableVerdict
 
@@ -33,7 +33,7 @@ type Result struct {
 	Failures []string `json:"failures,omitempty"`
 }
 
-// Columns are those of the table.
+// Columns returns the head of the table.
 func Columns() []string {
 	return []string{
 		"scenario", "replicas", "accepted", "done", "dead", "lost", "hung", "doubled", "disordered", "exceeded", "contradicted",
@@ -41,7 +41,7 @@ func Columns() []string {
 	}
 }
 
-// Cells are a row of the table.
+// Cells returns the result's row of the table.
 func (r *Result) Cells() []string {
 	row := []any{
 		r.Scenario, r.Replicas, r.Accepted, r.Done, r.Dead, r.Lost, r.Hung, r.Doubled, r.Disordered, r.Exceeded, r.Contradicted,

@@ -51,7 +51,7 @@ func (f *resultFollower) follow(ctx context.Context, js jetstream.JetStream) err
 	return err
 }
 
-// resultSubjects are those of all results.
+// resultSubjects matches the subjects of all results.
 func resultSubjects() string {
 	return wire.NewSubjects(wire.DefaultNamespace).Result(faultv1aegis.DurableServiceName, "*.*", wire.ResultResult)
 }

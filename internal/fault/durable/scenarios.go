@@ -39,7 +39,7 @@ type Scenario struct {
 	met func(*run, *Result) error
 }
 
-// shortened are what tests have time for.
+// shortened returns the scenarios for which tests have time.
 func shortened() []Scenario {
 	some := scenarios()[:2]
 	for i := range some {
@@ -48,8 +48,8 @@ func shortened() []Scenario {
 	return some
 }
 
-// Scenarios are all of them, in the order of the table, or those that have a short
-// form.
+// Scenarios returns all scenarios in the order of the table. If short is set, it
+// returns those that have a short form, in that form.
 func Scenarios(short bool) []Scenario {
 	if short {
 		return shortened()
@@ -78,7 +78,8 @@ func scenarios() []Scenario {
 	return all
 }
 
-// disturbed are those with commands; most of them are there with events as well.
+// disturbed returns the scenarios with commands. Most of them exist with events as
+// well.
 func disturbed() []Scenario {
 	return []Scenario{
 		{
@@ -112,7 +113,7 @@ func disturbed() []Scenario {
 	}
 }
 
-// wasFull: sends were refused, and were told why.
+// wasFull checks that sends were refused, and that their senders were told why.
 func wasFull(_ *run, res *Result) error {
 	full := aegis.CodeResourceExhausted.String()
 	if res.Refusals[full] == 0 {
@@ -126,7 +127,7 @@ func wasFull(_ *run, res *Result) error {
 	return nil
 }
 
-// wasSlow: requests were held up.
+// wasSlow checks that requests of workers were held up.
 func wasSlow(d *run, _ *Result) error {
 	for _, p := range d.proxies {
 		if p.Delayed() > 0 {
@@ -136,7 +137,7 @@ func wasSlow(d *run, _ *Result) error {
 	return errors.New("no request of a worker was held up")
 }
 
-// limits are those of the proto, and the ack wait that was asked for.
+// limits returns the limits of the proto, with the ack wait that was asked for.
 func (d *Scenario) limits(asked time.Duration) (attempts int, ackWait time.Duration, err error) {
 	service, err := roles.DurableService(asked)
 	if err != nil {

@@ -35,7 +35,7 @@ func (d *run) startWorkers(ctx context.Context) error {
 	return nil
 }
 
-// clientURLs are those of the NATS servers that do not go away for good.
+// clientURLs returns the URLs of the NATS servers that do not go away for good.
 func (d *run) clientURLs(number int) string {
 	stay := len(d.Servers) - d.of.away
 	return d.URLs(d.of.away + number%stay)
@@ -63,8 +63,8 @@ func (d *run) addWorker() error {
 	return nil
 }
 
-// workerURL is where a worker connects to. Where the API gets slow, that is a proxy
-// of its own.
+// workerURL returns the URL that a worker connects to. In scenarios that slow the API
+// down, it is a proxy of that worker alone.
 func (d *run) workerURL(name string, number int) (string, error) {
 	if !d.of.proxied {
 		return d.clientURLs(number), nil
@@ -90,14 +90,14 @@ func (d *run) startSender(ctx context.Context) error {
 	return d.AwaitReady(ctx, d.sender)
 }
 
-// sent tells whether the sender has an end of all that it sent.
+// sent tells whether the sender knows the end of everything that it sent.
 func (d *run) sent() bool {
 	return d.Heard(d.sender)[roles.EventSent] > 0
 }
 
-// killWorkers kills one worker after the other, whichever runs, and starts
-// another one in its place. The last one that runs it leaves, or where processes
-// take long to start nothing would ever be done.
+// killWorkers kills one worker after the other, whichever runs, and starts another
+// one in its place. It leaves the last running worker alone: where processes take
+// long to start, nothing would ever be done otherwise.
 func (d *run) killWorkers(ctx context.Context) error {
 	ticker := time.NewTicker(d.size.kill)
 	defer ticker.Stop()
@@ -122,7 +122,8 @@ func (d *run) killWorkers(ctx context.Context) error {
 	}
 }
 
-// victim takes one of the workers that run, nil if there are not two of them.
+// victim takes one of the running workers out of the list. It returns nil if fewer
+// than two are running.
 func (d *run) victim() (*procs.Process, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

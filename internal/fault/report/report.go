@@ -19,7 +19,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/machine"
 )
 
-// Report is what build/fault.json holds.
+// Report is the content of build/fault.json.
 type Report struct {
 	Time     time.Time         `json:"time"`
 	Command  string            `json:"command"`
@@ -55,7 +55,7 @@ func (r *Report) Save(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// Broken counts the results that break a promise or were not finished.
+// Broken returns the number of results that break a promise or were not finished.
 func (r *Report) Broken() (n int) {
 	for i := range r.Results {
 		if r.Results[i].Broken() {
@@ -75,5 +75,5 @@ func (r *Report) Broken() (n int) {
 	return n
 }
 
-// Runs is how many results there are, but for the costs.
+// Runs returns the number of results, costs not counted.
 func (r *Report) Runs() int { return len(r.Results) + len(r.Durable) + len(r.Streams) }

@@ -41,7 +41,7 @@ type ReaderOrder struct {
 	Name string
 }
 
-// reader is a client of streams that counts what comes of them.
+// reader is a client of streams. It counts how its streams end.
 type reader struct {
 	client faultv1aegis.StreamServiceClient
 	conn   *aegis.Conn

@@ -31,7 +31,7 @@ const (
 	storePause   = 10 * time.Millisecond
 )
 
-// errUnsettled is what a caller gets when nobody knows whether its write landed.
+// errUnsettled is returned to a caller if nobody knows whether its write landed.
 var errUnsettled = aegis.NewError(aegis.CodeAborted, "the store did not say whether it has the write")
 
 // registers are kept by the leader. Each write goes over exactly the last

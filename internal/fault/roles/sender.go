@@ -138,7 +138,8 @@ func (s *sender) command(ctx context.Context, id uint64) {
 	})
 }
 
-// keep writes which command has which id, for who looks for them in the end.
+// keep writes the number and the id of a command to a file, from which the judge
+// looks for the command in the end.
 func (s *sender) keep(number uint64, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

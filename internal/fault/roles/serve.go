@@ -22,7 +22,7 @@ const (
 	retryPause  = 10 * time.Millisecond
 )
 
-// serving is what the roles that serve differ in.
+// serving holds the differences between the roles that serve.
 type serving struct {
 	url, instance string
 	options       []aegis.ServerOption

@@ -131,7 +131,7 @@ func (s *streamer) Chat(_ context.Context, in aegis.Receiver[faultv1.ChatRequest
 	return s.judge(&t)
 }
 
-// judge is told what came of requests that seem to be whole.
+// judge fails a stream that ended well although it was not whole.
 func (s *streamer) judge(t *taker) error {
 	if t.whole() {
 		return nil

@@ -58,7 +58,7 @@ func runWorker(o WorkerOrder) error {
 	})
 }
 
-// register is what generated code does, but for the ack wait.
+// register does what generated code does, with an ack wait of its own.
 func (w *worker) register(srv *aegis.Server, o WorkerOrder) error {
 	service, err := DurableService(o.AckWait)
 	if err != nil {
@@ -124,7 +124,7 @@ func (w *worker) handle(ctx context.Context, r history.Record) error {
 	return err
 }
 
-// takes is how long a handler works.
+// takes returns how long a handler works.
 func (w *worker) takes(id uint64) time.Duration {
 	if w.slow > 0 && id%slowEach == slowEach/2 {
 		return w.slow
@@ -137,7 +137,8 @@ var (
 	errHopeless = aegis.Permanent(errors.New("this one never succeeds"))
 )
 
-// fate has one in a hundred fail at first, and one in a thousand for good.
+// fate lets one item in a hundred fail in its first attempt, and one in a thousand in
+// every attempt.
 func fate(id, attempt uint64) error {
 	switch {
 	case id%1000 == 500:

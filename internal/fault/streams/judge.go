@@ -25,10 +25,10 @@ const (
 	slackHeap       = 16 << 20
 )
 
-// tally is how many streams came to which end.
+// tally counts streams by the event that says how they ended.
 type tally map[string]uint64
 
-// tallied is what the readers have said so far.
+// tallied adds up the counts that all readers have printed so far.
 func (w *pair) tallied() tally {
 	sum := make(tally)
 	for _, c := range w.readers {
@@ -39,7 +39,7 @@ func (w *pair) tallied() tally {
 	return sum
 }
 
-// since returns what has been added.
+// since returns the counts that have been added since before.
 func (t tally) since(before tally) tally {
 	added := make(tally)
 	for event, n := range t {
@@ -50,7 +50,7 @@ func (t tally) since(before tally) tally {
 	return added
 }
 
-// ended is how many ended with a status.
+// ended returns the number of streams that ended with a status.
 func (t tally) ended() (n uint64) {
 	for event, of := range t {
 		if strings.HasPrefix(event, roles.EventCode) {
@@ -89,7 +89,7 @@ func (w *pair) measured(ctx context.Context) error {
 	return w.returned(ctx, server, reader)
 }
 
-// note takes over what came of the streams.
+// note adds a tally to the result.
 func (w *pair) note(t tally) {
 	w.res.Whole += t[roles.EventWhole]
 	w.res.Short += t[roles.EventShort]
@@ -106,13 +106,13 @@ func (w *pair) note(t tally) {
 	}
 }
 
-// clearCodes are those that a fault may end a stream with. An open that has no
-// answer in time is DEADLINE_EXCEEDED.
+// clearCodes returns the codes with which a fault may end a stream. An open that has
+// no answer in time is DEADLINE_EXCEEDED.
 func clearCodes() []string {
 	return []string{aegis.CodeDataLoss.String(), aegis.CodeUnavailable.String(), aegis.CodeDeadlineExceeded.String()}
 }
 
-// unharmed is a run in which nothing may happen.
+// unharmed uses streams without a fault. All of them have to be whole.
 func (w *pair) unharmed(ctx context.Context) error {
 	before := w.tallied()
 	const streams = 2 * streamsAtOnce
@@ -125,7 +125,8 @@ func (w *pair) unharmed(ctx context.Context) error {
 	return nil
 }
 
-// measure asks a process what it holds.
+// measure asks a process for the streams, subscriptions, goroutines and memory that
+// it holds.
 func (w *pair) measure(ctx context.Context, c *procs.Process) (tally, error) {
 	err := w.Do(ctx, c, roles.CommandMeasure)
 	return w.Heard(c), err
@@ -166,7 +167,7 @@ func (w *pair) dump(ctx context.Context, left []string) error {
 	return errors.Join(w.Do(ctx, w.server, roles.CommandDump), w.Do(ctx, w.reader, roles.CommandDump))
 }
 
-// leftOver names what a process holds that it did not hold before.
+// leftOver names the things that a process holds and did not hold before.
 func leftOver(name string, now, base tally) (left []string) {
 	for _, what := range []struct {
 		event string

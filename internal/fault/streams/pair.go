@@ -15,8 +15,8 @@ import (
 	"github.com/aegisrpc/aegis/internal/procs"
 )
 
-// pair is a NATS server, a server of streams and a client of them, both
-// behind something that does them harm.
+// pair is a world with a server of streams and a client of it. Both are connected
+// through something that does harm to what passes.
 type pair struct {
 	*world.World
 	of      *scenario
@@ -74,7 +74,8 @@ func (w *pair) startReader(ctx context.Context) (*procs.Process, error) {
 	return c, err
 }
 
-// behind puts what does harm in front of the NATS server, for one process.
+// behind starts the proxy through which one process is connected, and returns its
+// URL.
 func (w *pair) behind() (url string, err error) {
 	target := w.Servers[0].Addr()
 	if w.of.fate != nil {
@@ -98,7 +99,7 @@ func (w *pair) behind() (url string, err error) {
 	return p.URL(), nil
 }
 
-// Close ends all processes, and what stands between them.
+// Close ends all processes and proxies.
 func (w *pair) Close() {
 	w.World.Close()
 	for _, l := range w.links {
@@ -109,7 +110,7 @@ func (w *pair) Close() {
 	}
 }
 
-// remarkf notes that something is not as it should be.
+// remarkf adds a failure to the result.
 func (w *pair) remarkf(format string, args ...any) {
 	w.res.Failures = append(w.res.Failures, fmt.Sprintf(format, args...))
 }

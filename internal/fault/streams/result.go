@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Result is what became of streams that met with one kind of fault.
+// Result is the outcome of one scenario.
 type Result struct {
 	Scenario string            `json:"scenario"`
 	What     string            `json:"what"`

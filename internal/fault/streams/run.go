@@ -18,10 +18,10 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/world"
 )
 
-// Name is what stands for all of the scenarios when they are chosen.
+// Name is the name under which the user asks for these scenarios, all at once.
 const Name = "streams"
 
-// Options are what the user wants.
+// Options come from the command line.
 type Options struct {
 	Short  bool // only those that have a short form, in that form
 	Rounds int  // how often each of them; 0 is once

@@ -24,7 +24,7 @@ type scenario struct {
 	size, short int
 }
 
-// scenarios are all of them, in the order of the table.
+// scenarios returns all of them in the order of the table.
 func scenarios() []scenario {
 	return []scenario{
 		{

@@ -20,7 +20,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/procs"
 )
 
-// said is what all children have said.
+// said collects the events that all children have printed.
 type said struct {
 	mu      sync.Mutex    // guards the rest
 	changed chan struct{} // closed at each event, and replaced
@@ -41,7 +41,7 @@ func newSaid() said {
 	}
 }
 
-// hear takes an event.
+// hear takes an event of a child.
 func (s *said) hear(from *procs.Process, e roles.Said) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,8 @@ func (w *World) Start(name, role string, order any) (*procs.Process, error) {
 
 func (w *World) logOf(name string) string { return filepath.Join(w.Dir, name+".log") }
 
-// StartReady is Start, and returns when the child does its part. Close kills it.
+// StartReady starts a child like Start, and returns when the child does its part.
+// Close kills it.
 func (w *World) StartReady(ctx context.Context, name, role string, order any) (*procs.Process, error) {
 	c, err := w.Start(name, role, order)
 	if err != nil {
@@ -126,7 +127,7 @@ func (w *World) AwaitReady(ctx context.Context, c *procs.Process) error {
 	return err
 }
 
-// Autopsy is how a child has ended that should not have, with the end of its log.
+// Autopsy says how a child has ended that should not have, with the end of its log.
 func (w *World) Autopsy(c *procs.Process) error {
 	return fmt.Errorf("%w\n%s", errOf(c), tail(w.logOf(c.Name)))
 }
@@ -138,7 +139,7 @@ func errOf(c *procs.Process) error {
 	return errors.New("without an error")
 }
 
-// tail is the end of a log, for a person.
+// tail returns the end of a log, for a person.
 func tail(path string) string {
 	data, err := os.ReadFile(path) //nolint:gosec // our own log
 	if err != nil {
@@ -169,14 +170,14 @@ func (w *World) Await(ctx context.Context, what string, within time.Duration, ho
 	}
 }
 
-// ReadyAt is since when a child does its part, 0 if it does not yet.
+// ReadyAt returns when a child began to do its part, 0 if it has not begun.
 func (w *World) ReadyAt(c *procs.Process) int64 {
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()
 	return w.said.ready[c]
 }
 
-// Heard returns a copy of what a child has said last, by event.
+// Heard returns a copy of the last number of each event that a child has printed.
 func (w *World) Heard(c *procs.Process) map[string]uint64 {
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()

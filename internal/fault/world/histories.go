@@ -35,8 +35,7 @@ func (w *World) AddUnanswered(r history.Record) { w.unanswered = append(w.unansw
 // Unanswered is how many calls the harness has made itself.
 func (w *World) Unanswered() int { return len(w.unanswered) }
 
-// Handled reads what the processes have recorded that handle calls or work, by
-// process.
+// Handled reads the histories of the processes that handle calls or work, by process.
 func (w *World) Handled() (map[string][]history.Record, error) {
 	all := make(map[string][]history.Record)
 	for process, path := range w.histories {
@@ -52,8 +51,8 @@ func (w *World) Handled() (map[string][]history.Record, error) {
 	return all, nil
 }
 
-// Called reads what the processes have recorded that call or send, and adds the
-// calls of the harness itself.
+// Called reads the histories of the processes that call or send, and adds the calls
+// of the harness itself.
 func (w *World) Called() ([]history.Record, error) {
 	all := w.unanswered
 	for _, path := range w.calls {
@@ -66,8 +65,8 @@ func (w *World) Called() ([]history.Record, error) {
 	return all, nil
 }
 
-// window is a time in which callers may get NOT_ACTIVE and LEADERSHIP_LOST; to is 0
-// as long as it is open.
+// window is a time in which callers may get NOT_ACTIVE and LEADERSHIP_LOST. Its end
+// is 0 as long as the window is open.
 type window struct{ from, to int64 }
 
 // OpenWindow begins the time in which callers may notice a fault. Settle ends it.
@@ -89,15 +88,16 @@ func (w *World) Excused(c history.Record) bool {
 	return false
 }
 
-// Harness is what all scenarios share: where they log to, and what they keep of
-// their worlds.
+// Harness is shared by all scenarios: the log, and the folder in which the files of
+// bad runs are kept.
 type Harness struct {
 	Log     *slog.Logger
 	Folder  string // where the files of a bad run go
 	KeepAll bool   // and those of a good one
 }
 
-// Preserve copies the logs and histories of a world, if it has to be.
+// Preserve copies the logs and histories of a world if the run was bad, or if the
+// user wants the files of good runs too.
 func (h *Harness) Preserve(w *World, name string, bad bool) {
 	if !bad && !h.KeepAll {
 		return

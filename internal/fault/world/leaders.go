@@ -20,7 +20,7 @@ const LeaderStream = "KV_aegis-leaders"
 // LeaderWithin bounds every failover; three-node stores take seconds.
 const LeaderWithin = 60 * time.Second
 
-// Record reads from the store which candidate leads.
+// Record reads the last leader record from the store.
 func (w *World) Record(ctx context.Context) (election.Record, error) {
 	msg, err := w.lastRecord(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (w *World) Record(ctx context.Context) (election.Record, error) {
 	return election.DecodeRecord(msg.Data)
 }
 
-// Revision is that of the last leader record.
+// Revision returns the revision of the last leader record.
 func (w *World) Revision(ctx context.Context) (uint64, error) {
 	msg, err := w.lastRecord(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (w *World) lastRecord(ctx context.Context) (*jetstream.RawStreamMsg, error)
 	return stream.GetLastMsgForSubject(ctx, "$KV.aegis-leaders.>")
 }
 
-// leader returns the candidate that leads a term, nil if it is not known.
+// leader returns the candidate that leads a term, nil if the candidate is not known.
 func (w *World) leader(term uint64) *Candidate {
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()

@@ -61,7 +61,7 @@ func (w *World) startServers(ctx context.Context) error {
 	return nil
 }
 
-// layOut decides who has which port.
+// layOut gives each server its ports and its files.
 func (w *World) layOut() error {
 	var ports freePorts
 	defer ports.release() // when no proxy can take one of them any more
@@ -94,8 +94,8 @@ const (
 	TagResults = "results"
 )
 
-// tagsOf are the tags of a server: of five, two have nothing but the queue, two
-// nothing but results, and the first one has both.
+// tagsOf returns the tags of the i-th server. Of five servers, two have only the
+// queue, two have only results, and the first one has both.
 func tagsOf(i int) []string {
 	switch {
 	case i == 0:
@@ -107,7 +107,8 @@ func tagsOf(i int) []string {
 	}
 }
 
-// route lets each server reach each other one through a proxy of this pair.
+// route lets each server reach each other one through a proxy that belongs to that
+// pair alone.
 func (w *World) route() error {
 	for _, s := range w.Servers {
 		s.order.Cluster = "fault"
@@ -187,8 +188,8 @@ func (s *NATSServer) close() {
 	}
 }
 
-// freePorts finds ports that nobody uses, and holds them until all are found: a
-// server is started on each, and must come back to it.
+// freePorts finds ports that nobody uses, and holds all of them until the last one is
+// found: a server is started on each port, and must be able to come back to it.
 type freePorts struct{ held []net.Listener }
 
 func (p *freePorts) next() (int, error) {
@@ -206,7 +207,8 @@ func (p *freePorts) release() {
 	}
 }
 
-// URLs are the client URLs of all servers, beginning with that of one of them.
+// URLs returns the client URLs of all servers. The server with the index first is the
+// first one of the list.
 func (w *World) URLs(first int) string {
 	urls := make([]string, len(w.Servers))
 	for i := range urls {

@@ -22,7 +22,7 @@ import (
 	"github.com/aegisrpc/aegis/runtime/election"
 )
 
-// Setup is what a scenario needs around it.
+// Setup says which processes a scenario needs around it.
 type Setup struct {
 	Servers    int // NATS servers: 1, or some in a cluster
 	Candidates int
@@ -36,12 +36,13 @@ type Setup struct {
 	Procs      int  // GOMAXPROCS of all processes; 0: as Go has it
 }
 
-// Single is one NATS server with three candidates and the default lease.
+// Single returns the usual setup: one NATS server, three candidates, the default
+// lease.
 func Single() Setup {
 	return Setup{Servers: 1, Candidates: 3, Election: election.Balanced.Config()}
 }
 
-// Bare is one NATS server, and neither candidates nor callers.
+// Bare returns a setup with one NATS server, without candidates and callers.
 func Bare() Setup {
 	return Setup{Servers: 1, Election: election.Balanced.Config()}
 }
@@ -52,9 +53,10 @@ const ReadyWithin = 60 * time.Second
 // finishWithin bounds how long a process may take to end when it is asked to.
 const finishWithin = 20 * time.Second
 
-// World is the processes of a run, and what the harness knows of them. Its methods
-// and fields are for the one goroutine that runs the scenario, except for those
-// that look at what children say: AwaitReady, ReadyAt, Heard and Await.
+// World holds the processes of a run, and everything that the harness knows of them.
+// Its methods and fields belong to the goroutine that runs the scenario. Only methods
+// that start children and listen to them (Start, AwaitReady, ReadyAt, Heard) may be
+// called by others meanwhile.
 type World struct {
 	Setup
 
