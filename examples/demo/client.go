@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
+	"strconv"
 	"sync/atomic"
 
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -26,7 +26,7 @@ func (l *load) addFlags(flags *flag.FlagSet) {
 }
 
 func (l *load) args() []string {
-	return []string{"--nats", l.natsURL, "--count", fmt.Sprint(l.count), "--in-flight", fmt.Sprint(l.inFlight)}
+	return []string{"--nats", l.natsURL, "--count", strconv.Itoa(l.count), "--in-flight", strconv.Itoa(l.inFlight)}
 }
 
 // each makes all calls, numbered from 1 on, with as many callers as there are to be in

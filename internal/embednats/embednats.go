@@ -49,9 +49,18 @@ func Start(o Options) (*Server, error) {
 	if o.StoreDir != "" {
 		opts.JetStream, opts.StoreDir = true, o.StoreDir
 	}
+	return Run(opts)
+}
+
+// Run starts a NATS server with options of nats-server and waits until it accepts
+// connections. Stop ends it.
+func Run(opts *server.Options) (*Server, error) {
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("NATS server: %w", err)
+	}
+	if !opts.NoLog {
+		s.ConfigureLogger()
 	}
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) {

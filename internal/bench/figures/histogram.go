@@ -15,6 +15,7 @@ type Histogram struct {
 	counts [buckets]uint32
 }
 
+// Observe counts a duration.
 func (h *Histogram) Observe(d time.Duration) { h.counts[bucket(d)]++ }
 
 func bucket(d time.Duration) int {
@@ -32,12 +33,14 @@ func lowest(i int) time.Duration {
 	return time.Duration(i-shift<<bucketBits) << shift
 }
 
+// Add counts everything that another histogram has counted.
 func (h *Histogram) Add(other *Histogram) {
 	for i, n := range other.counts {
 		h.counts[i] += n
 	}
 }
 
+// Count returns how many durations were counted.
 func (h *Histogram) Count() int {
 	total := 0
 	for _, n := range h.counts {
@@ -46,6 +49,7 @@ func (h *Histogram) Count() int {
 	return total
 }
 
+// Quantile returns the duration that this share of the durations does not exceed.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	rank := int(q * float64(h.Count()))
 	for i, n := range h.counts {

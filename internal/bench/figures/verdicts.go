@@ -12,8 +12,11 @@ type Target struct {
 	atLeast bool // or else at most
 }
 
+// AtLeast is a target that larger figures reach.
 func AtLeast(limit float64) Target { return Target{limit, true} }
-func AtMost(limit float64) Target  { return Target{limit, false} }
+
+// AtMost is a target that smaller figures reach.
+func AtMost(limit float64) Target { return Target{limit, false} }
 
 func (t Target) met(value float64) bool {
 	return t.atLeast && value >= t.limit || !t.atLeast && value <= t.limit
@@ -26,12 +29,13 @@ func (t Target) String() string {
 	return fmt.Sprintf("at most %g", t.limit)
 }
 
-// verdicts is a table of figures beside their targets.
+// Verdicts is a table of figures beside their targets.
 type verdicts struct {
 	w      *tabwriter.Writer
 	missed int
 }
 
+// NewVerdicts begins a table with a head for its first column.
 func NewVerdicts(out io.Writer, head string) *verdicts {
 	v := &verdicts{w: NewTable(out)}
 	Row(v.w, head, "measured", "target", "")
@@ -57,6 +61,7 @@ func (v *verdicts) Done() int {
 // NewTable makes tables that are Markdown as well.
 func NewTable(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 0, 1, ' ', 0) }
 
+// Row writes a row of a table of NewTable.
 func Row(w io.Writer, cells ...string) {
 	for _, c := range cells {
 		fmt.Fprintf(w, "| %s\t", c)

@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	PayloadBytes = 128 // of a marshalled request
-	variety      = 16  // different requests of each caller
+	// PayloadBytes is the size of a marshalled request.
+	PayloadBytes = 128
+	// variety is how many different requests each caller has.
+	variety = 16
 )
 
 const (
@@ -35,19 +37,21 @@ type CallFunc func(context.Context, *echov1.EchoRequest) (*echov1.EchoResponse, 
 // Deadline says which deadline the contexts of calls have.
 type Deadline string
 
+// The deadlines.
 const (
 	DeadlineNone     Deadline = "none"      // the method's own timeout holds
 	DeadlineOfCaller Deadline = "of caller" // as in a handler, which calls with its own context
 	DeadlineOfCall   Deadline = "of call"   // context.WithTimeout for each call
 )
 
-// loadOrder asks for callers that call one after the other, as fast as they can.
+// Order asks for callers that call one after the other, as fast as they can.
 type Order struct {
 	Callers  int           `json:"callers"`
 	Time     time.Duration `json:"time"`
 	Deadline Deadline      `json:"deadline"`
 }
 
+// Result is what the callers found.
 type Result struct {
 	Calls   int           `json:"calls"`
 	Elapsed time.Duration `json:"elapsed"`
@@ -64,7 +68,7 @@ type caller struct {
 	err      error
 }
 
-// runLoad fails if one call fails or has the wrong answer.
+// Run has the callers call. It fails if one call fails or has the wrong answer.
 func Run(o Order, call CallFunc) (*Result, error) {
 	callers := make([]*caller, o.Callers)
 	for i := range callers {

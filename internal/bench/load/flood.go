@@ -20,13 +20,14 @@ import (
 
 const (
 	offerTick = time.Millisecond
-	Settle    = CallTimeout // how long the last answers may take
+	// Settle is how long the last answers may take.
+	Settle = CallTimeout
 	// The generated client's callers beside the flood, and how often each calls.
 	gentleCallers  = 8
 	gentleInterval = 10 * time.Millisecond
 )
 
-// offerOrder asks for requests at a rate that does not wait for answers.
+// FloodOrder asks for requests at a rate that does not wait for answers.
 type FloodOrder struct {
 	Rate int           `json:"rate"` // a second
 	Time time.Duration `json:"time"`
@@ -59,6 +60,7 @@ func (o *Outcomes) finish() {
 	o.P99Answer = o.answers.Quantile(0.99)
 }
 
+// FloodResult is what became of the flood, and of the gentle callers beside it.
 type FloodResult struct {
 	Offered int           `json:"offered"`
 	Elapsed time.Duration `json:"elapsed"`
@@ -81,6 +83,7 @@ type flood struct {
 	out Outcomes
 }
 
+// RunFlood floods a service over nc, and has gentle callers call it by once meanwhile.
 func RunFlood(o FloodOrder, nc *nats.Conn, once CallFunc) (*FloodResult, error) {
 	f, err := newFlood(nc, int(float64(o.Rate)*o.Time.Seconds()))
 	if err != nil {

@@ -15,6 +15,7 @@ type PacedOrder struct {
 	Time time.Duration `json:"time"`
 }
 
+// PacedResult is what became of the calls.
 type PacedResult struct {
 	P50     time.Duration `json:"p50"`
 	P99     time.Duration `json:"p99"`

@@ -57,7 +57,9 @@ func startPlainMessages(url string) (map[string]child.Op, func(), error) {
 		return nil, nil, err
 	}
 	ops := map[string]child.Op{OpConsume: child.Typed(m.consume)}
-	for name, call := range map[string]load.CallFunc{OpCore: m.core, OpDurable: m.durable, OpAsync: m.async, OpCommand: m.replyCommand, OpStored: m.storedCommand} {
+	for name, call := range map[string]load.CallFunc{
+		OpCore: m.core, OpDurable: m.durable, OpAsync: m.async, OpCommand: m.replyCommand, OpStored: m.storedCommand,
+	} {
 		ops[name] = loadOp(call)[OpLoad]
 	}
 	return ops, func() { m.nc.Close(); worker.Close() }, nil

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// LateTime is what the slow one of several instances takes, and lateBound is more
-	// calls than it ever has at once.
+	// LateTime is how long a call of the slow one of several instances takes. It never
+	// has as many as lateBound at once.
 	LateTime  = 20 * time.Millisecond
 	lateBound = 4096
 
-	// SlowTime is what the service takes that is flooded, and slowBound how many calls
-	// it handles at a time.
-	SlowTime  = 10 * time.Millisecond
+	// SlowTime is how long a call of the flooded service takes.
+	SlowTime = 10 * time.Millisecond
+	// SlowBound is how many calls it handles at a time.
 	SlowBound = 64
 )
 

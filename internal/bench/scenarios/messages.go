@@ -77,7 +77,8 @@ func compareMessages(ctx context.Context, s *Settings, what string, least float6
 	}
 	own := func(rate float64) float64 { return rate }
 	ratio := ratios(rounds, 1, own)
-	fmt.Printf("\n%d rounds, median: plain %.0f, aegis %.0f %s\n\n", s.Rounds, figures.Median(valuesOf(rounds, 0, own)), figures.Median(valuesOf(rounds, 1, own)), what)
+	fmt.Printf("\n%d rounds, median: plain %.0f, aegis %.0f %s\n\n", s.Rounds,
+		figures.Median(valuesOf(rounds, 0, own)), figures.Median(valuesOf(rounds, 1, own)), what)
 	v := figures.NewVerdicts(os.Stdout, "aegis / plain, median (lowest..highest) of the rounds' ratios")
 	v.Judge(what, figures.Median(ratio), ratio.String(), figures.AtLeast(least))
 	return v.Done(), nil

@@ -51,12 +51,7 @@ func (r *Result) Print(out io.Writer) {
 	median, p99, worst := r.Times()
 	lost, doubled := r.Losses()
 	fmt.Fprintf(out, rowFormat, r.Scenario, r.Callers, r.Rounds, median, p99, worst, r.Overlaps, lost, doubled, r.Needless, r.Accepted, r.Unknown, r.remarks())
-	for _, f := range r.Findings {
-		fmt.Fprintln(out, "    ", f)
-	}
-	for _, f := range r.Failures {
-		fmt.Fprintln(out, "     not finished:", f)
-	}
+	r.PrintFindings(out, r.Failures)
 }
 
 // Times returns times in milliseconds, "-" if no round was measured.

@@ -4,8 +4,6 @@
 package check
 
 import (
-	"fmt"
-
 	"github.com/aegisrpc/aegis/internal/fault/history"
 )
 
@@ -58,8 +56,7 @@ type Verdict struct {
 	// Undecided are registers whose history took too long to judge.
 	Undecided int `json:"undecided"`
 
-	// Findings describes the first of each kind.
-	Findings []string `json:"findings,omitempty"`
+	findings
 }
 
 // Bad is how many violations there are.
@@ -79,17 +76,6 @@ func (v *Verdict) Add(o Verdict) {
 	v.Stragglers += o.Stragglers
 	v.Undecided += o.Undecided
 	v.Findings = append(v.Findings, o.Findings...)
-}
-
-// findingsPerKind bounds what is described: one mistake may show thousandfold.
-const findingsPerKind = 3
-
-// foundf counts a violation and describes the first ones.
-func (v *Verdict) foundf(count *int, format string, args ...any) {
-	*count++
-	if *count <= findingsPerKind {
-		v.Findings = append(v.Findings, fmt.Sprintf(format, args...))
-	}
 }
 
 // Judge applies all checks.

@@ -123,19 +123,12 @@ type DurableVerdict struct {
 	// answer it, for so long that what it held may have been given to others.
 	Stalls int `json:"stalls"`
 
-	Findings []string `json:"findings,omitempty"`
+	findings
 }
 
 // Bad is how many violations there are.
 func (v *DurableVerdict) Bad() int {
 	return v.Lost + v.Hung + v.Doubled + v.Disordered + v.Exceeded + v.Contradicted
-}
-
-func (v *DurableVerdict) foundf(count *int, format string, args ...any) {
-	*count++
-	if *count <= findingsPerKind {
-		v.Findings = append(v.Findings, fmt.Sprintf(format, args...))
-	}
 }
 
 // JudgeDurable applies all checks of durable work.

@@ -75,12 +75,7 @@ func printRow(out io.Writer, cells []string) {
 // Print writes a row of the table, and what is wrong below it.
 func (r *Result) Print(out io.Writer) {
 	printRow(out, r.Cells())
-	for _, f := range r.Findings {
-		fmt.Fprintln(out, "    ", f)
-	}
-	for _, f := range r.Failures {
-		fmt.Fprintln(out, "     not finished:", f)
-	}
+	r.PrintFindings(out, r.Failures)
 }
 
 // remarks names the counts that have no column, where they are not zero.

@@ -3,18 +3,16 @@
 package roles
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-)
 
-const natsReady = 30 * time.Second
+	"github.com/aegisrpc/aegis/internal/embednats"
+)
 
 // NATSOrder says how to run a NATS server.
 type NATSOrder struct {
@@ -47,23 +45,18 @@ func runNATS(o NATSOrder) error {
 			opts.Routes = append(opts.Routes, u)
 		}
 	}
-	s, err := server.NewServer(opts)
+	s, err := embednats.Run(opts)
 	if err != nil {
 		return err
-	}
-	s.ConfigureLogger()
-	s.Start()
-	if !s.ReadyForConnections(natsReady) {
-		return errors.New("the NATS server was not ready in time")
 	}
 	sayReady()
 	awaitParent(func(line string) {
 		if connection, ok := strings.CutPrefix(line, CommandCount+" "); ok {
-			say(EventCount, countMessages(s, connection), 0)
+			say(EventCount, countMessages(s.Server, connection), 0)
 			say(EventDone, 0, 0)
 		}
 		if bytes, ok := strings.CutPrefix(line, CommandLimit+" "); ok {
-			limitStore(s, bytes)
+			limitStore(s.Server, bytes)
 		}
 	})
 	s.Shutdown()

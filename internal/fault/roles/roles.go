@@ -1,5 +1,18 @@
 //go:build linux
 
+// Package roles is what the child processes of the fault harness do, each of them this
+// binary again: Command starts one, and Play, which its main calls first, never
+// returns in it. A role gets an order, prints events on its standard output, and may
+// be told commands on its standard input; when that is closed, it ends.
+//
+//	candidate.go service.go   serves registers that only the leader changes, and
+//	registers.go              keeps them in a stream, fenced by the term
+//	callers.go                calls without end, and never sends a call again
+//	crowd.go sleeper.go       stands in many groups, or only wakes up, for the costs
+//	worker.go sender.go       works and sends commands and events; durableservice.go
+//	streamer.go reader.go     serves and uses streams of items (items.go)
+//	nats.go                   runs a NATS server
+//	serve.go                  what the roles that serve have in common
 package roles
 
 import (

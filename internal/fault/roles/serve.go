@@ -51,7 +51,7 @@ func serve(s serving) error {
 	}()
 	conn, err := s.connect(ctx, s.url, s.instance)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was started when all was done
+		return nil // it was started when all was done
 	}
 	if err != nil {
 		return err

@@ -71,6 +71,4 @@ const (
 	streamItems   = 200
 	// longItems keep a stream busy until something happens to it.
 	longItems = 20_000
-	// streamsWithin bounds one order to a reader.
-	streamsWithin = 5 * time.Minute
 )

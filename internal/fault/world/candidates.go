@@ -91,12 +91,12 @@ func (w *World) FirstReady() int64 {
 
 // startCallers starts one process of callers for each NATS server.
 func (w *World) startCallers(ctx context.Context) error {
-	processes := min(len(w.Servers), w.Setup.Callers)
+	processes := min(len(w.Servers), w.Callers)
 	for i := range processes {
 		name := fmt.Sprint("callers-", i)
-		count := w.Setup.Callers / processes
+		count := w.Callers / processes
 		if i == 0 {
-			count += w.Setup.Callers % processes
+			count += w.Callers % processes
 		}
 		c, err := w.Start(name, roles.Callers, roles.CallersOrder{
 			URL: w.URLs(i), First: 1000 * i, Count: count, Keys: RegisterKeys,

@@ -102,7 +102,7 @@ func (h *Harness) Preserve(w *World, name string, bad bool) {
 	if !bad && !h.KeepAll {
 		return
 	}
-	to := filepath.Join(h.Folder, fmt.Sprint(name, "-", w.Setup.Callers, "-", time.Now().Format("150405")))
+	to := filepath.Join(h.Folder, fmt.Sprint(name, "-", w.Callers, "-", time.Now().Format("150405")))
 	if err := w.copyTo(to); err != nil {
 		h.Log.Warn("logs and histories cannot be kept", "err", err)
 		return
