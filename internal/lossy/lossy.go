@@ -62,6 +62,7 @@ func New(target string, delay time.Duration, decide func(*Message) Fate) (*Link,
 	var err error
 	l.Proxy, err = natsproxy.Start(target, natsproxy.Pumps{
 		Before:   l.pass,
+		Closing:  func() { l.end.Do(func() { close(l.ended) }) },
 		ToServer: func(to, from net.Conn) { _, _ = io.Copy(gate{l.throttled(to), l.pass}, from) },
 		ToClient: func(to, from net.Conn) { l.pump(gate{l.throttled(to), l.pass}, bufio.NewReader(from)) },
 	})
@@ -125,12 +126,6 @@ func (l *Link) pass() {
 		<-l.ended
 	default:
 	}
-}
-
-// Close ends the proxy and all that goes through it.
-func (l *Link) Close() {
-	l.end.Do(func() { close(l.ended) })
-	l.Proxy.Close()
 }
 
 // gate is a writer that waits before it writes.

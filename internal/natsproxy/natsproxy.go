@@ -16,6 +16,9 @@ import (
 type Pumps struct {
 	// Before is called for each client before the server is dialled; nil: at once.
 	Before func()
+	// Closing is called by Close once all connections are cut, and ends whatever the
+	// other functions wait for; nil: they do not wait.
+	Closing func()
 	// ToServer and ToClient pass on what comes from the other side, until one of the
 	// two connections ends. Both connections are closed then.
 	ToServer, ToClient func(to, from net.Conn)
@@ -115,14 +118,17 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Close ends the proxy and all that goes through it. Whatever a pump waits for must
-// have ended before. Further calls do nothing.
+// Close ends the proxy and all that goes through it. Clients that Before has held up
+// are not connected any more. Further calls do nothing.
 func (p *Proxy) Close() {
 	_ = p.listener.Close() // what matters is that it is gone
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
 	p.Cut()
+	if p.pumps.Closing != nil {
+		p.pumps.Closing()
+	}
 	p.running.Wait()
 }
 

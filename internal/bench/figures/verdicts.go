@@ -30,21 +30,21 @@ func (t Target) String() string {
 }
 
 // Verdicts is a table of figures beside their targets.
-type verdicts struct {
+type Verdicts struct {
 	w      *tabwriter.Writer
 	missed int
 }
 
 // NewVerdicts begins a table with a head for its first column.
-func NewVerdicts(out io.Writer, head string) *verdicts {
-	v := &verdicts{w: NewTable(out)}
+func NewVerdicts(out io.Writer, head string) *Verdicts {
+	v := &Verdicts{w: NewTable(out)}
 	Row(v.w, head, "measured", "target", "")
 	Row(v.w, "---", "---:", "---:", "---")
 	return v
 }
 
 // Judge prints a figure; shown is how it reads.
-func (v *verdicts) Judge(what string, value float64, shown string, t Target) {
+func (v *Verdicts) Judge(what string, value float64, shown string, t Target) {
 	verdict := "ok"
 	if !t.met(value) {
 		verdict = "MISSED"
@@ -53,7 +53,7 @@ func (v *verdicts) Judge(what string, value float64, shown string, t Target) {
 	Row(v.w, what, shown, t.String(), verdict)
 }
 
-func (v *verdicts) Done() int {
+func (v *Verdicts) Done() int {
 	_ = v.w.Flush()
 	return v.missed
 }

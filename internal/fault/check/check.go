@@ -33,6 +33,8 @@ type Write struct {
 
 // Verdict is what was found. All but the last two have to be zero.
 type Verdict struct {
+	findings
+
 	// Overlaps are handlers that were started, and replies that were sent, by a
 	// leader when a later one had already started a handler.
 	Overlaps int `json:"overlaps"`
@@ -55,8 +57,6 @@ type Verdict struct {
 	Stragglers int `json:"stragglers"`
 	// Undecided are registers whose history took too long to judge.
 	Undecided int `json:"undecided"`
-
-	findings
 }
 
 // Bad is how many violations there are.

@@ -93,6 +93,8 @@ type Dead struct {
 
 // DurableVerdict is what was found. The first six have to be zero.
 type DurableVerdict struct {
+	findings
+
 	// Lost are commands of which nothing is stored any more, and events that nobody
 	// has handled and that are not among the dead letters.
 	Lost int `json:"lost"`
@@ -122,8 +124,6 @@ type DurableVerdict struct {
 	// Stalls are times in which a process did not get to run, or NATS did not
 	// answer it, for so long that what it held may have been given to others.
 	Stalls int `json:"stalls"`
-
-	findings
 }
 
 // Bad is how many violations there are.

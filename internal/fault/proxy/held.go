@@ -27,6 +27,7 @@ func NewHeld(target string) (*Held, error) {
 	var err error
 	h.Proxy, err = natsproxy.Start(target, natsproxy.Pumps{
 		Before:   func() { h.There.wait(); h.Back.wait() }, // a client that connects through a hole waits
+		Closing:  h.OpenAll,
 		ToServer: func(to, from net.Conn) { pump(to, from, &h.There) },
 		ToClient: func(to, from net.Conn) { pump(to, from, &h.Back) },
 	})
@@ -38,12 +39,6 @@ func (h *Held) ShutAll() { h.There.Shut(); h.Back.Shut() }
 
 // OpenAll lets through what is sent in both directions, and what was held back.
 func (h *Held) OpenAll() { h.There.Open(); h.Back.Open() }
-
-// Close ends the proxy and all that goes through it.
-func (h *Held) Close() {
-	h.OpenAll()
-	h.Proxy.Close()
-}
 
 // pump copies in one direction, as the gate allows.
 func pump(to, from net.Conn, g *Gate) {
