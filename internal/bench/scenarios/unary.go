@@ -107,25 +107,14 @@ func (f *callFigures) cpu() float64  { return f.clientCPU + f.serviceCPU + f.nat
 
 // measure has the contenders take turns, in the order of turns.
 func (f *unaryField) measure(s *Settings, callers int) ([][]*callFigures, error) {
-	var rounds [][]*callFigures
-	for n := range s.Warmups + s.Rounds {
-		r := make([]*callFigures, contenderCount)
-		for _, who := range turns(n) {
-			o := load.Order{Callers: callers, Time: s.RoundTime, Deadline: f.contenders[who].deadline}
-			var err error
-			if r[who], err = f.measureOne(&f.contenders[who], o); err != nil {
-				return nil, err
-			}
-		}
-		if n >= s.Warmups {
-			rounds = append(rounds, r)
-		}
-	}
-	return rounds, nil
+	return takeTurnsIn(s, turns, func(who int) (*callFigures, error) {
+		c := &f.contenders[who]
+		return f.measureOne(c, load.Order{Callers: callers, Time: s.RoundTime, Deadline: c.deadline})
+	})
 }
 
-// turns is the order of the n-th round: everybody has every place, and each
-// second time the order is turned round.
+// turns returns the order of the n-th round. Each contender has every place once, and
+// every second order is the reverse of the one before.
 func turns(n int) []int {
 	order := make([]int, contenderCount)
 	for i := range order {

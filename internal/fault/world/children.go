@@ -120,7 +120,7 @@ func (w *World) StartReady(ctx context.Context, name, role string, order any) (*
 
 // AwaitReady returns when a child does its part.
 func (w *World) AwaitReady(ctx context.Context, c *procs.Process) error {
-	err := w.Await(ctx, c.Name+" to be ready", ReadyWithin, func() bool { return w.said.ready[c] != 0 || !c.Alive() })
+	err := w.await(ctx, c.Name+" to be ready", ReadyWithin, func() bool { return w.said.ready[c] != 0 || !c.Alive() })
 	if err == nil && !c.Alive() {
 		return fmt.Errorf("%s ended before it was ready: %w", c.Name, w.Autopsy(c))
 	}
@@ -148,9 +148,9 @@ func tail(path string) string {
 	return string(data[max(0, len(data)-2000):])
 }
 
-// Await returns when the condition holds, which is looked at after each event while
-// nothing else is heard.
-func (w *World) Await(ctx context.Context, what string, within time.Duration, holds func() bool) error {
+// await returns when the condition holds. It looks after each event, and nothing else is
+// heard meanwhile.
+func (w *World) await(ctx context.Context, what string, within time.Duration, holds func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
@@ -200,7 +200,7 @@ func (w *World) Order(c *procs.Process, command string, args ...any) (done func(
 		return nil, fmt.Errorf("tell %s to %s: %w", c.Name, line, err)
 	}
 	return func(ctx context.Context) error {
-		err := w.Await(ctx, c.Name+" to be done with "+line, doneWithin, func() bool {
+		err := w.await(ctx, c.Name+" to be done with "+line, doneWithin, func() bool {
 			return w.said.told[c][roles.EventDone] > before || !c.Alive()
 		})
 		if err == nil && !c.Alive() {

@@ -104,7 +104,7 @@ func (w *World) AskNext() error {
 
 // AwaitNext returns when the reply came that AskNext has asked for.
 func (w *World) AwaitNext(ctx context.Context, within time.Duration) (int64, error) {
-	err := w.Await(ctx, "the next reply", within, func() bool { return w.said.next != 0 })
+	err := w.await(ctx, "the next reply", within, func() bool { return w.said.next != 0 })
 	w.said.mu.Lock()
 	defer w.said.mu.Unlock()
 	return w.said.next, err
@@ -121,7 +121,7 @@ func (w *World) NextReply(ctx context.Context, within time.Duration) (int64, err
 // NewLeader returns when the first reply of a later term came.
 func (w *World) NewLeader(ctx context.Context, term uint64) (int64, error) {
 	first := int64(0)
-	err := w.Await(ctx, "a reply of a new leader", LeaderWithin, func() bool {
+	err := w.await(ctx, "a reply of a new leader", LeaderWithin, func() bool {
 		for t, at := range w.said.replied {
 			if t > term && (first == 0 || at < first) {
 				first = at
