@@ -22,7 +22,7 @@ type Op func(arg json.RawMessage) (any, error)
 // it. What the op "ready" returns is told when it has begun.
 type Start func(url string) (ops map[string]Op, stop func(), err error)
 
-// Question and Reply are what travels between parent and child.
+// Question is sent by the parent, over the child's standard input.
 type Question struct {
 	Op  string          `json:"op"`
 	Arg json.RawMessage `json:"arg"`

@@ -42,7 +42,8 @@ func startPlainAll(url string) (map[string]child.Op, func(), error) {
 	return map[string]child.Op{}, stop, nil
 }
 
-// startPlainAsker knows how many replies come, which nobody tells it.
+// startPlainAsker is the role of the hand-written asker. It knows in advance how many
+// replies come, which nobody could tell it.
 func startPlainAsker(url string) (map[string]child.Op, func(), error) {
 	nc, err := nats.Connect(url)
 	if err != nil {

@@ -31,10 +31,11 @@ func (v *Verdict) judgeTokens(h *History) {
 	}
 }
 
-// judgeActing checks that starts of handlers and replies are ordered by term:
-// none of a term once a later one has started a handler. What counts for a start
-// is when the runtime let it in; for a reply it is when the handler had returned,
-// as the reply is checked after that.
+// judgeActing checks that starts of handlers and replies are ordered by term: once a
+// handler of a later term has started, no handler of an earlier term starts or
+// replies. A handler counts as started when the runtime let it in. A reply counts
+// from the time at which its handler had returned, as the runtime checks the reply
+// after that.
 func (v *Verdict) judgeActing(h *History) {
 	next := firstOfLater(h)
 	replied := make(map[uint64]history.Record)

@@ -1,6 +1,14 @@
-// Package check judges the history of a single active service: did two leaders
-// act at once, do the tokens increase, was any write lost, doubled or seen in an
-// impossible order.
+// Package check judges what a run of the fault harness left behind: the histories that
+// the processes recorded, and the contents of the stores. It knows nothing of processes.
+//
+//	check.go    Judge, for a single active service: did two leaders act at once, do the
+//	            tokens increase, was a write lost, doubled or seen in an impossible order
+//	acting.go   terms, and handlers and replies of different terms
+//	stored.go   writes that were accepted, refused or fenced off
+//	order.go    an order of calls that explains what callers saw of each register
+//	durable.go  JudgeDurable, for commands and durable events: attempts and their reasons
+//	ends.go     how each command and event ended, and what its sender was told
+//	tally.go    the attempts that count
 package check
 
 import (
@@ -18,7 +26,7 @@ type History struct {
 	Stored *Stored
 }
 
-// Stored is what the leaders wrote, in the order of the store.
+// Stored is everything that the leaders wrote, in the order of the store.
 type Stored struct {
 	Writes    []Write
 	Registers map[uint32]uint64 // in the end
@@ -31,7 +39,7 @@ type Write struct {
 	Term uint64
 }
 
-// Verdict is what was found. All but the last two have to be zero.
+// Verdict counts violations. All counts but the last two have to be zero.
 type Verdict struct {
 	findings
 
@@ -59,12 +67,12 @@ type Verdict struct {
 	Undecided int `json:"undecided"`
 }
 
-// Bad is how many violations there are.
+// Bad returns the number of violations.
 func (v *Verdict) Bad() int {
 	return v.Overlaps + v.Tokens + v.Unfenced + v.Lost + v.Doubled + v.Contradicted + v.Nonlinear
 }
 
-// Add sums verdicts up.
+// Add adds the counts and findings of another verdict.
 func (v *Verdict) Add(o Verdict) {
 	v.Overlaps += o.Overlaps
 	v.Tokens += o.Tokens

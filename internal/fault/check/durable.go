@@ -72,7 +72,7 @@ type Found struct {
 	State FoundState
 }
 
-// FoundState is where a command is.
+// FoundState says whether a command is there, and has ended.
 type FoundState int
 
 const (
@@ -91,7 +91,7 @@ type Dead struct {
 	At       int64
 }
 
-// DurableVerdict is what was found. The first six have to be zero.
+// DurableVerdict counts violations. The first six counts have to be zero.
 type DurableVerdict struct {
 	findings
 
@@ -126,7 +126,7 @@ type DurableVerdict struct {
 	Stalls int `json:"stalls"`
 }
 
-// Bad is how many violations there are.
+// Bad returns the number of violations.
 func (v *DurableVerdict) Bad() int {
 	return v.Lost + v.Hung + v.Doubled + v.Disordered + v.Exceeded + v.Contradicted
 }
@@ -161,7 +161,8 @@ type attempt struct {
 
 func (a *attempt) ended() bool { return a.Kind == history.Ended }
 
-// over is when it had ended; what was killed never did.
+// over returns when the attempt had ended. An attempt whose process was killed never
+// did.
 func (a *attempt) over() int64 {
 	if a.ended() {
 		return a.End
@@ -278,8 +279,8 @@ func (j *durableJudge) mayFollow(before, next *attempt) bool {
 	}
 }
 
-// soon is how long what NATS was told or had done may not be on its disk, and
-// how long it takes after a restart until all is as it was.
+// soon is how long acknowledgements that NATS has taken may be missing on its disk,
+// and how long NATS needs after a restart until everything is as it was.
 const soon = int64(time.Second)
 
 // away tells whether NATS was restarted while it mattered.
@@ -292,8 +293,9 @@ func (j *durableJudge) away(before, next *attempt) bool {
 	return false
 }
 
-// deposed tells whether an attempt ended when its consumer got another leader. What
-// began before and goes on is no excuse: workers give signs of life to the next one.
+// deposed tells whether an attempt ended when its consumer got another leader. An
+// attempt that began before and goes on is no excuse: its worker gives signs of life
+// to the next leader.
 func (j *durableJudge) deposed(before *attempt) bool {
 	for _, o := range j.h.Deposed {
 		if before.ended() && before.End >= o.From-soon && before.End <= o.To+soon {
@@ -304,9 +306,10 @@ func (j *durableJudge) deposed(before *attempt) bool {
 }
 
 // givenToBoth tells whether NATS gave an item to one of two workers while the other
-// one had it, as its consumer got another leader: signs of life reach nobody while there
-// is none. Of a command both read the result last, so that it began at about the same
-// time. One worker knows what it has in hand.
+// one had it, as its consumer got another leader: while there is no leader, signs of
+// life reach nobody. If the item is a command, both workers must have begun at about
+// the same time, as they look for a result last. A single worker knows which items it
+// has in hand.
 func (j *durableJudge) givenToBoth(before, next *attempt) bool {
 	if before.process == next.process || j.h.Results != nil && next.Begin-before.Begin > acknowledging {
 		return false
@@ -325,7 +328,8 @@ func (j *durableJudge) givenToBoth(before, next *attempt) bool {
 	return beforeHad && nextHad && (beforeAsDeposed || nextAsDeposed)
 }
 
-// leaderless tells whether what a consumer delivered then may be in other hands.
+// leaderless tells whether an item that a consumer delivered at this time may be in
+// other hands.
 func (j *durableJudge) leaderless(at int64) bool {
 	return slices.ContainsFunc(j.h.Deposed, func(o Outage) bool { return at >= o.From && at <= o.To+soon+int64(j.h.AckWait) })
 }
@@ -346,14 +350,14 @@ func (j *durableJudge) stalled(before, next *attempt) bool {
 // acknowledgement is on its way.
 const acknowledging = int64(250 * time.Millisecond)
 
-// acknowledged tells whether NATS is known to have the acknowledgement: it has
-// answered what was sent after it over the same connection.
+// acknowledged tells whether NATS is known to have the acknowledgement: NATS has
+// answered something that was sent later over the same connection.
 func (j *durableJudge) acknowledged(a *attempt) bool {
 	signs := j.signs[a.process]
 	return len(signs) > 0 && signs[len(signs)-1].Begin > a.End+acknowledging
 }
 
-// judgeDead looks whether what is dead had to die.
+// judgeDead checks that each dead letter had to be written.
 func (j *durableJudge) judgeDead() {
 	for _, d := range j.h.Dead {
 		if _, twice := j.dead[d.ID]; twice {
@@ -375,7 +379,7 @@ func (j *durableJudge) judgeDead() {
 	j.Dead = len(j.dead)
 }
 
-// succeeded tells whether a handler has done it.
+// succeeded tells whether an attempt has succeeded.
 func (j *durableJudge) succeeded(id uint64) bool {
 	return slices.ContainsFunc(j.attempts[id], func(a *attempt) bool { return a.ended() && a.Outcome == history.Accepted })
 }
@@ -405,7 +409,8 @@ func (j *durableJudge) judgeKeys() {
 	}
 }
 
-// settled is when an event was done for the first time, or dead; 0 if it never was.
+// settled returns when an event was done for the first time, or dead; 0 if neither
+// ever happened.
 func (j *durableJudge) settled(id uint64) int64 {
 	first := int64(0)
 	for _, a := range j.attempts[id] {

@@ -7,7 +7,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/fault/history"
 )
 
-// judgeEnds looks what became of each command or event.
+// judgeEnds judges how each command or event ended.
 func (j *durableJudge) judgeEnds() {
 	results := make(map[uint64][]Result)
 	for _, r := range j.h.Results {
@@ -46,7 +46,8 @@ func (j *durableJudge) judgeEnds() {
 	}
 }
 
-// judgeRefused: whoever is told that nothing is stored may send it again.
+// judgeRefused checks that a refused send has stored nothing: a sender who is told so
+// may send again.
 func (j *durableJudge) judgeRefused(sent history.Record, results []Result) {
 	_, dead := j.dead[sent.ID]
 	if attempts := len(j.attempts[sent.ID]); attempts > 0 || dead || len(results) > 0 {
@@ -67,7 +68,7 @@ func (j *durableJudge) judgeEvent(sent history.Record) {
 	}
 }
 
-// judgeCommand: what is stored decides.
+// judgeCommand judges a command by its stored results.
 func (j *durableJudge) judgeCommand(sent history.Record, results []Result) {
 	if len(results) > 1 {
 		j.foundf(&j.Doubled, "command %d has %d results", sent.ID, len(results))
@@ -109,7 +110,7 @@ func (j *durableJudge) judgeUnended(sent history.Record) {
 	j.foundf(&j.Lost, "command %d was stored, and in %d attempts got no result", sent.ID, attempts)
 }
 
-// judgeTold compares what was told of a result with what is stored.
+// judgeTold compares the result that the sender was told with the stored one.
 func (j *durableJudge) judgeTold(sent history.Record, end End) {
 	told, heard := j.told[sent.ID]
 	switch {
@@ -125,7 +126,7 @@ func (j *durableJudge) judgeTold(sent history.Record, end End) {
 	}
 }
 
-// endOf is what a sender was told.
+// endOf returns the end that a sender was told.
 func endOf(told history.Record) End {
 	if told.Outcome == history.Accepted {
 		return End{OK: true, Run: told.Term}
@@ -151,7 +152,7 @@ func (f Found) String() string {
 	}
 }
 
-// succeededIn tells whether an attempt has done it with this result.
+// succeededIn tells whether an attempt has succeeded with this result.
 func (j *durableJudge) succeededIn(id, run uint64) bool {
 	return slices.ContainsFunc(j.attempts[id], func(a *attempt) bool {
 		return a.ended() && a.Outcome == history.Accepted && a.Previous == run

@@ -22,8 +22,8 @@ func (t *tally) losesWorker() {
 	}
 }
 
-// count adds an attempt that another one has followed. What may have been stored
-// or not counts as little as possible.
+// count adds an attempt that another one has followed. If it is unknown whether NATS
+// has stored an end, the attempt counts as little as possible.
 func (j *durableJudge) count(t *tally, a, next *attempt) {
 	killed, dead := j.h.Killed[a.process]
 	dead = dead && killed < next.Begin
@@ -39,8 +39,8 @@ func (j *durableJudge) count(t *tally, a, next *attempt) {
 	}
 }
 
-// shaken tells whether NATS was away while a dead letter's attempts were counted: it
-// may have what its worker believes was not stored.
+// shaken tells whether NATS was away while the attempts of a dead letter were
+// counted. NATS may then have stored an end that the worker believes to be lost.
 func (j *durableJudge) shaken(d Dead) bool {
 	from := int64(0)
 	if of := j.attempts[d.ID]; len(of) > 0 {

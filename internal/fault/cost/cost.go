@@ -22,7 +22,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/procs"
 )
 
-// Cost is one figure of what standing costs.
+// Cost is one figure of what a candidate needs.
 type Cost struct {
 	What  string  `json:"what"`
 	Value float64 `json:"value"`

@@ -40,5 +40,5 @@ func newClock() machineClock {
 // Now reads CLOCK_MONOTONIC, in nanoseconds.
 func Now() int64 { return At(time.Now()) }
 
-// At is what Now would have returned when time.Now returned t.
+// At returns the reading of the clock at the time t.
 func At(t time.Time) int64 { return clock.mono + int64(t.Sub(clock.at)) }

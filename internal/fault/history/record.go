@@ -24,7 +24,7 @@ const (
 	Answered
 )
 
-// Outcome is what a caller knows of a call that has returned.
+// Outcome says how a call returned, as far as its caller knows.
 type Outcome uint8
 
 const (
@@ -58,7 +58,7 @@ const (
 	Unsettled
 )
 
-// Record is one line of a history. What does not belong to its kind is zero.
+// Record is one line of a history. Fields that do not belong to its kind are zero.
 type Record struct {
 	Kind    Kind
 	Outcome Outcome
