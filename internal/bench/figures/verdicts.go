@@ -53,6 +53,7 @@ func (v *Verdicts) Judge(what string, value float64, shown string, t Target) {
 	Row(v.w, what, shown, t.String(), verdict)
 }
 
+// Done ends the table and returns how many targets were missed.
 func (v *Verdicts) Done() int {
 	_ = v.w.Flush()
 	return v.missed
