@@ -118,14 +118,14 @@ func (m *streamMethod) broadcast(ctx context.Context) (Stream, error) {
 		return nil, err
 	}
 	if inv.cfg.instance != "" {
-		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.spec.name(), inv.cfg.instance)
+		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.public.FullName(), inv.cfg.instance)
 	}
 	conn := m.client.conn
 	b := &broadcast{method: m, ctx: ctx, call: inv.call}
 	b.gathering = gather.New(ctx, gather.Options{
 		Context: conn.ctx, Bus: conn.bus, Subjects: conn.subjects, Patterns: conn.patterns,
 	}, gather.Broadcast{
-		Service: m.client.service, Method: m.method, Name: m.spec.name(), Subject: m.subject, Cancel: m.cancel,
+		Service: m.client.service, Method: m.method, Name: m.public.FullName(), Subject: m.subject, Cancel: m.cancel,
 		Replies: inv.cfg.untilReplies, Silence: inv.cfg.untilSilence,
 	})
 	inv.opened = b
@@ -147,12 +147,12 @@ type broadcast struct {
 func (b *broadcast) Send(req proto.Message) error {
 	m := b.method
 	if b.sent {
-		return Errorf(CodeInternal, "%s has one request, and another one was sent", m.spec.name())
+		return Errorf(CodeInternal, "%s has one request, and another one was sent", m.public.FullName())
 	}
 	b.sent = true
 	payload, err := proto.Marshal(req)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.public.FullName(), err)
 	}
 	header := make(nats.Header, len(b.call.request)+1)
 	if err := b.call.request.encodeTo(header); err != nil {
@@ -169,7 +169,7 @@ func (b *broadcast) Send(req proto.Message) error {
 
 // findMembers asks the registry which instances should answer.
 func (b *broadcast) findMembers() *Error {
-	view, err := b.method.client.conn.directoryView(b.ctx, b.method.spec.Service)
+	view, err := b.method.client.conn.directoryView(b.ctx, b.method.public.Service)
 	if err != nil {
 		return b.method.unknownMembers(asError(err))
 	}
@@ -185,17 +185,17 @@ func (m *streamMethod) unknownMembers(err *Error) *Error {
 	case CodeCanceled: // by the caller, or with the connection
 		return err.notRun(true)
 	case CodeDeadlineExceeded: // to wait for fewer replies would not help
-		return because(err, err.Code(), m.spec.name()+" was not sent: "+err.Message()).notRun(true)
+		return because(err, err.Code(), m.public.FullName()+" was not sent: "+err.Message()).notRun(true)
 	default:
 		return Errorf(err.Code(), "who should answer %s is not known, and neither UntilReplies nor UntilSilence says when to stop: %w",
-			m.spec.name(), err).notRun(true)
+			m.public.FullName(), err).notRun(true)
 	}
 }
 
 // Recv reads the next reply.
 func (b *broadcast) Recv(res proto.Message) error {
 	if !b.sent {
-		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", b.method.spec.name())
+		return Errorf(CodeInternal, "%s has a request, which has to be sent before anything is received", b.method.public.FullName())
 	}
 	var msg *nats.Msg
 	var why *status.Status
@@ -209,7 +209,7 @@ func (b *broadcast) Recv(res proto.Message) error {
 		return decodeError(msg)
 	}
 	if err := proto.Unmarshal(msg.Data, res); err != nil {
-		return Errorf(CodeInternal, "the reply of %s to %s is no valid %s: %w", b.from, b.method.spec.name(), res.ProtoReflect().Descriptor().FullName(), err)
+		return Errorf(CodeInternal, "the reply of %s to %s is no valid %s: %w", b.from, b.method.public.FullName(), res.ProtoReflect().Descriptor().FullName(), err)
 	}
 	return nil
 }

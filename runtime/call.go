@@ -8,12 +8,12 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 )
 
-// Spec names the method of a call.
-type Spec struct {
+// Method is the method of a call: which one it is, and what the proto says of it.
+type Method struct {
 	// Service is the full name of the service, such as "echo.v1.EchoService".
 	Service string
-	// Method is the name of the method, such as "Echo".
-	Method string
+	// Name is the short name of the method, such as "Echo".
+	Name string
 	// Idempotent: the proto says that running the method twice has the effect of running
 	// it once (option idempotency_level), so the client may try a call again.
 	Idempotent bool
@@ -26,7 +26,7 @@ type Spec struct {
 // the metadata of the response; in handlers and interceptors CallFromContext returns it.
 // A Call is not safe for concurrent use.
 type Call struct {
-	spec     Spec
+	method   Method
 	instance string
 	attempt  int
 	term     Term
@@ -37,8 +37,8 @@ type Call struct {
 	incoming func() Header
 }
 
-// Spec returns the method of the call. On the client it is empty before the call.
-func (c *Call) Spec() Spec { return c.spec }
+// Method returns the method of the call. On the client it is empty before the call.
+func (c *Call) Method() Method { return c.method }
 
 // Instance returns, on a server, the name of the instance that serves the call.
 func (c *Call) Instance() string { return c.instance }
@@ -115,10 +115,11 @@ func outgoingCall(ctx context.Context) *Call {
 	return c
 }
 
-// publicSpec returns the Spec of a method of a service.
-func publicSpec(s *spec.Service, m *spec.Method) Spec {
-	return Spec{Service: s.Name, Method: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
+// publicMethod returns the Method of a method of a service.
+func publicMethod(s *spec.Service, m *spec.Method) Method {
+	return Method{Service: s.Name, Name: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
 }
 
-// name returns the full name of the method.
-func (s Spec) name() string { return s.Service + "." + s.Method }
+// FullName returns the full name of the method, such as "echo.v1.EchoService.Echo", as
+// the constants of generated code have it.
+func (m Method) FullName() string { return m.Service + "." + m.Name }

@@ -55,7 +55,7 @@ type UnaryMethod[Req, Res any] struct {
 type clientMethod struct {
 	client  *Client
 	method  *spec.Method // nil if the service has no such method
-	spec    Spec
+	public  Method
 	subject string // where any instance is called
 	cancel  string // where servers are told that a caller waits no longer
 	millis  int64  // the method's own timeout
@@ -75,14 +75,14 @@ type termSubject struct {
 
 func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 	m := clientMethod{
-		client: c, spec: Spec{Service: c.service.Name, Method: string(name)}, targets: new(atomic.Pointer[targets.Method]),
+		client: c, public: Method{Service: c.service.Name, Name: string(name)}, targets: new(atomic.Pointer[targets.Method]),
 	}
 	method := c.service.Method(string(name))
 	if method == nil {
 		return m // config says so
 	}
 	m.method = method
-	m.spec = publicSpec(c.service, method)
+	m.public = publicMethod(c.service, method)
 	m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
 	m.cancel = c.conn.subjects.Cancel(c.service.Name)
 	if method.Timeout > 0 {
@@ -123,7 +123,7 @@ func (u *UnaryMethod[Req, Res]) callIntercepted(ctx context.Context, req *Req, c
 	}
 	res, ok := any(out).(*Res)
 	if !ok || res == nil {
-		return nil, Errorf(CodeInternal, "an interceptor of the client of %s returned %T without an error in place of %T", u.spec.name(), out, res)
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s returned %T without an error in place of %T", u.public.FullName(), out, res)
 	}
 	return res, nil
 }
@@ -135,7 +135,7 @@ func (u *UnaryMethod[Req, Res]) inside(ctx context.Context, req proto.Message) (
 		return nil, err
 	}
 	if _, ok := any(req).(*Req); !ok {
-		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a request of type %T", u.spec.name(), req)
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a request of type %T", u.public.FullName(), req)
 	}
 	res := new(Res)
 	if err := u.invoke(ctx, req, any(res).(proto.Message), inv.cfg, inv.call); err != nil { //nolint:forcetypeassert // see Call
@@ -165,7 +165,7 @@ func (m *clientMethod) newInvocation(ctx context.Context, cfg *callConfig) *invo
 		inv.own.attempt = 1
 		inv.call = &inv.own
 	}
-	inv.call.spec = m.spec
+	inv.call.method = m.public
 	return inv
 }
 
@@ -173,7 +173,7 @@ func (m *clientMethod) newInvocation(ctx context.Context, cfg *callConfig) *invo
 func (m *clientMethod) invocationOf(ctx context.Context) (*invocation, error) {
 	inv, ok := ctx.Value(invocationKey{}).(*invocation)
 	if !ok {
-		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.spec.name())
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s passed on a context that does not derive from its own", m.public.FullName())
 	}
 	return inv, nil
 }
@@ -202,7 +202,7 @@ func (i *invocation) Value(key any) any {
 func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 	if m.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not in the descriptor of the service: the generated files of messages and services "+
-			"are of different versions; run buf generate", m.spec.name()).notRun(true)
+			"are of different versions; run buf generate", m.public.FullName()).notRun(true)
 	}
 	if len(opts) == 0 {
 		return &m.client.cfg.call, nil
@@ -238,7 +238,7 @@ func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *
 	defer conn.bus.Release(slot)
 	var err error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], req); err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err).notRun(true)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.public.FullName(), err).notRun(true)
 	}
 	a, e := m.newAttempt(ctx, slot, now, cfg, call)
 	if e == nil {

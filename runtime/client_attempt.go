@@ -83,7 +83,7 @@ func (m *clientMethod) newAttempt(ctx context.Context, slot *bus.Slot, now time.
 		a.timed = true
 	}
 	if call != nil {
-		call.spec = m.spec
+		call.method = m.public
 		call.response, call.term = nil, Term{}
 		if len(call.request) > 0 {
 			a.headers = make(nats.Header, len(call.request)+2)
@@ -104,7 +104,7 @@ func (a *attempt) direct(req proto.Message) *Error {
 	if a.cfg.instance != "" {
 		conn := a.client.conn
 		conn.void.Use(wire.KindInstance)
-		subject := conn.subjects.Instance(a.cfg.instance, a.spec.Service, a.spec.Method)
+		subject := conn.subjects.Instance(a.cfg.instance, a.public.Service, a.public.Name)
 		a.subject = &subject
 		_, _ = a.watchTargets() // which ends the call if the instance is gone; an error does not matter
 		return nil
@@ -159,12 +159,12 @@ func (a *attempt) findLeader() *Error {
 			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
 				return asError(err).notRun(true)
 			}
-			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.spec.Service, a.leader.Group).notRun(true)
+			return refusal(CodeUnavailable, ReasonNotActive, "nobody is known to lead %s, group %s", a.public.Service, a.leader.Group).notRun(true)
 		}
 	}
 	led := a.led.Load()
 	if led == nil || led.term != a.term {
-		led = &termSubject{a.term, a.client.conn.subjects.Lead(a.spec.Service, a.spec.Method, a.leader.Group, a.term)}
+		led = &termSubject{a.term, a.client.conn.subjects.Lead(a.public.Service, a.public.Name, a.leader.Group, a.term)}
 		a.led.Store(led)
 	}
 	a.subject = &led.subject
@@ -213,16 +213,16 @@ func (a *attempt) message() *nats.Msg {
 // decode reads a reply into res and the call's response header.
 func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 	if a.call != nil && a.term != 0 {
-		a.call.term = Term{Service: a.spec.Service, Group: a.leader.Group, Token: a.term}
+		a.call.term = Term{Service: a.public.Service, Group: a.leader.Group, Token: a.term}
 	}
 	if msg.Header != nil {
 		if bus.NoResponders(msg) {
-			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.spec.Service, *a.subject).notRun(true)
+			return refusal(CodeUnavailable, ReasonNoResponders, "no server of %s listens on %s", a.public.Service, *a.subject).notRun(true)
 		}
 		if a.call != nil {
 			a.call.response, _ = decodeHeader(msg.Header) // headers that are no metadata are left out
 			if t, err := strconv.ParseUint(msg.Header.Get(wire.HeaderTerm), 10, 64); err == nil && a.leader != nil {
-				a.call.term = Term{Service: a.spec.Service, Group: a.leader.Group, Token: t}
+				a.call.term = Term{Service: a.public.Service, Group: a.leader.Group, Token: t}
 			}
 		}
 		if failed(msg) {
@@ -235,7 +235,7 @@ func (a *attempt) decode(msg *nats.Msg, res proto.Message) *Error {
 		return a.stream.accepted(msg, *a.subject)
 	}
 	if err := proto.Unmarshal(msg.Data, res); err != nil {
-		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", a.spec.name(), res.ProtoReflect().Descriptor().FullName(), err)
+		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", a.public.FullName(), res.ProtoReflect().Descriptor().FullName(), err)
 	}
 	return nil
 }

@@ -25,11 +25,11 @@ func (m *clientMethod) invokeInParts(ctx context.Context, req, res proto.Message
 	}
 	b, err := (proto.MarshalOptions{}).MarshalAppend(make([]byte, frame.MaxOverhead, frame.MaxOverhead+proto.Size(req)), req)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.spec.name(), err).notRun(true)
+		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.public.FullName(), err).notRun(true)
 	}
 	size := len(b) - frame.MaxOverhead
 	if size > m.method.MaxMessageBytes {
-		return outward(rpcstream.TooLargeFor(m.spec.name(), size, m.method.MaxMessageBytes)).notRun(true)
+		return outward(rpcstream.TooLargeFor(m.public.FullName(), size, m.method.MaxMessageBytes)).notRun(true)
 	}
 	ctx, cancel := m.withDeadline(ctx)
 	defer cancel()

@@ -42,12 +42,12 @@ func (m *clientMethod) watchTargets() (*targets.Method, *Error) {
 	if t := m.targets.Load(); t != nil {
 		return t, nil
 	}
-	table, why := m.client.targets.Of(m.spec.Service)
+	table, why := m.client.targets.Of(m.public.Service)
 	if why != nil {
 		return nil, outward(why)
 	}
 	m.client.conn.void.Use(wire.KindInstance)
-	t := table.Method(m.spec.Method)
+	t := table.Method(m.public.Name)
 	m.targets.Store(t)
 	return t, nil
 }

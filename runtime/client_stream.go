@@ -62,7 +62,7 @@ func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, er
 	switch {
 	case err != nil:
 	case s == nil:
-		err = Errorf(CodeInternal, "an interceptor of the client of %s returned neither a stream nor an error", m.spec.name())
+		err = Errorf(CodeInternal, "an interceptor of the client of %s returned neither a stream nor an error", m.public.FullName())
 	default:
 		core, _ := inv.opened.(*clientStream)
 		return &begun{s, core, inv}, nil
@@ -93,9 +93,9 @@ func (m *streamMethod) openBeneath(ctx context.Context) (Stream, error) {
 func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Call) *clientStream {
 	s := &clientStream{method: m, ctx: ctx, cfg: cfg, call: call}
 	most := m.method.MaxMessageBytes
-	s.first = s.Init(&m.client.conn.streams, rpcstream.Config{Name: m.spec.name(), MaxMessage: most, Window: windowFor(cfg.window, most)},
+	s.first = s.Init(&m.client.conn.streams, rpcstream.Config{Name: m.public.FullName(), MaxMessage: most, Window: windowFor(cfg.window, most)},
 		func() {}) // the context ends later, when the user has read the end
-	s.requests = m.spec.Descriptor.IsStreamingClient()
+	s.requests = m.public.Descriptor.IsStreamingClient()
 	return s
 }
 
@@ -377,7 +377,7 @@ func (s requestStream[Req, Res]) CloseAndRecv() (*Res, error) {
 	if err := s.b.CloseSend(); err != nil && !errors.Is(err, io.EOF) {
 		return nil, asError(err)
 	}
-	name := s.b.inv.call.spec.name()
+	name := s.b.inv.call.method.FullName()
 	res, err := recvMessage[Res](s.b)
 	if err == io.EOF { //nolint:errorlint // only the end itself is one
 		return nil, Errorf(CodeInternal, "the server of %s ended the stream without a response", name)

@@ -116,7 +116,7 @@ type commandMethod struct {
 	client      *Client
 	commands    *commandClient
 	method      *spec.Method // nil if the generated files are of different versions; commands is nil then
-	spec        Spec
+	public      Method
 	intercepted UnaryFunc // publish with the interceptors around it; nil without interceptors
 }
 
@@ -139,7 +139,7 @@ func (m *CommandMethod[Req, Res]) Send(ctx context.Context, req *Req, opts ...Se
 		return nil, err
 	}
 	if p.stored == nil {
-		return nil, Errorf(CodeInternal, "an interceptor of the client of %s returned no error, and sent nothing", m.spec.name())
+		return nil, Errorf(CodeInternal, "an interceptor of the client of %s returned no error, and sent nothing", m.public.FullName())
 	}
 	return &Command[Res]{commandHandle{command: p.stored, id: p.stored.ID(), method: m.method}}, nil
 }
@@ -166,7 +166,7 @@ func (p *commandPublication) Value(key any) any {
 func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*commandPublication, error) {
 	if m.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not a command in the descriptor of the service: the generated files of messages and services "+
-			"are of different versions; run buf generate", m.spec.name())
+			"are of different versions; run buf generate", m.public.FullName())
 	}
 	p := &commandPublication{}
 	send := &p.send
@@ -175,13 +175,13 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 	}
 	switch {
 	case send.level != "" && m.method.Group != "":
-		return nil, Errorf(CodeInvalidArgument, "Priority: the commands of %s are worked by a leader, in order", m.spec.name())
+		return nil, Errorf(CodeInvalidArgument, "Priority: the commands of %s are worked by a leader, in order", m.public.FullName())
 	case !send.expiry.IsZero() && send.expiry.Before(send.notBefore):
 		return nil, Errorf(CodeInvalidArgument, "Expiry: %v is before NotBefore, %v", send.expiry, send.notBefore)
 	case send.level == "":
 		send.level = wire.LevelNormal
 	}
-	p.publication = newPublication(ctx, m.spec, m.client.service.Timeout)
+	p.publication = newPublication(ctx, m.public, m.client.service.Timeout)
 	return p, ctxError(ctx)
 }
 
@@ -217,7 +217,7 @@ func (m *commandMethod) publish(p *commandPublication, msg proto.Message) *Error
 	}
 	var err error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
-		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the command %s cannot be marshalled: %w", m.public.FullName(), err)
 	}
 	if why := queue.Put(p, slot, &sending); why != nil {
 		return outward(why)

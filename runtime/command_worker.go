@@ -28,7 +28,7 @@ const defaultCommandConcurrency = 16
 // checkCommandOptions refuses the options of commands for a service without commands, where
 // they would do nothing.
 func checkCommandOptions(service *service) error {
-	desc := service.spec
+	desc := service.desc
 	if desc.CommandStorage != nil {
 		return nil
 	}
@@ -51,7 +51,7 @@ func commandWork(s *Server, service *service) []workload {
 			continue
 		}
 		if cancels == nil {
-			results := s.conn.commandResults(service.spec, &service.storage, func(string) {})
+			results := s.conn.commandResults(service.desc, &service.storage, func(string) {})
 			cancels = commandwork.NewCancels(results, errCanceledCommand)
 			loads = append(loads, commandCancels{cancels})
 		}
@@ -95,7 +95,7 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, cancels *com
 	w := &commandWorker{server: s, method: m}
 	logger := func() *slog.Logger { return s.logger.With("command_method", m.name) }
 	conn, storage, warn := s.conn, &service.storage, warnOnce(logger)
-	dead, trouble := s.deadLetters(service.spec.Name, storage, service.spec.CommandStorage, storage.policy(warn), logger)
+	dead, trouble := s.deadLetters(service.desc.Name, storage, service.desc.CommandStorage, storage.policy(warn), logger)
 	most := defaultCommandConcurrency
 	switch {
 	case turn != nil:
@@ -106,9 +106,9 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, cancels *com
 	w.commands = commandwork.New(commandwork.Options{
 		Method: m.method.Name, FullName: m.name, Spec: m.method.Command, Most: most, Turn: turn,
 		Queue: &stores.Stream{
-			Stores: conn.stores, Want: conn.layout().Commands(service.spec, storage.settings()), Policy: storage.policy(warn),
+			Stores: conn.stores, Want: conn.layout().Commands(service.desc, storage.settings()), Policy: storage.policy(warn),
 		},
-		Results: conn.commandResults(service.spec, storage, warn), Cancels: cancels,
+		Results: conn.commandResults(service.desc, storage, warn), Cancels: cancels,
 		Dead: dead, Letters: work.NewLetterStream(dead, trouble, false),
 		Causes: parts.NewCauses(s.parts.New("the commands of "+m.name, logger)),
 		Alone:  s.alone, Handle: w.handle, Expired: s.expired.Load, Logger: logger,
@@ -183,7 +183,7 @@ func (l *commandLeader) MayEnd() bool { return l.term.MayReply(l.clock) }
 func (w *commandWorker) follow(ctx context.Context) {
 	service := w.method.service
 	for change := range w.server.WatchLeading(ctx) {
-		if change.Term.Service != service.spec.Name || change.Term.Group != w.method.method.Group {
+		if change.Term.Service != service.desc.Name || change.Term.Group != w.method.method.Group {
 			continue
 		}
 		w.commands.Leave()
@@ -247,7 +247,7 @@ func (w *commandWorker) context(inner context.Context, d *commandwork.Delivery) 
 	ctx := &commandContext{
 		Context: inner,
 		call: Call{
-			spec: w.method.spec, instance: w.server.cfg.instance, attempt: d.Number(),
+			method: w.method.public, instance: w.server.cfg.instance, attempt: d.Number(),
 			incoming: func() Header { return commandMetadata(header) },
 		},
 		job: Job{ID: d.ID(), Attempt: d.Number()},

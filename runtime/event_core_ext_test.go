@@ -103,7 +103,7 @@ func TestEventsCarryMetadataThroughInterceptorsOfBothSides(t *testing.T) {
 			return func(ctx context.Context, req proto.Message) (proto.Message, error) {
 				call, ok := aegis.CallFromContext(ctx)
 				require.True(t, ok)
-				require.Equal(t, "Core", call.Spec().Method)
+				require.Equal(t, "Core", call.Method().Name)
 				call.RequestHeader().Add("way", where)
 				return next(ctx, req)
 			}

@@ -100,7 +100,7 @@ type Publisher struct {
 type eventMethod struct {
 	publisher  *Publisher
 	method     *spec.Method // nil: the generated files are of different versions
-	spec       Spec
+	public     Method
 	subjects   []string // by partition
 	key        keyfield.Path
 	permission *bus.Permission // to publish a core event; nil for durable ones
@@ -109,12 +109,12 @@ type eventMethod struct {
 }
 
 func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
-	e := eventMethod{publisher: p, spec: Spec{Service: p.service.Name, Method: string(name)}}
+	e := eventMethod{publisher: p, public: Method{Service: p.service.Name, Name: string(name)}}
 	for _, m := range p.service.Methods {
 		if m.Name != string(name) || m.Event == nil {
 			continue
 		}
-		e.method, e.spec, e.key = m, publicSpec(p.service, m), keyfield.New(m.Event.KeyField)
+		e.method, e.public, e.key = m, publicMethod(p.service, m), keyfield.New(m.Event.KeyField)
 		if !m.Event.Durable {
 			e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
 			e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
@@ -226,9 +226,9 @@ func (p *eventPublication) Value(key any) any {
 func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*eventPublication, error) {
 	if e.method == nil {
 		return nil, Errorf(CodeUnimplemented, "%s is not an event in the descriptor of the service: the generated files of messages and services "+
-			"are of different versions; run buf generate", e.spec.name())
+			"are of different versions; run buf generate", e.public.FullName())
 	}
-	p := &eventPublication{publication: newPublication(ctx, e.spec, e.publisher.timeout())}
+	p := &eventPublication{publication: newPublication(ctx, e.public, e.publisher.timeout())}
 	for i, o := range opts {
 		if o == nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i))
@@ -238,7 +238,7 @@ func (e *eventMethod) publication(ctx context.Context, opts []PublishOption) (*e
 		}
 	}
 	if p.cfg.id != "" && !e.method.Event.Durable {
-		return nil, Errorf(CodeInvalidArgument, "MessageID: %s is no durable event, and nobody would know the id", e.spec.name())
+		return nil, Errorf(CodeInvalidArgument, "MessageID: %s is no durable event, and nobody would know the id", e.public.FullName())
 	}
 	return p, ctxError(ctx)
 }
@@ -250,7 +250,7 @@ func (p *Publisher) timeout() time.Duration { return p.service.Timeout }
 // any.
 func (e *eventMethod) intercept(publish func(*eventPublication, proto.Message) *Error) {
 	if e.method != nil {
-		e.intercepted = interceptSend(e.publisher.cfg.interceptors, e.spec, e.method.Desc, publish)
+		e.intercepted = interceptSend(e.publisher.cfg.interceptors, e.public, e.method.Desc, publish)
 	}
 }
 
@@ -259,7 +259,7 @@ func (e *eventMethod) callIntercepted(p *eventPublication, msg proto.Message) er
 		return asError(err)
 	}
 	if e.method.Event.Durable && p.ack == nil && p.future == nil {
-		return Errorf(CodeInternal, "an interceptor of the publisher of %s returned no error, and published nothing", e.spec.name())
+		return Errorf(CodeInternal, "an interceptor of the publisher of %s returned no error, and published nothing", e.public.FullName())
 	}
 	return nil
 }
@@ -308,7 +308,7 @@ func (e *eventMethod) publishDurable(p *eventPublication, msg proto.Message) *Er
 	defer conn.bus.Release(slot)
 	var err error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
-		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.public.FullName(), err)
 	}
 	ack, failure := e.publisher.stream.store(p, slot, &storing{
 		Subject: e.subject(msg), Header: header, Deadline: p.deadline, Again: p.cfg.id != "", Window: e.publisher.stream.Window(),

@@ -44,7 +44,7 @@ const defaultMaxInFlight = 1024
 func (e *eventMethod) publishAsync(p *eventPublication, msg proto.Message, header nats.Header) *Error {
 	payload, err := proto.Marshal(msg)
 	if err != nil {
-		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.public.FullName(), err)
 	}
 	f := &PubFuture{stores.Flight{
 		Subject: *e.subject(msg), Header: header, Payload: payload, Timeout: e.publisher.timeout(), Again: p.cfg.id != "",

@@ -21,7 +21,7 @@ func (e *eventMethod) publishCore(p *eventPublication, msg proto.Message) *Error
 	defer b.Release(slot)
 	var err error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
-		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.spec.name(), err)
+		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.public.FullName(), err)
 	}
 	r := bus.Request{Subject: &e.subjects[0], Payload: slot.Payload, Deadline: p.deadline}
 	if e.permission.Known() {

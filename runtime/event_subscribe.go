@@ -194,7 +194,7 @@ func (s *Server) addSubscriptions(subs []*subscription) error {
 		}
 		for _, other := range s.work {
 			if o, ok := other.(subscriptionRunner); ok && o.of().consumer == sub.consumer && o.of().service.Name == sub.service.Name {
-				return fmt.Errorf("aegis: %s is subscribed to already by this server, %s", sub.spec.name(), sub.who())
+				return fmt.Errorf("aegis: %s is subscribed to already by this server, %s", sub.public.FullName(), sub.who())
 			}
 		}
 	}
@@ -215,7 +215,7 @@ type subscription struct {
 	service *spec.Service
 	method  *spec.Method
 	event   *spec.EventSpec
-	spec    Spec
+	public  Method
 	name    string // the full name of the event
 	cfg     *subscribeConfig
 	handler EventHandler
@@ -244,8 +244,8 @@ func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *su
 	s := &subscription{server: srv, service: service, cfg: cfg, handler: h}
 	for _, m := range service.Methods {
 		if m.Name == string(h.name) && m.Event != nil {
-			s.method, s.event, s.spec = m, m.Event, publicSpec(service, m)
-			s.name = s.spec.name()
+			s.method, s.event, s.public = m, m.Event, publicMethod(service, m)
+			s.name = s.public.FullName()
 		}
 	}
 	if s.method == nil {
@@ -296,9 +296,9 @@ func (s *subscription) join(services []*service) error {
 		if s.group == "" {
 			if len(services) != 1 {
 				return fmt.Errorf("aegis: %s: which group is to compete for it? The server has %d services, so that none gives its name; "+
-					"use aegis.Compete(\"name\"), or aegis.EachInstance()", s.spec.name(), len(services))
+					"use aegis.Compete(\"name\"), or aegis.EachInstance()", s.public.FullName(), len(services))
 			}
-			s.group = wire.MicroName(services[0].spec.Name)
+			s.group = wire.MicroName(services[0].desc.Name)
 		}
 		s.consumer = wire.GroupConsumer(s.group, s.method.Name)
 	}
@@ -314,7 +314,7 @@ func (s *subscription) join(services []*service) error {
 func (s *subscription) context(msg *nats.Msg, d Delivery) *eventContext {
 	ctx := &eventContext{
 		Context:  s.server.base,
-		call:     Call{spec: s.spec, instance: s.server.cfg.instance, attempt: max(d.Attempt, 1)},
+		call:     Call{method: s.public, instance: s.server.cfg.instance, attempt: max(d.Attempt, 1)},
 		delivery: d,
 	}
 	if len(msg.Header) > 0 {
@@ -350,7 +350,7 @@ func (s *subscription) concurrency() int {
 }
 
 func (s *subscription) logger() *slog.Logger {
-	return s.server.logger.With("event", s.spec.name(), "consumer", s.consumer)
+	return s.server.logger.With("event", s.public.FullName(), "consumer", s.consumer)
 }
 
 func (o StorageOption) applySubscribe(c *subscribeConfig) error {

@@ -52,6 +52,6 @@ func (r *coreRunner) end() {}
 
 func (r *coreRunner) running(names map[string]int) {
 	if n := r.core.Running(); n > 0 {
-		names[r.spec.name()] += n
+		names[r.public.FullName()] += n
 	}
 }

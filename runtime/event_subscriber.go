@@ -51,7 +51,7 @@ func (r *subscriber) add(sub *subscription) {
 	slices.SortStableFunc(r.subs, func(a, b *subscription) int { return strings.Compare(a.method.Name, b.method.Name) })
 }
 
-func (r *subscriber) spec() *spec.Service { return r.service }
+func (r *subscriber) eventsOf() *spec.Service { return r.service }
 
 func (r *subscriber) recorder() *health.Recorder { return r.counts }
 

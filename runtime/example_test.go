@@ -133,7 +133,7 @@ func ExampleInterceptorFunc() {
 			start := time.Now()
 			resp, err := next(ctx, req)
 			if call, ok := aegis.CallFromContext(ctx); ok {
-				fmt.Println(call.Spec().Method, aegis.CodeOf(err), time.Since(start) < time.Minute)
+				fmt.Println(call.Method().Name, aegis.CodeOf(err), time.Since(start) < time.Minute)
 			}
 			return resp, err
 		}

@@ -82,15 +82,15 @@ func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *Broadc
 
 // NewCommandMethod is called by generated code.
 func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandMethod[Req, Res] {
-	m := &CommandMethod[Req, Res]{commandMethod{client: c, spec: Spec{Service: c.service.Name, Method: string(name)}}}
+	m := &CommandMethod[Req, Res]{commandMethod{client: c, public: Method{Service: c.service.Name, Name: string(name)}}}
 	method := c.service.Method(string(name))
 	if method == nil || method.Command == nil {
 		return m // Send says so
 	}
-	m.method, m.spec = method, publicSpec(c.service, method)
+	m.method, m.public = method, publicMethod(c.service, method)
 	m.commands = c.conn.commandsOf(c.service)
 	c.conn.patterns.Use(c.service)
-	m.intercepted = interceptSend(c.cfg.interceptors, m.spec, method.Desc, m.publish)
+	m.intercepted = interceptSend(c.cfg.interceptors, m.public, method.Desc, m.publish)
 	return m
 }
 

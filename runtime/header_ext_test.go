@@ -216,10 +216,10 @@ func TestNewCallIsForOneCall(t *testing.T) {
 		do: func(ctx context.Context, _ *testv1.DoRequest) (*testv1.DoResponse, error) {
 			call, ok := aegis.CallFromContext(ctx)
 			require.True(t, ok)
-			require.Equal(t, "aegistest.v1.ProbeService", call.Spec().Service)
-			require.Equal(t, "Do", call.Spec().Method)
-			require.False(t, call.Spec().Idempotent)
-			require.EqualValues(t, "aegistest.v1.ProbeService.Do", call.Spec().Descriptor.FullName())
+			require.Equal(t, "aegistest.v1.ProbeService", call.Method().Service)
+			require.Equal(t, "Do", call.Method().Name)
+			require.False(t, call.Method().Idempotent)
+			require.EqualValues(t, "aegistest.v1.ProbeService.Do", call.Method().Descriptor.FullName())
 			require.Equal(t, 1, call.Attempt())
 			outer <- call.Instance()
 			res, err := inner.Get(ctx, getRequest("nested")) // with the handler's context
@@ -227,20 +227,20 @@ func TestNewCallIsForOneCall(t *testing.T) {
 		},
 		get: func(ctx context.Context, _ *testv1.GetRequest) (*testv1.GetResponse, error) {
 			call, _ := aegis.CallFromContext(ctx)
-			require.True(t, call.Spec().Idempotent)
-			require.Equal(t, "Get", call.Spec().Method)
+			require.True(t, call.Method().Idempotent)
+			require.Equal(t, "Get", call.Method().Name)
 			call.ResponseHeader().Set("from", "get")
 			return &testv1.GetResponse{Text: fmt.Sprint(len(call.RequestHeader()), call.RequestHeader().Get("tenant"))}, nil
 		},
 	}, aegis.WithInstance("me"))
 	ctx, call := aegis.NewCall(t.Context())
-	require.Empty(t, call.Spec().Method)
+	require.Empty(t, call.Method().Name)
 	call.RequestHeader().Set("tenant", "a")
 	res, err := newClient(t, conn).Do(ctx, doRequest(""))
 	require.NoError(t, err)
 	require.Equal(t, "0", res.GetText(), "metadata is not passed on by itself")
 	require.Empty(t, call.ResponseHeader(), "nor is that of a nested call's response")
-	require.Equal(t, "Do", call.Spec().Method)
+	require.Equal(t, "Do", call.Method().Name)
 	require.Equal(t, "me", <-outer)
 	_, ok := aegis.CallFromContext(ctx)
 	require.False(t, ok, "outside of handlers and interceptors there is no current call")

@@ -67,7 +67,7 @@ func TestWhatInterceptorsReplaceIsWhatTheNextOneGets(t *testing.T) {
 		return intercept(func(ctx context.Context, req proto.Message, next aegis.UnaryFunc) (proto.Message, error) {
 			call, ok := aegis.CallFromContext(ctx)
 			require.True(t, ok)
-			require.Equal(t, "Do", call.Spec().Method)
+			require.Equal(t, "Do", call.Method().Name)
 			before, _ := ctx.Value(key{}).(string)
 			res, err := next(context.WithValue(ctx, key{}, before+name), doRequest(req.(*testv1.DoRequest).GetText()+name))
 			if err != nil {

@@ -26,15 +26,15 @@ type publication struct {
 
 // newPublication returns a publication with the deadline of ctx; without one the
 // publication may take as long as timeout.
-func newPublication(ctx context.Context, spec Spec, timeout time.Duration) publication {
+func newPublication(ctx context.Context, spec Method, timeout time.Duration) publication {
 	p := publication{Context: ctx, call: outgoingCall(ctx)}
 	var ok bool
 	if p.deadline, ok = ctx.Deadline(); !ok {
 		p.deadline = time.Now().Add(timeout)
 	}
-	p.own.spec = spec
+	p.own.method = spec
 	if p.call != nil {
-		p.call.spec = spec
+		p.call.method = spec
 	}
 	return p
 }
@@ -59,7 +59,7 @@ func (p *publication) Value(key any) any {
 // interceptSend wraps the publishing of an event or a command in interceptors. P is
 // the struct that embeds publication. The result is nil without interceptors.
 func interceptSend[P context.Context](
-	interceptors []Interceptor, spec Spec, desc protoreflect.MethodDescriptor, publish func(P, proto.Message) *Error,
+	interceptors []Interceptor, spec Method, desc protoreflect.MethodDescriptor, publish func(P, proto.Message) *Error,
 ) UnaryFunc {
 	if len(interceptors) == 0 {
 		return nil
@@ -68,10 +68,10 @@ func interceptSend[P context.Context](
 	return wrapUnary(func(ctx context.Context, msg proto.Message) (proto.Message, error) {
 		p, ok := ctx.Value(publicationKey{}).(P)
 		if !ok {
-			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a context that does not derive from its own", spec.name())
+			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a context that does not derive from its own", spec.FullName())
 		}
 		if msg == nil || msg.ProtoReflect().Descriptor().FullName() != name {
-			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a message of type %T", spec.name(), msg)
+			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a message of type %T", spec.FullName(), msg)
 		}
 		if err := publish(p, msg); err != nil {
 			return nil, err

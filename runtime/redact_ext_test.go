@@ -150,7 +150,7 @@ func TestRedactorSeesWhatInterceptorsReturn(t *testing.T) {
 		aegis.WithInterceptors(wrap), aegis.WithErrorRedactor(func(ctx context.Context, err error) error {
 			seen <- err
 			call, _ := aegis.CallFromContext(ctx)
-			method <- call.Spec().Method
+			method <- call.Method().Name
 			return onlyMeant(ctx, err)
 		}))
 	_, err := newClient(t, conn).Do(t.Context(), doRequest(""))

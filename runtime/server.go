@@ -119,10 +119,10 @@ func (s *Server) register(service *service, workOf func(*Server, *service) []wor
 	if err := service.complete(); err != nil {
 		return err
 	}
-	return s.beforeRun("register "+service.spec.Name, func() error {
+	return s.beforeRun("register "+service.desc.Name, func() error {
 		for _, other := range s.services {
-			if other.spec.Name == service.spec.Name {
-				return fmt.Errorf("aegis: %s is registered already", service.spec.Name)
+			if other.desc.Name == service.desc.Name {
+				return fmt.Errorf("aegis: %s is registered already", service.desc.Name)
 			}
 		}
 		service.logMissing(s.logger)

@@ -66,7 +66,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	if st := r.Read(msg, m.method.Timeout); st != nil {
 		return outward(st)
 	}
-	if !m.spec.Idempotent && s.pulse.Stale(now) {
+	if !m.public.Idempotent && s.pulse.Stale(now) {
 		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
@@ -82,7 +82,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	}
 	c := &handlerContext{
 		Context: handling.Context{Base: s.base, Method: m.name, Arrived: now, Due: now.Add(r.Timeout), Reply: msg.Reply},
-		call:    Call{spec: m.spec, instance: s.cfg.instance, attempt: r.Attempt, request: r.User},
+		call:    Call{method: m.public, instance: s.cfg.instance, attempt: r.Attempt, request: r.User},
 	}
 	if to.term != nil {
 		c.Base, c.call.term = to.term.Base, Term(to.term.Info)
@@ -143,7 +143,7 @@ func (o *outcome) finish() {
 	o.worker.End()
 	o.context.End()
 	if o.term != nil && !o.term.MayReply(o.server.clock) {
-		o.err = outward(leaderview.Lost(o.context.call.spec.Service, o.term.Group))
+		o.err = outward(leaderview.Lost(o.context.call.method.Service, o.term.Group))
 	}
 	o.method.service.running.Add(-1)
 	if o.err == nil {
@@ -264,7 +264,7 @@ func (s *Server) refuseOverload(msg *nats.Msg, service *service) {
 // prepareOverload makes the refusal of a service that is overloaded.
 func (s *Server) prepareOverload(service *service) {
 	service.overload = refusal(CodeResourceExhausted, ReasonOverloaded,
-		"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, service.max, service.spec.Name)
+		"%s runs %d calls of %s at once, as many as it may", s.cfg.instance, service.max, service.desc.Name)
 	service.overloadReply = s.replies.Refusal(&service.overload.st)
 }
 

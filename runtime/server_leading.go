@@ -48,7 +48,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	}
 	var l *leadership
 	l, err = s.elector.Take(leader.Duty{
-		Service: service.spec.Name, Group: group,
+		Service: service.desc.Name, Group: group,
 		Election:     service.election,
 		ActWindow:    cmp.Or(service.election.Window, election.Balanced.Config().Window),
 		Context:      func(i leader.Info) context.Context { return context.WithValue(s.base, termKey{}, Term(i)) },
@@ -58,7 +58,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 		RemoveRoutes: func(t *term) { s.routes.Remove(func(r route) bool { return r.term == t }) },
 		Began:        s.termBegan,
 		Ended:        s.termEnded,
-		Part:         s.parts.New("the election of the group "+group+" of "+service.spec.Name, func() *slog.Logger { return s.logger }),
+		Part:         s.parts.New("the election of the group "+group+" of "+service.desc.Name, func() *slog.Logger { return s.logger }),
 		Stopping: func() bool {
 			state := s.State()
 			return state != StateRunning && state != StateStarting
@@ -75,7 +75,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 // leadership returns this server's part in the election of a group, or nil.
 func (s *Server) leadership(service *service, group string) *leadership {
 	for _, l := range s.leaderships {
-		if l.Service == service.spec.Name && l.Group == group {
+		if l.Service == service.desc.Name && l.Group == group {
 			return l
 		}
 	}
@@ -87,8 +87,8 @@ func (s *Server) leadership(service *service, group string) *leadership {
 func (s *Server) termRoutes(l *leadership, t *term, methods []*serverMethod) map[string]route {
 	routes := make(map[string]route, 2*len(methods))
 	for _, m := range methods {
-		routes[s.conn.subjects.Lead(t.Service, m.spec.Method, t.Group, t.Token)] = route{method: m, lead: l, term: t}
-		routes[s.conn.subjects.LeadAny(t.Service, m.spec.Method, t.Group)] = route{method: m, lead: l, term: t, named: true}
+		routes[s.conn.subjects.Lead(t.Service, m.public.Name, t.Group, t.Token)] = route{method: m, lead: l, term: t}
+		routes[s.conn.subjects.LeadAny(t.Service, m.public.Name, t.Group)] = route{method: m, lead: l, term: t, named: true}
 	}
 	return routes
 }

@@ -69,7 +69,7 @@ func (s *Server) Recorders() iter.Seq2[string, *health.Recorder] {
 	s.mu.Unlock()
 	return func(yield func(string, *health.Recorder) bool) {
 		for _, service := range services {
-			if !yield(service.spec.Name, service.recorder) {
+			if !yield(service.desc.Name, service.recorder) {
 				return
 			}
 		}
@@ -95,7 +95,7 @@ func (s *Server) find(name string) *service {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, service := range s.services {
-		if service.spec.Name == name {
+		if service.desc.Name == name {
 			return service
 		}
 	}

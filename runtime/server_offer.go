@@ -74,10 +74,10 @@ func (s *service) logMissing(logger *slog.Logger) {
 	for _, m := range s.methods {
 		offered = offered || m.served
 		if m.missing {
-			missing = append(missing, m.spec.Method)
+			missing = append(missing, m.public.Name)
 		}
 	}
-	log := logger.With("service", s.spec.Name, "methods", strings.Join(missing, " "))
+	log := logger.With("service", s.desc.Name, "methods", strings.Join(missing, " "))
 	switch {
 	case len(missing) == 0:
 	case !offered:
@@ -90,12 +90,12 @@ func (s *service) logMissing(logger *slog.Logger) {
 // offer subscribes to the calls of a method. The terms of a leader subscribe to those of
 // its methods, and commands are pulled.
 func (s *Server) offer(m *serverMethod) error {
-	subject, queue := s.conn.subjects.Call(m.service.spec.Name, m.spec.Method), wire.Queue
+	subject, queue := s.conn.subjects.Call(m.service.desc.Name, m.public.Name), wire.Queue
 	switch {
 	case !m.served:
 		return nil
 	case m.method.Pattern == spec.Broadcast:
-		subject, queue = s.conn.subjects.All(m.service.spec.Name, m.spec.Method), ""
+		subject, queue = s.conn.subjects.All(m.service.desc.Name, m.public.Name), ""
 	case m.method.Pattern != spec.LoadBalanced:
 		return nil
 	}
@@ -123,7 +123,7 @@ func (s *Server) withdraw(m *serverMethod) bool {
 	if m.withdrawn.Swap(true) {
 		return false
 	}
-	s.logger.Warn("aegis: a method is not implemented by this instance; it takes no more of its calls or commands", "method", m.spec.name())
+	s.logger.Warn("aegis: a method is not implemented by this instance; it takes no more of its calls or commands", "method", m.public.FullName())
 	return true
 }
 
@@ -146,7 +146,7 @@ func (s *Server) withdrawCall(m *serverMethod, err *Error) *Error {
 			m.unsubscribe()
 		}
 	case !m.withdrawn.Swap(true):
-		s.logger.Warn("aegis: a broadcast is not implemented by this instance, which answers so", "method", m.spec.name())
+		s.logger.Warn("aegis: a broadcast is not implemented by this instance, which answers so", "method", m.public.FullName())
 	}
 	e := *err
 	e.st.Reason = ReasonNoMethod

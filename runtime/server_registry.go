@@ -38,7 +38,7 @@ func (s *Server) claim(ctx context.Context) error {
 		Taken:   func(err error) { s.taken <- err },
 	})
 	for _, service := range s.services {
-		r.Add(registrar.Service{Name: service.spec.Name, Version: service.spec.Version, Methods: service.methodNames(), Patterns: patterns.All(service.spec.Methods)})
+		r.Add(registrar.Service{Name: service.desc.Name, Version: service.desc.Version, Methods: service.methodNames(), Patterns: patterns.All(service.desc.Methods)})
 	}
 	for _, other := range s.sortedRegistrants() {
 		r.Add(other.registration())
@@ -113,14 +113,14 @@ func (s *Server) answerMicro() {
 // microService returns the entry of a service for the tools for NATS micro.
 func (s *Server) microService(service *service) micro.Service {
 	m := micro.Service{
-		Name: wire.MicroName(service.spec.Name), ID: s.process, Version: service.spec.Version,
-		Metadata: s.microMetadata(service.spec.Name),
+		Name: wire.MicroName(service.desc.Name), ID: s.process, Version: service.desc.Version,
+		Metadata: s.microMetadata(service.desc.Name),
 	}
 	for _, method := range service.methods {
 		if !method.served {
 			continue
 		}
-		m.Endpoints = append(m.Endpoints, micro.EndpointOf(s.conn.subjects, service.spec.Name, method.method,
+		m.Endpoints = append(m.Endpoints, micro.EndpointOf(s.conn.subjects, service.desc.Name, method.method,
 			func() micro.Stats { return s.microStats(&method.stats) }))
 	}
 	return m
@@ -135,9 +135,9 @@ func (s *Server) microMetadata(service string) map[string]string {
 // that the server serves or subscribes to with those in the registry.
 func (s *Server) comparePatterns() {
 	for _, service := range s.services {
-		s.conn.patterns.Use(service.spec)
+		s.conn.patterns.Use(service.desc)
 	}
 	for _, other := range s.sortedRegistrants() {
-		s.conn.patterns.Use(other.spec())
+		s.conn.patterns.Use(other.eventsOf())
 	}
 }

@@ -37,7 +37,7 @@ func notActive(instance string, l *leadership) *Error {
 func (s *Server) addStaticRoutes() {
 	table := make(map[string]route)
 	for _, service := range s.services {
-		name := service.spec.Name
+		name := service.desc.Name
 		for _, m := range service.methods {
 			if !m.served || m.method.Pattern == spec.Command {
 				continue
@@ -47,11 +47,11 @@ func (s *Server) addStaticRoutes() {
 			case spec.SingleActive:
 				r.lead, r.named = s.leadership(service, m.method.Group), true
 			case spec.Broadcast:
-				table[s.conn.subjects.All(name, m.spec.Method)] = route{method: m, all: true}
+				table[s.conn.subjects.All(name, m.public.Name)] = route{method: m, all: true}
 			default:
-				table[s.conn.subjects.Call(name, m.spec.Method)] = r
+				table[s.conn.subjects.Call(name, m.public.Name)] = r
 			}
-			table[s.conn.subjects.Instance(s.cfg.instance, name, m.spec.Method)] = r
+			table[s.conn.subjects.Instance(s.cfg.instance, name, m.public.Name)] = r
 		}
 	}
 	s.routes.Add(table)

@@ -37,7 +37,7 @@ type Handler[S any] struct {
 
 // service is a registered service.
 type service struct {
-	spec         *spec.Service
+	desc         *spec.Service
 	interceptors []Interceptor
 	methods      []*serverMethod
 	max          int64        // the most unary handlers at once
@@ -60,7 +60,7 @@ type service struct {
 type serverMethod struct {
 	service *service
 	method  *spec.Method
-	spec    Spec
+	public  Method
 	name    string // the full name, from spec
 	request func() proto.Message
 	// response reports whether a message is a response of the method.
@@ -94,7 +94,7 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		return nil, err
 	}
 	s := &service{
-		spec: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder,
+		desc: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder,
 		storage: cfg.storage, concurrency: cfg.concurrency, stubs: cfg.unimplemented,
 	}
 	if desc.Election != nil {
@@ -106,8 +106,8 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		return nil, invalidOption("WithElection: %s has no single active method", desc.Name)
 	}
 	for _, m := range desc.Methods {
-		method := &serverMethod{service: s, method: m, spec: publicSpec(desc, m), served: cfg.offer.Serves(m)}
-		method.name = method.spec.name()
+		method := &serverMethod{service: s, method: m, public: publicMethod(desc, m), served: cfg.offer.Serves(m)}
+		method.name = method.public.FullName()
 		if m.Pattern != spec.Event { // subscribers handle events, and count them
 			method.stats.Health = recorder.Method(m.Name)
 		}
@@ -144,7 +144,7 @@ func (s *service) groups() map[string][]*serverMethod {
 // find returns a method by its name, or nil.
 func (s *service) find(method string) *serverMethod {
 	for _, m := range s.methods {
-		if m.spec.Method == method {
+		if m.public.Name == method {
 			return m
 		}
 	}
@@ -157,7 +157,7 @@ func (s *service) methodNames() []string {
 	names := make([]string, 0, len(s.methods))
 	for _, m := range s.methods {
 		if m.served || m.method.Pattern == spec.Event {
-			names = append(names, m.spec.Method)
+			names = append(names, m.public.Name)
 		}
 	}
 	slices.Sort(names)
@@ -169,15 +169,15 @@ func (s *service) complete() error {
 	var missing []string
 	for _, m := range s.methods {
 		if m.handle == nil && m.stream == nil && m.method.Pattern != spec.Event {
-			missing = append(missing, m.spec.Method)
+			missing = append(missing, m.public.Name)
 		}
 	}
-	if s.spec.Election != nil && s.onLeading == nil {
+	if s.desc.Election != nil && s.onLeading == nil {
 		missing = append(missing, "OnLeading")
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("aegis: %s has no handler for %s: the generated files of messages and services are of different versions; run buf generate",
-			s.spec.Name, strings.Join(missing, ", "))
+			s.desc.Name, strings.Join(missing, ", "))
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func (s *Server) subscribe() error {
 		return err
 	}
 	for _, service := range s.services {
-		name := service.spec.Name
+		name := service.desc.Name
 		sub, err := s.conn.nc.Subscribe(s.conn.subjects.Cancel(name), s.canceled)
 		if err != nil {
 			return err
@@ -112,7 +112,7 @@ func (s *Server) announce() {
 	if len(s.services) > 0 {
 		names := make([]string, len(s.services))
 		for i, service := range s.services {
-			names[i] = service.spec.Name
+			names[i] = service.desc.Name
 		}
 		attrs = append(attrs, "services", strings.Join(names, " "))
 	}

@@ -88,7 +88,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	if err != nil {
 		return nil, err
 	}
-	if !m.spec.Idempotent && s.pulse.Stale(now) {
+	if !m.public.Idempotent && s.pulse.Stale(now) {
 		return nil, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	if to.lead != nil {
@@ -99,7 +99,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 	st := &serverStream{
 		handler: m.stream,
 		server:  s, method: m, term: to.term, named: to.named, arrived: now,
-		call: Call{spec: m.spec, instance: s.cfg.instance, attempt: r.Attempt, request: r.User},
+		call: Call{method: m.public, instance: s.cfg.instance, attempt: r.Attempt, request: r.User},
 	}
 	switch {
 	case m.stream == nil:
@@ -107,7 +107,7 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 			return nil, err
 		}
 		st.handler, st.unary, st.requests = m.serveInParts, true, true
-	case m.spec.Descriptor.IsStreamingClient():
+	case m.public.Descriptor.IsStreamingClient():
 		st.requests = true
 	default:
 		st.request = msg.Data
@@ -270,7 +270,7 @@ func (st *serverStream) mayReply() bool {
 	if st.term == nil || st.term.MayReply(st.server.clock) {
 		return true
 	}
-	st.Abort(leaderview.Lost(st.call.spec.Service, st.term.Group), 0)
+	st.Abort(leaderview.Lost(st.call.method.Service, st.term.Group), 0)
 	return false
 }
 

@@ -80,7 +80,7 @@ func (c *streamContext) Value(key any) any {
 func (st *serverStream) contextError() *Error {
 	switch err := st.ctx.Err(); {
 	case st.term != nil && st.term.Base.Err() != nil && st.server.base.Err() == nil:
-		return outward(leaderview.Lost(st.call.spec.Service, st.term.Group))
+		return outward(leaderview.Lost(st.call.method.Service, st.term.Group))
 	case errors.Is(err, context.DeadlineExceeded):
 		return asError(err)
 	default:

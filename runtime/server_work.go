@@ -45,7 +45,7 @@ type workload interface {
 // micro and in the health of the instance. The server knows no more of it than that.
 type registrant interface {
 	// spec is the service; its patterns are compared with those of others.
-	spec() *spec.Service
+	eventsOf() *spec.Service
 	registration() registrar.Service
 	micro() micro.Service
 	recorder() *health.Recorder

@@ -41,7 +41,7 @@ type tapped struct {
 func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStreamFunc {
 	return func(ctx context.Context) (aegis.Stream, error) {
 		call, _ := aegis.CallFromContext(ctx)
-		i.tap.stepf("%s opens %s", i.name, call.Spec().Method)
+		i.tap.stepf("%s opens %s", i.name, call.Method().Name)
 		call.RequestHeader().Add("via", i.name)
 		s, err := next(ctx)
 		return tappedStream{s, i}, err
@@ -51,7 +51,7 @@ func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStream
 func (i tapped) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStreamFunc {
 	return func(ctx context.Context, s aegis.Stream) error {
 		call, _ := aegis.CallFromContext(ctx)
-		i.tap.stepf("%s serves %s via %v", i.name, call.Spec().Method, call.RequestHeader().Values("via"))
+		i.tap.stepf("%s serves %s via %v", i.name, call.Method().Name, call.RequestHeader().Values("via"))
 		err := next(context.WithValue(ctx, seenBy{}, i.name), tappedStream{s, i})
 		i.tap.stepf("%s served: %v", i.name, err)
 		return err

@@ -66,8 +66,8 @@ func (c *cached) get(call *aegis.Call, server bool) *method {
 	if m := c.Load(); m != nil {
 		return m
 	}
-	m := newMethod(call.Spec(), server)
-	if call.Spec().Method != "" { // else a later call names it
+	m := newMethod(call.Method(), server)
+	if call.Method().Name != "" { // else a later call names it
 		c.Store(m)
 	}
 	return m

@@ -37,17 +37,17 @@ type method struct {
 	attributes []attribute.KeyValue
 }
 
-func newMethod(s aegis.Spec, server bool) *method {
+func newMethod(s aegis.Method, server bool) *method {
 	if sending := sendingOf(s); sending != "" {
-		return messageMethod(s.Service+"."+s.Method, sending, server)
+		return messageMethod(s.Service+"."+s.Name, sending, server)
 	}
 	m := &method{name: System, kind: trace.SpanKindClient}
 	if server {
 		m.kind = trace.SpanKindServer
 	}
 	m.attributes = []attribute.KeyValue{semconv.RPCSystemNameKey.String(System)}
-	if s.Method != "" { // else it is not known
-		m.name = s.Service + "/" + s.Method
+	if s.Name != "" { // else it is not known
+		m.name = s.Service + "/" + s.Name
 		m.attributes = append(m.attributes, semconv.RPCMethod(m.name))
 	}
 	return m
@@ -73,7 +73,7 @@ func messageMethod(destination, sending string, server bool) *method {
 
 // sendingOf returns the name of the operation that sends a message of a method; "" for
 // calls.
-func sendingOf(s aegis.Spec) string {
+func sendingOf(s aegis.Method) string {
 	if s.Descriptor == nil {
 		return ""
 	}

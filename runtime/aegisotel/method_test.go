@@ -19,7 +19,7 @@ import (
 )
 
 // specOf is that of a method with these options.
-func specOf(t *testing.T, opts *aegisv1.MethodOptions) aegis.Spec {
+func specOf(t *testing.T, opts *aegisv1.MethodOptions) aegis.Method {
 	t.Helper()
 	options := &descriptorpb.MethodOptions{}
 	proto.SetExtension(options, aegisv1.E_Method, opts)
@@ -31,7 +31,7 @@ func specOf(t *testing.T, opts *aegisv1.MethodOptions) aegis.Spec {
 		}}}},
 	}, nil)
 	require.NoError(t, err)
-	return aegis.Spec{Service: "t.v1.S", Method: "Placed", Descriptor: file.Services().Get(0).Methods().Get(0)}
+	return aegis.Method{Service: "t.v1.S", Name: "Placed", Descriptor: file.Services().Get(0).Methods().Get(0)}
 }
 
 func TestEventsAndCommandsAreMessages(t *testing.T) {
@@ -87,8 +87,8 @@ func names(t *testing.T, reader *sdkmetric.ManualReader) (list []string) {
 }
 
 func TestOtherPatternsAreCalls(t *testing.T) {
-	for _, s := range []aegis.Spec{
-		{Service: "t.v1.S", Method: "Get"},
+	for _, s := range []aegis.Method{
+		{Service: "t.v1.S", Name: "Get"},
 		specOf(t, &aegisv1.MethodOptions{}),
 		specOf(t, &aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_SingleActive{SingleActive: &aegisv1.SingleActive{}}}),
 		specOf(t, &aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_Broadcast{Broadcast: &aegisv1.Broadcast{}}}),

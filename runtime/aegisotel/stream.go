@@ -47,7 +47,7 @@ func (i *Interceptor) WrapServerStream(next aegis.ServerStreamFunc) aegis.Server
 // sendsOne reports whether the method of a call has one request.
 func sendsOne(ctx context.Context) bool {
 	call, ok := aegis.CallFromContext(ctx)
-	return ok && call.Spec().Descriptor != nil && !call.Spec().Descriptor.IsStreamingClient()
+	return ok && call.Method().Descriptor != nil && !call.Method().Descriptor.IsStreamingClient()
 }
 
 // clientStream is a stream that ends its span when it ends.
