@@ -72,7 +72,7 @@ const (
 	// InstanceLeads: the instance leads a group.
 	InstanceLeads
 	// InstanceLeadsNoMore: the instance no longer leads a group.
-	InstanceLeadsNoMore
+	InstanceStoppedLeading
 	// InstanceLeft: the instance has stopped.
 	InstanceLeft
 	// InstanceExpired: the instance was not heard any more.

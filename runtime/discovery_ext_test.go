@@ -54,7 +54,7 @@ func changeText(c aegis.InstanceChange) string {
 	switch c.Kind {
 	case aegis.InstanceStateChanged:
 		text += fmt.Sprintf(" %v>%v", c.Previous, c.Instance.State)
-	case aegis.InstanceLeads, aegis.InstanceLeadsNoMore:
+	case aegis.InstanceLeads, aegis.InstanceStoppedLeading:
 		text += " " + c.Term.Group
 	default:
 	}
