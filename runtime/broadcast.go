@@ -112,7 +112,7 @@ func nextReply[Res any](b *begun) (reply *Reply[Res], more bool) {
 }
 
 // broadcast is called by the innermost interceptor.
-func (m *streamMethod) broadcast(ctx context.Context) (Stream, error) {
+func (m *streamMethod) broadcast(ctx context.Context) (AnyStream, error) {
 	inv, err := m.invocationOf(ctx)
 	if err != nil {
 		return nil, err

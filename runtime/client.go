@@ -180,7 +180,7 @@ func (m *clientMethod) invocationOf(ctx context.Context) (*invocation, error) {
 
 // openedStream is a stream, or a broadcast, beneath its interceptors.
 type openedStream interface {
-	Stream
+	AnyStream
 	// drop ends the stream at this end, because of why, unless it has ended.
 	drop(why *Error)
 }

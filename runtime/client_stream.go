@@ -36,10 +36,10 @@ func newStreamMethod(c *Client, name protoreflect.Name) streamMethod {
 	return m
 }
 
-// begun is a stream as its user has it: the Stream of the outermost interceptor, and the
+// begun is a stream as its user has it: the AnyStream of the outermost interceptor, and the
 // one beneath all interceptors.
 type begun struct {
-	Stream
+	AnyStream
 	core *clientStream // nil of a broadcast, and if an interceptor has returned a stream of its own
 	inv  *invocation
 }
@@ -75,7 +75,7 @@ func (m *streamMethod) start(ctx context.Context, opts []CallOption) (*begun, er
 }
 
 // openBeneath is called by the innermost interceptor.
-func (m *streamMethod) openBeneath(ctx context.Context) (Stream, error) {
+func (m *streamMethod) openBeneath(ctx context.Context) (AnyStream, error) {
 	inv, err := m.invocationOf(ctx)
 	if err != nil {
 		return nil, err

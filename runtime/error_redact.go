@@ -47,7 +47,7 @@ func (r redactor) stream(logger *slog.Logger, next ServerStreamFunc) ServerStrea
 	if r == nil {
 		return next
 	}
-	return func(ctx context.Context, st Stream) error {
+	return func(ctx context.Context, st AnyStream) error {
 		if err := next(ctx, st); err != nil {
 			return r.apply(ctx, logger, err)
 		}

@@ -201,7 +201,7 @@ func UnaryHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.
 // responses. It is called by generated code.
 func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, *Req, Sender[Res]) error) Handler[S] {
 	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
-		return func(ctx context.Context, s Stream) error {
+		return func(ctx context.Context, s AnyStream) error {
 			out, err := newSender[Res](ctx, s, name)
 			if err != nil {
 				return err
@@ -221,7 +221,7 @@ func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, c
 // response. It is called by generated code.
 func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req]) (*Res, error)) Handler[S] {
 	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
-		return func(ctx context.Context, s Stream) error {
+		return func(ctx context.Context, s AnyStream) error {
 			in, err := newHandlerReceiver[Req](ctx, s, name)
 			if err != nil {
 				return err
@@ -242,7 +242,7 @@ func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, c
 // called by generated code.
 func BidiStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.Context, Receiver[Req], Sender[Res]) error) Handler[S] {
 	return Handler[S]{name: name, stream: func(impl S) ServerStreamFunc {
-		return func(ctx context.Context, s Stream) error {
+		return func(ctx context.Context, s AnyStream) error {
 			in, err := newHandlerReceiver[Req](ctx, s, name)
 			if err != nil {
 				return err

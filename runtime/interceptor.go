@@ -29,15 +29,15 @@ type Interceptor interface {
 // ClientStreamFunc opens a stream at the client. The context ends when the end of the
 // stream has been read, and when the stream is closed. If the method has one request, the
 // first Send opens the stream at the server.
-type ClientStreamFunc func(ctx context.Context) (Stream, error)
+type ClientStreamFunc func(ctx context.Context) (AnyStream, error)
 
 // ServerStreamFunc serves a stream: it does everything from here to the handler.
-type ServerStreamFunc func(ctx context.Context, s Stream) error
+type ServerStreamFunc func(ctx context.Context, s AnyStream) error
 
-// Stream is a stream as interceptors see it: with messages of any type. A method with one
+// AnyStream is a stream as interceptors see it: with messages of any type. A method with one
 // request, or with one response, is a stream with one message in that direction. One
 // goroutine may call Send while another calls Recv.
-type Stream interface {
+type AnyStream interface {
 	// Send sends a message. The error is io.EOF at a client whose server has ended the
 	// stream, of which Recv says why.
 	Send(msg proto.Message) error

@@ -39,7 +39,7 @@ func (m *serverMethod) checkSize(msg *nats.Msg) *Error {
 }
 
 // serveInParts runs the handler of a unary call whose request comes as a stream.
-func (m *serverMethod) serveInParts(ctx context.Context, s Stream) error {
+func (m *serverMethod) serveInParts(ctx context.Context, s AnyStream) error {
 	req := m.request()
 	if err := s.Recv(req); err == io.EOF { //nolint:errorlint // only the end itself is one
 		return Errorf(CodeInvalidArgument, "the request of %s has not come", m.name)
@@ -72,7 +72,7 @@ func (s *Server) respondInParts(o *outcome) *Error {
 		Name: o.method.name, To: o.msg.Reply, JSON: o.json, MaxMessage: most, Window: s.cfg.window, Limit: window,
 	}, max(time.Until(o.context.Due), time.Nanosecond))
 	payload := append(make([]byte, frame.MaxOverhead, frame.MaxOverhead+len(o.worker.Payload)), o.worker.Payload...)
-	st.handler = func(context.Context, Stream) error {
+	st.handler = func(context.Context, AnyStream) error {
 		if err := st.head(); err != nil {
 			return err
 		}

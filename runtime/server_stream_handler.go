@@ -12,11 +12,11 @@ import (
 
 // handlerStream is the stream that a handler's receiver and sender share.
 type handlerStream struct {
-	Stream               // as the interceptors have wrapped it
+	AnyStream               // as the interceptors have wrapped it
 	core   *serverStream // without interceptors
 }
 
-func newHandlerStream(ctx context.Context, s Stream, name protoreflect.Name) (handlerStream, error) {
+func newHandlerStream(ctx context.Context, s AnyStream, name protoreflect.Name) (handlerStream, error) {
 	core, ok := ctx.Value(serverStreamKey{}).(*serverStream)
 	if !ok {
 		return handlerStream{}, Errorf(CodeInternal, "an interceptor of the server of %s passed on a context that does not derive from its own", name)
@@ -26,12 +26,12 @@ func newHandlerStream(ctx context.Context, s Stream, name protoreflect.Name) (ha
 
 type sender[T any] struct{ handlerStream }
 
-func newSender[T any](ctx context.Context, s Stream, name protoreflect.Name) (Sender[T], error) {
+func newSender[T any](ctx context.Context, s AnyStream, name protoreflect.Name) (Sender[T], error) {
 	h, err := newHandlerStream(ctx, s, name)
 	return sender[T]{h}, err
 }
 
-func (s sender[T]) Send(m *T) error { return sendMessage(s.Stream, m) }
+func (s sender[T]) Send(m *T) error { return sendMessage(s.AnyStream, m) }
 
 func (s sender[T]) Header() Header { return s.core.call.ResponseHeader() }
 
@@ -39,12 +39,12 @@ func (s sender[T]) Trailer() Header { return s.core.call.ResponseTrailer() }
 
 type handlerReceiver[T any] struct{ handlerStream }
 
-func newHandlerReceiver[T any](ctx context.Context, s Stream, name protoreflect.Name) (Receiver[T], error) {
+func newHandlerReceiver[T any](ctx context.Context, s AnyStream, name protoreflect.Name) (Receiver[T], error) {
 	h, err := newHandlerStream(ctx, s, name)
 	return handlerReceiver[T]{h}, err
 }
 
-func (r handlerReceiver[T]) Recv() (*T, error) { return recvMessage[T](r.Stream) }
+func (r handlerReceiver[T]) Recv() (*T, error) { return recvMessage[T](r.AnyStream) }
 
 func (r handlerReceiver[T]) All() iter.Seq2[*T, error] { return all(r.Recv) }
 

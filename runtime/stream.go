@@ -111,7 +111,7 @@ func defaultWindow() flow.Window {
 }
 
 // recvMessage reads one message.
-func recvMessage[T any](s Stream) (*T, error) {
+func recvMessage[T any](s AnyStream) (*T, error) {
 	m := new(T)
 	if err := s.Recv(any(m).(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
 		return nil, streamError(err)
@@ -147,7 +147,7 @@ func streamError(err error) error {
 }
 
 // sendMessage sends one message.
-func sendMessage(s Stream, m any) error {
+func sendMessage(s AnyStream, m any) error {
 	if err := s.Send(m.(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
 		return streamError(err)
 	}

@@ -39,7 +39,7 @@ type tapped struct {
 }
 
 func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStreamFunc {
-	return func(ctx context.Context) (aegis.Stream, error) {
+	return func(ctx context.Context) (aegis.AnyStream, error) {
 		call, _ := aegis.CallFromContext(ctx)
 		i.tap.stepf("%s opens %s", i.name, call.Method().Name)
 		call.RequestHeader().Add("via", i.name)
@@ -49,7 +49,7 @@ func (i tapped) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStream
 }
 
 func (i tapped) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStreamFunc {
-	return func(ctx context.Context, s aegis.Stream) error {
+	return func(ctx context.Context, s aegis.AnyStream) error {
 		call, _ := aegis.CallFromContext(ctx)
 		i.tap.stepf("%s serves %s via %v", i.name, call.Method().Name, call.RequestHeader().Values("via"))
 		err := next(context.WithValue(ctx, seenBy{}, i.name), tappedStream{s, i})
@@ -59,17 +59,17 @@ func (i tapped) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStream
 }
 
 type tappedStream struct {
-	aegis.Stream
+	aegis.AnyStream
 	by tapped
 }
 
 func (s tappedStream) Send(m proto.Message) error {
 	s.by.tap.stepf("%s sends %s", s.by.name, m.ProtoReflect().Descriptor().Name())
-	return s.Stream.Send(m)
+	return s.AnyStream.Send(m)
 }
 
 func (s tappedStream) Recv(m proto.Message) error {
-	err := s.Stream.Recv(m)
+	err := s.AnyStream.Recv(m)
 	s.by.tap.stepf("%s receives %s: %v", s.by.name, m.ProtoReflect().Descriptor().Name(), err)
 	return err
 }

@@ -17,7 +17,7 @@ import (
 // calls WrapClientStream.
 func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.ClientStreamFunc {
 	var m cached
-	return func(ctx context.Context) (aegis.Stream, error) {
+	return func(ctx context.Context) (aegis.AnyStream, error) {
 		ctx, op := i.beginSpan(ctx, &m)
 		op.returned = true
 		s, err := next(ctx)
@@ -25,7 +25,7 @@ func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.Client
 			op.endSpan(err)
 			return nil, err
 		}
-		traced := &clientStream{Stream: s, op: op, single: sendsOne(ctx)}
+		traced := &clientStream{AnyStream: s, op: op, single: sendsOne(ctx)}
 		traced.watch(ctx)
 		return traced, nil
 	}
@@ -35,7 +35,7 @@ func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.Client
 // The runtime calls it.
 func (i *Interceptor) WrapServerStream(next aegis.ServerStreamFunc) aegis.ServerStreamFunc {
 	var m cached
-	return func(ctx context.Context, s aegis.Stream) (err error) {
+	return func(ctx context.Context, s aegis.AnyStream) (err error) {
 		ctx, op := i.beginSpan(ctx, &m)
 		defer func() { op.endSpan(err) }() // also if next panics
 		err = next(ctx, s)
@@ -52,7 +52,7 @@ func sendsOne(ctx context.Context) bool {
 
 // clientStream is a stream that ends its span when it ends.
 type clientStream struct {
-	aegis.Stream
+	aegis.AnyStream
 
 	op     *operation
 	single bool      // the method has one request, whose Send opens the stream
@@ -79,7 +79,7 @@ func (s *clientStream) watch(ctx context.Context) {
 // Send does not end the span, but for the one request of a method: a stream goes on after a
 // message that was too large, and after other errors Recv returns why it has ended.
 func (s *clientStream) Send(m proto.Message) error {
-	err := s.Stream.Send(m)
+	err := s.AnyStream.Send(m)
 	s.mu.Lock()
 	s.unsent = err
 	if errors.Is(err, io.EOF) {
@@ -94,7 +94,7 @@ func (s *clientStream) Send(m proto.Message) error {
 
 // Recv ends the span when it returns the end of the stream.
 func (s *clientStream) Recv(m proto.Message) error {
-	err := s.Stream.Recv(m)
+	err := s.AnyStream.Recv(m)
 	switch {
 	case errors.Is(err, io.EOF):
 		s.endSpan(nil)

@@ -86,7 +86,7 @@ func TestContextThatEndsWhileAStreamOpensEndsItsSpan(t *testing.T) {
 		aegisotel.WithMeterProvider(sdkmetric.NewMeterProvider()),
 	)
 	require.NoError(t, err)
-	open := client.WrapClientStream(func(context.Context) (aegis.Stream, error) { return struct{ aegis.Stream }{}, nil })
+	open := client.WrapClientStream(func(context.Context) (aegis.AnyStream, error) { return struct{ aegis.AnyStream }{}, nil })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	const streams = 5000 // of which a few meet the moment
