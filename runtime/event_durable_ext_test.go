@@ -84,7 +84,7 @@ func TestStartPositions(t *testing.T) {
 		}
 	}
 	diaries := map[string]*diary{}
-	for name, start := range map[string]aegis.Start{
+	for name, start := range map[string]aegis.Position{
 		"all": aegis.StartAll(), "sequence": aegis.StartSequence(4), "time": aegis.StartTime(then), "new": aegis.StartNew(),
 	} {
 		diaries[name] = &diary{}

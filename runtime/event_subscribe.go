@@ -40,7 +40,7 @@ type subscribeConfig struct {
 	concurrency   int // 0: the default
 	redelivery    spec.Retry
 	noDeadLetters bool
-	start         *Start
+	start         *Position
 	storage       Storage
 	interceptors  []Interceptor
 }
@@ -111,8 +111,8 @@ func WithoutDeadLetters() SubscribeOption {
 	})
 }
 
-// Start is the place in a stream at which a new group or instance begins.
-type Start struct {
+// Position is the place in a stream at which a new group or instance begins.
+type Position struct {
 	kind     startKind
 	sequence uint64
 	time     time.Time
@@ -129,23 +129,23 @@ const (
 
 // StartNew begins with the first event that is stored after the group, or the instance,
 // has subscribed for the first time.
-func StartNew() Start { return Start{} }
+func StartNew() Position { return Position{} }
 
 // StartAll begins with the oldest event that the stream keeps.
-func StartAll() Start { return Start{kind: startAll} }
+func StartAll() Position { return Position{kind: startAll} }
 
 // StartSequence begins with the event that has the sequence (see PubAck and Delivery), 1 or
 // more, or else with the next event that the stream keeps.
-func StartSequence(sequence uint64) Start { return Start{kind: startSequence, sequence: sequence} }
+func StartSequence(sequence uint64) Position { return Position{kind: startSequence, sequence: sequence} }
 
 // StartTime begins with the first event that was stored at t or later, by the NATS server's
 // clock.
-func StartTime(t time.Time) Start { return Start{kind: startTime, time: t} }
+func StartTime(t time.Time) Position { return Position{kind: startTime, time: t} }
 
 // StartFrom sets where a group or an instance begins in the stream of durable events when
 // it subscribes for the first time. After that it goes on where it left off. Default
 // StartNew().
-func StartFrom(s Start) SubscribeOption {
+func StartFrom(s Position) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) error {
 		switch {
 		case s.kind == startSequence && s.sequence == 0:

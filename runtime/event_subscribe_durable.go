@@ -74,7 +74,7 @@ func (r *durableRunner) partitionsConfig(causes *parts.Causes) *work.PartitionsC
 }
 
 // consumer returns the configuration of a consumer that begins at s; nil is StartNew.
-func (s *Start) consumer() jetstream.ConsumerConfig {
+func (s *Position) consumer() jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}
 	if s == nil {
 		return c
