@@ -290,7 +290,7 @@ type ClientStreamMethod[Req, Res any] struct{ streamMethod }
 
 // Open returns the stream when a server has taken it; for deadlines and errors see
 // ServerStreamMethod.
-func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (ClientStream[Req, Res], error) {
+func (m *ClientStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (UploadStream[Req, Res], error) {
 	b, err := m.start(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -304,7 +304,7 @@ type BidiStreamMethod[Req, Res any] struct{ streamMethod }
 
 // Open returns the stream when a server has taken it; for deadlines and errors see
 // ServerStreamMethod.
-func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (BidiClient[Req, Res], error) {
+func (m *BidiStreamMethod[Req, Res]) Open(ctx context.Context, opts ...CallOption) (BidiStream[Req, Res], error) {
 	b, err := m.start(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -354,7 +354,7 @@ func (r clientReceiver[T]) Close() error {
 	return nil
 }
 
-// bidiStream is the BidiClient of a client.
+// bidiStream is the BidiStream of a client.
 type bidiStream[Req, Res any] struct{ clientReceiver[Res] }
 
 func (s bidiStream[Req, Res]) Send(m *Req) error { return sendMessage(s.b, m) }
@@ -366,7 +366,7 @@ func (s bidiStream[Req, Res]) CloseSend() error {
 	return nil
 }
 
-// requestStream is the ClientStream of a client.
+// requestStream is the UploadStream of a client.
 type requestStream[Req, Res any] struct{ b *begun }
 
 func (s requestStream[Req, Res]) Send(m *Req) error { return sendMessage(s.b, m) }

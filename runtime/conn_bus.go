@@ -2,7 +2,6 @@ package aegis
 
 import (
 	"context"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -24,24 +23,10 @@ func (c *Conn) roundTrip(ctx context.Context, slot *bus.Slot, r *bus.Request) (*
 	return msg, outward(why)
 }
 
-func (c *Conn) awaitLink(ctx context.Context, subject string, deadline time.Time) *Error {
-	return outward(c.bus.AwaitLink(ctx, subject, deadline))
-}
-
-func (c *Conn) publishError(r *bus.Request, err error) *Error {
-	return outward(c.bus.PublishError(r, err))
-}
-
 func connClosed() *Error { return outward(bus.Closed()) }
 
 func tooLarge(what string, size int, most int64, advice string) *Error {
 	return outward(bus.TooLarge(what, size, most, advice))
-}
-
-// lastDenial is bus.LastDenial.
-func (c *Conn) lastDenial(subject string) (denied *Error, hint string) {
-	why, hint := c.bus.LastDenial(subject)
-	return outward(why), hint
 }
 
 // subscriptionRefused logs once that NATS refuses subscriptions. It reports whether an

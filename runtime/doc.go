@@ -55,7 +55,7 @@
 // The proto says how each method works; generated code has a signature to match.
 //
 // Streams: a handler gets a [Sender], a [Receiver] or both; a client gets a [Receiver],
-// a [ClientStream] or a [BidiClient]. [WithStreamWindow] bounds how far a sender may be
+// a [UploadStream] or a [BidiStream]. [WithStreamWindow] bounds how far a sender may be
 // ahead of its reader.
 //
 // Broadcasts: all instances answer, and the client iterates over each [Reply], or

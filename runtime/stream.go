@@ -57,10 +57,10 @@ type Sender[T any] interface {
 	Trailer() Header
 }
 
-// ClientStream is the client's side of a stream of requests that has one response. Its
+// UploadStream is the client's side of a stream of requests that has one response. Its
 // methods may be called by one goroutine at a time. The client has to call CloseAndRecv, or
 // to cancel the context to give the stream up.
-type ClientStream[Req, Res any] interface {
+type UploadStream[Req, Res any] interface {
 	// Send sends a message. It waits while the window is full. It returns io.EOF
 	// if the server has ended the stream: CloseAndRecv says why.
 	Send(msg *Req) error
@@ -69,10 +69,10 @@ type ClientStream[Req, Res any] interface {
 	CloseAndRecv() (*Res, error)
 }
 
-// BidiClient is the client's side of a stream in both directions. One goroutine may send
+// BidiStream is the client's side of a stream in both directions. One goroutine may send
 // while another receives. The client has to Close the stream, to end its context, or to
 // read it to its end.
-type BidiClient[Req, Res any] interface {
+type BidiStream[Req, Res any] interface {
 	// Send sends a message. It waits while the window is full. It returns io.EOF
 	// if the server has ended the stream: Recv says why.
 	Send(msg *Req) error

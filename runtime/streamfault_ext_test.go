@@ -106,7 +106,7 @@ func behind(t *testing.T, conn *aegis.Conn, decide func(byte) lossy.Fate) *aegis
 }
 
 // chatAll sends so many messages and reads them all back.
-func chatAll(t *testing.T, chat aegis.BidiClient[testv1.ChatRequest, testv1.ChatResponse], count int) error {
+func chatAll(t *testing.T, chat aegis.BidiStream[testv1.ChatRequest, testv1.ChatResponse], count int) error {
 	t.Helper()
 	sent := make(chan error, 1)
 	go func() {

@@ -149,7 +149,7 @@ func (c *counter) add()     { c.n.Add(1) }
 func (c *counter) get() int { return int(c.n.Load()) }
 
 // stillThere asserts that a stream to a handler that echoes lives, and closes it.
-func stillThere(t testing.TB, chat aegis.BidiClient[testv1.ChatRequest, testv1.ChatResponse]) {
+func stillThere(t testing.TB, chat aegis.BidiStream[testv1.ChatRequest, testv1.ChatResponse]) {
 	t.Helper()
 	require.NoError(t, chat.Send(&testv1.ChatRequest{Text: "still there"}))
 	res, err := chat.Recv()

@@ -105,7 +105,7 @@ func clientStream() *rpc {
 	return &rpc{
 		client: "ClientStream", handler: "ClientStream", does: "opens a stream of requests of %s", option: callOption, call: open,
 		result: func(m *method) *jen.Statement {
-			return resultOrError(aegis("ClientStream").Types(ident(m.input), ident(m.output)))
+			return resultOrError(aegis("UploadStream").Types(ident(m.input), ident(m.output)))
 		},
 		params: []param{receiverParam}, returns: responseOrError, unimplemented: []jen.Code{jen.Nil()},
 	}
@@ -115,7 +115,7 @@ func bidiStream() *rpc {
 	return &rpc{
 		client: "BidiStream", handler: "BidiStream", does: "opens a stream of requests and responses of %s", option: callOption, call: open,
 		result: func(m *method) *jen.Statement {
-			return resultOrError(aegis("BidiClient").Types(ident(m.input), ident(m.output)))
+			return resultOrError(aegis("BidiStream").Types(ident(m.input), ident(m.output)))
 		},
 		params: []param{receiverParam, senderParam}, returns: onlyError,
 	}

@@ -267,7 +267,7 @@ func list(t *testing.T, args ...string) []listed {
 	for decoder := json.NewDecoder(out); ; {
 		var p listed
 		err := decoder.Decode(&p)
-		if err == io.EOF { //nolint:errorlint // the decoder returns it as it is
+		if err == io.EOF {
 			break
 		}
 		require.NoError(t, err)

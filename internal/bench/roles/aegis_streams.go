@@ -143,7 +143,7 @@ func runChat(client benchv1aegis.StreamServiceClient, o load.Order) (*load.Resul
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	// As many streams as callers, and whoever calls takes one.
-	idle := make(chan aegis.BidiClient[benchv1.ChatRequest, benchv1.ChatResponse], o.Callers)
+	idle := make(chan aegis.BidiStream[benchv1.ChatRequest, benchv1.ChatResponse], o.Callers)
 	for range o.Callers {
 		chat, err := client.Chat(ctx)
 		if err != nil {

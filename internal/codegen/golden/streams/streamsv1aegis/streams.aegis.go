@@ -60,11 +60,11 @@ type StreamServiceClient interface {
 	// Watch streams responses.
 	Watch(ctx context.Context, req *streamsv1.WatchRequest, opts ...aegis.CallOption) (aegis.Receiver[streamsv1.WatchResponse], error)
 	// Upload opens a stream of requests of golden.streams.v1.StreamService.Upload.
-	Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error)
+	Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error)
 	// Chat streams both ways.
 	//
 	// Deprecated: golden.streams.v1.StreamService.Chat is marked as deprecated.
-	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[streamsv1.WatchRequest, streamsv1.WatchResponse], error)
+	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error)
 	// Ticks has no message of its own.
 	Ticks(ctx context.Context, req *emptypb.Empty, opts ...aegis.CallOption) (aegis.Receiver[emptypb.Empty], error)
 	// Tell is for every instance.
@@ -112,7 +112,7 @@ func (c *streamServiceClient) Watch(ctx context.Context, req *streamsv1.WatchReq
 }
 
 // Upload opens a stream of requests of golden.streams.v1.StreamService.Upload.
-func (c *streamServiceClient) Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error) {
+func (c *streamServiceClient) Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error) {
 	return c.upload.Open(ctx, opts...)
 }
 
@@ -120,7 +120,7 @@ func (c *streamServiceClient) Upload(ctx context.Context, opts ...aegis.CallOpti
 // golden.streams.v1.StreamService.Chat.
 //
 // Deprecated: golden.streams.v1.StreamService.Chat is marked as deprecated.
-func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[streamsv1.WatchRequest, streamsv1.WatchResponse], error) {
+func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[streamsv1.WatchRequest, streamsv1.WatchResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 

@@ -269,11 +269,11 @@ type StreamServiceClient interface {
 	// Count streams numbers.
 	Count(ctx context.Context, req *aegistestv1.CountRequest, opts ...aegis.CallOption) (aegis.Receiver[aegistestv1.CountResponse], error)
 	// Sum adds numbers up.
-	Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error)
+	Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error)
 	// Chat streams both ways.
-	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
+	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
 	// Brief has a timeout of 250 ms.
-	Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
+	Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error)
 }
 
 // NewStreamServiceClient returns a client of aegistest.v1.StreamService over
@@ -307,19 +307,19 @@ func (c *streamServiceClient) Count(ctx context.Context, req *aegistestv1.CountR
 }
 
 // Sum opens a stream of requests of aegistest.v1.StreamService.Sum.
-func (c *streamServiceClient) Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error) {
+func (c *streamServiceClient) Sum(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[aegistestv1.SumRequest, aegistestv1.SumResponse], error) {
 	return c.sum.Open(ctx, opts...)
 }
 
 // Chat opens a stream of requests and responses of
 // aegistest.v1.StreamService.Chat.
-func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
+func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 
 // Brief opens a stream of requests and responses of
 // aegistest.v1.StreamService.Brief.
-func (c *streamServiceClient) Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
+func (c *streamServiceClient) Brief(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[aegistestv1.ChatRequest, aegistestv1.ChatResponse], error) {
 	return c.brief.Open(ctx, opts...)
 }
 
@@ -512,7 +512,7 @@ type LargeServiceClient interface {
 	// Bounce returns the data.
 	Bounce(ctx context.Context, req *aegistestv1.LargeRequest, opts ...aegis.CallOption) (*aegistestv1.LargeResponse, error)
 	// Flow returns each data.
-	Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error)
+	Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error)
 }
 
 // NewLargeServiceClient returns a client of aegistest.v1.LargeService over
@@ -543,7 +543,7 @@ func (c *largeServiceClient) Bounce(ctx context.Context, req *aegistestv1.LargeR
 
 // Flow opens a stream of requests and responses of
 // aegistest.v1.LargeService.Flow.
-func (c *largeServiceClient) Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error) {
+func (c *largeServiceClient) Flow(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[aegistestv1.LargeRequest, aegistestv1.LargeResponse], error) {
 	return c.flow.Open(ctx, opts...)
 }
 

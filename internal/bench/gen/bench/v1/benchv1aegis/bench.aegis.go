@@ -167,9 +167,9 @@ type StreamServiceClient interface {
 	// Pull streams as many messages as it is asked for.
 	Pull(ctx context.Context, req *benchv1.PullRequest, opts ...aegis.CallOption) (aegis.Receiver[benchv1.PullResponse], error)
 	// Push counts what it is sent.
-	Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[benchv1.PushRequest, benchv1.PushResponse], error)
+	Push(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[benchv1.PushRequest, benchv1.PushResponse], error)
 	// Chat returns each text.
-	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[benchv1.ChatRequest, benchv1.ChatResponse], error)
+	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[benchv1.ChatRequest, benchv1.ChatResponse], error)
 	// Ask returns the text.
 	Ask(ctx context.Context, req *benchv1.AskRequest, opts ...aegis.CallOption) (*benchv1.AskResponse, error)
 }
@@ -205,12 +205,12 @@ func (c *streamServiceClient) Pull(ctx context.Context, req *benchv1.PullRequest
 }
 
 // Push opens a stream of requests of bench.v1.StreamService.Push.
-func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[benchv1.PushRequest, benchv1.PushResponse], error) {
+func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[benchv1.PushRequest, benchv1.PushResponse], error) {
 	return c.push.Open(ctx, opts...)
 }
 
 // Chat opens a stream of requests and responses of bench.v1.StreamService.Chat.
-func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[benchv1.ChatRequest, benchv1.ChatResponse], error) {
+func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[benchv1.ChatRequest, benchv1.ChatResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 

@@ -50,9 +50,9 @@ type StreamServiceClient interface {
 	// Pull streams items.
 	Pull(ctx context.Context, req *faultv1.PullRequest, opts ...aegis.CallOption) (aegis.Receiver[faultv1.PullResponse], error)
 	// Push takes items and says what has come.
-	Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[faultv1.PushRequest, faultv1.PushResponse], error)
+	Push(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[faultv1.PushRequest, faultv1.PushResponse], error)
 	// Chat returns each item.
-	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[faultv1.ChatRequest, faultv1.ChatResponse], error)
+	Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[faultv1.ChatRequest, faultv1.ChatResponse], error)
 }
 
 // NewStreamServiceClient returns a client of fault.v1.StreamService over conn.
@@ -84,12 +84,12 @@ func (c *streamServiceClient) Pull(ctx context.Context, req *faultv1.PullRequest
 }
 
 // Push opens a stream of requests of fault.v1.StreamService.Push.
-func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.ClientStream[faultv1.PushRequest, faultv1.PushResponse], error) {
+func (c *streamServiceClient) Push(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[faultv1.PushRequest, faultv1.PushResponse], error) {
 	return c.push.Open(ctx, opts...)
 }
 
 // Chat opens a stream of requests and responses of fault.v1.StreamService.Chat.
-func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiClient[faultv1.ChatRequest, faultv1.ChatResponse], error) {
+func (c *streamServiceClient) Chat(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[faultv1.ChatRequest, faultv1.ChatResponse], error) {
 	return c.chat.Open(ctx, opts...)
 }
 
