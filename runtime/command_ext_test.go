@@ -274,7 +274,7 @@ func TestConcurrencyOfCommandsIsBounded(t *testing.T) {
 		started <- struct{}{}
 		<-release
 		return &testv1.WorkResponse{}, nil
-	}}, aegis.WithConcurrency(3))
+	}}, aegis.WithMaxConcurrency(3))
 	client := newJobClient(t, conn)
 	var sent []*workCommand
 	for range 8 {
@@ -407,7 +407,7 @@ func TestStoppingWorkerFinishesWhatRunsAndGivesTheRestBack(t *testing.T) {
 		started <- struct{}{}
 		<-release
 		return &testv1.WorkResponse{Text: "first"}, nil
-	}}, aegis.WithConcurrency(2))
+	}}, aegis.WithMaxConcurrency(2))
 	client := newJobClient(t, conn)
 	var sent []*workCommand
 	for range 6 {

@@ -49,7 +49,7 @@ func helperWorker(ctx context.Context, conn *aegis.Conn) error {
 		_, err := work(ctx, &testv1.WorkRequest{Text: req.GetText()})
 		return &testv1.OnceResponse{}, err
 	}
-	if err := aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work: work, once: once}, aegis.WithConcurrency(8)); err != nil {
+	if err := aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work: work, once: once}, aegis.WithMaxConcurrency(8)); err != nil {
 		return err
 	}
 	return srv.Run(ctx)

@@ -21,10 +21,6 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
 
-// defaultCommandConcurrency is how many commands of one method an instance works on at
-// once, unless WithConcurrency says otherwise.
-const defaultCommandConcurrency = 16
-
 // checkCommandOptions refuses the options of commands for a service without commands, where
 // they would do nothing.
 func checkCommandOptions(service *service) error {
@@ -32,11 +28,8 @@ func checkCommandOptions(service *service) error {
 	if desc.CommandStorage != nil {
 		return nil
 	}
-	switch {
-	case service.storage != (Storage{}):
+	if service.storage != (Storage{}) {
 		return invalidOption("WithStorage: %s has no command; the storage of events is an option of publishers and subscribers", desc.Name)
-	case service.concurrency != 0:
-		return invalidOption("WithConcurrency: %s has no command; use WithMaxConcurrency for calls", desc.Name)
 	}
 	return nil
 }
@@ -96,12 +89,9 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, cancels *com
 	logger := func() *slog.Logger { return s.logger.With("command_method", m.name) }
 	conn, storage, warn := s.conn, &service.storage, warnOnce(logger)
 	dead, trouble := s.deadLetters(service.desc.Name, storage, service.desc.CommandStorage, storage.policy(warn), logger)
-	most := defaultCommandConcurrency
-	switch {
-	case turn != nil:
+	most := service.commandsAtOnce
+	if turn != nil {
 		most = 1
-	case service.concurrency > 0:
-		most = service.concurrency
 	}
 	w.commands = commandwork.New(commandwork.Options{
 		Method: m.method.Name, FullName: m.name, Spec: m.method.Command, Most: most, Turn: turn,

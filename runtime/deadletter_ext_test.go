@@ -240,7 +240,7 @@ func TestDeadLetterOfAStreamThatIsGoneIsNoOther(t *testing.T) {
 			<-end
 		}
 		return aegis.Permanent(errWrong)
-	}}, nil, aegis.Compete("g"), aegis.WithConcurrency(2))
+	}}, nil, aegis.Compete("g"), aegis.WithMaxConcurrency(2))
 	pub := newPublisher(t, conn)
 	mustStore(t, pub, "held")
 	receive(t, "it runs", begun)

@@ -60,7 +60,7 @@ func TestSubscriberOptionsAreChecked(t *testing.T) {
 	core := handlers{Core: func(context.Context, *testv1.CoreRequest) error { return nil }}
 	for what, o := range map[string]aegis.SubscribeOption{
 		"a b":                       aegis.Compete("a b"),
-		"concurrency 0":             aegis.WithConcurrency(0),
+		"concurrency 0":             aegis.WithMaxConcurrency(0),
 		"0 attempts":                aegis.WithRedelivery(0, time.Second, time.Second),
 		"pauses of 2s to 1s":        aegis.WithRedelivery(2, 2*time.Second, time.Second),
 		"sequence 0":                aegis.StartFrom(aegis.StartSequence(0)),
@@ -155,7 +155,7 @@ func TestConcurrencyOfCoreEventsIsBounded(t *testing.T) {
 		started <- struct{}{}
 		<-release
 		return nil
-	}}, nil, aegis.EachInstance(), aegis.WithConcurrency(3))
+	}}, nil, aegis.EachInstance(), aegis.WithMaxConcurrency(3))
 	pub := newPublisher(t, conn)
 	for range 5 {
 		require.NoError(t, pub.Core(t.Context(), coreEvent("")))
@@ -222,7 +222,7 @@ func TestStopWaitsForHandlersOfCoreEvents(t *testing.T) {
 			<-release
 			d.notef("done")
 			return nil
-		}}, nil, aegis.EachInstance(), aegis.WithConcurrency(n))
+		}}, nil, aegis.EachInstance(), aegis.WithMaxConcurrency(n))
 		require.NoError(t, newPublisher(t, conn).Core(t.Context(), coreEvent("")))
 		receive(t, "the handler runs", started)
 		s.stop()

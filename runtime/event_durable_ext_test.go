@@ -246,7 +246,7 @@ func TestConcurrencyOfDurableEvents(t *testing.T) {
 		started <- struct{}{}
 		<-release
 		return nil
-	}}, nil, aegis.WithConcurrency(3))
+	}}, nil, aegis.WithMaxConcurrency(3))
 	pub := newPublisher(t, conn)
 	for range 5 {
 		mustStore(t, pub, "")
@@ -273,7 +273,7 @@ func TestLongHandlersKeepTheirEvents(t *testing.T) {
 			<-time.After(1600 * time.Millisecond) // more than one and a half ack waits
 		}
 		return nil
-	}}, nil, aegis.WithConcurrency(2))
+	}}, nil, aegis.WithMaxConcurrency(2))
 	pub := newPublisher(t, conn)
 	mustStore(t, pub, "long")
 	settled(t, conn, "g-store-Stored")
@@ -313,7 +313,7 @@ func TestStopFinishesWhatRunsAndGivesTheRestBack(t *testing.T) {
 		d.notef("%s", ev.GetText())
 		return nil
 	}}
-	s := subscriber(t, conn, h, nil, aegis.WithConcurrency(4))
+	s := subscriber(t, conn, h, nil, aegis.WithMaxConcurrency(4))
 	pub := newPublisher(t, conn)
 	for i := range 20 {
 		mustStore(t, pub, strconv.Itoa(i))
@@ -323,7 +323,7 @@ func TestStopFinishesWhatRunsAndGivesTheRestBack(t *testing.T) {
 	}
 	s.stop()
 	eventually(t, "it stops", func() bool { return s.State() == aegis.StateStopping })
-	subscribe(t, conn, h, nil, aegis.WithConcurrency(100))
+	subscribe(t, conn, h, nil, aegis.WithMaxConcurrency(100))
 	for range 16 {
 		receive(t, "the other one has the rest", started)
 	}

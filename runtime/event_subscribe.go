@@ -81,7 +81,7 @@ func EachInstance() SubscribeOption {
 
 func (o ConcurrencyOption) applySubscribe(c *subscribeConfig) error {
 	c.concurrency = o.n
-	return o.check()
+	return o.check(mostHandlers)
 }
 
 // WithRedelivery sets how many attempts a durable event has before it goes to the dead
@@ -136,7 +136,9 @@ func StartAll() Position { return Position{kind: startAll} }
 
 // StartSequence begins with the event that has the sequence (see PubAck and Delivery), 1 or
 // more, or else with the next event that the stream keeps.
-func StartSequence(sequence uint64) Position { return Position{kind: startSequence, sequence: sequence} }
+func StartSequence(sequence uint64) Position {
+	return Position{kind: startSequence, sequence: sequence}
+}
 
 // StartTime begins with the first event that was stored at t or later, by the NATS server's
 // clock.

@@ -178,7 +178,7 @@ func TestGroupWhoseEventsAllWaitForTheirNextAttemptSaysSo(t *testing.T) {
 			return errWrong
 		}
 		return d.stored(ctx, ev)
-	}}, []aegis.ServerOption{log.option()}, aegis.WithConcurrency(8), aegis.WithRedelivery(100, 500*time.Millisecond, 500*time.Millisecond))
+	}}, []aegis.ServerOption{log.option()}, aegis.WithMaxConcurrency(8), aegis.WithRedelivery(100, 500*time.Millisecond, 500*time.Millisecond))
 	saysThatAllWaits(t, srv, &log, "the events of aegistest.v1.EventService.Stored cannot work: the consumer g-store-Stored of the stream "+eventStream)
 	mended.Store(true)
 	eventually(t, "all are handled", func() bool { return len(d.all()) >= 8 })
@@ -241,7 +241,7 @@ func TestGroupWhoseEventsAreAllBeingHandledIsReady(t *testing.T) {
 		running.Add(1)
 		<-hold
 		return nil
-	}}, nil, aegis.WithConcurrency(8))
+	}}, nil, aegis.WithMaxConcurrency(8))
 	eventually(t, "five are handled", func() bool { return running.Load() == 5 })
 	// It is looked at once after five seconds.
 	spy := spyOn(t, conn)

@@ -74,7 +74,7 @@ func TestEventThatIsHeldIsNotBegunAgainWhenItIsDeliveredAgain(t *testing.T) {
 	subscribe(t, conn, handlers{Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
 		h.handle(ev.GetText())
 		return nil
-	}}, nil, aegis.WithConcurrency(2))
+	}}, nil, aegis.WithMaxConcurrency(2))
 	pub := newPublisher(t, conn)
 	mustStore(t, pub, "held")
 	deliverAgain(t, conn, eventStream, storedConsumer)

@@ -69,20 +69,6 @@ func WithStateHook(f func(State)) ServerOption {
 	})
 }
 
-// WithMaxConcurrency sets how many unary handlers of the service run at once in
-// this instance; further calls are refused at once with CodeResourceExhausted
-// and ReasonOverloaded, and clients try them elsewhere. 1 to 1,000,000, as in the
-// proto. It wins over the proto's max_concurrency. Default 256.
-func WithMaxConcurrency(n int) ServiceOption {
-	return serviceOption(func(c *serviceConfig) error {
-		if n < 1 || n > spec.MaxMaxConcurrency {
-			return invalidOption("max concurrency %d: use 1 to %d", n, spec.MaxMaxConcurrency)
-		}
-		c.maxConcurrency, c.offer.MaxConcurrency = n, true
-		return nil
-	})
-}
-
 // WithElection sets how fast a lost leader of the service is replaced. Fields that are
 // not zero win over the proto's election option, which is the default. The presets are
 // election.Aggressive.Config() and its like. The error of an invalid
@@ -167,11 +153,10 @@ func WithHeartbeat(interval time.Duration) ServerOption {
 
 // serviceConfig is what the options of a registration set.
 type serviceConfig struct {
-	maxConcurrency int // of calls
+	maxConcurrency int
 	interceptors   []Interceptor
 	election       election.Config // a field that is zero is as the proto says
 	storage        Storage         // of commands
-	concurrency    int             // of each command; 0: the default
 	offer          offer.Options
 	unimplemented  bool
 }
@@ -243,29 +228,44 @@ func (o StorageOption) applyService(c *serviceConfig) error {
 	return o.storage.checkCommands()
 }
 
-func (o ConcurrencyOption) applyService(c *serviceConfig) error {
-	c.concurrency = o.n
-	return o.check()
-}
-
-// ConcurrencyOption is what WithConcurrency returns: an option of subscribers and of
-// services.
+// ConcurrencyOption is the option that WithMaxConcurrency returns, for services and for
+// subscribers.
 type ConcurrencyOption struct{ n int }
 
-func (o ConcurrencyOption) check() error {
-	if o.n < 1 || o.n > maxConcurrency {
-		return invalidOption("concurrency %d: use 1 to %d", o.n, maxConcurrency)
+// WithMaxConcurrency sets how many handlers run at once in this instance. As an option of
+// the generated Register functions, n is from 1 to 1,000,000 and bounds
+//
+//   - the handlers of all unary calls of the service, broadcasts among them; it wins over
+//     the proto's max_concurrency, and the default is 256. Further calls are refused at
+//     once with CodeResourceExhausted and ReasonOverloaded, and clients try them elsewhere;
+//   - the handlers of the commands of each method, at most 10,000; the default is 16.
+//     Further commands wait. A leader's commands are worked one after the other.
+//
+// As an option of the generated Subscribe functions, n is from 1 to 10,000 and bounds the
+// handlers of each event; further events wait. The default is 1, one event after the other
+// in the order of the stream; for durable events with a key it is the number of partitions,
+// and the order of a key is kept however many handlers run.
+//
+// The error for another n, and for a service with neither a unary call nor a command, wraps
+// ErrInvalidOption.
+func WithMaxConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
+
+func (o ConcurrencyOption) check(most int) error {
+	if o.n < 1 || o.n > most {
+		return invalidOption("max concurrency %d: use 1 to %d", o.n, most)
 	}
 	return nil
 }
 
-// WithConcurrency sets how many handlers of one event, or of the commands of one
-// method, run at once in this instance: 1 to 10,000. It is an option of the generated
-// Subscribe functions, for events, and of the Register functions, for commands; calls
-// have WithMaxConcurrency. Default for events: 1, one after the other in the order of
-// the stream; as many as there are partitions for events with a key, whose order is
-// kept however many handlers run. Default for commands: 16. A leader's commands are
-// worked one after the other, whatever the option says.
-func WithConcurrency(n int) ConcurrencyOption { return ConcurrencyOption{n} }
+func (o ConcurrencyOption) applyService(c *serviceConfig) error {
+	c.maxConcurrency, c.offer.MaxConcurrency = o.n, true
+	return o.check(spec.MaxMaxConcurrency)
+}
 
-const maxConcurrency = 10_000
+// mostHandlers is how many handlers of one event, or of the commands of one method, may run
+// at once.
+const mostHandlers = 10_000
+
+// defaultCommandConcurrency is how many commands of one method an instance works on at
+// once, unless WithMaxConcurrency says otherwise.
+const defaultCommandConcurrency = 16

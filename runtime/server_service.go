@@ -37,19 +37,19 @@ type Handler[S any] struct {
 
 // service is a registered service.
 type service struct {
-	desc         *spec.Service
-	interceptors []Interceptor
-	methods      []*serverMethod
-	max          int64        // the most unary handlers at once
-	running      atomic.Int64 // the unary handlers that run now
-	load         monitor.Load
-	election     election.Config
-	storage      Storage                           // of the commands
-	concurrency  int                               // handlers of each command at once; 0 is the default
-	onLeading    func(context.Context, Term) error // nil without single active methods
-	recorder     *health.Recorder
-	lacking      bool // the implementation does not have all methods
-	stubs        bool // those that it does not have are offered all the same
+	desc           *spec.Service
+	interceptors   []Interceptor
+	methods        []*serverMethod
+	max            int64        // the most unary handlers at once
+	running        atomic.Int64 // the unary handlers that run now
+	load           monitor.Load
+	election       election.Config
+	storage        Storage                           // of the commands
+	commandsAtOnce int                               // handlers of the commands of each method
+	onLeading      func(context.Context, Term) error // nil without single active methods
+	recorder       *health.Recorder
+	lacking        bool // the implementation does not have all methods
+	stubs          bool // those that it does not have are offered all the same
 
 	// The refusal of a call that exceeds max. It is made when the server starts.
 	overload      *Error
@@ -84,7 +84,7 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	if err := applyOptions(opts, func(o ServiceOption) error { return o.applyService(&cfg) }); err != nil {
 		return nil, err
 	}
-	cfg.offer.Concurrency, cfg.offer.Storage = cfg.concurrency != 0, cfg.storage != (Storage{})
+	cfg.offer.Storage = cfg.storage != (Storage{})
 	cfg.offer.Election = cfg.election != (election.Config{})
 	if err := cfg.offer.Check(desc); err != nil {
 		return nil, invalidOption("%s", err)
@@ -93,9 +93,13 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	if err != nil {
 		return nil, err
 	}
+	commandsAtOnce := defaultCommandConcurrency
+	if cfg.offer.MaxConcurrency {
+		commandsAtOnce = min(cfg.maxConcurrency, mostHandlers)
+	}
 	s := &service{
 		desc: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder,
-		storage: cfg.storage, concurrency: cfg.concurrency, stubs: cfg.unimplemented,
+		storage: cfg.storage, commandsAtOnce: commandsAtOnce, stubs: cfg.unimplemented,
 	}
 	if desc.Election != nil {
 		s.election = electionConfig(desc.Election, cfg.election)

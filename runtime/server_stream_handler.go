@@ -13,7 +13,7 @@ import (
 // handlerStream is the stream that a handler's receiver and sender share.
 type handlerStream struct {
 	AnyStream               // as the interceptors have wrapped it
-	core   *serverStream // without interceptors
+	core      *serverStream // without interceptors
 }
 
 func newHandlerStream(ctx context.Context, s AnyStream, name protoreflect.Name) (handlerStream, error) {

@@ -113,14 +113,14 @@ func TestStreamsTakeNoWorkers(t *testing.T) {
 	conn := connect(t)
 	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 		return errors.Join(
-			aegistestv1aegis.RegisterStreamServiceServer(srv, streams{count: hold}, aegis.WithMaxConcurrency(1)),
+			aegistestv1aegis.RegisterStreamServiceServer(srv, streams{count: hold}),
 			aegistestv1aegis.RegisterBoundedServiceServer(srv, bounded{func(_ context.Context, req *testv1.HoldRequest) (*testv1.HoldResponse, error) {
 				return &testv1.HoldResponse{Number: req.GetNumber()}, nil
 			}}, aegis.WithMaxConcurrency(1)),
 		)
 	}, aegis.WithStreamGrace(0))
 	client := newStreamClient(t, conn)
-	for range 20 {
+	for range 300 { // more than there are workers for the unary calls of both services
 		_, err := client.Count(t.Context(), &testv1.CountRequest{})
 		require.NoError(t, err)
 		_, err = client.Chat(t.Context()) // whose handler waits for what never comes

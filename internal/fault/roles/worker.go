@@ -68,7 +68,7 @@ func (w *worker) register(srv *aegis.Server, o WorkerOrder) error {
 	if o.Events {
 		return aegis.SubscribeEvents(srv, service, []aegis.EventHandler{
 			aegis.NewEventHandler("Happened", w.happened), aegis.NewEventHandler("Changed", w.changed),
-		}, aegis.WithConcurrency(atOnce), storage)
+		}, aegis.WithMaxConcurrency(atOnce), storage)
 	}
 	return aegis.RegisterService(srv, service, w, []aegis.Handler[*worker]{aegis.UnaryHandler("Work", (*worker).Work)}, storage)
 }

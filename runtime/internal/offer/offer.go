@@ -5,6 +5,7 @@ package offer
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 )
@@ -15,7 +16,7 @@ type Options struct {
 
 	// The other options that were given. They are for calls, for commands, or for
 	// methods of a leader, and do nothing where none of these is left.
-	MaxConcurrency, Concurrency, Storage, Election bool
+	MaxConcurrency, Storage, Election bool
 }
 
 // Serves reports whether the options leave a method. Events are handled by
@@ -47,12 +48,10 @@ func (o *Options) Check(service *spec.Service) error {
 		return refuse("WithoutCalls and WithoutCommands: nothing of %s is left")
 	case o.WithoutCalls && !commands:
 		return refuse("WithoutCalls: %s has no command, so that nothing of it is left")
-	case o.WithoutCommands && o.Concurrency:
-		return refuse("WithConcurrency and WithoutCommands: it is about the commands of %s, which are not taken; use WithMaxConcurrency for calls")
 	case o.WithoutCommands && o.Storage:
 		return refuse("WithStorage and WithoutCommands: it is about the commands of %s, which are not taken")
-	case o.WithoutCalls && o.MaxConcurrency:
-		return refuse("WithMaxConcurrency and WithoutCalls: it is about the calls of %s, which are not served; use WithConcurrency for commands")
+	case o.MaxConcurrency && !o.bounded(service):
+		return refuse("WithMaxConcurrency: %s has neither a unary call nor a command here; leave it out")
 	case !o.WithoutCalls && !o.WithoutCommands:
 		return nil
 	}
@@ -63,6 +62,14 @@ func (o *Options) Check(service *spec.Service) error {
 		return refuse("WithElection: nothing of %s is left that a leader does")
 	}
 	return nil
+}
+
+// bounded reports whether the options leave a method whose handlers have a bound: a stream
+// has none.
+func (o *Options) bounded(service *spec.Service) bool {
+	return slices.ContainsFunc(service.Methods, func(m *spec.Method) bool {
+		return o.Serves(m) && (m.Pattern == spec.Command || !m.Streaming())
+	})
 }
 
 // kinds tells which kinds of methods a service has.
