@@ -1,7 +1,5 @@
 package pull
 
-import "time"
-
 // heldList is the messages that a puller holds, the oldest first. The mutex of the
 // puller guards it, and the fields of its messages.
 type heldList struct {
@@ -43,34 +41,6 @@ func (l *heldList) remove(m *Message) {
 	l.count--
 	if l.bySequence[m.Sequence] == m {
 		delete(l.bySequence, m.Sequence)
-	}
-}
-
-// renewal returns how often held messages are looked at: often enough that a message of
-// a consumer with this ack wait is renewed in time even if some of the looks are late.
-func renewal(ackWait time.Duration) time.Duration {
-	if ackWait == 0 {
-		return tick
-	}
-	return max(min(tick, ackWait/4), time.Millisecond)
-}
-
-// renew tells NATS that held messages are still being worked on. Giving back messages
-// whose handlers have not begun would be easier on other instances, but counts as a
-// delivery. After a reconnect all messages are renewed, as signs of life that were sent
-// before may be lost. p.mu is held.
-func (p *Puller) renew(now time.Time, interval time.Duration, all bool) {
-	if p.source.AckWait == 0 {
-		return
-	}
-	for m := p.held.head; m != nil; m = m.next {
-		if !all && now.Sub(m.renewed)+interval < p.source.AckWait/3 {
-			continue // the next look is early enough
-		}
-		if p.o.NATS.Publish(m.reply, inProgress) != nil {
-			return // the sign of the next look may get through
-		}
-		m.renewed = now
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package pull takes messages from a consumer of JetStream. A puller never takes more
 // messages than there is room for, keeps NATS from delivering a message again while it is
-// held (renew in held.go, in the goroutine run), and goes on after any loss of the
+// held (renew.go, in a goroutine that never waits), and goes on after any loss of the
 // connection or the consumer.
 //
 // nats.go has pull subscriptions as well. They hold messages that their user does not
@@ -173,67 +173,6 @@ func (p *Puller) Close() {
 	p.inbox.unwatch()
 	p.chores.Wait()
 	_ = p.inbox.sub.Unsubscribe() // fails only if it is gone already
-}
-
-// run is the goroutine that renews held messages. It never waits for an answer.
-func (p *Puller) run(returns uint64) {
-	defer close(p.ended)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	interval := tick
-	for {
-		state := p.o.Link.State()
-		now := time.Now()
-		if state.Returns == returns {
-			select {
-			case <-p.ctx.Done():
-				return
-			case <-state.Changed():
-				continue
-			case now = <-ticker.C:
-			}
-		}
-		anew := state.Returns != returns
-		returns = state.Returns
-		if next := p.tick(now, anew); next != interval {
-			interval = next
-			ticker.Reset(interval)
-		}
-	}
-}
-
-// tick renews messages that were held for long, checks that requests are still
-// answered, and returns when to do so again. Anew says that the connection has come back
-// since the last tick.
-func (p *Puller) tick(now time.Time, anew bool) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if anew && p.unacked { // NATS denies acknowledgements again if they are still not allowed
-		p.unacked = false
-		p.later(func() { p.report(acking, nil) })
-	}
-	interval := renewal(p.source.AckWait)
-	p.renew(now, interval, anew)
-	switch {
-	case !p.open:
-		if anew {
-			p.hurry()
-		}
-	case !p.doubtAt.IsZero() && now.After(p.doubtAt):
-		p.doubtAt, p.refusals.doubted = time.Time{}, true
-		p.look(0)
-	case anew:
-		// NATS has forgotten the requests.
-		p.request.outstanding, p.request.seen = 0, now
-		p.ask()
-	case p.request.outstanding > 0 && now.Sub(p.request.seen) > silence && p.o.Link.Up():
-		p.request.seen = now
-		p.unheard()
-	default:
-		p.ask() // again, if the last request could not be sent
-	}
-	p.watchBacklog(now)
-	return interval
 }
 
 // look finds the consumer anew after a pause, and until that succeeds asks for nothing.
