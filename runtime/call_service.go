@@ -2,7 +2,6 @@ package aegis
 
 import "github.com/aegisrpc/aegis/runtime/registry"
 
-// checkService returns an error for what cannot be the name of a service.
 // checkService refuses what cannot be the full name of a service.
 func checkService(name string) *Error {
 	if !registry.ValidService(name) {
