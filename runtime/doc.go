@@ -76,10 +76,11 @@
 //
 // Commands: a client sends a command, with each [SendOption], such as [DedupeKey] or
 // [NotBefore], and gets a [Command], with which it or another process reads status,
-// progress and result, or cancels the command. The handler finds its [Job] with [JobFromContext]. A
-// command that fails for good becomes a [DeadLetter] as well: [Conn.DeadLetters] lists
-// them, [Conn.PutBack] has one handled again. [Permanent] marks errors that make further
-// attempts pointless. [WithStorage] says how events and commands are kept.
+// progress and result, or cancels the command. The handler finds its [Job] with
+// [JobFromContext]. A command that fails for good becomes a [DeadLetter] as well:
+// [Conn.DeadLetters] lists them, [Conn.PutBack] has one handled again. [Permanent] marks
+// errors that make further attempts pointless. [WithStorage] says how events and commands
+// are kept, and [WithMaxConcurrency] how many handlers run at once.
 //
 // # Discovery
 //
@@ -90,9 +91,9 @@
 //
 // An [Interceptor] wraps calls, streams, events and commands, at either side;
 // [WithInterceptors] sets it. Package aegisotel has one for OpenTelemetry, and package
-// aegisprom shows the figures of a server to Prometheus. [WithLogger] sets where a connection or a server logs,
-// [WithCheck] adds a check of an instance's health to its reports, and
-// [WithStateHook] hears of each change of a server's [State].
+// aegisprom shows the figures of a server to Prometheus. [WithLogger] sets where a
+// connection or a server logs, [WithCheck] adds a check of an instance's health to its
+// reports, and [WithStateHook] hears of each change of a server's [State].
 //
 // # Stopping
 //
@@ -102,8 +103,8 @@
 // # Generated code
 //
 // Only generated code uses the following names. They are exported for it, and not meant
-// to be used by hand: [Client], [Handler], [EventHandler] and [Publisher] with their constructors;
-// [UnaryMethod], [ServerStreamMethod], [ClientStreamMethod], [BidiStreamMethod],
+// to be used by hand: [Client], [Handler], [EventHandler] and [Publisher] with their
+// constructors; [UnaryMethod], [ServerStreamMethod], [ClientStreamMethod], [BidiStreamMethod],
 // [BroadcastMethod], [CommandMethod], [CoreEvent] and [DurableEvent] with theirs;
 // [RegisterService], [SubscribeEvents], [NewCommand], [Unimplemented] and
 // [SupportsPluginV1].
