@@ -33,7 +33,7 @@ type cluster struct {
 // nothing that a later one does.
 func clusters() []cluster {
 	return []cluster{
-		{"face", []string{"doc", "version", "error*", "code*", "header*", "call", "interceptor", "option", "state", "term", "quote"}},
+		{"face", []string{"doc", "version", "error*", "code*", "header*", "call*", "interceptor*", "option", "state", "term"}},
 		{"conn", []string{"conn*"}},
 		{"storage", []string{"storage*", "deadletter*"}},
 		{"stream", []string{"stream*"}},
