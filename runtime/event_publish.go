@@ -110,19 +110,18 @@ type eventMethod struct {
 
 func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 	e := eventMethod{publisher: p, public: Method{Service: p.service.Name, Name: string(name)}}
-	for _, m := range p.service.Methods {
-		if m.Name != string(name) || m.Event == nil {
-			continue
-		}
-		e.method, e.public, e.key = m, publicMethod(p.service, m), keyfield.New(m.Event.KeyField)
-		if !m.Event.Durable {
-			e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
-			e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
-			continue
-		}
-		for i := range m.Event.Partitions {
-			e.subjects = append(e.subjects, p.conn.subjects.Log(p.service.Name, m.Name, i))
-		}
+	m := p.service.Method(string(name))
+	if m == nil || m.Event == nil {
+		return e
+	}
+	e.method, e.public, e.key = m, publicMethod(p.service, m), keyfield.New(m.Event.KeyField)
+	if !m.Event.Durable {
+		e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
+		e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
+		return e
+	}
+	for i := range m.Event.Partitions {
+		e.subjects = append(e.subjects, p.conn.subjects.Log(p.service.Name, m.Name, i))
 	}
 	return e
 }

@@ -243,17 +243,13 @@ func (s *subscription) of() *subscription { return s }
 func (s *subscription) led() bool { return false }
 
 func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *subscribeConfig) (*subscription, error) {
-	s := &subscription{server: srv, service: service, cfg: cfg, handler: h}
-	for _, m := range service.Methods {
-		if m.Name == string(h.name) && m.Event != nil {
-			s.method, s.event, s.public = m, m.Event, publicMethod(service, m)
-			s.name = s.public.FullName()
-		}
-	}
-	if s.method == nil {
+	m := service.Method(string(h.name))
+	if m == nil || m.Event == nil {
 		return nil, fmt.Errorf("aegis: %s.%s is no event in the descriptor: the generated files of messages and services are of different versions; run buf generate",
 			service.Name, h.name)
 	}
+	s := &subscription{server: srv, service: service, cfg: cfg, handler: h, method: m, event: m.Event, public: publicMethod(service, m)}
+	s.name = s.public.FullName()
 	s.handle = srv.cfg.redact.unary(srv.logger, wrapUnary(h.handle, cfg.interceptors))
 	s.retry = s.event.Redelivery
 	if cfg.redelivery.MaxAttempts != 0 {
