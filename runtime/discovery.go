@@ -71,7 +71,7 @@ const (
 	InstanceStateChanged
 	// InstanceLeads: the instance leads a group.
 	InstanceLeads
-	// InstanceLeadsNoMore: the instance no longer leads a group.
+	// InstanceStoppedLeading: the instance no longer leads a group.
 	InstanceStoppedLeading
 	// InstanceLeft: the instance has stopped.
 	InstanceLeft
