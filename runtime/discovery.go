@@ -94,7 +94,7 @@ type InstanceChange struct {
 	Instance Instance
 	// Previous is the state before, for InstanceStateChanged.
 	Previous State
-	// Term is the term that has begun or ended, for InstanceLeads and InstanceLeadsNoMore.
+	// Term is the term that has begun or ended, for InstanceLeads and InstanceStoppedLeading.
 	Term Term
 }
 
@@ -252,7 +252,7 @@ func publicChange(c registry.Change) InstanceChange {
 	switch c.Kind {
 	case registry.StateChanged:
 		change.Previous = publicState(c.Previous)
-	case registry.Leads, registry.LeadsNoMore:
+	case registry.Leads, registry.StoppedLeading:
 		change.Term = publicTerm(c.Record.Service, c.Lead)
 	default:
 	}

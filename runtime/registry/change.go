@@ -13,8 +13,8 @@ const (
 	StateChanged
 	// Leads says that it leads a group.
 	Leads
-	// LeadsNoMore says that it does not lead a group any more.
-	LeadsNoMore
+	// StoppedLeading says that it does not lead a group any more.
+	StoppedLeading
 	// Left says that it has stopped.
 	Left
 	// Expired says that its heartbeats have not come any more.
@@ -32,7 +32,7 @@ func (k Kind) String() string {
 		return "state changed"
 	case Leads:
 		return "leads"
-	case LeadsNoMore:
+	case StoppedLeading:
 		return "no longer leads"
 	case Left:
 		return "left"
@@ -55,7 +55,7 @@ type Change struct {
 	Record *Record
 	// Previous is the state before, for StateChanged.
 	Previous State
-	// Lead is the leadership that begins or ends, for Leads and LeadsNoMore.
+	// Lead is the leadership that begins or ends, for Leads and StoppedLeading.
 	Lead Lead
 }
 
@@ -135,7 +135,7 @@ func unlead(changes []Change, before, after *Record) []Change {
 	for _, l := range before.Leads {
 		if !after.leads(l) {
 			before = before.leading(WithoutLead(before.Leads, l.Group))
-			changes = append(changes, Change{Kind: LeadsNoMore, Record: before, Lead: l})
+			changes = append(changes, Change{Kind: StoppedLeading, Record: before, Lead: l})
 		}
 	}
 	return changes

@@ -110,7 +110,7 @@ func fold(t *testing.T, to map[registry.Key]*registry.Record, c registry.Change)
 	case registry.Leads:
 		require.NotContains(t, was.Leads, c.Lead)
 		require.Equal(t, registry.WithLead(was.Leads, c.Lead), c.Record.Leads)
-	case registry.LeadsNoMore:
+	case registry.StoppedLeading:
 		require.Contains(t, was.Leads, c.Lead)
 		require.Equal(t, registry.WithoutLead(was.Leads, c.Lead.Group), c.Record.Leads)
 	case registry.Left, registry.Expired:

@@ -31,7 +31,7 @@ func watch(t *testing.T) *watched {
 		switch c.Kind {
 		case registry.StateChanged:
 			line += fmt.Sprintf(" %s>%s", c.Previous, c.Record.State)
-		case registry.Leads, registry.LeadsNoMore:
+		case registry.Leads, registry.StoppedLeading:
 			line += fmt.Sprintf(" %s %d", c.Lead.Group, c.Lead.Term)
 		default:
 		}
