@@ -5,9 +5,7 @@ package patterns
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -208,15 +206,6 @@ func (w *Watch) first(difference string) bool {
 	return true
 }
 
-// storedRecord is JetStream's answer about a message of the registry's bucket.
-type storedRecord struct {
-	Message *struct {
-		Subject  string `json:"subject"`
-		Sequence uint64 `json:"seq"`
-		Data     []byte `json:"data"`
-	} `json:"message"`
-}
-
 // records yields some records of a service, the oldest first. It needs only the permission
 // to read a message, and no consumer.
 func (w *Watch) records(ctx context.Context, service string) func(func(*registry.Record) bool) {
@@ -225,12 +214,12 @@ func (w *Watch) records(ctx context.Context, service string) func(func(*registry
 		sequence := uint64(1)
 		for range patternRecords {
 			stored := w.read(ctx, prefix+wire.RegistryKey(service, "*"), sequence)
-			if stored == nil || stored.Message == nil {
+			if stored == nil {
 				return
 			}
-			sequence = stored.Message.Sequence + 1
-			_, instance, _ := wire.ParseRegistryKey(strings.TrimPrefix(stored.Message.Subject, prefix))
-			r, err := registry.Decode(service, instance, stored.Message.Data)
+			sequence = stored.Sequence + 1
+			_, instance, _ := wire.ParseRegistryKey(strings.TrimPrefix(stored.Subject, prefix))
+			r, err := registry.Decode(service, instance, stored.Data)
 			if err == nil && !yield(r) { // the directory logs values that are no records
 				return
 			}
@@ -240,28 +229,23 @@ func (w *Watch) records(ctx context.Context, service string) func(func(*registry
 
 // read returns the first message from a sequence on, or nil if there is none or it cannot
 // be read.
-func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *storedRecord {
+func (w *Watch) read(ctx context.Context, filter string, sequence uint64) *stores.Stored {
 	ctx, cancel := context.WithTimeout(ctx, patternTimeout)
 	defer cancel()
-	body := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, sequence, filter)
+	stored, why := w.o.Stores.From(ctx, bucket.StreamName(w.o.Bucket), filter, sequence)
+	if why == nil {
+		return stored
+	}
 	subject := w.subject()
-	msg, err := w.o.NATS.RequestWithContext(ctx, subject, body)
-	if err != nil {
-		if last, ok := denials.RefusesPublishing(w.o.NATS.LastError()); ok && last == subject {
-			w.mu.Lock()
-			w.denied = true // each further request would be an error in NATS's log
-			w.mu.Unlock()
-		}
-		if !errors.Is(err, nats.ErrNoResponders) {
-			w.o.Logger.Debug("aegis: the registry cannot be read, so that patterns are not compared", "subject", subject, "err", err)
-		}
-		return nil
+	if last, ok := denials.RefusesPublishing(w.o.NATS.LastError()); ok && last == subject {
+		w.mu.Lock()
+		w.denied = true // each further request would be an error in NATS's log
+		w.mu.Unlock()
 	}
-	var stored storedRecord
-	if json.Unmarshal(msg.Data, &stored) != nil {
-		return nil
+	if !errors.Is(why.Cause, stores.ErrUnavailable) { // a NATS server without JetStream has no registry
+		w.o.Logger.Debug("aegis: the registry cannot be read, so that patterns are not compared", "subject", subject, "err", why.Text())
 	}
-	return &stored
+	return nil
 }
 
 // subject is that of requests for a message of the bucket.

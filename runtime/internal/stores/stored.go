@@ -43,8 +43,17 @@ func (s *Stores) At(ctx context.Context, stream string, sequence uint64) (*Store
 	return s.read(ctx, stream, map[string]any{"seq": sequence})
 }
 
+// From returns the first message of a subject, which may have wildcards, that has a
+// sequence or a greater one, as Last does.
+func (s *Stores) From(ctx context.Context, stream, subject string, sequence uint64) (*Stored, *status.Status) {
+	return s.read(ctx, stream, struct {
+		Sequence uint64 `json:"seq"`
+		Subject  string `json:"next_by_subj"`
+	}{sequence, subject})
+}
+
 // read asks until there is an answer or ctx ends; if ctx has no deadline, for 5 s.
-func (s *Stores) read(ctx context.Context, stream string, what map[string]any) (*Stored, *status.Status) {
+func (s *Stores) read(ctx context.Context, stream string, what any) (*Stored, *status.Status) {
 	body, err := json.Marshal(what)
 	if err != nil {
 		return nil, status.Newf(status.Internal, "a read of the stream %s: %w", stream, err)
