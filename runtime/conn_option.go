@@ -52,13 +52,8 @@ type connConfig struct {
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
 	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: 256 << 20}
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyConn(c); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o ConnOption) error { return o.applyConn(c) }); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -28,13 +28,8 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	}
 	c := &Client{conn: conn, service: desc, cfg: clientConfig{budgetRatio: 0.2, budgetMin: 10}}
 	c.cfg.call.window = defaultWindow()
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyClient(&c.cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&c.cfg) }); err != nil {
+		return nil, err
 	}
 	if err := checkClientOptions(desc, &c.cfg); err != nil {
 		return nil, err
@@ -127,13 +122,8 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 		return nil, err
 	}
 	p := &Publisher{conn: conn, service: desc}
-	for i, o := range opts {
-		if o == nil {
-			return nil, nilOption(i)
-		}
-		if err := o.applyPublisher(&p.cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o PublisherOption) error { return o.applyPublisher(&p.cfg) }); err != nil {
+		return nil, err
 	}
 	if desc.EventStorage != nil {
 		p.stream = conn.openStream(conn.layout().Events(desc, p.cfg.storage.settings()),
@@ -343,13 +333,8 @@ func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers 
 		return err
 	}
 	cfg := subscribeConfig{interceptors: append([]Interceptor(nil), srv.cfg.interceptors...)}
-	for i, o := range opts {
-		if o == nil {
-			return nilOption(i)
-		}
-		if err := o.applySubscribe(&cfg); err != nil {
-			return err
-		}
+	if err := applyOptions(opts, func(o SubscribeOption) error { return o.applySubscribe(&cfg) }); err != nil {
+		return err
 	}
 	var subs []*subscription
 	for _, h := range handlers {
