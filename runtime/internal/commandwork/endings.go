@@ -48,7 +48,7 @@ func (e *endings) store(d *Delivery, o *commandstore.Outcome) (state string) {
 
 // pause waits before another attempt, and returns false if the server has given up.
 func (e *endings) pause(attempt int) bool {
-	return bus.Sleep(e.base, work.Backoff(e.retry, attempt), time.Now().Add(24*time.Hour))
+	return bus.Wait(e.base, work.Backoff(e.retry, attempt))
 }
 
 // finish stores the outcome of a command, acknowledges the command and takes its cancel

@@ -96,7 +96,7 @@ const leavePatience = time.Second
 func (in *intake) seek(life context.Context) {
 	name := in.consumer(wire.LevelNormal)
 	for pause := work.FirstLook; in.causes.Failed(name); pause = min(2*pause, work.LastLook) {
-		if !bus.Sleep(life, pause, time.Now().Add(time.Hour)) {
+		if !bus.Wait(life, pause) {
 			return
 		}
 		if in.levels.Pulling() {

@@ -83,7 +83,7 @@ func (b *Burial) buried(job *Job, letter *Letter, reason error) {
 // buryLater tries until the dead letters take the letter, or the server ends.
 func (b *Burial) buryLater(job *Job, letter *Letter, reason error) {
 	for attempt := 1; ; attempt++ {
-		if !bus.Sleep(b.life, bus.Jitter(min(firstBuryPause<<min(attempt, 10), lastBuryPause)), time.Now().Add(time.Hour)) {
+		if !bus.Wait(b.life, bus.Jitter(min(firstBuryPause<<min(attempt, 10), lastBuryPause))) {
 			_ = job.Nak(0) // to another instance
 			return
 		}

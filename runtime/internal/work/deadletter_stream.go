@@ -55,7 +55,7 @@ func (d *LetterStream) Start(ctx context.Context) error {
 // Follow looks for the stream until it is there or life ends.
 func (d *LetterStream) Follow(life context.Context) {
 	for pause := FirstLook; !d.found.Load(); pause = min(2*pause, LastLook) {
-		if !bus.Sleep(life, pause, time.Now().Add(time.Hour)) {
+		if !bus.Wait(life, pause) {
 			return
 		}
 		if err := d.open(life); err != nil && life.Err() == nil {
