@@ -1,0 +1,167 @@
+// Package clitest runs the built command aegis in tests, as a shell would.
+package clitest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a command may run before a test gives it up.
+const patience = 60 * time.Second
+
+// Result is how a command has ended.
+type Result struct {
+	Out, Err string
+	Code     int // the exit code, -1 if a signal has ended the process
+}
+
+// built is the command, which is built once for all tests of a process.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "aegis-clitest-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "aegis")
+	args := []string{"build", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	out, err := exec.CommandContext(context.Background(), "go", append(args, "github.com/aegisrpc/aegis/cmd/aegis")...).CombinedOutput() //nolint:gosec // arguments of its own
+	if err != nil {
+		return "", errors.New(string(out))
+	}
+	return path, nil
+})
+
+// Main runs the tests of a package, and removes the command that they have built. It is
+// called by TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if path, err := built(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// Binary returns the path of the built command.
+func Binary(tb testing.TB) string {
+	tb.Helper()
+	path, err := built()
+	if err != nil {
+		tb.Fatalf("build the command aegis: %v", err)
+	}
+	return path
+}
+
+// Run runs the command to its end. Its environment is that of the test without NATS's
+// variables and the user's own configuration, and env, as os/exec has it.
+func Run(tb testing.TB, env []string, args ...string) Result {
+	tb.Helper()
+	return RunInput(tb, env, "", args...)
+}
+
+// RunInput is Run with this standard input.
+func RunInput(tb testing.TB, env []string, input string, args ...string) Result {
+	tb.Helper()
+	p := start(tb, env, bytes.NewReader([]byte(input)), args)
+	return p.Wait(tb)
+}
+
+// Process is a command that runs.
+type Process struct {
+	cmd  *exec.Cmd
+	out  *Output
+	err  *Output
+	done chan struct{} // closed when the process has ended
+}
+
+// Start starts the command; it is killed when the test ends, if it still runs then.
+func Start(tb testing.TB, env []string, args ...string) *Process {
+	tb.Helper()
+	return start(tb, env, nil, args)
+}
+
+// StartInput is Start with this standard input.
+func StartInput(tb testing.TB, env []string, in io.Reader, args ...string) *Process {
+	tb.Helper()
+	return start(tb, env, in, args)
+}
+
+func start(tb testing.TB, env []string, in io.Reader, args []string) *Process {
+	tb.Helper()
+	p := &Process{cmd: exec.Command(Binary(tb), args...), out: newOutput(), err: newOutput(), done: make(chan struct{})} //nolint:noctx,gosec // ended below, built here
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, p.out, p.err
+	p.cmd.WaitDelay = time.Second
+	p.cmd.Env = append(environment(tb), env...)
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatalf("start aegis: %v", err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // the exit code tells
+	}()
+	tb.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // fails only if the process has ended
+		<-p.done
+	})
+	return p
+}
+
+// environment returns the environment of the test without what would change how the
+// command behaves.
+func environment(tb testing.TB) []string {
+	tb.Helper()
+	var env []string
+	for _, v := range os.Environ() {
+		if name := []byte(v); !bytes.HasPrefix(name, []byte("NATS_")) && !bytes.HasPrefix(name, []byte("AEGIS_")) &&
+			!bytes.HasPrefix(name, []byte("XDG_CONFIG_HOME=")) {
+			env = append(env, v)
+		}
+	}
+	return append(env, "XDG_CONFIG_HOME="+tb.TempDir(), "NO_COLOR=1")
+}
+
+// Out returns the standard output of the command.
+func (p *Process) Out() *Output { return p.out }
+
+// Err returns the standard error of the command.
+func (p *Process) Err() *Output { return p.err }
+
+// Pid returns the id of the process.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Interrupt is Ctrl-C.
+func (p *Process) Interrupt(tb testing.TB) {
+	tb.Helper()
+	p.Signal(tb, syscall.SIGINT)
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(tb testing.TB, s os.Signal) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		tb.Fatalf("signal aegis: %v", err)
+	}
+}
+
+// Wait waits until the command has ended. The test fails if that takes longer than a minute.
+func (p *Process) Wait(tb testing.TB) Result {
+	tb.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines come to standard error
+		<-p.done
+		tb.Fatalf("aegis %v runs after %v\nstdout: %s\nstderr: %s", p.cmd.Args[1:], patience, p.out, p.err)
+	}
+	return Result{Out: p.out.String(), Err: p.err.String(), Code: p.cmd.ProcessState.ExitCode()}
+}

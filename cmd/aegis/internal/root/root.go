@@ -1,0 +1,38 @@
+// Package root puts the subcommands of aegis together.
+package root
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
+	"github.com/aegisrpc/aegis/internal/codegen"
+)
+
+// The groups in which the help lists the subcommands.
+const (
+	groupBuild = "build"
+	groupLook  = "look"
+	groupCall  = "call"
+	groupCare  = "care"
+)
+
+// Command returns the command aegis with all of its subcommands.
+func Command(app *cli.App) *cobra.Command {
+	c := app.Root()
+	c.Version = codegen.Version
+	c.AddGroup(
+		&cobra.Group{ID: groupBuild, Title: "Write and run services:"},
+		&cobra.Group{ID: groupLook, Title: "See the running system:"},
+		&cobra.Group{ID: groupCall, Title: "Call, publish and load:"},
+		&cobra.Group{ID: groupCare, Title: "Look after stored work and leaders:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, sub := range commands {
+			sub.GroupID = group
+			c.AddCommand(sub)
+		}
+	}
+	add(groupLook, instances.List(app))
+	return c
+}
