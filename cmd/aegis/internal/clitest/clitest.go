@@ -35,7 +35,8 @@ var built = sync.OnceValues(func() (string, error) {
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	out, err := exec.CommandContext(context.Background(), "go", append(args, "github.com/aegisrpc/aegis/cmd/aegis")...).CombinedOutput() //nolint:gosec // arguments of its own
+	args = append(args, "github.com/aegisrpc/aegis/cmd/aegis")
+	out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput() //nolint:gosec // arguments of its own
 	if err != nil {
 		return "", errors.New(string(out))
 	}
@@ -98,7 +99,8 @@ func StartInput(tb testing.TB, env []string, in io.Reader, args ...string) *Proc
 
 func start(tb testing.TB, env []string, in io.Reader, args []string) *Process {
 	tb.Helper()
-	p := &Process{cmd: exec.Command(Binary(tb), args...), out: newOutput(), err: newOutput(), done: make(chan struct{})} //nolint:noctx,gosec // ended below, built here
+	cmd := exec.Command(Binary(tb), args...) //nolint:noctx,gosec // ended below, built here
+	p := &Process{cmd: cmd, out: newOutput(), err: newOutput(), done: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, p.out, p.err
 	p.cmd.WaitDelay = time.Second
 	p.cmd.Env = append(environment(tb), env...)

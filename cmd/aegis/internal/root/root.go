@@ -33,6 +33,6 @@ func Command(app *cli.App) *cobra.Command {
 			c.AddCommand(sub)
 		}
 	}
-	add(groupLook, instances.List(app))
+	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
 	return c
 }
