@@ -1,0 +1,131 @@
+// Command clidoc writes docs/cli.md, the reference of the command aegis, from the
+// commands themselves, to standard output.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/root"
+)
+
+const head = `# The command aegis
+
+Made by ` + "`make generate`" + ` from the commands; the same text as their ` + "`--help`" + `.
+
+    go install github.com/aegisrpc/aegis/cmd/aegis@latest
+
+`
+
+func main() {
+	if err := write(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "clidoc:", err)
+		os.Exit(1)
+	}
+}
+
+func write(w io.Writer) error {
+	top := root.Command(new(cli.App))
+	var b strings.Builder
+	b.WriteString(head)
+	contents(&b, top)
+	b.WriteString("\n## Flags of all commands\n\n" + flagTable(top.PersistentFlags()))
+	commands(&b, top)
+	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
+	return err
+}
+
+// contents lists the subcommands by their groups.
+func contents(b *strings.Builder, top *cobra.Command) {
+	for _, g := range top.Groups() {
+		if !slices.ContainsFunc(top.Commands(), func(c *cobra.Command) bool { return c.GroupID == g.ID }) {
+			continue
+		}
+		fmt.Fprintf(b, "%s\n\n| | |\n|---|---|\n", g.Title)
+		for _, c := range top.Commands() {
+			if c.GroupID == g.ID {
+				fmt.Fprintf(b, "| [%s](#%s) | %s |\n", c.Name(), anchor(c), cell(c.Short))
+			}
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(strings.TrimSpace(top.Long[strings.Index(top.Long, "\n\n"):]) + "\n")
+}
+
+func commands(b *strings.Builder, parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
+			continue
+		}
+		level := "##"
+		if parent.HasParent() {
+			level = "###"
+		}
+		fmt.Fprintf(b, "\n%s %s\n\n", level, c.CommandPath())
+		if long := c.Long; long != "" {
+			b.WriteString(long + "\n")
+		} else {
+			b.WriteString(c.Short + ".\n")
+		}
+		if c.Runnable() {
+			fmt.Fprintf(b, "\n    %s\n", c.UseLine())
+		}
+		if c.Example != "" {
+			fmt.Fprintf(b, "\nFor example\n\n```sh\n%s\n```\n", outdent(c.Example))
+		}
+		if table := flagTable(c.NonInheritedFlags()); table != "" {
+			b.WriteString("\n" + table)
+		}
+		commands(b, c)
+	}
+}
+
+// flagTable returns a table of flags, "" if there are none to show.
+func flagTable(flags *pflag.FlagSet) string {
+	var b strings.Builder
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		name := "`--" + f.Name
+		kind, usage := pflag.UnquoteUsage(f)
+		if kind != "" {
+			name += " " + strings.ToUpper(kind)
+		}
+		name += "`"
+		if f.Shorthand != "" {
+			name = "`-" + f.Shorthand + "`, " + name
+		}
+		standard := ""
+		if kind != "" && f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "[]" {
+			standard = "`" + f.DefValue + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, cell(usage), cell(standard))
+	})
+	if b.Len() == 0 {
+		return ""
+	}
+	return "| flag | | default |\n|---|---|---|\n" + b.String()
+}
+
+func anchor(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+
+func cell(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, "|", `\|`), "\n", " ")
+}
+
+// outdent takes the indentation of the help away.
+func outdent(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimPrefix(l, "  ")
+	}
+	return strings.Join(lines, "\n")
+}
