@@ -56,7 +56,8 @@ func contents(b *strings.Builder, top *cobra.Command) {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString(strings.TrimSpace(top.Long[strings.Index(top.Long, "\n\n"):]) + "\n")
+	_, details, _ := strings.Cut(top.Long, "\n\n")
+	b.WriteString(details + "\n")
 }
 
 func commands(b *strings.Builder, parent *cobra.Command) {
