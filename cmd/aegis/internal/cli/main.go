@@ -34,7 +34,8 @@ type exitError struct{ code int }
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // Exit returns an error that ends the process with this code and prints nothing, for a
-// command that has said all there is to say.
+// command that has said all there is to say. The code stands even if a signal has ended the
+// command.
 func Exit(code int) error { return exitError{code} }
 
 // interrupted is the cause of a context that a signal has ended.
@@ -68,6 +69,9 @@ func Main(build func(*App) *cobra.Command, args []string) int {
 
 // exitCode prints the error, if there is one to print, and returns the exit code.
 func (a *App) exitCode(ctx context.Context, err error) int {
+	if own, ok := errors.AsType[exitError](err); ok {
+		return own.code
+	}
 	if stop, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
 		if stop.signal == syscall.SIGTERM {
 			return exitTerminated
@@ -76,9 +80,6 @@ func (a *App) exitCode(ctx context.Context, err error) int {
 	}
 	if err == nil {
 		return 0
-	}
-	if own, ok := errors.AsType[exitError](err); ok {
-		return own.code
 	}
 	_, _ = fmt.Fprintf(a.Err, "aegis: %s\n", Clean(strings.TrimPrefix(err.Error(), "aegis: ")))
 	if _, ok := errors.AsType[usageError](err); ok {

@@ -5,6 +5,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
@@ -33,6 +34,7 @@ func Command(app *cli.App) *cobra.Command {
 			c.AddCommand(sub)
 		}
 	}
+	add(groupBuild, demonstration.Command(app))
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
 	return c
 }

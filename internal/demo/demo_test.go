@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -6,7 +6,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aegisrpc/aegis/internal/program"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDemo) != "" {
-		main()
+		program.Main("demo", Run)
 		return
 	}
 	os.Exit(m.Run())
@@ -47,16 +48,6 @@ func TestDemoEndsWellAndLeavesNothing(t *testing.T) {
 	}
 	require.Regexp(t, `order-\d +RUNNING +default +A\+`, d.stdout.String())
 	d.requireNothingLeft(4)
-}
-
-func TestDemoInterruptedWhileItBuildsLeavesNothing(t *testing.T) {
-	t.Parallel()
-	d := startDemo(t)
-	require.Eventually(t, func() bool {
-		folders, err := filepath.Glob(filepath.Join(d.temp, "aegis-demo-*", "go-build*"))
-		return err == nil && len(folders) > 0
-	}, runLimit, time.Millisecond)
-	d.interrupt(0)
 }
 
 func TestDemoInterruptedWhileItCallsLeavesNothing(t *testing.T) {
@@ -80,7 +71,7 @@ func TestDemoFailsWhenAServerDiesThatShouldNot(t *testing.T) {
 }
 
 func TestDemoRefusesArguments(t *testing.T) {
-	err := run(t.Context(), []string{"--fast"}, os.Stdout)
+	err := Run(t.Context(), []string{"--fast"}, os.Stdout)
 	require.EqualError(t, err, `unknown argument "--fast"; the demo takes none`)
 }
 

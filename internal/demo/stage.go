@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,14 +25,15 @@ const (
 // started and made on it.
 type stage struct {
 	out       io.Writer
+	self      []string // the command that starts this program again
 	began     time.Time
 	dir       string
 	nats      *embednats.Server
 	processes []*process
 }
 
-func openStage(out io.Writer) (*stage, error) {
-	s := &stage{out: out, began: time.Now()}
+func openStage(out io.Writer, self []string) (*stage, error) {
+	s := &stage{out: out, self: self, began: time.Now()}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "aegis-demo-"); err != nil {
 		return nil, err
@@ -69,22 +70,10 @@ func (s *stage) sayf(format string, args ...any) {
 	fmt.Fprintf(s.out, "%6.2f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// build compiles a main package of this module and returns the program's path.
-func (s *stage) build(ctx context.Context, name, pkg string) (string, error) {
-	s.sayf("building %s", name)
-	path := filepath.Join(s.dir, name)
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg) //nolint:gosec // a package of this module
-	cmd.Env = append(os.Environ(), "GOTMPDIR="+s.dir)               // what it leaves when interrupted goes with the stage
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
-	}
-	return path, nil
-}
-
-// start starts a process, which is killed when ctx ends.
-func (s *stage) start(ctx context.Context, name, path string, args ...string) (*process, error) {
-	p, err := startProcess(ctx, name, path, args...)
+// start starts this program again in a role, as a process that is killed when ctx ends.
+func (s *stage) start(ctx context.Context, name, role string, args ...string) (*process, error) {
+	command := append(slices.Clone(s.self[1:]), role)
+	p, err := startProcess(ctx, name, s.self[0], append(command, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +81,11 @@ func (s *stage) start(ctx context.Context, name, path string, args ...string) (*
 	return p, nil
 }
 
-// startServers starts servers of one program, all with these arguments, and returns
-// when they run.
-func (s *stage) startServers(ctx context.Context, path string, names []string, args ...string) (all []*process, err error) {
+// startServers starts servers of one role, all with these arguments, and returns when
+// they run.
+func (s *stage) startServers(ctx context.Context, role string, names []string, args ...string) (all []*process, err error) {
 	for _, name := range names {
-		p, err := s.start(ctx, name, path, append([]string{"--nats", s.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String()}, args...)...)
+		p, err := s.start(ctx, name, role, append([]string{"--nats", s.nats.ClientURL(), "--name", name, "--heartbeat", heartbeat.String()}, args...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -108,15 +97,6 @@ func (s *stage) startServers(ctx context.Context, path string, names []string, a
 		}
 	}
 	return all, nil
-}
-
-// startSelf is start with this program in another role.
-func (s *stage) startSelf(ctx context.Context, role string, args ...string) (*process, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return s.start(ctx, role, path, append([]string{role}, args...)...)
 }
 
 func limitPart(ctx context.Context) (context.Context, context.CancelFunc) {

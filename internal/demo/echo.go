@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	echoServerPackage = "github.com/aegisrpc/aegis/examples/echo/server"
 	// echoDelay is how long a call takes in its server, so that some are inside
 	// when it is killed.
 	echoDelay = 5 * time.Millisecond
@@ -26,10 +25,6 @@ const (
 // echoPart runs three echo servers and a client, all processes of their own,
 // kills one server and stops another while the client calls.
 func echoPart(ctx context.Context, s *stage) error {
-	path, err := s.build(ctx, "echo-server", echoServerPackage)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := limitPart(ctx)
 	defer cancel()
 	registry, err := openRegistry(ctx, s, "echo.v1.EchoService")
@@ -38,7 +33,7 @@ func echoPart(ctx context.Context, s *stage) error {
 	}
 	defer registry.close()
 	e := &echoShow{stage: s, registry: registry, handled: map[string]int{}}
-	if err := e.startServers(ctx, path, "echo-1", "echo-2", "echo-3"); err != nil {
+	if err := e.startServers(ctx, "echo-1", "echo-2", "echo-3"); err != nil {
 		return err
 	}
 	report, err := e.runClient(ctx)
@@ -66,8 +61,8 @@ type echoShow struct {
 	handled map[string]int
 }
 
-func (e *echoShow) startServers(ctx context.Context, path string, names ...string) (err error) {
-	if e.servers, err = e.stage.startServers(ctx, path, names, "--delay", echoDelay.String()); err != nil {
+func (e *echoShow) startServers(ctx context.Context, names ...string) (err error) {
+	if e.servers, err = e.stage.startServers(ctx, echoServerRole, names, "--delay", echoDelay.String()); err != nil {
 		return err
 	}
 	if err := e.registry.show(ctx, "before the faults", serving(names...)); err != nil {
@@ -81,7 +76,7 @@ func (e *echoShow) startServers(ctx context.Context, path string, names ...strin
 // on the way.
 func (e *echoShow) runClient(ctx context.Context) (*echoReport, error) {
 	load := echoLoad{load: load{natsURL: e.stage.nats.ClientURL(), count: echoCalls, inFlight: echoInFlight}, deadline: echoDeadline}
-	client, err := e.stage.startSelf(ctx, echoClientRole, load.args()...)
+	client, err := e.stage.start(ctx, echoClientRole, echoClientRole, load.args()...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -54,6 +54,6 @@ func asClient(ctx context.Context, flags *flag.FlagSet, args []string, l *load, 
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.Background())
+	defer func() { _ = conn.Close(context.Background()) }() // all replies are here
 	return run(conn)
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	orderServerPackage = "github.com/aegisrpc/aegis/examples/order/server"
-
 	orderCount    = 3000
 	orderKillAt   = orderCount / 3
 	orderStopAt   = orderCount * 2 / 3
@@ -29,10 +27,6 @@ const (
 // kills the server that leads and stops the one that leads then, while the
 // client places orders.
 func orderPart(ctx context.Context, s *stage) error {
-	path, err := s.build(ctx, "order-server", orderServerPackage)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := limitPart(ctx)
 	defer cancel()
 	registry, err := openRegistry(ctx, s, "order.v1.OrderService")
@@ -47,7 +41,7 @@ func orderPart(ctx context.Context, s *stage) error {
 	if o.limits, err = newOrderLimits(s.dir); err != nil {
 		return err
 	}
-	if err := o.startServers(ctx, path, "order-1", "order-2", "order-3"); err != nil {
+	if err := o.startServers(ctx, "order-1", "order-2", "order-3"); err != nil {
 		return err
 	}
 	if o.watcher, err = startOrderWatcher(ctx, s.nats.ClientURL()); err != nil {
@@ -109,8 +103,8 @@ type orderFault struct {
 	began  time.Time
 }
 
-func (o *orderShow) startServers(ctx context.Context, path string, names ...string) error {
-	servers, err := o.stage.startServers(ctx, path, names, "--limits", o.limits.path)
+func (o *orderShow) startServers(ctx context.Context, names ...string) error {
+	servers, err := o.stage.startServers(ctx, orderServerRole, names, "--limits", o.limits.path)
 	if err != nil {
 		return err
 	}
@@ -126,7 +120,7 @@ func (o *orderShow) startServers(ctx context.Context, path string, names ...stri
 // on the way.
 func (o *orderShow) runClient(ctx context.Context) error {
 	load := &o.balance.load
-	client, err := o.stage.startSelf(ctx, orderClientRole, load.args()...)
+	client, err := o.stage.start(ctx, orderClientRole, orderClientRole, load.args()...)
 	if err != nil {
 		return err
 	}
@@ -209,7 +203,7 @@ func listOrders(ctx context.Context, natsURL string) (all []*orderv1.Order, err 
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.Background())
+	defer func() { _ = conn.Close(context.Background()) }() // all replies are here
 	client, err := orderv1aegis.NewOrderServiceClient(conn)
 	if err != nil {
 		return nil, err

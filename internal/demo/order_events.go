@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"sync"
 	"syscall"
 )
-
-const orderWatcherPackage = "github.com/aegisrpc/aegis/examples/order/watcher"
 
 // orderAudience has to get every event OrderPlaced: it is one monitor, or the
 // instances of the risk service, which share the events.
@@ -28,16 +26,12 @@ type orderAudience struct {
 
 // startAudiences starts two instances of the risk service and two monitors.
 func startAudiences(ctx context.Context, s *stage) (all []*orderAudience, err error) {
-	path, err := s.build(ctx, "order-watcher", orderWatcherPackage)
-	if err != nil {
-		return nil, err
-	}
 	var processes []*process
 	for _, a := range []struct {
 		kind  string
 		names []string
 	}{{"risk", []string{"risk-1", "risk-2"}}, {"monitor", []string{"monitor-1"}}, {"monitor", []string{"monitor-2"}}} {
-		audience, err := startAudience(ctx, s, path, a.kind, a.names...)
+		audience, err := startAudience(ctx, s, a.kind, a.names...)
 		if err != nil {
 			return nil, err
 		}
@@ -48,13 +42,13 @@ func startAudiences(ctx context.Context, s *stage) (all []*orderAudience, err er
 	return all, nil
 }
 
-func startAudience(ctx context.Context, s *stage, path, kind string, names ...string) (*orderAudience, error) {
+func startAudience(ctx context.Context, s *stage, kind string, names ...string) (*orderAudience, error) {
 	a := &orderAudience{name: kind, deliveries: map[string]int{}, handled: make([]int, len(names))}
 	if len(names) == 1 {
 		a.name = names[0]
 	}
 	for i, name := range names {
-		p, err := s.start(ctx, name, path, "--nats", s.nats.ClientURL(), "--as", kind, "--name", name)
+		p, err := s.start(ctx, name, orderWatcherRole, "--nats", s.nats.ClientURL(), "--as", kind, "--name", name)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,51 @@
+// Package demonstration has the subcommand demo.
+package demonstration
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/demo"
+)
+
+const next = `All went as promised.
+
+What to try next:
+  aegis init shop && cd shop && aegis dev   a service of your own, running
+`
+
+// roleName is the subcommand that the demo's own processes run.
+const roleName = "role"
+
+// Command returns the subcommand demo.
+func Command(app *cli.App) *cobra.Command {
+	show := func(c *cobra.Command, args []string) error {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		return demo.Program{Self: []string{self, "demo", roleName}, Next: next}.Run(c.Context(), args, app.Out)
+	}
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show calls, leaders, events and commands while servers are killed",
+		Long: "Starts a NATS server and several processes on this machine, has them make calls, place orders,\n" +
+			"tell of them by events and add them up by commands, kills and stops servers meanwhile, and counts\n" +
+			"in the end. It takes about 15 s, needs a Unix system, and leaves nothing behind.",
+		Example: "  aegis demo",
+		RunE:    func(c *cobra.Command, _ []string) error { return show(c, nil) },
+	}
+	c.AddCommand(&cobra.Command{
+		Use: roleName, Short: "One of the processes of the demo", Example: "  aegis demo", Hidden: true,
+		Args: cobra.MinimumNArgs(1), DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := show(c, args); err != nil {
+				return err
+			}
+			return cli.Exit(0) // the demo ends its servers with SIGTERM, and that is no failure
+		},
+	})
+	return c
+}

@@ -1,0 +1,66 @@
+// Package orderserver is one of any number of processes that serve
+// order.v1.OrderService; one of them, the leader, handles the calls.
+package orderserver
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/examples/order/book"
+	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// Run serves until ctx ends, then finishes what runs and lets another instance lead.
+func Run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("order server", flag.ContinueOnError)
+	natsURL := flags.String("nats", nats.DefaultURL, "`URL` of the NATS server, which needs JetStream")
+	name := flags.String("name", fmt.Sprint("order-", os.Getpid()), "name of this instance, unlike that of any other")
+	heartbeat := flags.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
+	limits := flags.String("limits", "", "`file` with the limits, such as {\"version\":1,\"max_quantity\":1000}; default: none")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	conn, err := aegis.Connect(ctx, *natsURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.Background())
+	hook := aegis.WithStateHook(func(s aegis.State) { fmt.Fprintln(out, *name, "is", s) })
+	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), aegis.WithHeartbeat(*heartbeat), hook)
+	if err != nil {
+		return err
+	}
+	service, err := book.NewService(conn, *limits)
+	if err != nil {
+		return err
+	}
+	if err := orderv1aegis.RegisterOrderServiceServer(srv, service); err != nil {
+		return err
+	}
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	telling.Go(func() { tell(srv, out) })
+	return srv.Run(ctx)
+}
+
+// tell prints when this instance begins to lead and when it ends.
+func tell(srv *aegis.Server, out io.Writer) {
+	for change := range srv.WatchLeading(context.Background()) { // until the server has stopped
+		switch {
+		case change.Leading:
+			fmt.Fprintln(out, srv.Instance(), "leads in term", change.Term.Token)
+		case change.Cause == nil:
+			fmt.Fprintln(out, srv.Instance(), "has given up the lead")
+		default:
+			fmt.Fprintln(out, srv.Instance(), "has lost the lead:", change.Cause)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+// Package demo shows what Aegis promises with real processes, a real NATS server and real
+// faults. It leaves neither a process nor a file behind, and needs a Unix system.
+//
+//	demo.go                  the parts, and the roles of this program's own children
+//	stage.go process.go      NATS, the processes, and what is printed about them
+//	registry.go              what a part shows of the registry
+//	client.go                what the client processes of both parts have in common
+//	echo.go                  the first part: what happens, in order
+//	echo_client.go           its client process
+//	echo_balance.go          what the client saw against what the servers did
+//	order.go                 the second part
+//	order_client.go          its client process
+//	order_watch.go           a stream of all orders, and a broadcast
+//	order_events.go          the programs that are told of each order
+//	order_commands.go        commands that run while servers are lost
+//	order_balance.go         what the client was told against what the book says
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/aegisrpc/aegis/examples/echo/echoserver"
+	"github.com/aegisrpc/aegis/examples/order/orderserver"
+	"github.com/aegisrpc/aegis/examples/order/orderwatcher"
+)
+
+// parts are the parts of the demo, in their order. Each has files of its own.
+var parts = []part{
+	{"Three echo servers share 3,000 calls; one is killed, one is stopped.", echoPart},
+	{"Three order servers elect a leader; it is killed, the next one is stopped.", orderPart},
+}
+
+type part struct {
+	title string
+	show  func(context.Context, *stage) error
+}
+
+// The roles of the processes in which the demo starts its program again.
+const (
+	echoServerRole   = "echo-server"
+	orderServerRole  = "order-server"
+	orderWatcherRole = "order-watcher"
+)
+
+// roles are the tasks of those processes, by their first argument.
+var roles = map[string]func(ctx context.Context, args []string, out io.Writer) error{
+	echoServerRole:   echoserver.Run,
+	echoClientRole:   echoClient,
+	orderServerRole:  orderserver.Run,
+	orderClientRole:  orderClient,
+	orderWatcherRole: orderwatcher.Run,
+}
+
+const next = `All went as promised.
+
+What to try next:
+  make test                       the tests
+  go run ./examples/echo/server   a server with a NATS of its own; it prints how to call it
+  README.md                       a service of your own, from the proto to the first call
+  docs/protocol.md                what travels over NATS
+`
+
+// Run shows the demo, or does the task of one of its processes: a program that has nothing
+// else to do calls it with its arguments.
+func Run(ctx context.Context, args []string, out io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return Program{Self: []string{self}, Next: next}.Run(ctx, args, out)
+}
+
+// Program is a program that shows the demo.
+type Program struct {
+	// Self is the command that starts the program again, to call Run with further arguments.
+	Self []string
+	// Next is printed when all went as promised.
+	Next string
+}
+
+// Run shows the demo if there are no arguments, else it does the task of one of the demo's
+// processes. The error says what did not go as promised.
+func (p Program) Run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return p.show(ctx, out)
+	}
+	role, known := roles[args[0]]
+	if !known {
+		return fmt.Errorf("unknown argument %q; the demo takes none", args[0])
+	}
+	return role(ctx, args[1:], out)
+}
+
+func (p Program) show(ctx context.Context, out io.Writer) error {
+	s, err := openStage(out, p.Self)
+	if err != nil {
+		return err
+	}
+	err = s.show(ctx, parts)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // which is why anything else failed
+	}
+	if err := errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, p.Next)
+	return err
+}
