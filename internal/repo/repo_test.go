@@ -158,6 +158,7 @@ func TestPackagesForOneLibraryLinkThatOne(t *testing.T) {
 		"go.opentelemetry.io/auto/sdk",
 		"github.com/cespare/xxhash/v2", "github.com/go-logr/logr", "github.com/go-logr/stdr",
 	}, "./runtime/aegisotel")
+	linksOnly(t, []string{"golang.org/x/net"}, "./runtime/aegisenv")
 }
 
 // linksOnly asserts that packages link what services link, and more.
