@@ -29,6 +29,7 @@ func TestEcho(t *testing.T) {
 	dir := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./server", "./client").CombinedOutput()
 	require.NoError(t, err, string(out))
+	t.Setenv("NATS_URL", "")
 	server, client := filepath.Join(dir, "server"), filepath.Join(dir, "client")
 
 	t.Run("ServerAnswersTextAndTenant", func(t *testing.T) { testServer(t, server) })
@@ -59,20 +60,21 @@ func testClient(t *testing.T, serverPath, client string) {
 	t.Helper()
 	server := startServer(t, serverPath)
 	hint, _, _ := strings.Cut(server.preface, "\n")
-	command, found := strings.CutPrefix(hint, "call it: go run ./examples/echo/client ")
+	variable, args, found := strings.Cut(strings.TrimPrefix(hint, "call it: "), " go run ./examples/echo/client ")
 	require.True(t, found, "the server says how to call it: %q", server.preface)
-	args := strings.Fields(command)
+	name, url, _ := strings.Cut(variable, "=")
+	t.Setenv(name, url)
 
-	stdout, stderr, status := runClient(t, client, args...)
+	stdout, stderr, status := runClient(t, client, args)
 	require.Equal(t, 0, status, stderr)
 	require.Regexp(t, `^hello \(from echo-\d+, served for acme\)\n$`, stdout)
 
-	_, stderr, status = runClient(t, client, args[:2]...)
+	_, stderr, status = runClient(t, client)
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "INVALID_ARGUMENT: the text is empty")
 
 	require.Contains(t, server.stop(t), "is STOPPED after 2 calls")
-	_, stderr, status = runClient(t, client, args...)
+	_, stderr, status = runClient(t, client, args)
 	require.Equal(t, 1, status)
 	require.Contains(t, stderr, "connect to NATS at")
 }

@@ -1,28 +1,27 @@
-// Command client calls echo.v1.EchoService with its arguments as the text.
+// Command client calls echo.v1.EchoService at the NATS of NATS_URL, with its arguments as the text.
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"log"
+	"os"
 	"strings"
 
 	echov1 "github.com/aegisrpc/aegis/examples/echo/gen/echo/v1"
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
 
 func main() {
-	natsURL := flag.String("nats", "", "`URL` of the NATS server, as the echo server prints it")
-	flag.Parse()
-	conn, err := aegis.Connect(context.Background(), *natsURL)
+	conn, err := aegisenv.Connect(context.Background())
 	check(err)
 	client, err := echov1aegis.NewEchoServiceClient(conn)
 	check(err)
 	ctx, call := aegis.NewCall(context.Background()) // to set and read metadata
 	call.RequestHeader().Set("tenant", "acme")
-	resp, err := client.Echo(ctx, &echov1.EchoRequest{Text: strings.Join(flag.Args(), " ")})
+	resp, err := client.Echo(ctx, &echov1.EchoRequest{Text: strings.Join(os.Args[1:], " ")})
 	check(err)
 	fmt.Printf("%s (from %s, served for %s)\n", resp.GetText(), resp.GetInstance(), call.ResponseHeader().Get("served-for"))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aegisrpc/aegis/examples/echo/gen/echo/v1/echov1aegis"
 	"github.com/aegisrpc/aegis/internal/embednats"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
 
 type echo struct {
@@ -38,7 +39,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	impl := &echo{}
 	flags := flag.NewFlagSet("echo server", flag.ContinueOnError)
 	flags.DurationVar(&impl.delay, "delay", 0, "how long each call takes")
-	natsURL := flags.String("nats", "", "`URL` of the NATS server (default: start one in this process)")
+	natsURL := flags.String("nats", os.Getenv("NATS_URL"), "`URL` of the NATS server (default: start one in this process)")
 	name := flags.String("name", fmt.Sprint("echo-", os.Getpid()), "name of this instance, unlike that of any other")
 	heartbeat := flags.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
 	if err := flags.Parse(args); err != nil {
@@ -51,9 +52,9 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		defer nats.Stop()
 		*natsURL = nats.ClientURL()
-		fmt.Fprintln(out, "call it: go run ./examples/echo/client --nats", *natsURL, "hello")
+		fmt.Fprintln(out, "call it: NATS_URL="+*natsURL+" go run ./examples/echo/client hello")
 	}
-	conn, err := aegis.Connect(ctx, *natsURL)
+	conn, err := aegisenv.Settings{URL: *natsURL}.Connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
-	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
 
 const usage = `usage: client [--nats URL] COMMAND
@@ -35,7 +33,7 @@ const usage = `usage: client [--nats URL] COMMAND
 `
 
 func main() {
-	natsURL := flag.String("nats", "", "`URL` of the NATS server")
+	natsURL := flag.String("nats", "", "`URL` of the NATS server (default: as the environment says)")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
@@ -92,10 +90,7 @@ func command(ctx context.Context, natsURL, name string, args []string) error {
 }
 
 func withClient(ctx context.Context, natsURL string, use func(context.Context, orderv1aegis.OrderServiceClient) error) error {
-	if natsURL == "" {
-		natsURL = nats.DefaultURL
-	}
-	conn, err := aegis.Connect(ctx, natsURL)
+	conn, err := aegisenv.Settings{URL: natsURL}.Connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,24 +11,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/aegisrpc/aegis/examples/order/book"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
 
 // Run serves until ctx ends, then finishes what runs and lets another instance lead.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("order server", flag.ContinueOnError)
-	natsURL := flags.String("nats", nats.DefaultURL, "`URL` of the NATS server, which needs JetStream")
+	natsURL := flags.String("nats", "", "`URL` of the NATS server, which needs JetStream (default: as the environment says)")
 	name := flags.String("name", fmt.Sprint("order-", os.Getpid()), "name of this instance, unlike that of any other")
 	heartbeat := flags.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
 	limits := flags.String("limits", "", "`file` with the limits, such as {\"version\":1,\"max_quantity\":1000}; default: none")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	conn, err := aegis.Connect(ctx, *natsURL)
+	conn, err := aegisenv.Settings{URL: *natsURL}.Connect(ctx)
 	if err != nil {
 		return err
 	}

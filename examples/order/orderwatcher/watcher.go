@@ -9,11 +9,10 @@ import (
 	"io"
 	"os"
 
-	"github.com/nats-io/nats.go"
-
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
 
 // kinds of watchers, and which of them get an event.
@@ -25,7 +24,7 @@ var kinds = map[string]aegis.SubscribeOption{
 // Run prints each accepted order until ctx ends.
 func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("order watcher", flag.ContinueOnError)
-	natsURL := flags.String("nats", nats.DefaultURL, "`URL` of the NATS server")
+	natsURL := flags.String("nats", "", "`URL` of the NATS server (default: as the environment says)")
 	kind := flags.String("as", "monitor", "`kind`: risk or monitor")
 	name := flags.String("name", "", "name of this instance, under which it goes on where it was (default: the kind and the process)")
 	if err := flags.Parse(args); err != nil {
@@ -38,7 +37,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	if *name == "" {
 		*name = fmt.Sprint(*kind, "-", os.Getpid())
 	}
-	conn, err := aegis.Connect(ctx, *natsURL)
+	conn, err := aegisenv.Settings{URL: *natsURL}.Connect(ctx)
 	if err != nil {
 		return err
 	}
