@@ -22,7 +22,7 @@ func readContext(ctx context.Context, name, source string) (place, error) {
 	if err != nil {
 		return place{}, invalidf("%s: %w", source, err)
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // the user names it
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return place{}, invalidf("%s: there is no NATS context %q: %w", source, name, missing(path))
@@ -78,7 +78,7 @@ func selectedContext() (name, where string) {
 		return "", ""
 	}
 	where = filepath.Join(dir, "nats", "context.txt")
-	text, err := os.ReadFile(where)
+	text, err := os.ReadFile(where) //nolint:gosec // below the folder of the user
 	if err != nil {
 		return "", ""
 	}

@@ -145,7 +145,7 @@ func TestSecretsMayBeKeptBy1Password(t *testing.T) {
 // tells the names that it was asked for.
 func socks(t *testing.T, address string) (url string, names <-chan string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed below
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	asked := make(chan string, 16)
@@ -177,7 +177,7 @@ func relay(client net.Conn, address string, asked chan<- string) {
 	_, _ = io.ReadFull(client, name)
 	asked <- string(name[:request[4]])
 	_, _ = client.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	server, err := net.Dial("tcp", address) //nolint:noctx // on the loopback
+	server, err := net.Dial("tcp", address)
 	if err != nil {
 		return
 	}

@@ -19,10 +19,10 @@ func TestRefusedUserIsToldWithThePlaceAndWithoutSecrets(t *testing.T) {
 	})
 	_, err := aegisenv.Connect(deadline(t))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
-	assert.ErrorContains(t, err, "server: NATS_URL, user: NATS_USER, password: NATS_PASSWORD; NATS refuses this user")
+	require.ErrorContains(t, err, "server: NATS_URL, user: NATS_USER, password: NATS_PASSWORD; NATS refuses this user")
 	assert.NotContains(t, err.Error(), "wr0ng")
 	_, err = flags(aegisenv.Settings{Password: "wr0ng"}).Connect(deadline(t))
-	assert.ErrorContains(t, err, "user: NATS_USER, password: --password")
+	require.ErrorContains(t, err, "user: NATS_USER, password: --password")
 }
 
 func TestServerThatIsNotThereIsToldWithThePlace(t *testing.T) {
@@ -65,7 +65,7 @@ func TestValuesThatCannotBeUsedAreToldWithTheirPlace(t *testing.T) {
 		environment(t, map[string]string{is.variable: is.value, "PATH": ""})
 		_, err := aegisenv.Connect(deadline(t))
 		require.ErrorIs(t, err, aegisenv.ErrInvalid)
-		assert.ErrorContains(t, err, is.text)
+		require.ErrorContains(t, err, is.text)
 		for _, secret := range []string{"s3cr3t", user.seed, account.seed} {
 			assert.NotContains(t, err.Error(), secret)
 		}

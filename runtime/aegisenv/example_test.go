@@ -13,6 +13,8 @@ import (
 )
 
 // A service takes everything from its environment.
+//
+//nolint:testableexamples // it needs a NATS server
 func ExampleConnect() {
 	ctx := context.Background()
 	conn, err := aegisenv.Connect(ctx)
@@ -24,6 +26,8 @@ func ExampleConnect() {
 }
 
 // Options go over the environment.
+//
+//nolint:testableexamples // it needs a NATS server
 func ExampleConnect_options() {
 	ctx := context.Background()
 	conn, err := aegisenv.Connect(ctx, aegis.WithNATSOptions(nats.Name("billing")))

@@ -42,7 +42,7 @@ func (s *Settings) used() string {
 	}
 	var parts []string
 	for _, each := range texts {
-		if *find(each.key).at(s) != "" {
+		if *s.at(each.key) != "" {
 			parts = append(parts, each.text+": "+s.source(each.key))
 		}
 	}
@@ -61,7 +61,8 @@ func (s *Settings) hint(err error) string {
 	case errors.Is(err, nats.ErrAuthorization):
 		return "NATS refuses this user; check these values, and that the server is the one that they are for"
 	case untrusted && s.TLSCA == "":
-		return "the authorities of the system do not vouch for the server's certificate; set NATS_CA to the file of the one that does, and use a host name that the certificate has"
+		return "the authorities of the system do not vouch for the server's certificate; set NATS_CA to the file of the one that does, " +
+			"and use a host name that the certificate has"
 	case untrusted:
 		return "these authorities do not vouch for the server's certificate, or not for this host name"
 	case refusedCertificate(err) && s.TLSCert == "":

@@ -59,7 +59,7 @@ func secret(ctx context.Context, scheme, rest string) ([]byte, error) {
 
 // literal returns a secret that is given as it is, or by a reference to it.
 func (s *Settings) literal(ctx context.Context, key string) (string, error) {
-	text := *find(key).at(s)
+	text := *s.at(key)
 	scheme, rest := reference(text)
 	if scheme == "" {
 		return text, nil
@@ -77,7 +77,7 @@ func readFile(path string) ([]byte, error) {
 	if looksSecret(path) {
 		return nil, errors.New("a secret is given where the name of a file belongs; put the secret into a file")
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // the user names it
 	if err == nil {
 		return text, nil
 	}
@@ -120,7 +120,7 @@ func nscProfile(ctx context.Context, address string) (profile, error) {
 
 // run returns the output of a program.
 func run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // nsc or op
 	var told bytes.Buffer
 	cmd.Stderr = &told
 	out, err := cmd.Output()

@@ -122,7 +122,7 @@ func (s *Settings) take(places []place, key string) {
 	for _, p := range places {
 		if p.has(key) {
 			each := find(key)
-			*each.at(s) = p.values[key]
+			*s.at(key) = p.values[key]
 			s.origin.sources[key] = p.source(each)
 			return
 		}
@@ -134,7 +134,7 @@ func (s *Settings) takeJetStream(places []place) error {
 	for _, p := range places {
 		switch domain, prefix := p.has(keyDomain), p.has(keyPrefix); {
 		case domain && prefix:
-			return contradiction(p, keyDomain, keyPrefix, "a JetStream has a domain or an API prefix")
+			return contradiction(&p, keyDomain, keyPrefix, "a JetStream has a domain or an API prefix")
 		case domain:
 			s.take([]place{p}, keyDomain)
 			return nil
@@ -146,7 +146,7 @@ func (s *Settings) takeJetStream(places []place) error {
 	return nil
 }
 
-func contradiction(p place, a, b, why string) error {
+func contradiction(p *place, a, b, why string) error {
 	return invalidf("%s and %s contradict each other: %s, so give one of them", p.source(find(a)), p.source(find(b)), why)
 }
 
@@ -174,7 +174,7 @@ func (s *Settings) takeUser(places []place) error {
 		case 1:
 			return s.authenticate(places[i:], chosen)
 		default:
-			return contradiction(p, found[0], found[1], "there is one way to authenticate")
+			return contradiction(&p, found[0], found[1], "there is one way to authenticate")
 		}
 	}
 	return nil
@@ -204,7 +204,7 @@ func (s *Settings) authenticate(places []place, way []string) error {
 
 // check returns what is wrong with the settings on their own.
 func (s *Settings) check() error {
-	for _, each := range strings.Split(s.URL, ",") {
+	for each := range strings.SplitSeq(s.URL, ",") {
 		if problem := wrongURL(strings.TrimSpace(each)); problem != "" {
 			return invalidf("%s: %s is no URL of a NATS server: %s", s.source(keyURL), dial.Redact(each), problem)
 		}
@@ -255,7 +255,7 @@ func withScheme(text string) string {
 
 // hasUser tells whether one of the URLs has a user or a token.
 func hasUser(urls string) bool {
-	for _, each := range strings.Split(urls, ",") {
+	for each := range strings.SplitSeq(urls, ",") {
 		if u, err := url.Parse(withScheme(strings.TrimSpace(each))); err == nil && u.User != nil {
 			return true
 		}

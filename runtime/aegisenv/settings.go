@@ -16,7 +16,7 @@ import (
 // Settings say where NATS is, who the program is there, and how its Aegis is set up. The
 // zero value takes everything from the environment. Copy it freely; it is not meant to be
 // changed while another goroutine uses it.
-type Settings struct {
+type Settings struct { //nolint:recvcheck // a value for its users, and Resolve fills one in
 	// URL has the URLs of one or several servers, separated by commas.
 	URL string
 	// Context is the name of a NATS context, or a file that ends in .json.
@@ -128,11 +128,11 @@ func (s Settings) prepare(ctx context.Context) (Settings, []nats.Option, error) 
 func (s Settings) String() string {
 	var parts []string
 	for _, p := range settings() {
-		value := *p.at(&s)
+		value := *s.at(p.key)
 		switch {
 		case value == "":
 			continue
-		case p.secret, p.key == keyUser && s.Password == "": // a user without a password is a token
+		case secrets(p.key), p.key == keyUser && s.Password == "": // a user without a password is a token
 			value = "***"
 		default:
 			value = dial.Redact(value)
