@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
 
 // The formats of --output.
@@ -31,9 +33,9 @@ type App struct {
 	// Style colours text where a person reads it, and nowhere else.
 	Style Style
 
-	output  string
-	noColor bool
-	link    linkFlags
+	output   string
+	noColor  bool
+	settings aegisenv.Settings
 
 	// width is that of the terminal that Out is, 0 if Out is none; live tells the same of Err.
 	width int
@@ -72,21 +74,24 @@ func (a *App) Root() *cobra.Command {
 			"  aegis call hello.v1.HelloService/Hello '{\"name\": \"NATS\"}'",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.settle() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.settle(c) },
 	}
 	f := c.PersistentFlags()
 	f.StringVarP(&a.output, "output", "o", formatTable, "format of the output: table or json")
 	f.BoolVar(&a.noColor, "no-color", false, "never colour the output, as if NO_COLOR were set (default: colours on a terminal)")
 	f.DurationVar(&a.Timeout, "timeout", 5*time.Second, "how long one question to NATS or to a service may take")
 	f.BoolVarP(&a.Verbose, "verbose", "v", false, "show the log of the connection on standard error")
-	a.link.define(c)
+	a.bindLink(c)
 	return c
 }
 
 // settle checks the global flags and makes up the values that follow from them.
-func (a *App) settle() error {
+func (a *App) settle(c *cobra.Command) error {
 	if a.output != formatTable && a.output != formatJSON {
 		return Usagef("--output %s: use %s or %s", a.output, formatTable, formatJSON)
+	}
+	if err := refuseLinkFlags(c); err != nil {
+		return err
 	}
 	if a.Timeout <= 0 {
 		return Usagef("--timeout %s: use more than 0", a.Timeout)

@@ -73,12 +73,22 @@ func TestWrongUseIsExitCode2(t *testing.T) {
 		{"ls", "a", "b"},
 		{"ls", "-o", "xml"},
 		{"ls", "--timeout", "0s"},
+		{"demo", "--server", "nats://127.0.0.1:1"},
 	} {
 		r := clitest.Run(t, nil, args...)
 		assert.Equal(t, 2, r.Code, args)
 		assert.Empty(t, r.Out, args)
 		assert.Contains(t, r.Err, "aegis: ", args)
 	}
+}
+
+func TestTheEnvironmentSaysWhereNATSIs(t *testing.T) {
+	t.Parallel()
+	nats := aegistest.StartNATS(t)
+	serveEcho(t, nats, "one")
+	r := clitest.Run(t, []string{"NATS_URL=" + nats.URL()}, "ls")
+	assert.Equal(t, 0, r.Code, r.Err)
+	assert.Contains(t, r.Out, "echo.v1.EchoService")
 }
 
 func TestWithoutNATSTheErrorSaysWhere(t *testing.T) {
