@@ -1,0 +1,66 @@
+package protoset
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bufbuild/protocompile/experimental/report"
+	"github.com/bufbuild/protocompile/experimental/source/length"
+)
+
+// Mistake is one mistake in a .proto file.
+type Mistake struct {
+	Path         string // as Source.Display
+	Line, Column int    // from 1 on
+	Text         string
+}
+
+// String returns the mistake in the format of a compiler's error.
+func (m Mistake) String() string {
+	return fmt.Sprintf("%s:%d:%d: %s", m.Path, m.Line, m.Column, m.Text)
+}
+
+// MistakesError has all mistakes that the compiler has found, in the order of their
+// positions.
+type MistakesError struct {
+	Mistakes []Mistake
+}
+
+// Error returns a line for each mistake.
+func (e *MistakesError) Error() string {
+	lines := make([]string, len(e.Mistakes))
+	for i, m := range e.Mistakes {
+		lines[i] = m.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// mistakesOf returns the errors of a report; nil if there are none. Errors without a
+// position accompany a failure of the compiler as a whole, which is reported by itself.
+func mistakesOf(found *report.Report) error {
+	if found == nil {
+		return nil
+	}
+	all := &MistakesError{}
+	for i := range found.Diagnostics {
+		diagnostic := &found.Diagnostics[i]
+		primary := diagnostic.Primary()
+		if diagnostic.Level() > report.Error || primary.IsZero() {
+			continue
+		}
+		start := primary.Location(primary.Start, length.Bytes)
+		all.Mistakes = append(all.Mistakes, Mistake{
+			Path: primary.Path(), Line: start.Line, Column: start.Column, Text: diagnostic.Message(),
+		})
+	}
+	if len(all.Mistakes) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(all.Mistakes, func(a, b Mistake) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Text, b.Text))
+	})
+	all.Mistakes = slices.Compact(all.Mistakes)
+	return all
+}
