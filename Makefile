@@ -61,6 +61,10 @@ checkgenerate: generate ## Fail unless the committed generated code is what make
 		echo "Add them to the commit."; \
 		exit 1; }
 
+.PHONY: buftest
+buftest: ## Compare what buf generates, and the mistakes it tells, with aegis generate
+	$(GO) test -tags buftest -count 1 -timeout 10m ./cmd/aegis/internal/generate
+
 .PHONY: usertest
 usertest: ## Follow the README's quick start in an empty folder, word for word
 	$(GO) test -tags usertest -count 1 -timeout 15m ./internal/usertest
