@@ -8,6 +8,7 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/generate"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/lintoptions"
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
 
@@ -36,7 +37,7 @@ func Command(app *cli.App) *cobra.Command {
 		}
 	}
 	add(groupBuild, demonstration.Command(app))
-	add(groupBuild, generate.Command(app))
+	add(groupBuild, generate.Command(app), lintoptions.Command(app))
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
 	return c
 }
