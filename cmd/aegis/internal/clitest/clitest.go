@@ -9,10 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aegisrpc/aegis/internal/leaktest"
 )
 
 // patience is how long a command may run before a test gives it up.
@@ -24,18 +27,27 @@ type Result struct {
 	Code     int // the exit code, -1 if a signal has ended the process
 }
 
-// built is the command, which is built once for all tests of a process.
+// built is the command, which all test processes of this checkout share: the first one builds
+// it, below build/, and the others find it fresh, which takes the go command no time.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "aegis-clitest-")
+	root, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "aegis")
-	args := []string{"build", "-o", path}
-	if raceEnabled {
-		args = append(args, "-race")
+	dir := filepath.Join(strings.TrimSpace(string(root)), "build", "clitest")
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // as the go command makes folders
+		return "", err
 	}
-	args = append(args, "github.com/aegisrpc/aegis/cmd/aegis")
+	path, args := filepath.Join(dir, "aegis"), []string{"build"}
+	if raceEnabled {
+		path, args = path+".race", append(args, "-race")
+	}
+	unlock, err := lock(path + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	args = append(args, "-o", path, "github.com/aegisrpc/aegis/cmd/aegis")
 	out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput() //nolint:gosec // arguments of its own
 	if err != nil {
 		return "", errors.New(string(out))
@@ -43,15 +55,9 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// Main runs the tests of a package, and removes the command that they have built. It is
-// called by TestMain.
-func Main(m *testing.M) {
-	code := m.Run()
-	if path, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+// Main runs the tests of a package, and checks that they leave no goroutine behind. TestMain
+// calls it.
+func Main(m *testing.M) { leaktest.Run(m) }
 
 // Binary returns the path of the built command.
 func Binary(tb testing.TB) string {
