@@ -66,7 +66,7 @@ buftest: ## Compare what buf generates, and the mistakes it tells, with aegis ge
 	$(GO) test -tags buftest -count 1 -timeout 10m ./cmd/aegis/internal/generate
 
 .PHONY: usertest
-usertest: ## Follow the README's quick start in an empty folder, word for word
+usertest: ## Follow the quick start of docs/buf.md in an empty folder, word for word
 	$(GO) test -tags usertest -count 1 -timeout 15m ./internal/usertest
 
 .PHONY: natstest

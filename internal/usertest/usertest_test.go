@@ -23,14 +23,14 @@ import (
 	"github.com/aegisrpc/aegis/internal/repo"
 )
 
-// natsURL is what the README says, and the test replaces by the address of the
+// natsURL is what the page says, and the test replaces by the address of the
 // server that it started, which listens where nobody else does.
 const natsURL = "nats://localhost:4222"
 
 // The quick start is followed word for word, but for three things: each mod file
 // gets a replace directive to this checkout, the NATS server listens on a free
 // port and stores in the folder, and Aegis's module path is asked of nobody.
-func TestReadmeQuickStart(t *testing.T) {
+func TestQuickStartWithBuf(t *testing.T) {
 	u := newUser(t)
 	for _, block := range quickStart(t) {
 		switch name, ok := block.file(); {
@@ -42,9 +42,9 @@ func TestReadmeQuickStart(t *testing.T) {
 			t.Errorf("the quick start has a block of %q that names no file", block.lang)
 		}
 	}
-	assert.Equal(t, "Hello, NATS!\n", u.output, "what the client printed, and the README says")
-	assert.Contains(t, readme(t), "It prints `Hello, NATS!`.")
-	assert.Contains(t, readme(t), `which prints "`+serving+`"`)
+	assert.Equal(t, "Hello, NATS!\n", u.output, "what the client printed, and the page says")
+	assert.Contains(t, page(t), "It prints `Hello, NATS!`.")
+	assert.Contains(t, page(t), `which prints "`+serving+`"`)
 
 	for _, dep := range u.required("go.mod") {
 		assert.Contains(t, repo.LinkedModules(), dep, "required by the user's module after go mod tidy")
@@ -59,8 +59,8 @@ func TestReadmeQuickStart(t *testing.T) {
 const serving = "aegis: serving"
 
 // Managed mode is switched on as the comment in buf.gen.yaml says. The event is
-// linted by the buf.yaml that the README gives.
-func TestReadmeWithManagedModeAndAnEvent(t *testing.T) {
+// linted by the buf.yaml that the page gives.
+func TestQuickStartWithManagedModeAndAnEvent(t *testing.T) {
 	u := newUser(t)
 	for _, block := range quickStart(t) {
 		switch name, ok := block.file(); {
@@ -105,7 +105,7 @@ func withEvent(t *testing.T, protoFile string) string {
 	return protoFile
 }
 
-// block is a fenced block of the README.
+// block is a fenced block of the page.
 type block struct{ lang, text string }
 
 // file returns the name that the block's first line gives in a comment.
@@ -117,17 +117,17 @@ func (b block) file() (string, bool) {
 	return match[1], true
 }
 
-func readme(t *testing.T) string {
+func page(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(checkout(t), "README.md"))
+	text, err := os.ReadFile(filepath.Join(checkout(t), "docs", "buf.md"))
 	require.NoError(t, err)
 	return string(text)
 }
 
 func quickStart(t *testing.T) []block {
 	t.Helper()
-	_, section, ok := strings.Cut(readme(t), "\n## Quick start\n")
-	require.True(t, ok, "README.md has a quick start")
+	_, section, ok := strings.Cut(page(t), "\n## Quick start\n")
+	require.True(t, ok, "docs/buf.md has a quick start")
 	section, _, _ = strings.Cut(section, "\n## ")
 	var blocks []block
 	for _, match := range regexp.MustCompile("(?s)\n```(\\w+)\n(.*?)```").FindAllStringSubmatch(section, -1) {
