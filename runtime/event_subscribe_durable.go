@@ -57,7 +57,7 @@ func (r *durableRunner) partitionsConfig(causes *parts.Causes) *work.PartitionsC
 	conn, server := r.server.conn, r.server
 	c := &work.PartitionsConfig{
 		Bus: conn.bus, Stores: conn.stores, Stream: &r.events.Stream, Name: r.name, Count: r.event.Partitions, Keyed: r.keyed(),
-		Consumer: r.consumer, Template: r.cfg.start.consumer(), Kept: !r.each || server.cfg.named, Process: server.process,
+		Consumer: r.consumer, Template: r.cfg.from().ConsumerConfig(), Kept: !r.each || server.cfg.named, Process: server.process,
 		Concurrency: r.concurrency(), OnlyOne: r.retry.MaxAttempts == 1, Causes: causes, Found: r.burial.Beside,
 		Filter:  func(int) string { return conn.subjects.LogAll(r.service.Name, r.method.Name) },
 		Deliver: func(m *pull.Message) { r.lanes.Put(m) },
@@ -73,22 +73,29 @@ func (r *durableRunner) partitionsConfig(causes *parts.Causes) *work.PartitionsC
 	return c
 }
 
-// consumer returns the configuration of a consumer that begins at s; nil is StartNew.
-func (s *Position) consumer() jetstream.ConsumerConfig {
+// ConsumerConfig returns the settings of a JetStream consumer that begins at p: its
+// DeliverPolicy, OptStartSeq and OptStartTime, and no others. Programs use it that read the
+// stream of events themselves.
+func (p Position) ConsumerConfig() jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}
-	if s == nil {
-		return c
-	}
-	switch s.kind {
+	switch p.kind {
 	case startNew:
 	case startAll:
 		c.DeliverPolicy = jetstream.DeliverAllPolicy
 	case startSequence:
-		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, s.sequence
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, p.sequence
 	case startTime:
-		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.time
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &p.time
 	}
 	return c
+}
+
+// from returns where a new group or instance begins.
+func (c *subscribeConfig) from() Position {
+	if c.start == nil {
+		return StartNew()
+	}
+	return *c.start
 }
 
 // attemptsOf returns the subject of the record of an event's attempts.
