@@ -161,6 +161,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 	c.patterns = patterns.New(patterns.Options{
 		NATS: nc, Stores: c.stores, Bucket: wire.RegistryBucket(c.ns), Start: c.startWithin, Logger: c.logger,
 	})
+	c.keepDescriptors()
 	outages := bus.NewOutages(c.bus, cfg.logger)
 	c.start(func() { c.watchLink(outages) })
 	c.startWithin(c.void.Run)

@@ -64,6 +64,9 @@ func serviceSpec(service protoreflect.ServiceDescriptor) (*spec.Service, error) 
 		return nil, errors.New("aegis: the service's descriptor is missing: the generated files of messages and services " +
 			"are of different versions; run buf generate")
 	}
+	if d, ok := service.(*documented); ok {
+		service = d.ServiceDescriptor
+	}
 	desc, err := spec.FromDescriptor(service)
 	if err != nil {
 		return nil, fmt.Errorf("aegis: service %s: %w", service.FullName(), err)

@@ -47,6 +47,10 @@ type Instance struct {
 	// Subscriber: the instance subscribes to the service's events, and is no server of
 	// the service; see Subscribers.
 	Subscriber bool
+	// Descriptors is the hash of the descriptors that the instance serves of its service.
+	// Instances with the same hash were built from the same proto. It is "" while the instance
+	// starts, and for one that serves none, as with an older version of Aegis.
+	Descriptors string
 
 	metrics json.RawMessage
 }
@@ -219,7 +223,7 @@ func publicInstance(r *registry.Record) Instance {
 	i := Instance{
 		Service: r.Service, Name: r.Instance, Process: r.Process, Version: r.Version,
 		State: publicState(r.State), Started: r.Started,
-		Unhealthy: r.Unhealthy, NoRespondersHidden: r.NoRespondersHidden,
+		Unhealthy: r.Unhealthy, NoRespondersHidden: r.NoRespondersHidden, Descriptors: r.Descriptors,
 	}
 	if service, ok := wire.ParseSubscribers(r.Service); ok {
 		i.Service, i.Subscriber = service, true

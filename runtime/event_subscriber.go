@@ -83,6 +83,8 @@ func (r *subscriber) micro() micro.Service {
 		Metadata: r.server.microMetadata(r.service.Name),
 	}
 	m.Metadata["role"] = "subscriber"
+	set := r.server.descriptors.Of(r.service.Name)
+	m.Describe(r.service.Desc, set)
 	subjects := r.server.conn.subjects
 	for _, sub := range r.subs {
 		e := micro.Endpoint{
@@ -91,6 +93,7 @@ func (r *subscriber) micro() micro.Service {
 			Metadata: map[string]string{"pattern": patterns.Name(sub.method), "consumer": sub.consumer},
 			Stats:    func() micro.Stats { return r.server.microStats(&sub.stats) },
 		}
+		e.Describe(sub.method.Desc, set)
 		if sub.event.Durable {
 			e.Subject = subjects.LogAll(r.service.Name, sub.method.Name)
 		}

@@ -17,6 +17,16 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
+// Documented returns the descriptor of a service with the comments of its .proto file, for
+// the constructors below: they serve the comments with the descriptors. It is called by
+// generated code.
+func Documented(service protoreflect.ServiceDescriptor, comments []Comment) protoreflect.ServiceDescriptor {
+	if service == nil {
+		return nil // the constructors say so
+	}
+	return &documented{service, comments}
+}
+
 // NewClient returns the client of a service. It is called by generated code.
 func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...ClientOption) (*Client, error) {
 	if conn == nil {
@@ -36,6 +46,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	}
 	c.budget = retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
 	c.targets = conn.targets()
+	conn.describes(service)
 	conn.void.Use(wire.KindCall)
 	return c, c.followLeaders()
 }
@@ -132,6 +143,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	} else if err := checkPublisherOptions(desc, &p.cfg); err != nil {
 		return nil, err
 	}
+	conn.describes(service)
 	p.async = stores.NewSender(conn.async, &p.stream.Stream, "events of "+desc.Name, cmp.Or(p.cfg.maxInFlight, defaultMaxInFlight))
 	conn.patterns.Use(desc)
 	return p, nil
@@ -320,6 +332,7 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 	if s.stubs && !s.lacking {
 		return invalidOption("WithUnimplemented: the implementation of %s lacks no method", service.Name)
 	}
+	srv.conn.describes(desc)
 	return srv.register(s, commandWork)
 }
 
@@ -353,6 +366,7 @@ func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers 
 	if err := checkDurable(service, subs, &cfg); err != nil {
 		return err
 	}
+	srv.conn.describes(desc)
 	return srv.addSubscriptions(subs)
 }
 

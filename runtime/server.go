@@ -147,6 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.setState(StateStarting)
+	s.makeDescriptors()
 	s.prepare()
 	var chores sync.WaitGroup
 	stopPulse := make(chan struct{}) // closed below

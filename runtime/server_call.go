@@ -27,6 +27,9 @@ func (s *Server) serve(w *handling.Worker, msg *nats.Msg) {
 	case msg.Subject == s.pulse.Subject():
 		s.pulse.Take(msg)
 		return
+	case s.descriptors.Serves(msg.Subject):
+		s.serveDescriptors(msg)
+		return
 	default:
 		s.refuse(msg, refusal(CodeUnimplemented, ReasonNoMethod, "%s has no such method", msg.Subject))
 		return

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/descserve"
 	"github.com/aegisrpc/aegis/runtime/internal/micro"
 	"github.com/aegisrpc/aegis/runtime/internal/patterns"
 	"github.com/aegisrpc/aegis/runtime/internal/registrar"
@@ -22,9 +23,10 @@ var ErrInstanceTaken = errors.New("aegis: the name of the instance is taken")
 // registration is how others see a server: in the registry, and with the tools for NATS
 // micro.
 type registration struct {
-	registrar *registrar.Registrar // nil until the server has claimed its name
-	micro     *micro.Responder     // nil: the tools for NATS micro do not see the server
-	taken     chan error           // gets one error if another process takes the name over
+	registrar   *registrar.Registrar // nil until the server has claimed its name
+	descriptors *descserve.Responder // of the services; set before any message arrives
+	micro       *micro.Responder     // nil: the tools for NATS micro do not see the server
+	taken       chan error           // gets one error if another process takes the name over
 }
 
 // claim registers the instance under its name before it listens under that name.
@@ -116,12 +118,16 @@ func (s *Server) microService(service *service) micro.Service {
 		Name: wire.MicroName(service.desc.Name), ID: s.process, Version: service.desc.Version,
 		Metadata: s.microMetadata(service.desc.Name),
 	}
+	set := s.descriptors.Of(service.desc.Name)
+	m.Describe(service.desc.Desc, set)
 	for _, method := range service.methods {
 		if !method.served {
 			continue
 		}
-		m.Endpoints = append(m.Endpoints, micro.EndpointOf(s.conn.subjects, service.desc.Name, method.method,
-			func() micro.Stats { return s.microStats(&method.stats) }))
+		e := micro.EndpointOf(s.conn.subjects, service.desc.Name, method.method,
+			func() micro.Stats { return s.microStats(&method.stats) })
+		e.Describe(method.method.Desc, set)
+		m.Endpoints = append(m.Endpoints, e)
 	}
 	return m
 }

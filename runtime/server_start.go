@@ -47,7 +47,12 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.confirm(ctx, subscribing); err != nil {
 		return err
 	}
+	settle, err := s.listenForDescriptors()
+	if err != nil {
+		return err
+	}
 	s.answerMicro()
+	settle(ctx)
 	s.comparePatterns()
 	s.registrar.Start()
 	if s.elector != nil {

@@ -12,7 +12,11 @@ func emitNames(g *jen.Group, s *service) {
 	g.Line()
 	emitMethodNames(g, s)
 	wrap(s.names.descriptor + " is the descriptor of " + s.fullName + ".").write(g)
-	g.Var().Id(s.names.descriptor).Op("=").Add(ident(s.file)).Dot("Services").Call().Dot("ByName").Call(jen.Lit(s.name))
+	descriptor := ident(s.file).Dot("Services").Call().Dot("ByName").Call(jen.Lit(s.name))
+	if s.comments != "" {
+		descriptor = aegis("Documented").Call(descriptor, jen.Id(s.comments))
+	}
+	g.Var().Id(s.names.descriptor).Op("=").Add(descriptor)
 	g.Line()
 }
 

@@ -35,6 +35,7 @@ func (g *Generator) emit(f *file) *jen.File {
 			emit(out.Group, s)
 		}
 	}
+	emitComments(out.Group, f)
 	return out
 }
 

@@ -72,8 +72,8 @@ func TestGeneratedCodeIsFormattedAndTheSameEachTime(t *testing.T) {
 	}
 }
 
-// Behaviour belongs in the runtime: a budget of lines of code, without comments, keeps
-// it there.
+// Behaviour belongs in the runtime: a budget of lines of code, without comments and
+// without the texts that are carried, keeps it there.
 func TestGeneratedCodeIsThin(t *testing.T) {
 	t.Parallel()
 	const perService, perMethod = 35, 14
@@ -82,6 +82,7 @@ func TestGeneratedCodeIsThin(t *testing.T) {
 	if !ok {
 		t.Fatal("the case unary is not generated")
 	}
+	content, _, _ = strings.Cut(content, "[]aegis.Comment{")
 	lines := 0
 	for line := range strings.Lines(content) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {

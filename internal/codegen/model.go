@@ -20,6 +20,7 @@ type file struct {
 	descriptor  protogen.GoIdent // the variable with the .proto file's descriptor
 	deprecated  bool
 	services    []*service
+	documented  []documented // the declarations that have comments
 	imports     imports
 }
 
@@ -29,6 +30,7 @@ type service struct {
 	name       string           // EchoService
 	fullName   string           // echo.v1.EchoService
 	file       protogen.GoIdent // the variable with the .proto file's descriptor
+	comments   string           // the variable with the comments of the .proto file; "" if it has none
 	comment    comment
 	deprecated bool
 	elected    bool      // some method or command is single active
@@ -81,6 +83,7 @@ func newFile(f *protogen.File, packages *packages, found *mistakes) *file {
 		descriptor:  f.GoDescriptorIdent,
 		deprecated:  f.Proto.GetOptions().GetDeprecated(),
 	}
+	model.documented = documentedIn(f)
 	scope := packages.scope(f)
 	for _, s := range f.Services {
 		checked, err := spec.FromDescriptor(s.Desc)
@@ -91,6 +94,14 @@ func newFile(f *protogen.File, packages *packages, found *mistakes) *file {
 			checked = &spec.Service{} // nothing is generated
 		}
 		model.services = append(model.services, newService(s, f, checked, scope, found))
+	}
+	if len(model.documented) > 0 {
+		first := f.Services[0]
+		variable := commentsName(first)
+		scope.declare(first.Desc, []string{variable}, found)
+		for _, s := range model.services {
+			s.comments = variable
+		}
 	}
 	return model
 }

@@ -53,6 +53,9 @@ func newServiceNames(s *protogen.Service, events bool) serviceNames {
 	return n
 }
 
+// commentsName returns the identifier of the comments of a file whose first service s is.
+func commentsName(s *protogen.Service) string { return lowerFirst(s.GoName) + "Comments" }
+
 // all lists the identifiers. The one that tells a user most about a collision comes
 // first.
 func (n serviceNames) all() []string {

@@ -23,7 +23,8 @@ type Instance struct {
 	Hidden         bool           `json:"no_responders_hidden,omitempty"`
 	Methods        []string       `json:"methods,omitzero"`
 
-	Patterns map[string]string `json:"patterns,omitzero"`
+	Patterns    map[string]string `json:"patterns,omitzero"`
+	Descriptors string            `json:"descriptors,omitempty"`
 }
 
 // InstanceLead is one group that an instance leads.

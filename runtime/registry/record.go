@@ -77,6 +77,9 @@ type Record struct {
 	// methods that it does not serve. Methods that are load balanced are left out. nil if
 	// they are not known.
 	Patterns map[string]string
+	// Descriptors is the hash of the descriptors of the service that the instance serves; ""
+	// if it serves none.
+	Descriptors string
 }
 
 // Serves reports whether the instance has the method, as far as that is known.
@@ -131,7 +134,7 @@ func (r *Record) body() *wire.Instance {
 	out := &wire.Instance{
 		Version: &version, Service: r.Service, Instance: r.Instance, Process: r.Process,
 		Incarnation: r.Incarnation, Change: r.Change, State: string(r.State), ServiceVersion: r.Version,
-		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods, Patterns: r.Patterns,
+		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods, Patterns: r.Patterns, Descriptors: r.Descriptors,
 		Unhealthy: r.Unhealthy, Hidden: r.NoRespondersHidden,
 	}
 	for _, l := range r.Leads {
@@ -193,7 +196,7 @@ func recordOf(in *wire.Instance, service, instance string) (*Record, error) {
 	r := &Record{
 		Service: service, Instance: instance, Process: in.Process,
 		Incarnation: in.Incarnation, Change: in.Change, State: State(in.State), Version: in.ServiceVersion,
-		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods, Patterns: in.Patterns,
+		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods, Patterns: in.Patterns, Descriptors: in.Descriptors,
 		Condition: Condition{Unhealthy: in.Unhealthy, NoRespondersHidden: in.Hidden},
 	}
 	for _, l := range in.Leads {
@@ -219,6 +222,8 @@ func (r *Record) check() error {
 		return invalid("corrupt: a version of %d characters", len(r.Version))
 	case r.Heartbeat < MinHeartbeat || r.Heartbeat > MaxHeartbeat:
 		return invalid("corrupt: heartbeat %v is out of range", r.Heartbeat)
+	case r.Descriptors != "" && !validToken(r.Descriptors):
+		return invalid("corrupt: descriptors %.100q is no hash", r.Descriptors)
 	case len(r.Leads) > maxLeads:
 		return invalid("corrupt: it leads %d groups, at most %d are possible", len(r.Leads), maxLeads)
 	}

@@ -1,6 +1,8 @@
 package descset
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
@@ -8,21 +10,32 @@ import (
 // Comment is the comment of a declaration.
 type Comment struct {
 	Name string // the full name of the declaration without the package of its file: OrderService.PlaceOrder
-	Text string // as the .proto file has it, without the slashes
+	Text string // lines without the slashes and the space behind them
+}
+
+// leading returns the text as compilers write it into the source information of a file.
+func (c *Comment) leading() string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(c.Text, "\n") {
+		if line != "" {
+			b.WriteString(" ")
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 // The numbers of the fields of descriptor.proto that make up the path to a declaration.
 const (
-	fileMessages, fileEnums, fileServices, fileExtensions                 = 4, 5, 6, 7
-	messageFields, messageNested, messageEnums, messageExtensions, oneofs = 2, 3, 4, 6, 8
-	enumValues, serviceMethods                                            = 2, 2
+	fileMessages, fileEnums, fileServices                     = 4, 5, 6
+	messageFields, messageNested, messageEnums, messageOneofs = 2, 3, 4, 8
+	enumValues, serviceMethods                                = 2, 2
 )
 
 // locator finds the comments of the declarations of a file.
 type locator struct {
-	inPackage int               // how many bytes of a full name are the package and its dot
-	texts     map[string]string // by name
-	info      descriptorpb.SourceCodeInfo
+	texts map[string]string // by name
+	info  descriptorpb.SourceCodeInfo
 }
 
 // sourceInfo returns the comments as the source information of a file; nil if there are
@@ -33,14 +46,10 @@ func sourceInfo(file protoreflect.FileDescriptor, comments []Comment) *descripto
 	}
 	l := &locator{texts: make(map[string]string, len(comments))}
 	for _, c := range comments {
-		l.texts[c.Name] = c.Text
-	}
-	if pkg := file.Package(); pkg != "" {
-		l.inPackage = len(pkg) + 1
+		l.texts[c.Name] = c.leading()
 	}
 	l.messages(nil, fileMessages, file.Messages())
 	l.enums(nil, fileEnums, file.Enums())
-	l.extensions(nil, fileExtensions, file.Extensions())
 	for i := range file.Services().Len() {
 		service := file.Services().Get(i)
 		path := l.locate(nil, fileServices, service)
@@ -57,7 +66,7 @@ func sourceInfo(file protoreflect.FileDescriptor, comments []Comment) *descripto
 // locate adds the comment of a declaration, if it has one, and returns the path to it.
 func (l *locator) locate(parent []int32, number int32, desc protoreflect.Descriptor) []int32 {
 	path := append(parent[:len(parent):len(parent)], number, int32(desc.Index())) //nolint:gosec // no file has 2^31 declarations
-	if text, ok := l.texts[string(desc.FullName())[l.inPackage:]]; ok {
+	if text, ok := l.texts[nameInFile(desc)]; ok {
 		l.info.Location = append(l.info.Location, &descriptorpb.SourceCodeInfo_Location{
 			Path: path, Span: []int32{0, 0, 0}, LeadingComments: &text,
 		})
@@ -73,11 +82,10 @@ func (l *locator) messages(parent []int32, number int32, messages protoreflect.M
 			l.locate(path, messageFields, message.Fields().Get(j))
 		}
 		for j := range message.Oneofs().Len() {
-			l.locate(path, oneofs, message.Oneofs().Get(j))
+			l.locate(path, messageOneofs, message.Oneofs().Get(j))
 		}
 		l.messages(path, messageNested, message.Messages())
 		l.enums(path, messageEnums, message.Enums())
-		l.extensions(path, messageExtensions, message.Extensions())
 	}
 }
 
@@ -91,8 +99,11 @@ func (l *locator) enums(parent []int32, number int32, enums protoreflect.EnumDes
 	}
 }
 
-func (l *locator) extensions(parent []int32, number int32, extensions protoreflect.ExtensionDescriptors) {
-	for i := range extensions.Len() {
-		l.locate(parent, number, extensions.Get(i))
+// nameInFile returns the full name of a declaration without the package.
+func nameInFile(desc protoreflect.Descriptor) string {
+	name := string(desc.FullName())
+	if pkg := desc.ParentFile().Package(); pkg != "" {
+		return name[len(pkg)+1:]
 	}
+	return name
 }

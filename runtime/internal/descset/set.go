@@ -22,9 +22,10 @@ import (
 
 // Set is the set of descriptors of a service. It does not change, so goroutines share it.
 type Set struct {
-	hash    string
-	encoded []byte
-	files   func() (*protoregistry.Files, error) // made once
+	hash     string
+	encoded  []byte
+	comments map[string]string                    // of a set that Of has made, by name
+	files    func() (*protoregistry.Files, error) // made once
 }
 
 func newSet(set *descriptorpb.FileDescriptorSet, encoded []byte) *Set {
@@ -47,18 +48,29 @@ func Of(service protoreflect.ServiceDescriptor, comments ...Comment) (*Set, erro
 	if file == nil {
 		return nil, fmt.Errorf("%s has no file", service.FullName())
 	}
-	c := &collector{seen: map[string]bool{}}
+	c := &collector{file: file, seen: map[string]bool{}}
 	if err := c.add(file); err != nil {
 		return nil, err
 	}
-	last := c.set.GetFile()[len(c.set.GetFile())-1]
-	last.SourceCodeInfo = sourceInfo(file, comments)
+	if len(comments) > 0 {
+		last := c.set.GetFile()[len(c.set.GetFile())-1]
+		last.SourceCodeInfo = sourceInfo(file, comments)
+	}
 	encoded, err := encode(&c.set)
 	if err != nil {
 		return nil, err
 	}
-	return newSet(&c.set, encoded), nil
+	set := newSet(&c.set, encoded)
+	set.comments = make(map[string]string, len(comments))
+	for _, comment := range comments {
+		set.comments[comment.Name] = comment.Text
+	}
+	return set, nil
 }
+
+// Comment returns the comment of a declaration of the service's file, in a set that Of has
+// made; "" if it has none.
+func (s *Set) Comment(desc protoreflect.Descriptor) string { return s.comments[nameInFile(desc)] }
 
 // Hash returns the hash of the set: the first 16 bytes of the SHA-256 of its encoded form,
 // in lower-case hex.
@@ -134,7 +146,8 @@ func encode(set *descriptorpb.FileDescriptorSet) ([]byte, error) {
 
 // collector puts files into a set, those that a file imports before the file.
 type collector struct {
-	seen map[string]bool // by the path of the file
+	file protoreflect.FileDescriptor // that of the service
+	seen map[string]bool             // by the path of the file
 	set  descriptorpb.FileDescriptorSet
 }
 
@@ -153,7 +166,9 @@ func (c *collector) add(file protoreflect.FileDescriptor) error {
 		}
 	}
 	described := protodesc.ToFileDescriptorProto(file)
-	described.SourceCodeInfo = nil
+	if file != c.file { // a set that was made of another one is the same
+		described.SourceCodeInfo = nil
+	}
 	c.set.File = append(c.set.File, described)
 	return nil
 }

@@ -17,8 +17,8 @@ func TestSetIsReadBackWithOptionsAndComments(t *testing.T) {
 	t.Parallel()
 	service := orderv1.File_order_v1_order_proto.Services().ByName("OrderService")
 	made, err := descset.Of(service,
-		descset.Comment{Name: "OrderService", Text: " Takes orders.\n"},
-		descset.Comment{Name: "OrderService.PlaceOrder", Text: " Places one.\n"},
+		descset.Comment{Name: "OrderService", Text: "Takes orders.\n\nMany."},
+		descset.Comment{Name: "OrderService.PlaceOrder", Text: "Places one."},
 		descset.Comment{Name: "NoSuchThing", Text: "x"},
 	)
 	require.NoError(t, err)
@@ -35,10 +35,14 @@ func TestSetIsReadBackWithOptionsAndComments(t *testing.T) {
 	got, err := read.Service("order.v1.OrderService")
 	require.NoError(t, err)
 	locations := got.ParentFile().SourceLocations()
-	require.Equal(t, " Takes orders.\n", locations.ByDescriptor(got).LeadingComments)
+	require.Equal(t, " Takes orders.\n\n Many.\n", locations.ByDescriptor(got).LeadingComments)
 	require.Equal(t, " Places one.\n", locations.ByDescriptor(got.Methods().ByName("PlaceOrder")).LeadingComments)
 	require.Equal(t, 2, locations.Len())
 	require.True(t, proto.Equal(protodesc.ToServiceDescriptorProto(service), protodesc.ToServiceDescriptorProto(got)))
+
+	remade, err := descset.Of(got)
+	require.NoError(t, err)
+	require.Equal(t, made.Hash(), remade.Hash(), "a set that is made of another one is the same")
 
 	want, err := spec.FromDescriptor(service)
 	require.NoError(t, err)
@@ -72,7 +76,7 @@ func TestCommentsFindTheirDeclarations(t *testing.T) {
 	read, err := files.FindFileByPath(file.Path())
 	require.NoError(t, err)
 	forEach(read, func(d protoreflect.Descriptor) {
-		require.Equal(t, string(d.FullName()), read.SourceLocations().ByDescriptor(d).LeadingComments)
+		require.Equal(t, " "+string(d.FullName())+"\n", read.SourceLocations().ByDescriptor(d).LeadingComments)
 	})
 }
 

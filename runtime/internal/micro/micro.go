@@ -25,11 +25,12 @@ const flushTimeout = 2 * time.Second
 
 // Service is one service of this process.
 type Service struct {
-	Name      string // without dots
-	ID        string
-	Version   string
-	Metadata  map[string]string
-	Endpoints []Endpoint
+	Name        string // without dots
+	ID          string
+	Version     string
+	Description string
+	Metadata    map[string]string
+	Endpoints   []Endpoint
 }
 
 // Endpoint is one method.
@@ -157,11 +158,20 @@ func (r *Responder) run() {
 				continue
 			}
 			for _, body := range answer() {
-				if data, err := json.Marshal(body); err == nil {
-					_ = r.nc.Publish(msg.Reply, data) // a tool counts the answers that it gets
-				}
+				r.send(msg.Reply, body)
 			}
 		}
+	}
+}
+
+// send sends an answer. A tool counts the answers that it gets.
+func (r *Responder) send(reply string, body any) {
+	data, err := json.Marshal(body)
+	if info, ok := body.(micro.Info); ok && int64(len(data)) > r.nc.MaxPayload() {
+		data, err = json.Marshal(undescribed(&info))
+	}
+	if err == nil {
+		_ = r.nc.Publish(reply, data)
 	}
 }
 
@@ -174,7 +184,7 @@ func (r *Responder) ping(s *Service) any {
 }
 
 func (r *Responder) info(s *Service) any {
-	info := micro.Info{ServiceIdentity: identity(s), Type: micro.InfoResponseType, Endpoints: []micro.EndpointInfo{}}
+	info := micro.Info{ServiceIdentity: identity(s), Type: micro.InfoResponseType, Description: s.Description, Endpoints: []micro.EndpointInfo{}}
 	for _, e := range s.Endpoints {
 		info.Endpoints = append(info.Endpoints, micro.EndpointInfo{
 			Name: e.Name, Subject: e.Subject, QueueGroup: e.Queue, Metadata: e.Metadata,

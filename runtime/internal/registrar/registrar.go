@@ -159,6 +159,19 @@ func (r *Registrar) Add(s Service) {
 	})
 }
 
+// SetDescriptors sets the hash of the descriptors of a service, between Claim and Start. The
+// record has it with the next change.
+func (r *Registrar) SetDescriptors(service, hash string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, reg := range r.regs {
+		if reg.service == service && reg.record.Descriptors != hash {
+			reg.record.Descriptors = hash
+			reg.record.Change++
+		}
+	}
+}
+
 // Claim registers the instance before it serves. The error wraps [ErrNameTaken] if
 // another process uses its name, or is that of ctx. A registry that cannot be used is no
 // error: Claim logs it, and from Start on the registrar tries again.

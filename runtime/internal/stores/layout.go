@@ -78,6 +78,7 @@ func (l Layout) Events(service *spec.Service, s *Settings) Want {
 		}
 	}
 	want := wanted(&cfg, &kept, kept.MaxBytes)
+	want.Service = service.Name
 	want.Along = []string{wire.DeadStream(l.Namespace, service.Name), wire.AttemptStream(l.Namespace, service.Name)}
 	want.SizeOption = "set max_bytes in event_storage of the proto, or MaxBytes of aegis.WithStorage for publishers and subscribers"
 	return want
@@ -120,6 +121,7 @@ func (l Layout) Commands(service *spec.Service, s *Settings) Want {
 		cfg.Discard, cfg.AllowMsgSchedules, cfg.AllowRollup = jetstream.DiscardNew, false, false
 	}
 	want := wanted(&cfg, &kept, kept.MaxBytes)
+	want.Service = service.Name
 	want.Along = []string{wire.ResultStream(l.Namespace, service.Name), wire.DeadStream(l.Namespace, service.Name)}
 	want.SizeOption = "set max_bytes in command_storage of the proto, or MaxBytes of aegis.WithStorage for clients and services; " +
 		"a queue with a size takes no delayed commands (NotBefore)"
@@ -157,6 +159,7 @@ func (l Layout) DeadLetters(service string, s *Settings, proto *spec.Storage) Wa
 		Discard:     jetstream.DiscardNew,
 		AllowDirect: true,
 	}, &kept, s.DeadLettersMaxBytes)
+	want.Service = service
 	want.SpareBytes = spareSize(&kept)
 	want.SizeOption = "set DeadLettersMaxBytes of aegis.WithStorage for subscribers and services"
 	return want

@@ -52,12 +52,25 @@ type Stores struct {
 	raised  sync.Map // when replicas were asked for, by the name of the stream
 	raising sync.Map // the names of streams that get replicas later
 	start   func(func(context.Context)) bool
+	opened  func(Opened)
+}
+
+// Opened is a stream with messages of a service that this process has found or made.
+type Opened struct {
+	Service, Stream string
+	Metadata        map[string]string // of the stream
+	Left            bool              // the stream is left as it is, see Policy.Create
 }
 
 // Background sets the function that starts a goroutine for as long as the connection
 // lives, and reports whether it did. Without it nothing is tried again in the background.
 // It is called before all other methods.
 func (s *Stores) Background(start func(func(context.Context)) bool) { s.start = start }
+
+// OnOpened sets the function that is told of each stream whose Want has a service, every
+// time that the stream is found or made. The function must not wait. It is set before all
+// other methods are called.
+func (s *Stores) OnOpened(f func(Opened)) { s.opened = f }
 
 // New returns the JetStream of a domain, or behind a prefix of its API; of the
 // account itself if both are "".
@@ -157,7 +170,11 @@ func (s *Stores) Stream(ctx context.Context, want Want, p Policy) (jetstream.Str
 		return nil, s.explain("the stream "+want.Name, err)
 	}
 	s.known.Store(want.Name, true)
-	return s.adjust(ctx, stream, want.accepting(&stream.CachedInfo().Config), p)
+	stream, err = s.adjust(ctx, stream, want.accepting(&stream.CachedInfo().Config), p)
+	if err == nil && want.Service != "" && s.opened != nil {
+		s.opened(Opened{Service: want.Service, Stream: want.Name, Metadata: stream.CachedInfo().Config.Metadata, Left: !p.Create})
+	}
+	return stream, err
 }
 
 // afterDeletion is how long a stream that was there is not made anew. While NATS still

@@ -17,6 +17,7 @@ var ErrOld = errors.New("the NATS server is too old")
 type version [3]int
 
 var (
+	streamMetadata   = version{2, 10, 0}
 	messageTTL       = version{2, 11, 0}
 	messageSchedules = version{2, 12, 0}
 )

@@ -22,6 +22,8 @@ type Want struct {
 	// SpareBytes is the size of the stream if the account requires a size and MaxBytes is
 	// not set; 0: that is an error.
 	SpareBytes int64
+	// Service is the service whose messages the stream has, where people read them; else "".
+	Service string
 	// SizeOption says to people how MaxBytes is set.
 	SizeOption string
 }

@@ -40,7 +40,7 @@ const (
 
 // reportServiceDescriptor is the descriptor of
 // golden.commands.v1.ReportService.
-var reportServiceDescriptor = commandsv1.File_commands_commands_proto.Services().ByName("ReportService")
+var reportServiceDescriptor = aegis.Documented(commandsv1.File_commands_commands_proto.Services().ByName("ReportService"), reportServiceComments)
 
 // ReportServiceClient calls the methods of golden.commands.v1.ReportService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -198,4 +198,12 @@ func (UnimplementedReportServiceServer) Make(context.Context, *commandsv1.MakeRe
 // Deprecated: golden.commands.v1.ReportService.Rotate is marked as deprecated.
 func (UnimplementedReportServiceServer) Rotate(context.Context, *commandsv1.MakeRequest) (*commandsv1.MakeResponse, error) {
 	return nil, aegis.Unimplemented(ReportServiceRotateFullName)
+}
+
+// reportServiceComments are the comments of commands/commands.proto, which
+// servers hand out with the descriptors of their services.
+var reportServiceComments = []aegis.Comment{
+	{Name: "ReportService", Text: "ReportService makes reports."},
+	{Name: "ReportService.Look", Text: "Look looks at a report."},
+	{Name: "ReportService.Make", Text: "Make makes a report."},
 }

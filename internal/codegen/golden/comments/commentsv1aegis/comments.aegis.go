@@ -48,7 +48,7 @@ const (
 
 // commentServiceDescriptor is the descriptor of
 // golden.comments.v1.CommentService.
-var commentServiceDescriptor = commentsv1.File_comments_comments_proto.Services().ByName("CommentService")
+var commentServiceDescriptor = aegis.Documented(commentsv1.File_comments_comments_proto.Services().ByName("CommentService"), commentServiceComments)
 
 // CommentServiceClient calls the methods of golden.comments.v1.CommentService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -262,4 +262,21 @@ func (UnimplementedCommentServiceServer) Unicode(context.Context, *commentsv1.Co
 // Trailing returns an error with CodeUnimplemented.
 func (UnimplementedCommentServiceServer) Trailing(context.Context, *commentsv1.CommentMessage) (*commentsv1.CommentMessage, error) {
 	return nil, aegis.Unimplemented(CommentServiceTrailingFullName)
+}
+
+// commentServiceComments are the comments of comments/comments.proto, which
+// servers hand out with the descriptors of their services.
+var commentServiceComments = []aegis.Comment{
+	{Name: "CommentService", Text: "go:generate this must not become a directive\n" +
+		"\n" +
+		"A comment with */ in the middle, and /* as well."},
+	{Name: "CommentService.Directive", Text: "go:embed nothing"},
+	{Name: "CommentService.Line", Text: "line other.go:1"},
+	{Name: "CommentService.Constraint", Text: "+build ignore"},
+	{Name: "CommentService.Escape", Text: "*/ func init() { panic(\"out of the comment\") } /*"},
+	{Name: "CommentService.Code", Text: "\tcode := \"with a tab\"\n" +
+		"\n" +
+		"    and := \"with spaces\""},
+	{Name: "CommentService.Unicode", Text: "Größe, 大きさ, \"quotes\", `backquotes` and \\ backslashes."},
+	{Name: "CommentService.Trailing", Text: "Trailing comments belong to the line before."},
 }

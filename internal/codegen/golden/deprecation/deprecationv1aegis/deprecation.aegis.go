@@ -39,7 +39,7 @@ const (
 )
 
 // oldServiceDescriptor is the descriptor of golden.deprecation.v1.OldService.
-var oldServiceDescriptor = deprecationv1.File_deprecation_deprecation_proto.Services().ByName("OldService")
+var oldServiceDescriptor = aegis.Documented(deprecationv1.File_deprecation_deprecation_proto.Services().ByName("OldService"), oldServiceComments)
 
 // OldServiceClient calls the methods of golden.deprecation.v1.OldService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -154,7 +154,7 @@ const (
 )
 
 // newServiceDescriptor is the descriptor of golden.deprecation.v1.NewService.
-var newServiceDescriptor = deprecationv1.File_deprecation_deprecation_proto.Services().ByName("NewService")
+var newServiceDescriptor = aegis.Documented(deprecationv1.File_deprecation_deprecation_proto.Services().ByName("NewService"), oldServiceComments)
 
 // NewServiceClient calls the methods of golden.deprecation.v1.NewService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -280,4 +280,14 @@ func (UnimplementedNewServiceServer) Said(context.Context, *deprecationv1.OldReq
 // Current returns an error with CodeUnimplemented.
 func (UnimplementedNewServiceServer) Current(context.Context, *deprecationv1.OldRequest) (*deprecationv1.OldResponse, error) {
 	return nil, aegis.Unimplemented(NewServiceCurrentFullName)
+}
+
+// oldServiceComments are the comments of deprecation/deprecation.proto, which
+// servers hand out with the descriptors of their services.
+var oldServiceComments = []aegis.Comment{
+	{Name: "OldService", Text: "OldService is no longer needed."},
+	{Name: "OldService.Old", Text: "Old is no longer needed either."},
+	{Name: "NewService.Said", Text: "Said says it itself.\n" +
+		"\n" +
+		"Deprecated: use something else."},
 }

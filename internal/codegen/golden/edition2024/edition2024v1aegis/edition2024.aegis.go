@@ -34,7 +34,7 @@ const (
 
 // editionServiceDescriptor is the descriptor of
 // golden.edition2024.v1.EditionService.
-var editionServiceDescriptor = edition2024v1.File_edition2024_edition2024_proto.Services().ByName("EditionService")
+var editionServiceDescriptor = aegis.Documented(edition2024v1.File_edition2024_edition2024_proto.Services().ByName("EditionService"), editionServiceComments)
 
 // EditionServiceClient calls the methods of
 // golden.edition2024.v1.EditionService. Several goroutines may use it at once.
@@ -108,4 +108,10 @@ type UnimplementedEditionServiceServer struct{}
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedEditionServiceServer) Call(context.Context, *edition2024v1.CallRequest) (*edition2024v1.CallResponse, error) {
 	return nil, aegis.Unimplemented(EditionServiceCallFullName)
+}
+
+// editionServiceComments are the comments of edition2024/edition2024.proto,
+// which servers hand out with the descriptors of their services.
+var editionServiceComments = []aegis.Comment{
+	{Name: "EditionService", Text: "EditionService is of the newest edition, where the opaque API is the default."},
 }

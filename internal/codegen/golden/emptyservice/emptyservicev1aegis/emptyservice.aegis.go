@@ -23,7 +23,7 @@ const EmptyServiceName = "golden.emptyservice.v1.EmptyService"
 
 // emptyServiceDescriptor is the descriptor of
 // golden.emptyservice.v1.EmptyService.
-var emptyServiceDescriptor = emptyservicev1.File_emptyservice_emptyservice_proto.Services().ByName("EmptyService")
+var emptyServiceDescriptor = aegis.Documented(emptyservicev1.File_emptyservice_emptyservice_proto.Services().ByName("EmptyService"), emptyServiceComments)
 
 // EmptyServiceClient has no methods, because
 // golden.emptyservice.v1.EmptyService has none that can be called.
@@ -69,3 +69,9 @@ func RegisterEmptyServiceServer(srv *aegis.Server, impl EmptyServiceServer, opts
 // offer the methods that an implementation has from it, unless it was
 // registered with aegis.WithUnimplemented.
 type UnimplementedEmptyServiceServer struct{}
+
+// emptyServiceComments are the comments of emptyservice/emptyservice.proto,
+// which servers hand out with the descriptors of their services.
+var emptyServiceComments = []aegis.Comment{
+	{Name: "EmptyService", Text: "EmptyService has no methods yet."},
+}

@@ -41,7 +41,7 @@ const (
 )
 
 // marketServiceDescriptor is the descriptor of golden.events.v1.MarketService.
-var marketServiceDescriptor = eventsv1.File_events_events_proto.Services().ByName("MarketService")
+var marketServiceDescriptor = aegis.Documented(eventsv1.File_events_events_proto.Services().ByName("MarketService"), marketServiceComments)
 
 // MarketServiceClient calls the methods of golden.events.v1.MarketService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -239,7 +239,7 @@ const (
 )
 
 // newsServiceDescriptor is the descriptor of golden.events.v1.NewsService.
-var newsServiceDescriptor = eventsv1.File_events_events_proto.Services().ByName("NewsService")
+var newsServiceDescriptor = aegis.Documented(eventsv1.File_events_events_proto.Services().ByName("NewsService"), marketServiceComments)
 
 // NewsServiceClient has no methods, because golden.events.v1.NewsService has
 // none that can be called.
@@ -337,4 +337,14 @@ func SubscribeNewsServiceEvents(srv *aegis.Server, h NewsServiceEvents, opts ...
 	return aegis.SubscribeEvents(srv, newsServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("Published", h.Published),
 	}, opts...)
+}
+
+// marketServiceComments are the comments of events/events.proto, which servers
+// hand out with the descriptors of their services.
+var marketServiceComments = []aegis.Comment{
+	{Name: "MarketService", Text: "MarketService tells what happens on a market."},
+	{Name: "MarketService.Price", Text: "Price asks for a price."},
+	{Name: "MarketService.Ticked", Text: "Ticked is sent to those who listen."},
+	{Name: "MarketService.Traded", Text: "Traded is kept, in the order of each symbol."},
+	{Name: "NewsService", Text: "NewsService has nothing that is called."},
 }

@@ -38,7 +38,7 @@ const (
 
 // importedServiceDescriptor is the descriptor of
 // golden.imported.v1.ImportedService.
-var importedServiceDescriptor = importedv1.File_imported_imported_proto.Services().ByName("ImportedService")
+var importedServiceDescriptor = aegis.Documented(importedv1.File_imported_imported_proto.Services().ByName("ImportedService"), importedServiceComments)
 
 // ImportedServiceClient calls the methods of
 // golden.imported.v1.ImportedService. Several goroutines may use it at once.
@@ -131,4 +131,10 @@ func (UnimplementedImportedServiceServer) Move(context.Context, *itemv1.Item) (*
 // MoveNested returns an error with CodeUnimplemented.
 func (UnimplementedImportedServiceServer) MoveNested(context.Context, *itemv1.Item_Part) (*importedv1.Outer_Inner_Core, error) {
 	return nil, aegis.Unimplemented(ImportedServiceMoveNestedFullName)
+}
+
+// importedServiceComments are the comments of imported/imported.proto, which
+// servers hand out with the descriptors of their services.
+var importedServiceComments = []aegis.Comment{
+	{Name: "ImportedService", Text: "ImportedService uses messages of two Go packages of one name."},
 }

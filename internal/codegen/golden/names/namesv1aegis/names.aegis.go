@@ -44,7 +44,7 @@ const (
 
 // snakeCaseServiceDescriptor is the descriptor of
 // golden.names.v1.snake_case_service.
-var snakeCaseServiceDescriptor = namesv1.File_names_names_proto.Services().ByName("snake_case_service")
+var snakeCaseServiceDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("snake_case_service"), snakeCaseServiceComments)
 
 // SnakeCaseServiceClient calls the methods of
 // golden.names.v1.snake_case_service. Several goroutines may use it at once.
@@ -209,7 +209,7 @@ const (
 )
 
 // xUnderscoreDescriptor is the descriptor of golden.names.v1._Underscore.
-var xUnderscoreDescriptor = namesv1.File_names_names_proto.Services().ByName("_Underscore")
+var xUnderscoreDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("_Underscore"), snakeCaseServiceComments)
 
 // XUnderscoreClient calls the methods of golden.names.v1._Underscore. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -292,7 +292,7 @@ const (
 )
 
 // lowerDescriptor is the descriptor of golden.names.v1.lower.
-var lowerDescriptor = namesv1.File_names_names_proto.Services().ByName("lower")
+var lowerDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("lower"), snakeCaseServiceComments)
 
 // LowerClient calls the methods of golden.names.v1.lower. Several goroutines
 // may use it at once. The error that a method returns is an *aegis.Error or
@@ -408,7 +408,7 @@ const (
 )
 
 // keywordsDescriptor is the descriptor of golden.names.v1.Keywords.
-var keywordsDescriptor = namesv1.File_names_names_proto.Services().ByName("Keywords")
+var keywordsDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("Keywords"), snakeCaseServiceComments)
 
 // KeywordsClient calls the methods of golden.names.v1.Keywords. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -827,7 +827,7 @@ const (
 )
 
 // predeclaredDescriptor is the descriptor of golden.names.v1.Predeclared.
-var predeclaredDescriptor = namesv1.File_names_names_proto.Services().ByName("Predeclared")
+var predeclaredDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("Predeclared"), snakeCaseServiceComments)
 
 // PredeclaredClient calls the methods of golden.names.v1.Predeclared. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -1065,7 +1065,7 @@ const (
 )
 
 // localsDescriptor is the descriptor of golden.names.v1.Locals.
-var localsDescriptor = namesv1.File_names_names_proto.Services().ByName("Locals")
+var localsDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("Locals"), snakeCaseServiceComments)
 
 // LocalsClient calls the methods of golden.names.v1.Locals. Several goroutines
 // may use it at once. The error that a method returns is an *aegis.Error or
@@ -1368,7 +1368,7 @@ const (
 )
 
 // echoEchoDescriptor is the descriptor of golden.names.v1.EchoEcho.
-var echoEchoDescriptor = namesv1.File_names_names_proto.Services().ByName("EchoEcho")
+var echoEchoDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("EchoEcho"), snakeCaseServiceComments)
 
 // EchoEchoClient calls the methods of golden.names.v1.EchoEcho. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -1512,7 +1512,7 @@ const (
 )
 
 // contextDescriptor is the descriptor of golden.names.v1.context.
-var contextDescriptor = namesv1.File_names_names_proto.Services().ByName("context")
+var contextDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("context"), snakeCaseServiceComments)
 
 // ContextClient calls the methods of golden.names.v1.context. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -1594,7 +1594,7 @@ const (
 )
 
 // aegisDescriptor is the descriptor of golden.names.v1.aegis.
-var aegisDescriptor = namesv1.File_names_names_proto.Services().ByName("aegis")
+var aegisDescriptor = aegis.Documented(namesv1.File_names_names_proto.Services().ByName("aegis"), snakeCaseServiceComments)
 
 // AegisClient calls the methods of golden.names.v1.aegis. Several goroutines
 // may use it at once. The error that a method returns is an *aegis.Error or
@@ -1661,4 +1661,12 @@ type UnimplementedAegisServer struct{}
 // Aegis returns an error with CodeUnimplemented.
 func (UnimplementedAegisServer) Aegis(context.Context, *namesv1.Context_) (*namesv1.Context_, error) {
 	return nil, aegis.Unimplemented(AegisAegisFullName)
+}
+
+// snakeCaseServiceComments are the comments of names/names.proto, which servers
+// hand out with the descriptors of their services.
+var snakeCaseServiceComments = []aegis.Comment{
+	{Name: "snake_case_service", Text: "Names are Go keywords, predeclared, in snake case, or meet those of messages."},
+	{Name: "Locals", Text: "Locals are called like the variables of generated code."},
+	{Name: "EchoEcho", Text: "Echo has the name of its message and of its method."},
 }

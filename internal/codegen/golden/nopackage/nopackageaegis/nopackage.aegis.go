@@ -33,7 +33,7 @@ const (
 )
 
 // goldenNoPackageServiceDescriptor is the descriptor of GoldenNoPackageService.
-var goldenNoPackageServiceDescriptor = nopackage.File_nopackage_nopackage_proto.Services().ByName("GoldenNoPackageService")
+var goldenNoPackageServiceDescriptor = aegis.Documented(nopackage.File_nopackage_nopackage_proto.Services().ByName("GoldenNoPackageService"), goldenNoPackageServiceComments)
 
 // GoldenNoPackageServiceClient calls the methods of GoldenNoPackageService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -106,4 +106,10 @@ type UnimplementedGoldenNoPackageServiceServer struct{}
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedGoldenNoPackageServiceServer) Call(context.Context, *nopackage.GoldenNoPackageRequest) (*nopackage.GoldenNoPackageResponse, error) {
 	return nil, aegis.Unimplemented(GoldenNoPackageServiceCallFullName)
+}
+
+// goldenNoPackageServiceComments are the comments of nopackage/nopackage.proto,
+// which servers hand out with the descriptors of their services.
+var goldenNoPackageServiceComments = []aegis.Comment{
+	{Name: "GoldenNoPackageService", Text: "GoldenNoPackageService has no package."},
 }

@@ -80,7 +80,7 @@ const (
 )
 
 // fooDescriptor is the descriptor of golden.pkgnames.Foo.
-var fooDescriptor = fooClientpb.File_pkgnames_pkgnames_proto.Services().ByName("Foo")
+var fooDescriptor = aegis.Documented(fooClientpb.File_pkgnames_pkgnames_proto.Services().ByName("Foo"), fooComments)
 
 // FooClient calls the methods of golden.pkgnames.Foo. Several goroutines may
 // use it at once. The error that a method returns is an *aegis.Error or wraps
@@ -457,4 +457,11 @@ func (UnimplementedFooServer) Type(context.Context, *_type.Request) (*_type.Resp
 // Own returns an error with CodeUnimplemented.
 func (UnimplementedFooServer) Own(context.Context, *fooClientpb.OwnMessage) (*fooClientpb.OwnMessage, error) {
 	return nil, aegis.Unimplemented(FooOwnFullName)
+}
+
+// fooComments are the comments of pkgnames/pkgnames.proto, which servers hand
+// out with the descriptors of their services.
+var fooComments = []aegis.Comment{
+	{Name: "Foo", Text: "Foo uses messages of Go packages that are called like what generated code\n" +
+		"declares, in a Go package that is called like its client's implementation."},
 }

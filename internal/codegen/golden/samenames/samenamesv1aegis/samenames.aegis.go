@@ -40,7 +40,7 @@ const (
 
 // backupServiceDescriptor is the descriptor of
 // golden.samenames.v1.BackupService.
-var backupServiceDescriptor = samenamesv1.File_samenames_samenames_proto.Services().ByName("BackupService")
+var backupServiceDescriptor = aegis.Documented(samenamesv1.File_samenames_samenames_proto.Services().ByName("BackupService"), backupServiceComments)
 
 // BackupServiceClient calls the methods of golden.samenames.v1.BackupService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -249,7 +249,7 @@ const (
 
 // reportServiceDescriptor is the descriptor of
 // golden.samenames.v1.ReportService.
-var reportServiceDescriptor = samenamesv1.File_samenames_samenames_proto.Services().ByName("ReportService")
+var reportServiceDescriptor = aegis.Documented(samenamesv1.File_samenames_samenames_proto.Services().ByName("ReportService"), backupServiceComments)
 
 // ReportServiceClient calls the methods of golden.samenames.v1.ReportService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -435,4 +435,11 @@ func SubscribeReportServiceEvents(srv *aegis.Server, h ReportServiceEvents, opts
 		aegis.NewEventHandler("Started", h.Started),
 		aegis.NewEventHandler("Finished", h.Finished),
 	}, opts...)
+}
+
+// backupServiceComments are the comments of samenames/samenames.proto, which
+// servers hand out with the descriptors of their services.
+var backupServiceComments = []aegis.Comment{
+	{Name: "BackupService", Text: "BackupService makes backups."},
+	{Name: "ReportService", Text: "ReportService makes reports."},
 }

@@ -33,7 +33,7 @@ const (
 )
 
 // firstServiceDescriptor is the descriptor of golden.several.v1.FirstService.
-var firstServiceDescriptor = severalv1.File_several_first_proto.Services().ByName("FirstService")
+var firstServiceDescriptor = aegis.Documented(severalv1.File_several_first_proto.Services().ByName("FirstService"), firstServiceComments)
 
 // FirstServiceClient calls the methods of golden.several.v1.FirstService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -121,7 +121,7 @@ const (
 )
 
 // secondServiceDescriptor is the descriptor of golden.several.v1.SecondService.
-var secondServiceDescriptor = severalv1.File_several_first_proto.Services().ByName("SecondService")
+var secondServiceDescriptor = aegis.Documented(severalv1.File_several_first_proto.Services().ByName("SecondService"), firstServiceComments)
 
 // SecondServiceClient calls the methods of golden.several.v1.SecondService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -194,4 +194,11 @@ type UnimplementedSecondServiceServer struct{}
 // Call returns an error with CodeUnimplemented.
 func (UnimplementedSecondServiceServer) Call(context.Context, *severalv1.CallRequest) (*severalv1.CallResponse, error) {
 	return nil, aegis.Unimplemented(SecondServiceCallFullName)
+}
+
+// firstServiceComments are the comments of several/first.proto, which servers
+// hand out with the descriptors of their services.
+var firstServiceComments = []aegis.Comment{
+	{Name: "FirstService", Text: "FirstService shares its Go package with two others."},
+	{Name: "SecondService", Text: "SecondService is in the same file."},
 }

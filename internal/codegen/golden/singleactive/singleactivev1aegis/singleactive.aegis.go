@@ -36,7 +36,7 @@ const (
 
 // bookServiceDescriptor is the descriptor of
 // golden.singleactive.v1.BookService.
-var bookServiceDescriptor = singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService")
+var bookServiceDescriptor = aegis.Documented(singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"), bookServiceComments)
 
 // BookServiceClient calls the methods of golden.singleactive.v1.BookService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -160,7 +160,7 @@ const (
 
 // venueServiceDescriptor is the descriptor of
 // golden.singleactive.v1.VenueService.
-var venueServiceDescriptor = singleactivev1.File_singleactive_singleactive_proto.Services().ByName("VenueService")
+var venueServiceDescriptor = aegis.Documented(singleactivev1.File_singleactive_singleactive_proto.Services().ByName("VenueService"), bookServiceComments)
 
 // VenueServiceClient calls the methods of golden.singleactive.v1.VenueService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -279,4 +279,14 @@ func (UnimplementedVenueServiceServer) PlaceEast(context.Context, *singleactivev
 // PlaceWest returns an error with CodeUnimplemented.
 func (UnimplementedVenueServiceServer) PlaceWest(context.Context, *singleactivev1.PlaceRequest) (*singleactivev1.PlaceResponse, error) {
 	return nil, aegis.Unimplemented(VenueServicePlaceWestFullName)
+}
+
+// bookServiceComments are the comments of singleactive/singleactive.proto,
+// which servers hand out with the descriptors of their services.
+var bookServiceComments = []aegis.Comment{
+	{Name: "BookService", Text: "BookService keeps a book."},
+	{Name: "BookService.Place", Text: "Place places an order."},
+	{Name: "BookService.Follow", Text: "Follow streams what the leader places. A stream is never single active by\n" +
+		"default."},
+	{Name: "VenueService", Text: "VenueService has a leader for each venue."},
 }

@@ -55,7 +55,7 @@ const (
 )
 
 // stickyServiceDescriptor is the descriptor of golden.sticky.v1.StickyService.
-var stickyServiceDescriptor = stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService")
+var stickyServiceDescriptor = aegis.Documented(stickyv1.File_sticky_sticky_proto.Services().ByName("StickyService"), stickyServiceComments)
 
 // StickyServiceClient calls the methods of golden.sticky.v1.StickyService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -339,4 +339,11 @@ func (UnimplementedStickyServiceServer) ByImported(context.Context, *stickyv1.Ke
 // ByNothing returns an error with CodeUnimplemented.
 func (UnimplementedStickyServiceServer) ByNothing(context.Context, *stickyv1.KeyRequest) (*stickyv1.KeyResponse, error) {
 	return nil, aegis.Unimplemented(StickyServiceByNothingFullName)
+}
+
+// stickyServiceComments are the comments of sticky/sticky.proto, which servers
+// hand out with the descriptors of their services.
+var stickyServiceComments = []aegis.Comment{
+	{Name: "StickyService", Text: "Every kind of field that calls can be selected by. The messages of a path may\n" +
+		"be of other files."},
 }

@@ -47,7 +47,7 @@ const (
 )
 
 // streamServiceDescriptor is the descriptor of golden.streams.v1.StreamService.
-var streamServiceDescriptor = streamsv1.File_streams_streams_proto.Services().ByName("StreamService")
+var streamServiceDescriptor = aegis.Documented(streamsv1.File_streams_streams_proto.Services().ByName("StreamService"), streamServiceComments)
 
 // StreamServiceClient calls the methods of golden.streams.v1.StreamService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -229,4 +229,15 @@ func (UnimplementedStreamServiceServer) Tell(context.Context, *streamsv1.WatchRe
 // Ask returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Ask(context.Context, *streamsv1.WatchRequest) (*streamsv1.WatchResponse, error) {
 	return nil, aegis.Unimplemented(StreamServiceAskFullName)
+}
+
+// streamServiceComments are the comments of streams/streams.proto, which
+// servers hand out with the descriptors of their services.
+var streamServiceComments = []aegis.Comment{
+	{Name: "StreamService", Text: "StreamService has a method of each kind."},
+	{Name: "StreamService.Watch", Text: "Watch streams responses."},
+	{Name: "StreamService.Chat", Text: "Chat streams both ways."},
+	{Name: "StreamService.Ticks", Text: "Ticks has no message of its own."},
+	{Name: "StreamService.Tell", Text: "Tell is for every instance."},
+	{Name: "StreamService.Ask", Text: "Ask is unary."},
 }

@@ -37,7 +37,7 @@ const (
 )
 
 // orderServiceDescriptor is the descriptor of golden.unary.v1.OrderService.
-var orderServiceDescriptor = unaryv1.File_unary_unary_proto.Services().ByName("OrderService")
+var orderServiceDescriptor = aegis.Documented(unaryv1.File_unary_unary_proto.Services().ByName("OrderService"), orderServiceComments)
 
 // OrderServiceClient calls the methods of golden.unary.v1.OrderService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -159,4 +159,18 @@ func (UnimplementedOrderServiceServer) PutOrder(context.Context, *unaryv1.PutOrd
 // NoComment returns an error with CodeUnimplemented.
 func (UnimplementedOrderServiceServer) NoComment(context.Context, *unaryv1.GetOrderRequest) (*unaryv1.GetOrderResponse, error) {
 	return nil, aegis.Unimplemented(OrderServiceNoCommentFullName)
+}
+
+// orderServiceComments are the comments of unary/unary.proto, which servers
+// hand out with the descriptors of their services.
+var orderServiceComments = []aegis.Comment{
+	{Name: "OrderService", Text: "OrderService has orders.\n" +
+		"\n" +
+		"  - a list\n" +
+		"  - of two\n" +
+		"\n" +
+		"And a link: https://example.com/a/rather/long/path/that/must/not/be/broken/by/any/wrapping."},
+	{Name: "OrderService.GetOrder", Text: "GetOrder returns one order."},
+	{Name: "OrderService.PutOrder", Text: "PutOrder stores one order.\n" +
+		"It is idempotent."},
 }

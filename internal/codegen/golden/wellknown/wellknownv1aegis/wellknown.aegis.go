@@ -49,7 +49,7 @@ const (
 
 // wellKnownServiceDescriptor is the descriptor of
 // golden.wellknown.v1.WellKnownService.
-var wellKnownServiceDescriptor = wellknownv1.File_wellknown_wellknown_proto.Services().ByName("WellKnownService")
+var wellKnownServiceDescriptor = aegis.Documented(wellknownv1.File_wellknown_wellknown_proto.Services().ByName("WellKnownService"), wellKnownServiceComments)
 
 // WellKnownServiceClient calls the methods of
 // golden.wellknown.v1.WellKnownService. Several goroutines may use it at once.
@@ -199,4 +199,10 @@ func (UnimplementedWellKnownServiceServer) Wrap(context.Context, *wrapperspb.Str
 // Describe returns an error with CodeUnimplemented.
 func (UnimplementedWellKnownServiceServer) Describe(context.Context, *wrapperspb.StringValue) (*descriptorpb.DescriptorProto_ExtensionRange, error) {
 	return nil, aegis.Unimplemented(WellKnownServiceDescribeFullName)
+}
+
+// wellKnownServiceComments are the comments of wellknown/wellknown.proto, which
+// servers hand out with the descriptors of their services.
+var wellKnownServiceComments = []aegis.Comment{
+	{Name: "WellKnownService", Text: "WellKnownService has no message of its own."},
 }

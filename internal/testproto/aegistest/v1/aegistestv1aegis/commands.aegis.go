@@ -34,7 +34,7 @@ const (
 )
 
 // jobServiceDescriptor is the descriptor of aegistest.v1.JobService.
-var jobServiceDescriptor = aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService")
+var jobServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("JobService"), jobServiceComments)
 
 // JobServiceClient calls the methods of aegistest.v1.JobService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -171,7 +171,7 @@ const (
 
 // leaderJobServiceDescriptor is the descriptor of
 // aegistest.v1.LeaderJobService.
-var leaderJobServiceDescriptor = aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService")
+var leaderJobServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_commands_proto.Services().ByName("LeaderJobService"), jobServiceComments)
 
 // LeaderJobServiceClient calls the methods of aegistest.v1.LeaderJobService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -299,4 +299,30 @@ func (UnimplementedLeaderJobServiceServer) Arrange(context.Context, *aegistestv1
 // Tidy returns an error with CodeUnimplemented.
 func (UnimplementedLeaderJobServiceServer) Tidy(context.Context, *aegistestv1.TidyRequest) (*aegistestv1.TidyResponse, error) {
 	return nil, aegis.Unimplemented(LeaderJobServiceTidyFullName)
+}
+
+// jobServiceComments are the comments of aegistest/v1/commands.proto, which
+// servers hand out with the descriptors of their services.
+var jobServiceComments = []aegis.Comment{
+	{Name: "JobService", Text: "JobService has commands for every instance."},
+	{Name: "JobService.Work", Text: "Work fails quickly and often."},
+	{Name: "JobService.Once", Text: "Once has one attempt."},
+	{Name: "LeaderJobService", Text: "LeaderJobService has commands that only the leader works."},
+	{Name: "LeaderJobService.Arrange", Text: "Arrange is worked in order."},
+	{Name: "LeaderJobService.Tidy", Text: "Tidy is worked in turns with Arrange."},
+	{Name: "WorkRequest", Text: "WorkRequest is the command Work."},
+	{Name: "WorkRequest.text", Text: "Any text."},
+	{Name: "WorkResponse", Text: "WorkResponse is the result of Work."},
+	{Name: "WorkResponse.text", Text: "Any text."},
+	{Name: "WorkResponse.data", Text: "Any bytes."},
+	{Name: "OnceRequest", Text: "OnceRequest is the command Once."},
+	{Name: "OnceRequest.text", Text: "Any text."},
+	{Name: "OnceResponse", Text: "OnceResponse is the result of Once."},
+	{Name: "ArrangeRequest", Text: "ArrangeRequest is the command Arrange."},
+	{Name: "ArrangeRequest.number", Text: "The number of the command."},
+	{Name: "ArrangeResponse", Text: "ArrangeResponse is the result of Arrange."},
+	{Name: "ArrangeResponse.number", Text: "The number of the command."},
+	{Name: "ArrangeResponse.term", Text: "The term in which it was worked."},
+	{Name: "TidyRequest", Text: "TidyRequest is the command Tidy."},
+	{Name: "TidyResponse", Text: "TidyResponse is the result of Tidy."},
 }

@@ -37,7 +37,7 @@ const (
 )
 
 // eventServiceDescriptor is the descriptor of aegistest.v1.EventService.
-var eventServiceDescriptor = aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService")
+var eventServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_events_proto.Services().ByName("EventService"), eventServiceComments)
 
 // EventServiceClient has no methods, because aegistest.v1.EventService has none
 // that can be called.
@@ -190,4 +190,24 @@ func SubscribeEventServiceEvents(srv *aegis.Server, h EventServiceEvents, opts .
 		aegis.NewEventHandler("Stored", h.Stored),
 		aegis.NewEventHandler("Keyed", h.Keyed),
 	}, opts...)
+}
+
+// eventServiceComments are the comments of aegistest/v1/events.proto, which
+// servers hand out with the descriptors of their services.
+var eventServiceComments = []aegis.Comment{
+	{Name: "EventService", Text: "EventService has an event of each kind."},
+	{Name: "EventService.Core", Text: "Core competes, and is not stored."},
+	{Name: "EventService.Told", Text: "Told goes to each instance, and is not stored."},
+	{Name: "EventService.Stored", Text: "Stored is durable, and competes in a group of its own."},
+	{Name: "EventService.Keyed", Text: "Keyed is durable, and ordered by key."},
+	{Name: "CoreRequest", Text: "CoreRequest is the event Core."},
+	{Name: "CoreRequest.text", Text: "Any text."},
+	{Name: "ToldRequest", Text: "ToldRequest is the event Told."},
+	{Name: "ToldRequest.text", Text: "Any text."},
+	{Name: "StoredRequest", Text: "StoredRequest is the event Stored."},
+	{Name: "StoredRequest.text", Text: "Any text."},
+	{Name: "StoredRequest.data", Text: "Any bytes."},
+	{Name: "KeyedRequest", Text: "KeyedRequest is the event Keyed."},
+	{Name: "KeyedRequest.key", Text: "What orders events."},
+	{Name: "KeyedRequest.number", Text: "The number of the event among those of its key."},
 }

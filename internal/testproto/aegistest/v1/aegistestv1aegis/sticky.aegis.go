@@ -33,7 +33,7 @@ const (
 )
 
 // accountServiceDescriptor is the descriptor of aegistest.v1.AccountService.
-var accountServiceDescriptor = aegistestv1.File_aegistest_v1_sticky_proto.Services().ByName("AccountService")
+var accountServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_sticky_proto.Services().ByName("AccountService"), accountServiceComments)
 
 // AccountServiceClient calls the methods of aegistest.v1.AccountService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -105,4 +105,17 @@ type UnimplementedAccountServiceServer struct{}
 // Touch returns an error with CodeUnimplemented.
 func (UnimplementedAccountServiceServer) Touch(context.Context, *aegistestv1.TouchRequest) (*aegistestv1.TouchResponse, error) {
 	return nil, aegis.Unimplemented(AccountServiceTouchFullName)
+}
+
+// accountServiceComments are the comments of aegistest/v1/sticky.proto, which
+// servers hand out with the descriptors of their services.
+var accountServiceComments = []aegis.Comment{
+	{Name: "AccountService", Text: "AccountService is called by the account that a request is about."},
+	{Name: "AccountService.Touch", Text: "Touch has the key in a message inside."},
+	{Name: "Account", Text: "Account names an account."},
+	{Name: "Account.id", Text: "The name."},
+	{Name: "TouchRequest", Text: "TouchRequest is what Touch is sent."},
+	{Name: "TouchRequest.account", Text: "Whose account."},
+	{Name: "TouchResponse", Text: "TouchResponse is what Touch answers."},
+	{Name: "TouchResponse.instance_name", Text: "The name of the instance that answered."},
 }

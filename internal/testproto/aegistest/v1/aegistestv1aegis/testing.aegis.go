@@ -37,7 +37,7 @@ const (
 )
 
 // probeServiceDescriptor is the descriptor of aegistest.v1.ProbeService.
-var probeServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("ProbeService")
+var probeServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("ProbeService"), probeServiceComments)
 
 // ProbeServiceClient calls the methods of aegistest.v1.ProbeService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -163,7 +163,7 @@ const (
 )
 
 // boundedServiceDescriptor is the descriptor of aegistest.v1.BoundedService.
-var boundedServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BoundedService")
+var boundedServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BoundedService"), probeServiceComments)
 
 // BoundedServiceClient calls the methods of aegistest.v1.BoundedService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -256,7 +256,7 @@ const (
 )
 
 // streamServiceDescriptor is the descriptor of aegistest.v1.StreamService.
-var streamServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService")
+var streamServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService"), probeServiceComments)
 
 // StreamServiceClient calls the methods of aegistest.v1.StreamService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -404,7 +404,7 @@ const (
 
 // broadcastServiceDescriptor is the descriptor of
 // aegistest.v1.BroadcastService.
-var broadcastServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService")
+var broadcastServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("BroadcastService"), probeServiceComments)
 
 // BroadcastServiceClient calls the methods of aegistest.v1.BroadcastService.
 // Several goroutines may use it at once. The error that a method returns is an
@@ -499,7 +499,7 @@ const (
 )
 
 // largeServiceDescriptor is the descriptor of aegistest.v1.LargeService.
-var largeServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService")
+var largeServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LargeService"), probeServiceComments)
 
 // LargeServiceClient calls the methods of aegistest.v1.LargeService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -610,7 +610,7 @@ const (
 )
 
 // leaderServiceDescriptor is the descriptor of aegistest.v1.LeaderService.
-var leaderServiceDescriptor = aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService")
+var leaderServiceDescriptor = aegis.Documented(aegistestv1.File_aegistest_v1_testing_proto.Services().ByName("LeaderService"), probeServiceComments)
 
 // LeaderServiceClient calls the methods of aegistest.v1.LeaderService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -728,4 +728,77 @@ func (UnimplementedLeaderServiceServer) Follow(context.Context, *aegistestv1.Cou
 // Haul returns an error with CodeUnimplemented.
 func (UnimplementedLeaderServiceServer) Haul(context.Context, *aegistestv1.LargeRequest) (*aegistestv1.LargeResponse, error) {
 	return nil, aegis.Unimplemented(LeaderServiceHaulFullName)
+}
+
+// probeServiceComments are the comments of aegistest/v1/testing.proto, which
+// servers hand out with the descriptors of their services.
+var probeServiceComments = []aegis.Comment{
+	{Name: "ProbeService", Text: "ProbeService has a method for each kind of unary call."},
+	{Name: "ProbeService.Do", Text: "Do has the defaults."},
+	{Name: "ProbeService.Get", Text: "Get is idempotent, with short pauses between attempts."},
+	{Name: "ProbeService.Quick", Text: "Quick has a timeout of 250 ms."},
+	{Name: "BoundedService", Text: "BoundedService runs four handlers at once."},
+	{Name: "BoundedService.Hold", Text: "Hold is held by its handler."},
+	{Name: "StreamService", Text: "StreamService has streams of all kinds."},
+	{Name: "StreamService.Count", Text: "Count streams numbers."},
+	{Name: "StreamService.Sum", Text: "Sum adds numbers up."},
+	{Name: "StreamService.Chat", Text: "Chat streams both ways."},
+	{Name: "StreamService.Brief", Text: "Brief has a timeout of 250 ms."},
+	{Name: "BroadcastService", Text: "BroadcastService is called in all instances at once."},
+	{Name: "BroadcastService.Tell", Text: "Tell reaches all instances."},
+	{Name: "LargeService", Text: "LargeService has messages that are larger than NATS takes."},
+	{Name: "LargeService.Bounce", Text: "Bounce returns the data."},
+	{Name: "LargeService.Flow", Text: "Flow returns each data."},
+	{Name: "LeaderService", Text: "LeaderService is served by a leader."},
+	{Name: "LeaderService.Lead", Text: "Lead says who leads."},
+	{Name: "LeaderService.Follow", Text: "Follow streams numbers."},
+	{Name: "LeaderService.Haul", Text: "Haul returns the data."},
+	{Name: "LargeRequest", Text: "LargeRequest is what Bounce and Flow are sent."},
+	{Name: "LargeRequest.data", Text: "Any bytes."},
+	{Name: "LargeRequest.bytes", Text: "How many bytes to return in place of the data, if not 0."},
+	{Name: "LargeResponse", Text: "LargeResponse is what Bounce and Flow answer."},
+	{Name: "LargeResponse.data", Text: "Any bytes."},
+	{Name: "TellRequest", Text: "TellRequest is what Tell is sent."},
+	{Name: "TellRequest.text", Text: "Any text."},
+	{Name: "TellResponse", Text: "TellResponse is what Tell answers."},
+	{Name: "TellResponse.instance_name", Text: "The name of the instance that answered."},
+	{Name: "CountRequest", Text: "CountRequest is what Count is sent."},
+	{Name: "CountRequest.numbers", Text: "How many numbers."},
+	{Name: "CountRequest.data", Text: "Bytes beside each number."},
+	{Name: "CountRequest.text", Text: "Any text."},
+	{Name: "CountResponse", Text: "CountResponse is one number."},
+	{Name: "CountResponse.number", Text: "The number, from 1 on."},
+	{Name: "CountResponse.data", Text: "Any bytes."},
+	{Name: "SumRequest", Text: "SumRequest is one number."},
+	{Name: "SumRequest.number", Text: "The number."},
+	{Name: "SumRequest.data", Text: "Any bytes."},
+	{Name: "SumResponse", Text: "SumResponse is what Sum answers."},
+	{Name: "SumResponse.sum", Text: "The sum of all numbers."},
+	{Name: "SumResponse.numbers", Text: "How many numbers came."},
+	{Name: "ChatRequest", Text: "ChatRequest is what Chat is sent."},
+	{Name: "ChatRequest.text", Text: "Any text."},
+	{Name: "ChatRequest.data", Text: "Any bytes."},
+	{Name: "ChatResponse", Text: "ChatResponse is what Chat answers."},
+	{Name: "ChatResponse.text", Text: "Any text."},
+	{Name: "ChatResponse.data", Text: "Any bytes."},
+	{Name: "DoRequest", Text: "DoRequest is what Do is sent."},
+	{Name: "DoRequest.text", Text: "Any text."},
+	{Name: "DoRequest.data", Text: "Any bytes."},
+	{Name: "DoRequest.wait", Text: "Any duration."},
+	{Name: "DoResponse", Text: "DoResponse is what Do answers."},
+	{Name: "DoResponse.text", Text: "Any text."},
+	{Name: "DoResponse.data", Text: "Any bytes."},
+	{Name: "DoResponse.instance_name", Text: "The name of the instance that answered."},
+	{Name: "GetRequest", Text: "GetRequest is what Get is sent."},
+	{Name: "GetRequest.text", Text: "Any text."},
+	{Name: "GetResponse", Text: "GetResponse is what Get answers."},
+	{Name: "GetResponse.text", Text: "Any text."},
+	{Name: "QuickRequest", Text: "QuickRequest is what Quick is sent."},
+	{Name: "QuickRequest.text", Text: "Any text."},
+	{Name: "QuickResponse", Text: "QuickResponse is what Quick answers."},
+	{Name: "QuickResponse.text", Text: "Any text."},
+	{Name: "HoldRequest", Text: "HoldRequest is what Hold is sent."},
+	{Name: "HoldRequest.number", Text: "The number of the call."},
+	{Name: "HoldResponse", Text: "HoldResponse is what Hold answers."},
+	{Name: "HoldResponse.number", Text: "The number of the call."},
 }

@@ -32,7 +32,7 @@ const (
 )
 
 // echoServiceDescriptor is the descriptor of echo.v1.EchoService.
-var echoServiceDescriptor = echov1.File_echo_v1_echo_proto.Services().ByName("EchoService")
+var echoServiceDescriptor = aegis.Documented(echov1.File_echo_v1_echo_proto.Services().ByName("EchoService"), echoServiceComments)
 
 // EchoServiceClient calls the methods of echo.v1.EchoService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -105,4 +105,17 @@ type UnimplementedEchoServiceServer struct{}
 // Echo returns an error with CodeUnimplemented.
 func (UnimplementedEchoServiceServer) Echo(context.Context, *echov1.EchoRequest) (*echov1.EchoResponse, error) {
 	return nil, aegis.Unimplemented(EchoServiceEchoFullName)
+}
+
+// echoServiceComments are the comments of echo/v1/echo.proto, which servers
+// hand out with the descriptors of their services.
+var echoServiceComments = []aegis.Comment{
+	{Name: "EchoService", Text: "EchoService answers with what it was sent."},
+	{Name: "EchoService.Echo", Text: "Echo returns the text, and the instance that answered. An empty text is\n" +
+		"INVALID_ARGUMENT."},
+	{Name: "EchoRequest", Text: "EchoRequest is what Echo is sent."},
+	{Name: "EchoRequest.text", Text: "The text to return."},
+	{Name: "EchoResponse", Text: "EchoResponse is what Echo answers."},
+	{Name: "EchoResponse.text", Text: "The text of the request."},
+	{Name: "EchoResponse.instance", Text: "The name of the instance that answered."},
 }

@@ -46,7 +46,7 @@ const (
 )
 
 // orderServiceDescriptor is the descriptor of order.v1.OrderService.
-var orderServiceDescriptor = orderv1.File_order_v1_order_proto.Services().ByName("OrderService")
+var orderServiceDescriptor = aegis.Documented(orderv1.File_order_v1_order_proto.Services().ByName("OrderService"), orderServiceComments)
 
 // OrderServiceClient calls the methods of order.v1.OrderService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -325,4 +325,81 @@ func SubscribeOrderServiceEvents(srv *aegis.Server, h OrderServiceEvents, opts .
 	return aegis.SubscribeEvents(srv, orderServiceDescriptor, []aegis.EventHandler{
 		aegis.NewEventHandler("OrderPlaced", h.OrderPlaced),
 	}, opts...)
+}
+
+// orderServiceComments are the comments of order/v1/order.proto, which servers
+// hand out with the descriptors of their services.
+var orderServiceComments = []aegis.Comment{
+	{Name: "OrderService", Text: "OrderService keeps one order book, however many processes serve it: of them\n" +
+		"only the elected leader changes the book."},
+	{Name: "OrderService.PlaceOrder", Text: "PlaceOrder accepts an order. Placing an order again under the same id\n" +
+		"returns what the first one returned, so a caller that does not know what\n" +
+		"became of its call may repeat it; under that id another order is refused\n" +
+		"(ALREADY_EXISTS). UNAVAILABLE and ABORTED mean to call again."},
+	{Name: "OrderService.ListOrders", Text: "ListOrders returns the accepted orders in the order of their sequence."},
+	{Name: "OrderService.GetOrder", Text: "GetOrder returns an accepted order (else NOT_FOUND). Any instance answers: what\n" +
+		"was accepted does not change any more, so a copy of the book will do."},
+	{Name: "OrderService.WatchOrders", Text: "WatchOrders streams the accepted orders in the order of their sequence:\n" +
+		"those that there are, and then each as it is accepted. The stream ends with\n" +
+		"the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after\n" +
+		"the last order that came, and nothing is missed."},
+	{Name: "OrderService.ReloadLimits", Text: "ReloadLimits makes every instance read its limits again."},
+	{Name: "OrderService.OrderPlaced", Text: "OrderPlaced tells of each accepted order: at least once, and those of a\n" +
+		"symbol in the order of their sequence."},
+	{Name: "OrderService.ReconcileBook", Text: "ReconcileBook reads the whole book again and adds it up. Any instance does\n" +
+		"that; if it is lost, another begins anew. A book that does not add up is\n" +
+		"DATA_LOSS."},
+	{Name: "Order", Text: "Order is an order that was accepted."},
+	{Name: "Order.id", Text: "The id that the caller chose."},
+	{Name: "Order.symbol", Text: "What is bought or sold."},
+	{Name: "Order.side", Text: "Whether it is bought or sold."},
+	{Name: "Order.quantity", Text: "How much, more than 0."},
+	{Name: "Order.price_cents", Text: "The highest price when buying, the lowest when selling, in cents."},
+	{Name: "Order.sequence", Text: "The place of the order in the book, from 1 on, without gaps."},
+	{Name: "Order.term", Text: "The fencing token of the leader that accepted it."},
+	{Name: "PlaceOrderRequest", Text: "PlaceOrderRequest is what PlaceOrder is sent."},
+	{Name: "PlaceOrderRequest.id", Text: "Chosen by the caller, unique for each order: 1 to 64 bytes."},
+	{Name: "PlaceOrderRequest.symbol", Text: "What is bought or sold: 1 to 16 bytes."},
+	{Name: "PlaceOrderRequest.side", Text: "Whether it is bought or sold."},
+	{Name: "PlaceOrderRequest.quantity", Text: "How much, more than 0."},
+	{Name: "PlaceOrderRequest.price_cents", Text: "The highest price when buying, the lowest when selling, in cents: more than\n" +
+		"0."},
+	{Name: "PlaceOrderResponse", Text: "PlaceOrderResponse is what PlaceOrder answers."},
+	{Name: "PlaceOrderResponse.order", Text: "The order as it was accepted."},
+	{Name: "PlaceOrderResponse.instance", Text: "The instance that accepted it, or found it accepted already."},
+	{Name: "ListOrdersRequest", Text: "ListOrdersRequest is what ListOrders is sent."},
+	{Name: "ListOrdersRequest.after", Text: "Only orders with a greater sequence."},
+	{Name: "ListOrdersRequest.limit", Text: "At most so many; 0 means 1,000, and more than 1,000 does too."},
+	{Name: "ListOrdersResponse", Text: "ListOrdersResponse is what ListOrders answers."},
+	{Name: "ListOrdersResponse.orders", Text: "The orders, by their sequence."},
+	{Name: "WatchOrdersRequest", Text: "WatchOrdersRequest is what WatchOrders is sent."},
+	{Name: "WatchOrdersRequest.after", Text: "Only orders with a greater sequence."},
+	{Name: "WatchOrdersResponse", Text: "WatchOrdersResponse is one order."},
+	{Name: "WatchOrdersResponse.order", Text: "The order."},
+	{Name: "ReloadLimitsRequest", Text: "ReloadLimitsRequest is what ReloadLimits is sent."},
+	{Name: "ReloadLimitsResponse", Text: "ReloadLimitsResponse is what ReloadLimits answers."},
+	{Name: "ReloadLimitsResponse.version", Text: "The version of the limits, as their file says it; 0 without a file."},
+	{Name: "ReloadLimitsResponse.max_quantity", Text: "The greatest quantity of an order; 0: any."},
+	{Name: "OrderPlacedRequest", Text: "OrderPlacedRequest is the event OrderPlaced."},
+	{Name: "OrderPlacedRequest.order", Text: "The order as it was accepted."},
+	{Name: "GetOrderRequest", Text: "GetOrderRequest is what GetOrder is sent."},
+	{Name: "GetOrderRequest.id", Text: "The id of the order."},
+	{Name: "GetOrderResponse", Text: "GetOrderResponse is what GetOrder answers."},
+	{Name: "GetOrderResponse.order", Text: "The order as it was accepted."},
+	{Name: "GetOrderResponse.instance", Text: "The instance that answered."},
+	{Name: "ReconcileBookRequest", Text: "ReconcileBookRequest is what ReconcileBook is sent."},
+	{Name: "ReconcileBookRequest.orders_per_second", Text: "How many orders to add up in a second at most, to leave the instance time\n" +
+		"for its calls; 0: any number."},
+	{Name: "ReconcileBookRequest.through", Text: "Only the orders up to this sequence, which must be there; 0: all that there\n" +
+		"are."},
+	{Name: "ReconcileBookResponse", Text: "ReconcileBookResponse is what ReconcileBook answers."},
+	{Name: "ReconcileBookResponse.orders", Text: "How many orders there are, of both sides."},
+	{Name: "ReconcileBookResponse.bought", Text: "How much is bought."},
+	{Name: "ReconcileBookResponse.sold", Text: "How much is sold."},
+	{Name: "ReconcileBookResponse.instance", Text: "The instance that did it."},
+	{Name: "ReconcileBookResponse.attempt", Text: "Which attempt it was, from 1 on."},
+	{Name: "Side", Text: "Side is what an order does."},
+	{Name: "SIDE_UNSPECIFIED", Text: "Not given: PlaceOrder refuses it."},
+	{Name: "SIDE_BUY", Text: "To buy."},
+	{Name: "SIDE_SELL", Text: "To sell."},
 }

@@ -35,7 +35,7 @@ const (
 )
 
 // benchServiceDescriptor is the descriptor of bench.v1.BenchService.
-var benchServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("BenchService")
+var benchServiceDescriptor = aegis.Documented(benchv1.File_bench_v1_bench_proto.Services().ByName("BenchService"), benchServiceComments)
 
 // BenchServiceClient calls the methods of bench.v1.BenchService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -154,7 +154,7 @@ const (
 )
 
 // streamServiceDescriptor is the descriptor of bench.v1.StreamService.
-var streamServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService")
+var streamServiceDescriptor = aegis.Documented(benchv1.File_bench_v1_bench_proto.Services().ByName("StreamService"), benchServiceComments)
 
 // StreamServiceClient calls the methods of bench.v1.StreamService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -307,7 +307,7 @@ const (
 )
 
 // messageServiceDescriptor is the descriptor of bench.v1.MessageService.
-var messageServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService")
+var messageServiceDescriptor = aegis.Documented(benchv1.File_bench_v1_bench_proto.Services().ByName("MessageService"), benchServiceComments)
 
 // MessageServiceClient calls the methods of bench.v1.MessageService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -547,7 +547,7 @@ const (
 )
 
 // largeServiceDescriptor is the descriptor of bench.v1.LargeService.
-var largeServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService")
+var largeServiceDescriptor = aegis.Documented(benchv1.File_bench_v1_bench_proto.Services().ByName("LargeService"), benchServiceComments)
 
 // LargeServiceClient calls the methods of bench.v1.LargeService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -633,7 +633,7 @@ const (
 )
 
 // allServiceDescriptor is the descriptor of bench.v1.AllService.
-var allServiceDescriptor = benchv1.File_bench_v1_bench_proto.Services().ByName("AllService")
+var allServiceDescriptor = aegis.Documented(benchv1.File_bench_v1_bench_proto.Services().ByName("AllService"), benchServiceComments)
 
 // AllServiceClient calls the methods of bench.v1.AllService. Several goroutines
 // may use it at once. The error that a method returns is an *aegis.Error or
@@ -709,4 +709,70 @@ type UnimplementedAllServiceServer struct{}
 // Tell returns an error with CodeUnimplemented.
 func (UnimplementedAllServiceServer) Tell(context.Context, *benchv1.TellRequest) (*benchv1.TellResponse, error) {
 	return nil, aegis.Unimplemented(AllServiceTellFullName)
+}
+
+// benchServiceComments are the comments of bench/v1/bench.proto, which servers
+// hand out with the descriptors of their services.
+var benchServiceComments = []aegis.Comment{
+	{Name: "BenchService", Text: "BenchService has the same method twice: for any instance, and for the leader."},
+	{Name: "BenchService.Balanced", Text: "Balanced returns the text."},
+	{Name: "BenchService.Leader", Text: "Leader returns the text."},
+	{Name: "StreamService", Text: "StreamService has streams of all kinds."},
+	{Name: "StreamService.Pull", Text: "Pull streams as many messages as it is asked for."},
+	{Name: "StreamService.Push", Text: "Push counts what it is sent."},
+	{Name: "StreamService.Chat", Text: "Chat returns each text."},
+	{Name: "StreamService.Ask", Text: "Ask returns the text."},
+	{Name: "MessageService", Text: "MessageService has what is not called."},
+	{Name: "MessageService.Ticked", Text: "Ticked is not stored."},
+	{Name: "MessageService.Stored", Text: "Stored is."},
+	{Name: "MessageService.OneKey", Text: "OneKey has one partition."},
+	{Name: "MessageService.FourKeys", Text: "FourKeys has four."},
+	{Name: "MessageService.ManyKeys", Text: "ManyKeys has sixteen."},
+	{Name: "MessageService.Work", Text: "Work is a command."},
+	{Name: "LargeService", Text: "LargeService has messages that are larger than NATS takes."},
+	{Name: "LargeService.Carry", Text: "Carry takes some bytes and returns some."},
+	{Name: "AllService", Text: "AllService is called in all instances at once."},
+	{Name: "AllService.Tell", Text: "Tell answers when the instance's time has passed."},
+	{Name: "PullRequest", Text: "PullRequest is what Pull is sent."},
+	{Name: "PullRequest.messages", Text: "How many messages."},
+	{Name: "PullRequest.text", Text: "What is in each."},
+	{Name: "PullResponse", Text: "PullResponse is one message."},
+	{Name: "PullResponse.number", Text: "Its number, from 1 on."},
+	{Name: "PullResponse.text", Text: "What is in it."},
+	{Name: "PushRequest", Text: "PushRequest is one message."},
+	{Name: "PushRequest.number", Text: "Its number, from 1 on."},
+	{Name: "PushRequest.text", Text: "What is in it."},
+	{Name: "PushResponse", Text: "PushResponse is what Push answers."},
+	{Name: "PushResponse.messages", Text: "How many messages came."},
+	{Name: "ChatRequest", Text: "ChatRequest is what Chat is sent."},
+	{Name: "ChatRequest.text", Text: "The text to return."},
+	{Name: "ChatResponse", Text: "ChatResponse is what Chat answers."},
+	{Name: "ChatResponse.text", Text: "The text of the request."},
+	{Name: "AskRequest", Text: "AskRequest is what Ask is sent."},
+	{Name: "AskRequest.text", Text: "The text to return."},
+	{Name: "AskResponse", Text: "AskResponse is what Ask answers."},
+	{Name: "AskResponse.text", Text: "The text of the request."},
+	{Name: "MessageRequest", Text: "MessageRequest is an event or a command."},
+	{Name: "MessageRequest.text", Text: "Any text."},
+	{Name: "MessageRequest.key", Text: "What orders events."},
+	{Name: "MessageResponse", Text: "MessageResponse is the result of a command."},
+	{Name: "MessageResponse.text", Text: "The text of the request."},
+	{Name: "CarryRequest", Text: "CarryRequest is what Carry is sent."},
+	{Name: "CarryRequest.data", Text: "Any bytes."},
+	{Name: "CarryRequest.bytes", Text: "How many bytes to return."},
+	{Name: "CarryResponse", Text: "CarryResponse is what Carry answers."},
+	{Name: "CarryResponse.data", Text: "As many bytes as were asked for."},
+	{Name: "CarryResponse.bytes", Text: "How many bytes came."},
+	{Name: "TellRequest", Text: "TellRequest is what Tell is sent."},
+	{Name: "TellRequest.text", Text: "Any text."},
+	{Name: "TellResponse", Text: "TellResponse is what Tell answers."},
+	{Name: "TellResponse.text", Text: "The text of the request."},
+	{Name: "BalancedRequest", Text: "BalancedRequest is what Balanced is sent."},
+	{Name: "BalancedRequest.text", Text: "The text to return."},
+	{Name: "BalancedResponse", Text: "BalancedResponse is what Balanced answers."},
+	{Name: "BalancedResponse.text", Text: "The text of the request."},
+	{Name: "LeaderRequest", Text: "LeaderRequest is what Leader is sent."},
+	{Name: "LeaderRequest.text", Text: "The text to return."},
+	{Name: "LeaderResponse", Text: "LeaderResponse is what Leader answers."},
+	{Name: "LeaderResponse.text", Text: "The text of the request."},
 }

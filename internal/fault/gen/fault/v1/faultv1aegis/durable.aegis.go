@@ -36,7 +36,7 @@ const (
 )
 
 // durableServiceDescriptor is the descriptor of fault.v1.DurableService.
-var durableServiceDescriptor = faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService")
+var durableServiceDescriptor = aegis.Documented(faultv1.File_fault_v1_durable_proto.Services().ByName("DurableService"), durableServiceComments)
 
 // DurableServiceClient calls the methods of fault.v1.DurableService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -210,4 +210,24 @@ func SubscribeDurableServiceEvents(srv *aegis.Server, h DurableServiceEvents, op
 		aegis.NewEventHandler("Happened", h.Happened),
 		aegis.NewEventHandler("Changed", h.Changed),
 	}, opts...)
+}
+
+// durableServiceComments are the comments of fault/v1/durable.proto, which
+// servers hand out with the descriptors of their services.
+var durableServiceComments = []aegis.Comment{
+	{Name: "DurableService", Text: "DurableService has a command and two events. Their attempts are the default\n" +
+		"ones; crashes are noticed sooner than by default, as there is one each second."},
+	{Name: "DurableService.Work", Text: "Work is worked by any worker."},
+	{Name: "DurableService.Happened", Text: "Happened competes."},
+	{Name: "DurableService.Changed", Text: "Changed competes, in the order of each key."},
+	{Name: "WorkRequest", Text: "WorkRequest is one command."},
+	{Name: "WorkRequest.id", Text: "Unique among the commands, and not 0."},
+	{Name: "WorkResponse", Text: "WorkResponse is its result."},
+	{Name: "WorkResponse.id", Text: "That of the command."},
+	{Name: "WorkResponse.run", Text: "A number that no other attempt has: two results of one command differ."},
+	{Name: "HappenedRequest", Text: "HappenedRequest is one event without a key."},
+	{Name: "HappenedRequest.id", Text: "Unique among the events, and not 0."},
+	{Name: "ChangedRequest", Text: "ChangedRequest is one event with a key."},
+	{Name: "ChangedRequest.id", Text: "Unique among the events, and not 0; of a key they increase."},
+	{Name: "ChangedRequest.key", Text: "The key, not 0."},
 }

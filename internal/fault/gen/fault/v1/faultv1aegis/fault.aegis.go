@@ -32,7 +32,7 @@ const (
 )
 
 // faultServiceDescriptor is the descriptor of fault.v1.FaultService.
-var faultServiceDescriptor = faultv1.File_fault_v1_fault_proto.Services().ByName("FaultService")
+var faultServiceDescriptor = aegis.Documented(faultv1.File_fault_v1_fault_proto.Services().ByName("FaultService"), faultServiceComments)
 
 // FaultServiceClient calls the methods of fault.v1.FaultService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -113,4 +113,28 @@ type UnimplementedFaultServiceServer struct{}
 // Act returns an error with CodeUnimplemented.
 func (UnimplementedFaultServiceServer) Act(context.Context, *faultv1.ActRequest) (*faultv1.ActResponse, error) {
 	return nil, aegis.Unimplemented(FaultServiceActFullName)
+}
+
+// faultServiceComments are the comments of fault/v1/fault.proto, which servers
+// hand out with the descriptors of their services.
+var faultServiceComments = []aegis.Comment{
+	{Name: "FaultService", Text: "FaultService keeps registers, which only its leader changes."},
+	{Name: "FaultService.Act", Text: "Act puts an id into a register and returns the id that was there before. It\n" +
+		"is not idempotent: a call of unknown outcome must not be sent again."},
+	{Name: "ActRequest", Text: "ActRequest is what Act is sent."},
+	{Name: "ActRequest.id", Text: "Unique for each call, and not 0."},
+	{Name: "ActRequest.key", Text: "The register."},
+	{Name: "ActRequest.called", Text: "When the caller began the call, by the machine's monotonic clock."},
+	{Name: "ActResponse", Text: "ActResponse is what Act answers."},
+	{Name: "ActResponse.previous", Text: "The id that was in the register before, 0 for none."},
+	{Name: "Batch", Text: "Batch is one message of the stream that the leaders write: what was put into\n" +
+		"the registers, and what they hold after it, so that the last message is all\n" +
+		"that a new leader has to read."},
+	{Name: "Batch.term", Text: "The fencing token of the leader that wrote it."},
+	{Name: "Batch.instance", Text: "The instance that wrote it."},
+	{Name: "Batch.puts", Text: "What was put, in order; empty in the first batch of a term."},
+	{Name: "Batch.registers", Text: "The registers after it."},
+	{Name: "Put", Text: "Put is one change."},
+	{Name: "Put.id", Text: "The id of the call."},
+	{Name: "Put.key", Text: "The register."},
 }

@@ -36,7 +36,7 @@ const (
 )
 
 // streamServiceDescriptor is the descriptor of fault.v1.StreamService.
-var streamServiceDescriptor = faultv1.File_fault_v1_stream_proto.Services().ByName("StreamService")
+var streamServiceDescriptor = aegis.Documented(faultv1.File_fault_v1_stream_proto.Services().ByName("StreamService"), streamServiceComments)
 
 // StreamServiceClient calls the methods of fault.v1.StreamService. Several
 // goroutines may use it at once. The error that a method returns is an
@@ -147,4 +147,31 @@ func (UnimplementedStreamServiceServer) Push(context.Context, aegis.Receiver[fau
 // Chat returns an error with CodeUnimplemented.
 func (UnimplementedStreamServiceServer) Chat(context.Context, aegis.Receiver[faultv1.ChatRequest], aegis.Sender[faultv1.ChatResponse]) error {
 	return aegis.Unimplemented(StreamServiceChatFullName)
+}
+
+// streamServiceComments are the comments of fault/v1/stream.proto, which
+// servers hand out with the descriptors of their services.
+var streamServiceComments = []aegis.Comment{
+	{Name: "StreamService", Text: "StreamService has streams of items. Each item has a number and the checksum of\n" +
+		"all that came before it and of itself, so that nothing can be missing unseen."},
+	{Name: "StreamService.Pull", Text: "Pull streams items."},
+	{Name: "StreamService.Push", Text: "Push takes items and says what has come."},
+	{Name: "StreamService.Chat", Text: "Chat returns each item."},
+	{Name: "Item", Text: "Item is what the streams carry."},
+	{Name: "Item.number", Text: "From 1 on."},
+	{Name: "Item.data", Text: "Any bytes."},
+	{Name: "Item.checksum", Text: "The checksum (CRC-32C) of the data of all items up to this one."},
+	{Name: "Item.last", Text: "No other item follows."},
+	{Name: "PullRequest", Text: "PullRequest is what Pull is sent."},
+	{Name: "PullRequest.items", Text: "How many items."},
+	{Name: "PullResponse", Text: "PullResponse is what Pull streams."},
+	{Name: "PullResponse.item", Text: "The next item."},
+	{Name: "PushRequest", Text: "PushRequest is what Push is sent."},
+	{Name: "PushRequest.item", Text: "The next item."},
+	{Name: "PushResponse", Text: "PushResponse is what Push answers."},
+	{Name: "PushResponse.item", Text: "The last item that came."},
+	{Name: "ChatRequest", Text: "ChatRequest is what Chat is sent."},
+	{Name: "ChatRequest.item", Text: "The next item."},
+	{Name: "ChatResponse", Text: "ChatResponse is what Chat streams."},
+	{Name: "ChatResponse.item", Text: "The item that came."},
 }

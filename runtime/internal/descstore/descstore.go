@@ -1,0 +1,262 @@
+// Package descstore keeps the descriptors of a service beside what is stored of it, so that
+// its events, commands and dead letters can be read when no instance runs any more: the set
+// in a KV bucket, under its hash, and the hash in the metadata of the streams.
+package descstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/descset"
+	"github.com/aegisrpc/aegis/runtime/internal/stores"
+)
+
+// kind is the kind of bucket that has sets of descriptors. A set is never removed: what is
+// stored may be as old as it likes, and a set takes some 10 KB.
+var kind = bucket.Kind{
+	Description: "Aegis: the descriptors of what is stored",
+	SpareBytes:  16 << 20,
+	SizeOption:  "make the bucket by hand, with the size that the account allows",
+	Timeout:     stores.DefaultTimeout,
+	Needs:       "stored descriptors need",
+	Unanswered:  "the JetStream of this account did not answer in time",
+	Check: func(c *jetstream.StreamConfig, prefix string) error {
+		if len(c.Subjects) != 1 || c.Subjects[0] != prefix+">" {
+			return fmt.Errorf("the stream %s is no KV bucket of its own (subjects %v)", c.Name, c.Subjects)
+		}
+		return nil
+	},
+}
+
+var errNoBucket = errors.New("there are no stored descriptors")
+
+// Options are those of New.
+type Options struct {
+	Stores    *stores.Stores
+	Namespace string
+	Sets      *descset.Sets
+	// Start starts a goroutine whose context ends with the connection, and reports whether
+	// the connection is still open.
+	Start  func(func(ctx context.Context)) bool
+	Logger *slog.Logger
+}
+
+// Keeper keeps the descriptors of the services whose streams a connection opens. All of that
+// happens in the background, some time after the stream was opened, and once: a failure is
+// logged, and nothing but the next process that opens the stream tries again. A Keeper is
+// safe for concurrent use.
+type Keeper struct {
+	o Options
+
+	mu      sync.Mutex // guards the fields below
+	running bool       // a goroutine takes what is due
+	due     []stores.Opened
+	done    map[string]bool // the streams that have the hash
+	failed  map[string]bool // those that do not get it from this process
+	stored  map[string]bool // the hashes whose sets are in the bucket
+}
+
+// New makes a keeper.
+func New(o Options) *Keeper {
+	return &Keeper{o: o, done: make(map[string]bool), failed: make(map[string]bool), stored: make(map[string]bool)}
+}
+
+// keepDelay keeps the work apart from the start of a process; it varies, as many instances
+// may start at once.
+const keepDelay = 500 * time.Millisecond
+
+// Opened takes note of a stream that was found or made. It does not wait.
+func (k *Keeper) Opened(s stores.Opened) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	// A stream without the hash that had it was made anew.
+	if k.failed[s.Stream] || k.done[s.Stream] && s.Metadata[wire.DescriptorsKey] != "" || len(k.due) >= maxDue {
+		return
+	}
+	k.due = append(k.due, s)
+	if !k.running {
+		k.running = k.o.Start(k.run)
+	}
+}
+
+// maxDue bounds what waits: a stream that is lost again and again is opened as often.
+const maxDue = 256
+
+func (k *Keeper) run(ctx context.Context) {
+	for bus.Wait(ctx, keepDelay+rand.N(keepDelay)) { //nolint:gosec // no secret
+		k.mu.Lock()
+		due := k.due
+		k.due = nil
+		if k.running = len(due) > 0; !k.running {
+			k.mu.Unlock()
+			return
+		}
+		k.mu.Unlock()
+		latest := make(map[string]stores.Opened, len(due))
+		for _, s := range due {
+			latest[s.Stream] = s
+		}
+		for _, s := range latest {
+			k.note(s, k.keep(ctx, s))
+		}
+	}
+}
+
+// keep stores the set of a service and names it in the metadata of a stream.
+func (k *Keeper) keep(ctx context.Context, s stores.Opened) error {
+	if s.Left {
+		return fmt.Errorf("%w: the stream is left as it is (NoCreate)", stores.ErrPermission)
+	}
+	set, err := k.o.Sets.Of(s.Service)
+	if err != nil {
+		return err
+	}
+	if err := k.store(ctx, set); err != nil {
+		return err
+	}
+	if s.Metadata[wire.DescriptorsKey] == set.Hash() {
+		return nil
+	}
+	return k.o.Stores.SetMetadata(ctx, s.Stream, wire.DescriptorsKey, set.Hash())
+}
+
+// store puts a set into the bucket, unless it is there.
+func (k *Keeper) store(ctx context.Context, set *descset.Set) error {
+	k.mu.Lock()
+	done := k.stored[set.Hash()]
+	k.mu.Unlock()
+	if done {
+		return nil
+	}
+	b := k.bucket(true)
+	if _, err := b.Open(ctx); errors.Is(err, errNoBucket) {
+		if err := k.room(ctx); err != nil {
+			return err
+		}
+		b = k.bucket(false)
+		if _, err := b.Open(ctx); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
+	defer cancel()
+	if _, err := b.Write(ctx, set.Hash(), set.Encoded(), 0); err != nil && !bucket.LostRace(err) {
+		return b.Explain(err)
+	}
+	k.mu.Lock()
+	k.stored[set.Hash()] = true
+	k.mu.Unlock()
+	return nil
+}
+
+func (k *Keeper) bucket(found bool) *bucket.Bucket {
+	return bucketOf(k.o.Stores, k.o.Namespace, found)
+}
+
+func bucketOf(s *stores.Stores, namespace string, found bool) *bucket.Bucket {
+	return bucket.New(bucket.Options{
+		JetStream: s, Kind: &kind, Name: wire.DescriptorsBucket(namespace),
+		Settings: bucket.Settings{NoCreate: found}, Absent: errNoBucket,
+	})
+}
+
+// spareStreams is how many streams an account must have room for, so that the bucket takes
+// no place that a service needs later: a stream of dead letters is made when there is one.
+const spareStreams = 8
+
+// room returns an error if the account has few streams left. Who may not ask that gets none.
+func (k *Keeper) room(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
+	defer cancel()
+	ctx, why := k.o.Stores.Allowed(ctx, "INFO")
+	account, err := k.o.Stores.JetStream().AccountInfo(ctx)
+	if why(err) != nil {
+		return nil //nolint:nilerr // the attempt to make the bucket tells
+	}
+	tiers := []jetstream.Tier{account.Tier}
+	for _, tier := range account.Tiers {
+		tiers = append(tiers, tier)
+	}
+	for _, tier := range tiers {
+		if most := tier.Limits.MaxStreams; most > 0 && tier.Streams+spareStreams > most {
+			return fmt.Errorf("the account has %d of at most %d streams, and the bucket %s takes none of the last %d",
+				tier.Streams, most, wire.DescriptorsBucket(k.o.Namespace), spareStreams)
+		}
+	}
+	return nil
+}
+
+// note takes the outcome for a stream, and logs a failure. A missing permission is no fault,
+// as the least permissions do not have it.
+func (k *Keeper) note(s stores.Opened, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	k.mu.Lock()
+	k.done[s.Stream], k.failed[s.Stream] = err == nil, err != nil
+	k.mu.Unlock()
+	if err == nil {
+		return
+	}
+	level := slog.LevelWarn
+	if errors.Is(err, stores.ErrPermission) || errors.Is(err, stores.ErrOld) || errors.Is(err, descset.ErrUnknown) {
+		level = slog.LevelDebug
+	}
+	k.o.Logger.Log(context.Background(), level, "aegis: the descriptors are not kept with what is stored: tools cannot read it while no instance runs",
+		"service", s.Service, "stream", s.Stream, "err", err)
+}
+
+// Find returns the descriptors that are kept with the streams of a service; the error says
+// why there are none.
+func Find(ctx context.Context, s *stores.Stores, namespace, service string) (*descset.Set, error) {
+	var trouble error
+	for _, name := range []string{
+		wire.EventStream(namespace, service), wire.CommandStream(namespace, service), wire.DeadStream(namespace, service),
+	} {
+		stream, err := s.Find(ctx, name)
+		if err != nil {
+			trouble = err
+			continue
+		}
+		hash := stream.CachedInfo().Config.Metadata[wire.DescriptorsKey]
+		if hash == "" {
+			trouble = fmt.Errorf("the stream %s does not name its descriptors", name)
+			continue
+		}
+		set, err := Read(ctx, s, namespace, hash)
+		if err == nil {
+			return set, nil
+		}
+		trouble = err
+	}
+	return nil, trouble
+}
+
+// Read returns the descriptors that have a hash.
+func Read(ctx context.Context, s *stores.Stores, namespace, hash string) (*descset.Set, error) {
+	if !descset.ValidHash(hash) {
+		return nil, fmt.Errorf("%.64q is no hash of descriptors", hash)
+	}
+	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
+	defer cancel()
+	entry, err := bucketOf(s, namespace, true).Read(ctx, hash)
+	switch {
+	case err != nil:
+		return nil, err
+	case entry.Absent:
+		return nil, fmt.Errorf("the bucket %s has no descriptors %s", wire.DescriptorsBucket(namespace), hash)
+	}
+	return descset.Decode(entry.Data, hash)
+}
