@@ -155,7 +155,8 @@ authorization {
                 "$KV.aegis-registry.aegistest.v1.JobService.*", "aegis.inst.*.aegistest.v1.JobService.*",
                 "aegis.res.aegistest.v1.JobService.>", "aegis.told.aegistest.v1.JobService.>", "aegis.dead.aegistest.v1.JobService.>", "aegis.live.*", "aegis.beat.aegistest.v1.JobService.*", "aegis.*._void.*"]
       subscribe: ["_INBOX.>", "aegis.told.aegistest.v1.JobService.*.*.stop", "aegis.live.*", "aegis.inst.*.aegistest.v1.JobService.*",
-                  "aegis.cancel.aegistest.v1.JobService", "aegis.beat.aegistest.v1.JobService.*", "$SRV.>"]
+                  "aegis.cancel.aegistest.v1.JobService", "aegis.beat.aegistest.v1.JobService.*", "$SRV.>",
+                  "aegis.desc.aegistest.v1.JobService.* aegis"]
     }}
   ]
 }

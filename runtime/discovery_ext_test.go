@@ -354,7 +354,8 @@ authorization {
         "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry",
         "$JS.API.STREAM.MSG.GET.KV_aegis-registry", "$KV.aegis-registry.aegistest.v1.ProbeService.a"]
       subscribe: ["aegis.call.aegistest.v1.ProbeService.* aegis", "aegis.inst.*.aegistest.v1.ProbeService.*",
-        "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "aegis.beat.aegistest.v1.ProbeService.a", "$SRV.>", "_INBOX.>"]
+        "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "aegis.beat.aegistest.v1.ProbeService.a", "$SRV.>", "_INBOX.>",
+        "aegis.desc.aegistest.v1.ProbeService.* aegis"]
       allow_responses: {max: -1}
     }}
     {user: client, password: x, permissions: {

@@ -235,7 +235,7 @@ authorization {
                 "$JS.ACK.aegis-events-aegistest-v1-EventService.>", "aegis.live.*", "aegis.*._void.*", UNRECORDED
                 "aegis.dead.aegistest.v1.EventService.>", "$JS.API.STREAM.INFO.aegis-dead-aegistest-v1-EventService",
                 "$JS.API.STREAM.CREATE.aegis-dead-aegistest-v1-EventService", "$JS.API.STREAM.INFO.KV_aegis-registry"]
-      subscribe: ["_INBOX.>", "aegis.live.*", "$SRV.>"]
+      subscribe: ["_INBOX.>", "aegis.live.*", "$SRV.>", "aegis.desc.aegistest.v1.EventService.* aegis"]
     }}
     {user: subscriber, password: pw, permissions: {
       publish: ["$JS.API.STREAM.INFO.aegis-attempts-aegistest-v1-EventService", "$JS.API.STREAM.CREATE.aegis-attempts-aegistest-v1-EventService",
@@ -248,7 +248,8 @@ authorization {
                 "aegis.dead.aegistest.v1.EventService.>", "aegis.grp.aegistest.v1.EventService.>", "aegis.live.*", "aegis.*._void.*",
                 "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry",
                 "$KV.aegis-registry.aegistest.v1.EventService._events.*", "aegis.beat.aegistest.v1.EventService._events.*"]
-      subscribe: ["_INBOX.>", "aegis.live.*", "aegis.beat.aegistest.v1.EventService._events.*", "aegis.grp.aegistest.v1.EventService.>", "$SRV.>"]
+      subscribe: ["_INBOX.>", "aegis.live.*", "aegis.beat.aegistest.v1.EventService._events.*", "aegis.grp.aegistest.v1.EventService.>", "$SRV.>",
+                  "aegis.desc.aegistest.v1.EventService.* aegis"]
     }}
   ]
 }

@@ -76,11 +76,18 @@ func TestMicroToolsSeeEveryServiceAndInstance(t *testing.T) {
 	info := askMicro[micro.Info](t, nc, micro.InfoVerb, microProbe, ids["a"], 1)[0]
 	require.Equal(t, micro.InfoResponseType, info.Type)
 	require.Equal(t, "a", info.Metadata["instance"])
+	endpoint := func(name, description string) micro.EndpointInfo {
+		return micro.EndpointInfo{Name: name, Subject: "staging.call." + probeName + "." + name, QueueGroup: "aegis", Metadata: map[string]string{
+			"pattern": "load_balanced", "request": "aegistest.v1." + name + "Request", "response": "aegistest.v1." + name + "Response",
+			"description": description,
+		}}
+	}
 	require.Equal(t, []micro.EndpointInfo{
-		{Name: "Do", Subject: "staging.call." + probeName + ".Do", QueueGroup: "aegis", Metadata: map[string]string{"pattern": "load_balanced"}},
-		{Name: "Get", Subject: "staging.call." + probeName + ".Get", QueueGroup: "aegis", Metadata: map[string]string{"pattern": "load_balanced"}},
-		{Name: "Quick", Subject: "staging.call." + probeName + ".Quick", QueueGroup: "aegis", Metadata: map[string]string{"pattern": "load_balanced"}},
+		endpoint("Do", "Do has the defaults."),
+		endpoint("Get", "Get is idempotent, with short pauses between attempts."),
+		endpoint("Quick", "Quick has a timeout of 250 ms."),
 	}, info.Endpoints)
+	require.Equal(t, "ProbeService has a method for each kind of unary call.", info.Description)
 	require.Len(t, askMicro[micro.Stats](t, nc, micro.StatsVerb, "", "", 4), 4)
 	_, err := nc.Request("$SRV.PING.nobody", nil, patience)
 	require.ErrorIs(t, err, nats.ErrNoResponders)
@@ -130,7 +137,8 @@ func TestMicroShowsWhereALeaderIsCalled(t *testing.T) {
 	for _, e := range info.Endpoints {
 		if e.Name == "PlaceOrder" {
 			require.Equal(t, "aegis.lead.order.v1.OrderService.PlaceOrder.default.any", e.Subject)
-			require.Equal(t, map[string]string{"pattern": "single_active", "group": "default"}, e.Metadata)
+			require.Equal(t, "single_active", e.Metadata["pattern"])
+			require.Equal(t, "default", e.Metadata["group"])
 			return
 		}
 	}

@@ -25,6 +25,13 @@ authorization {
       publish: ["aegis.live.*", "aegis.*._void.*", "_INBOX.*.live", "aegis.beat.aegistest.v1.ProbeService.*", "$KV.aegis-registry.aegistest.v1.ProbeService.*",
                 "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry"]
       subscribe: ["aegis.call.aegistest.v1.ProbeService.* aegis", "aegis.inst.*.aegistest.v1.ProbeService.*",
+                  "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "_INBOX.>", "aegis.beat.aegistest.v1.ProbeService.*", "$SRV.>", "aegis.desc.aegistest.v1.ProbeService.* aegis"]
+      allow_responses: {max: -1}
+    }}
+    {user: reticent, password: pw, permissions: {
+      publish: ["aegis.live.*", "aegis.*._void.*", "_INBOX.*.live", "aegis.beat.aegistest.v1.ProbeService.*", "$KV.aegis-registry.aegistest.v1.ProbeService.*",
+                "$JS.API.STREAM.INFO.KV_aegis-registry", "$JS.API.STREAM.MSG.GET.KV_aegis-registry", "$JS.API.STREAM.CREATE.KV_aegis-registry"]
+      subscribe: ["aegis.call.aegistest.v1.ProbeService.* aegis", "aegis.inst.*.aegistest.v1.ProbeService.*",
                   "aegis.cancel.aegistest.v1.ProbeService", "aegis.live.*", "_INBOX.>", "aegis.beat.aegistest.v1.ProbeService.*", "$SRV.>"]
       allow_responses: {max: -1}
     }}

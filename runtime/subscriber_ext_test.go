@@ -133,7 +133,7 @@ func TestSubscriberWithoutTheRegistrysPermissionsWorks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "nats.conf")
 	require.NoError(t, os.WriteFile(path, []byte(`authorization { users = [
-		{user: sub, password: pw, permissions: {publish: ["aegis.live.*", "aegis.*._void.*", "_INBOX.>"], subscribe: ["aegis.evt.`+eventService+`.*", "aegis.live.*", "aegis.in.*.*", "_INBOX.>", "$SRV.>"]}}
+		{user: sub, password: pw, permissions: {publish: ["aegis.live.*", "aegis.*._void.*", "_INBOX.>"], subscribe: ["aegis.evt.`+eventService+`.*", "aegis.live.*", "aegis.in.*.*", "_INBOX.>", "$SRV.>", "aegis.desc.`+eventService+`.* aegis"]}}
 		{user: pub, password: pw, permissions: {publish: ["aegis.evt.>"], subscribe: ["_INBOX.>"]}} ] }`), 0o600))
 	n := aegistest.StartNATSWithConfig(t, path)
 	as := func(user string, opts ...aegis.ConnOption) *aegis.Conn {

@@ -21,11 +21,14 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
+// bucketBytes is the size of the bucket where the account requires one.
+const bucketBytes = 8 << 20
+
 // kind is the kind of bucket that has sets of descriptors. A set is never removed: what is
 // stored may be as old as it likes, and a set takes some 10 KB.
 var kind = bucket.Kind{
 	Description: "Aegis: the descriptors of what is stored",
-	SpareBytes:  16 << 20,
+	SpareBytes:  bucketBytes,
 	SizeOption:  "make the bucket by hand, with the size that the account allows",
 	Timeout:     stores.DefaultTimeout,
 	Needs:       "stored descriptors need",
@@ -64,11 +67,12 @@ type Keeper struct {
 	done    map[string]bool // the streams that have the hash
 	failed  map[string]bool // those that do not get it from this process
 	stored  map[string]bool // the hashes whose sets are in the bucket
+	told    map[string]bool // the errors that were logged
 }
 
 // New makes a keeper.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, done: make(map[string]bool), failed: make(map[string]bool), stored: make(map[string]bool)}
+	return &Keeper{o: o, done: make(map[string]bool), failed: make(map[string]bool), stored: make(map[string]bool), told: make(map[string]bool)}
 }
 
 // keepDelay keeps the work apart from the start of a process; it varies, as many instances
@@ -172,11 +176,14 @@ func bucketOf(s *stores.Stores, namespace string, found bool) *bucket.Bucket {
 	})
 }
 
-// spareStreams is how many streams an account must have room for, so that the bucket takes
-// no place that a service needs later: a stream of dead letters is made when there is one.
-const spareStreams = 8
+// An account must have room for so many streams, and for so much in them, so that the bucket
+// takes no place that a service needs later: a stream is made when it is first needed.
+const (
+	spareStreams = 8
+	spareBytes   = 8 * bucketBytes
+)
 
-// room returns an error if the account has few streams left. Who may not ask that gets none.
+// room returns an error if the account has little room left. Who may not ask that gets none.
 func (k *Keeper) room(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()
@@ -191,8 +198,11 @@ func (k *Keeper) room(ctx context.Context) error {
 	}
 	for _, tier := range tiers {
 		if most := tier.Limits.MaxStreams; most > 0 && tier.Streams+spareStreams > most {
-			return fmt.Errorf("the account has %d of at most %d streams, and the bucket %s takes none of the last %d",
-				tier.Streams, most, wire.DescriptorsBucket(k.o.Namespace), spareStreams)
+			return fmt.Errorf("the account has %d of at most %d streams, and the last %d are left to services", tier.Streams, most, spareStreams)
+		}
+		if most := tier.Limits.MaxStore; most > 0 && max(tier.Store, tier.ReservedStore)+spareBytes > uint64(most) {
+			return fmt.Errorf("the account stores %d of at most %d bytes, and the last %d are left to services",
+				max(tier.Store, tier.ReservedStore), most, spareBytes)
 		}
 	}
 	return nil
@@ -206,8 +216,12 @@ func (k *Keeper) note(s stores.Opened, err error) {
 	}
 	k.mu.Lock()
 	k.done[s.Stream], k.failed[s.Stream] = err == nil, err != nil
+	told := err == nil || k.told[err.Error()]
+	if !told {
+		k.told[err.Error()] = true
+	}
 	k.mu.Unlock()
-	if err == nil {
+	if told {
 		return
 	}
 	level := slog.LevelWarn
