@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,7 @@ func startLeaf(t testing.TB, hubConfig, leafConfig string) (hub, leaf *embednats
 
 // all that Aegis keeps for the services of the tests below.
 var keptStreams = []string{
-	"KV_aegis-leaders", "KV_aegis-registry",
+	"KV_aegis-descriptors", "KV_aegis-leaders", "KV_aegis-registry",
 	"aegis-commands-aegistest-v1-JobService", "aegis-commands-aegistest-v1-LeaderJobService",
 	"aegis-dead-aegistest-v1-EventService", "aegis-dead-aegistest-v1-JobService", "aegis-dead-aegistest-v1-LeaderJobService",
 	"aegis-events-aegistest-v1-EventService",
@@ -101,12 +102,19 @@ func usesAllStores(t *testing.T, servers, clients *aegis.Conn) {
 func keeps(t *testing.T, js jetstream.JetStream, want []string) {
 	t.Helper()
 	var have []string
-	for name := range js.StreamNames(t.Context()).Name() {
-		have = append(have, name)
+	list := func() bool {
+		have = nil
+		for name := range js.StreamNames(t.Context()).Name() {
+			have = append(have, name)
+		}
+		slices.Sort(have)
+		return slices.Equal(want, have)
 	}
-	slices.Sort(have)
+	for until := time.Now().Add(patience); !list() && time.Now().Before(until); { // descriptors come last
+		time.Sleep(10 * time.Millisecond)
+	}
 	require.Equal(t, want, have)
-	for _, name := range want[:min(2, len(want))] {
+	for _, name := range want[:min(3, len(want))] {
 		eventually(t, name+" has a record", func() bool {
 			stream, err := js.Stream(t.Context(), name)
 			require.NoError(t, err)
