@@ -302,6 +302,15 @@ func TestMicroToolsSeeServicesWithLongComments(t *testing.T) {
 	require.Equal(t, "aegistest.v1.DoRequest", info.Endpoints[0].Metadata["request"])
 }
 
+// The files of messages and of services may be of different versions.
+func TestDocumentedServiceMayBeMissing(t *testing.T) {
+	t.Parallel()
+	none := testv1.File_aegistest_v1_testing_proto.Services().ByName("NoSuchService")
+	require.Nil(t, aegis.Documented(none, []aegis.Comment{{Name: "NoSuchService", Text: "x"}}))
+	_, err := aegis.NewClient(connect(t), aegis.Documented(none, nil))
+	require.ErrorContains(t, err, "the service's descriptor is missing")
+}
+
 func TestServersOfManyServicesServeAll(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)

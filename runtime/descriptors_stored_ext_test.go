@@ -205,6 +205,45 @@ func TestDescriptorsThatCannotBeKeptHarmNothing(t *testing.T) {
 	})
 }
 
+func TestDocumentedPermissionsForStoredDescriptorsAreEnough(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`
+authorization {
+  users = [
+    {user: publisher, password: pw, permissions: {
+      publish: ["aegis.log.aegistest.v1.EventService.>", "$JS.API.STREAM.INFO.aegis-events-aegistest-v1-EventService",
+                "$JS.API.STREAM.CREATE.aegis-events-aegistest-v1-EventService", "aegis.*._void.*",
+                "$JS.API.STREAM.UPDATE.aegis-events-aegistest-v1-EventService", "$JS.API.STREAM.INFO.KV_aegis-descriptors",
+                "$KV.aegis-descriptors.*", "$JS.API.STREAM.CREATE.KV_aegis-descriptors", "$JS.API.INFO"]
+      subscribe: ["_INBOX.>"]
+    }}
+    {user: reader, password: pw, permissions: {
+      publish: ["$JS.API.STREAM.INFO.aegis-events-aegistest-v1-EventService", "$JS.API.STREAM.INFO.KV_aegis-descriptors",
+                "$JS.API.STREAM.MSG.GET.KV_aegis-descriptors"]
+      subscribe: ["_INBOX.>"]
+    }}
+  ]
+}
+`), 0o600))
+	n := aegistest.StartNATSWithConfig(t, path)
+	urlOf := func(user string) string { return strings.Replace(n.URL(), "://", "://"+user+":pw@", 1) }
+	var log logs
+	publisher := connectTo(t, urlOf("publisher"), log.option())
+	mustStore(t, newPublisher(t, publisher), "x")
+	reader := connectTo(t, urlOf("reader"))
+	js := jetStream(t, reader)
+	eventually(t, "the stream names its descriptors", func() bool { return storedHash(t, js, eventStream) != "" })
+	require.Empty(t, log.complaints())
+	hash := storedHash(t, js, eventStream)
+	bucket, err := js.Stream(t.Context(), "KV_"+descriptorBucket)
+	require.NoError(t, err)
+	entry, err := bucket.GetLastMsgForSubject(t.Context(), "$KV."+descriptorBucket+"."+hash)
+	require.NoError(t, err)
+	_, err = descset.Decode(entry.Data, hash)
+	require.NoError(t, err)
+}
+
 // makeEventStream makes the stream of events by hand.
 func makeEventStream(t *testing.T, js jetstream.JetStream) {
 	t.Helper()

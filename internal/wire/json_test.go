@@ -30,6 +30,8 @@ func TestBodiesOnTheWire(t *testing.T) {
 		`{"member":"m","gone":true}`:                                 wire.Member{Name: "m", Gone: true},
 		`{"member":"m","hello":true}`:                                wire.Member{Name: "m", Hello: true},
 		leaderRecord:                                                 someLeaderRecord(),
+		`{}`:                                                         wire.DescriptorsRequest{},
+		`{"offset":7}`:                                               wire.DescriptorsRequest{Offset: 7},
 		`{"sequence":7,"stored":1795451715343666000,"delivered":2,"attempts":1,"begun":false,"tries":2}`: wire.Attempts{
 			Sequence: 7, Stored: 1_795_451_715_343_666_000, Delivered: 2, Attempts: 1, Tries: 2,
 		},

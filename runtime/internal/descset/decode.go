@@ -33,25 +33,31 @@ func Decode(data []byte, hash string) (*Set, error) {
 	if hash != "" && hash != actual {
 		return nil, fmt.Errorf("the descriptors have the hash %s, not %q", actual, hash)
 	}
-	plain, err := unpack(data)
+	set, err := described(data)
 	if err != nil {
 		return nil, err
 	}
-	var set descriptorpb.FileDescriptorSet
-	if err := checkSize(plain, set.ProtoReflect().Descriptor()); err != nil {
-		return nil, err
-	}
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(plain, &set); err != nil {
-		return nil, fmt.Errorf("the descriptors are no FileDescriptorSet: %w", err)
-	}
-	if err := checkFiles(set.GetFile()); err != nil {
-		return nil, err
-	}
-	s := newSet(&set, bytes.Clone(data))
+	s := newSet(bytes.Clone(data), func() (*descriptorpb.FileDescriptorSet, error) { return set, nil })
 	if _, err := s.Files(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// described unpacks the encoded form of a set.
+func described(data []byte) (*descriptorpb.FileDescriptorSet, error) {
+	plain, err := unpack(data)
+	if err != nil {
+		return nil, err
+	}
+	set := new(descriptorpb.FileDescriptorSet)
+	if err := checkSize(plain, set.ProtoReflect().Descriptor()); err != nil {
+		return nil, err
+	}
+	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(plain, set); err != nil {
+		return nil, fmt.Errorf("the descriptors are no FileDescriptorSet: %w", err)
+	}
+	return set, checkFiles(set.GetFile())
 }
 
 func unpack(data []byte) ([]byte, error) {

@@ -28,7 +28,9 @@ type Set struct {
 	files    func() (*protoregistry.Files, error) // made once
 }
 
-func newSet(set *descriptorpb.FileDescriptorSet, encoded []byte) *Set {
+// newSet makes a set of its encoded form. describe returns what is encoded, and is called
+// when the files are first needed: a program that only serves a set never needs them.
+func newSet(encoded []byte, describe func() (*descriptorpb.FileDescriptorSet, error)) *Set {
 	return &Set{hash: hashOf(encoded), encoded: encoded, files: sync.OnceValues(func() (files *protoregistry.Files, err error) {
 		// protodesc checks most that a set may get wrong, and panics where it does not.
 		defer func() {
@@ -36,13 +38,18 @@ func newSet(set *descriptorpb.FileDescriptorSet, encoded []byte) *Set {
 				files, err = nil, fmt.Errorf("the descriptors are invalid: %v", r)
 			}
 		}()
+		set, err := describe()
+		if err != nil {
+			return nil, err
+		}
 		return protodesc.NewFiles(set)
 	})}
 }
 
 // Of returns the set of a service. The comments are those of the declarations of the file
-// of the service: names that the file does not declare are ignored, as the file may be
-// newer or older than the generated code that carries its comments.
+// of the service, and take the place of those that the file has. Names that it does not
+// declare are ignored, as the file may be newer or older than the generated code that
+// carries its comments.
 func Of(service protoreflect.ServiceDescriptor, comments ...Comment) (*Set, error) {
 	file := service.ParentFile()
 	if file == nil {
@@ -60,7 +67,7 @@ func Of(service protoreflect.ServiceDescriptor, comments ...Comment) (*Set, erro
 	if err != nil {
 		return nil, err
 	}
-	set := newSet(&c.set, encoded)
+	set := newSet(encoded, func() (*descriptorpb.FileDescriptorSet, error) { return described(encoded) })
 	set.comments = make(map[string]string, len(comments))
 	for _, comment := range comments {
 		set.comments[comment.Name] = comment.Text
