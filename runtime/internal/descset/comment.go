@@ -1,6 +1,7 @@
 package descset
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -65,7 +66,7 @@ func sourceInfo(file protoreflect.FileDescriptor, comments []Comment) *descripto
 
 // locate adds the comment of a declaration, if it has one, and returns the path to it.
 func (l *locator) locate(parent []int32, number int32, desc protoreflect.Descriptor) []int32 {
-	path := append(parent[:len(parent):len(parent)], number, int32(desc.Index())) //nolint:gosec // no file has 2^31 declarations
+	path := slices.Concat(parent, []int32{number, int32(desc.Index())})
 	if text, ok := l.texts[nameInFile(desc)]; ok {
 		l.info.Location = append(l.info.Location, &descriptorpb.SourceCodeInfo_Location{
 			Path: path, Span: []int32{0, 0, 0}, LeadingComments: &text,

@@ -97,7 +97,7 @@ func (k *Keeper) Opened(s stores.Opened) {
 const maxDue = 256
 
 func (k *Keeper) run(ctx context.Context) {
-	for bus.Wait(ctx, keepDelay+rand.N(keepDelay)) { //nolint:gosec // no secret
+	for bus.Wait(ctx, keepDelay+rand.N(keepDelay)) {
 		k.mu.Lock()
 		due := k.due
 		k.due = nil
@@ -190,7 +190,7 @@ func (k *Keeper) room(ctx context.Context) error {
 	ctx, why := k.o.Stores.Allowed(ctx, "INFO")
 	account, err := k.o.Stores.JetStream().AccountInfo(ctx)
 	if why(err) != nil {
-		return nil //nolint:nilerr // the attempt to make the bucket tells
+		return nil // the attempt to make the bucket tells
 	}
 	tiers := []jetstream.Tier{account.Tier}
 	for _, tier := range account.Tiers {
