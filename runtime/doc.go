@@ -85,7 +85,9 @@
 // # Discovery
 //
 // [Conn.Instances], [Conn.Services] and [Conn.WatchInstances] return the running instances,
-// each with its [State], its terms and its health.
+// each with its [State], its terms and its health. A server also hands out the descriptors
+// of its services, with the comments of the proto, to tools that have no generated code of
+// them; they are kept with stored events, commands and dead letters as well.
 //
 // # Observing
 //
@@ -106,6 +108,6 @@
 // to be used by hand: [Client], [Handler], [EventHandler] and [Publisher] with their
 // constructors; [UnaryMethod], [ServerStreamMethod], [ClientStreamMethod], [BidiStreamMethod],
 // [BroadcastMethod], [CommandMethod], [CoreEvent] and [DurableEvent] with theirs;
-// [RegisterService], [SubscribeEvents], [NewCommand], [Unimplemented] and
-// [SupportsPluginV1].
+// [RegisterService], [SubscribeEvents], [NewCommand], [Documented] with [Comment],
+// [Unimplemented] and [SupportsPluginV1].
 package aegis
