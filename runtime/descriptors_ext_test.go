@@ -1,6 +1,7 @@
 package aegis_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -216,6 +217,20 @@ func TestServerThatMayNotServeDescriptorsServesCalls(t *testing.T) {
 	require.Len(t, complaints, 1)
 	require.Contains(t, complaints[0], "may not subscribe to requests for descriptors")
 	require.Contains(t, complaints[0], "aegis.desc."+probeName+".any")
+}
+
+// Of a connection that the program has made nobody hears the errors.
+func TestServerOnAUsersConnectionThatMayNotServeDescriptorsSaysSo(t *testing.T) {
+	t.Parallel()
+	nc, err := nats.Connect(startWithPermissions(t)("reticent"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	conn, err := aegis.NewConn(nc, silent())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	var log logs
+	serve(t, conn, probe{}, log.option())
+	require.Equal(t, 1, log.count("may not subscribe to requests for descriptors"))
 }
 
 func TestDescriptorsNeedNoJetStream(t *testing.T) {

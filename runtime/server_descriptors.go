@@ -54,9 +54,8 @@ func (s *Server) listenForDescriptors() (settle func(context.Context), err error
 	}
 	s.descriptors.Serve(sets)
 	var refused descriptorsRefused
-	stop := s.conn.bus.Denials.Watch(
-		func(d *denials.Denial) bool { return d.Subscribe && s.descriptors.Serves(d.Subject) },
-		func(d *denials.Denial) { refused.add(d.Subject) })
+	concerns := func(d *denials.Denial) bool { return d.Subscribe && s.descriptors.Serves(d.Subject) }
+	stop := s.conn.bus.Denials.Watch(concerns, func(d *denials.Denial) { refused.add(d.Subject) })
 	subs := make(map[string]*nats.Subscription)
 	for _, subject := range s.descriptors.Subjects() {
 		if subs[subject], err = s.calls.Subscribe(subject, wire.Queue); err != nil {
@@ -67,6 +66,10 @@ func (s *Server) listenForDescriptors() (settle func(context.Context), err error
 	return func(ctx context.Context) {
 		s.conn.bus.Denials.Settle(ctx)
 		stop()
+		// Nobody hears the errors of a connection that the program has made itself.
+		if last := denials.Parse(s.conn.nc.LastError()); last != nil && concerns(last) {
+			refused.add(last.Subject)
+		}
 		subjects := refused.list()
 		for _, subject := range subjects {
 			_ = subs[subject].Unsubscribe() // else nats.go would ask for it again after each reconnect
@@ -88,7 +91,9 @@ type descriptorsRefused struct {
 func (r *descriptorsRefused) add(subject string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.subjects = append(r.subjects, subject)
+	if !slices.Contains(r.subjects, subject) {
+		r.subjects = append(r.subjects, subject)
+	}
 }
 
 func (r *descriptorsRefused) list() []string {
