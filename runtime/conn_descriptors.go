@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/aegisrpc/aegis/runtime/internal/descset"
 	"github.com/aegisrpc/aegis/runtime/internal/descstore"
@@ -34,7 +35,10 @@ func (c *Conn) describes(service protoreflect.ServiceDescriptor) {
 			comments = append(comments, descset.Comment(comment))
 		}
 	}
-	c.descriptors().Add(service, comments)
+	// A dynamic client has descriptors of somebody else, who serves and keeps them.
+	if own, _ := protoregistry.GlobalFiles.FindDescriptorByName(service.FullName()); own == service {
+		c.descriptors().Add(service, comments)
+	}
 }
 
 type descriptorsKey struct{}

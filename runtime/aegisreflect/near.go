@@ -1,0 +1,100 @@
+package aegisreflect
+
+import (
+	"strings"
+)
+
+// nearest returns the names that a misspelled name may stand for, the nearest first, at
+// most three: names at an edit distance of at most a third of the longer name, names that
+// differ in case or in the package alone, and names that the name is a part of.
+func nearest(name string, names []string) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var found []candidate
+	for _, n := range names {
+		d, ok := distance(name, n)
+		if !ok {
+			continue
+		}
+		at := len(found)
+		for at > 0 && found[at-1].distance > d {
+			at--
+		}
+		found = append(found[:at:at], append([]candidate{{n, d}}, found[at:]...)...)
+		if len(found) > 3 {
+			found = found[:3]
+		}
+	}
+	list := make([]string, len(found))
+	for i, f := range found {
+		list[i] = f.name
+	}
+	return list
+}
+
+// distance returns how far two names are apart, and whether one may stand for the other.
+func distance(name, other string) (int, bool) {
+	a, b := strings.ToLower(name), strings.ToLower(other)
+	switch {
+	case a == "" || b == "" || len(a) > maxCompared || len(b) > maxCompared:
+		return 0, false
+	case a == b || strings.HasSuffix(b, "."+a) || strings.HasSuffix(a, "."+b):
+		return 0, true
+	}
+	d := levenshtein(a, b)
+	if d <= max(len(a), len(b))/3 {
+		return d, true
+	}
+	// A short name of a service, misspelled.
+	short := b[strings.LastIndexByte(b, '.')+1:]
+	if !strings.Contains(a, ".") && short != b {
+		if d := levenshtein(a, short); d <= max(len(a), len(short))/3 {
+			return d, true
+		}
+	}
+	return d, len(a) >= 3 && strings.Contains(b, a)
+}
+
+// maxCompared bounds the length of names that are compared.
+const maxCompared = 256
+
+// levenshtein returns how many bytes have to be inserted, removed or replaced to make b of
+// a (V. Levenshtein, 1966; the algorithm is that of Wagner and Fischer).
+func levenshtein(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// didYouMean is the end of the message about an unknown name: the names that it may stand
+// for, else a few of those that there are; noun is the plural of what is named.
+func didYouMean(name string, names []string, noun string) string {
+	if near := nearest(name, names); len(near) > 0 {
+		return "; did you mean " + strings.Join(near, ", ") + "?"
+	}
+	const most = 12
+	switch {
+	case len(names) == 0:
+		return "; there are no " + noun
+	case len(names) > most:
+		return "; the " + noun + " are " + strings.Join(names[:most], ", ") + ", ..."
+	default:
+		return "; the " + noun + " are " + strings.Join(names, ", ")
+	}
+}
