@@ -13,7 +13,8 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// Stream opens a stream of responses to one request.
+// Stream opens a stream of responses to one request. For the deadline see
+// aegis.ServerStreamMethod. Close the Receiver, or read it to its end.
 func (m *Method) Stream(ctx context.Context, req proto.Message, opts ...aegis.CallOption) (aegis.Receiver[dynamicpb.Message], error) {
 	method, err := clientMethod(m, &m.stream, kindStream, aegis.NewServerStreamMethod[dynamicpb.Message, emptypb.Empty])
 	if err != nil {
@@ -30,7 +31,8 @@ func (m *Method) Stream(ctx context.Context, req proto.Message, opts ...aegis.Ca
 	return receiver{in, m}, nil
 }
 
-// Upload opens a stream of requests that has one response.
+// Upload opens a stream of requests that has one response. For the deadline see
+// aegis.ServerStreamMethod.
 func (m *Method) Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.UploadStream[dynamicpb.Message, dynamicpb.Message], error) {
 	method, err := clientMethod(m, &m.upload, kindUpload, aegis.NewClientStreamMethod[dynamicpb.Message, emptypb.Empty])
 	if err != nil {
@@ -43,7 +45,7 @@ func (m *Method) Upload(ctx context.Context, opts ...aegis.CallOption) (aegis.Up
 	return uploadStream{out, m}, nil
 }
 
-// Bidi opens a stream in both directions.
+// Bidi opens a stream in both directions. For the deadline see aegis.ServerStreamMethod.
 func (m *Method) Bidi(ctx context.Context, opts ...aegis.CallOption) (aegis.BidiStream[dynamicpb.Message, dynamicpb.Message], error) {
 	method, err := clientMethod(m, &m.bidi, kindBidi, aegis.NewBidiStreamMethod[dynamicpb.Message, emptypb.Empty])
 	if err != nil {
