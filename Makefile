@@ -40,18 +40,18 @@ race: ## Run the tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -v '/runtime$$')
 
 .PHONY: generate
-generate: ## Generate the code of all protos with the plugin of this tree, and docs/cli.md
+generate: ## Generate the code of all protos with the plugin of this tree, docs/cli.md and llms.txt
 	$(BUF) generate
 	$(BUF) generate --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis
 	$(BUF) build --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/golden/image.binpb
 	$(BUF) build --config internal/codegen/mistakes.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/mistakes/image.binpb
 	$(BUF) build --config internal/codegen/against.before.buf.yaml --exclude-path proto/aegis -o internal/codegen/against/before.binpb
 	$(BUF) build --config internal/codegen/against.after.buf.yaml --exclude-path proto/aegis -o internal/codegen/against/after.binpb
-	$(GO) run ./cmd/aegis/internal/clidoc >docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+	$(GO) run ./cmd/aegis/internal/clidoc
 
 .PHONY: checkgenerate
 checkgenerate: generate ## Fail unless the committed generated code is what make generate gives
-	@git --no-pager diff --exit-code -- '*.pb.go' '*.aegis.go' '*.binpb' docs/cli.md || { \
+	@git --no-pager diff --exit-code -- '*.pb.go' '*.aegis.go' '*.binpb' docs/cli.md llms.txt || { \
 		echo "make checkgenerate: generated code differs from what is committed (above)."; \
 		echo "Commit what make generate wrote, or undo the change that led to it."; \
 		exit 1; }

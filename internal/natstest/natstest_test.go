@@ -131,6 +131,7 @@ func TestNATSTool(t *testing.T) {
 	require.Contains(t, placed, `"order-a"`)
 	require.Regexp(t, `Aegis-Term: +\d+`, placed)
 
+	t.Run("trace", func(t *testing.T) { compareTraces(t, nats) })
 	t.Run("ls", func(t *testing.T) {
 		out := nats.run("micro", "ls")
 		require.Regexp(t, `echo-v1-EchoService +│ 1\.0\.0 `, out)

@@ -38,6 +38,14 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 // command.
 func Exit(code int) error { return exitError{code} }
 
+// Own tells whether an error is of Exit or Usagef, and so not about what the command was to
+// do.
+func Own(err error) bool {
+	_, exit := errors.AsType[exitError](err)
+	_, usage := errors.AsType[usageError](err)
+	return exit || usage
+}
+
 // interrupted is the cause of a context that a signal has ended.
 type interrupted struct{ signal os.Signal }
 

@@ -1,11 +1,13 @@
-// Command clidoc writes docs/cli.md, the reference of the command aegis, from the
-// commands themselves, to standard output.
+// Command clidoc writes what is made from the commands and the documents: docs/cli.md, the
+// reference of the command aegis, and llms.txt, the index of all documents for programs that
+// read them (https://llmstxt.org). It is run in the root of the module.
 package main
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,28 +20,40 @@ import (
 
 const head = `# The command aegis
 
-Made by ` + "`make generate`" + ` from the commands; the same text as their ` + "`--help`" + `.
+Every subcommand, with its flags and examples: the text of ` + "`aegis SUBCOMMAND --help`" + `, from which
+` + "`make generate`" + ` makes this page.
 
     go install github.com/aegisrpc/aegis/cmd/aegis@latest
 
 `
 
 func main() {
-	if err := write(os.Stdout); err != nil {
+	err := errors.Join(save("docs/cli.md", reference()), saveIndex("."))
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "clidoc:", err)
 		os.Exit(1)
 	}
 }
 
-func write(w io.Writer) error {
+func saveIndex(root string) error {
+	text, err := index(root)
+	if err != nil {
+		return err
+	}
+	return save(filepath.Join(root, "llms.txt"), text)
+}
+
+func save(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
+
+// reference returns docs/cli.md.
+func reference() string {
 	top := root.Command(new(cli.App))
 	var b strings.Builder
 	b.WriteString(head)
 	contents(&b, top)
 	b.WriteString("\n## Flags of all commands\n\n" + flagTable(top.PersistentFlags()))
 	commands(&b, top)
-	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
-	return err
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 // contents lists the subcommands by their groups.

@@ -4,11 +4,14 @@ package root
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/call"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/describe"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/generate"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/lintoptions"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/mcp"
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
 
@@ -36,8 +39,10 @@ func Command(app *cli.App) *cobra.Command {
 			c.AddCommand(sub)
 		}
 	}
-	add(groupBuild, demonstration.Command(app))
-	add(groupBuild, generate.Command(app), lintoptions.Command(app))
-	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
+	add(groupBuild, generate.Command(app), lintoptions.Command(app), demonstration.Command(app))
+	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app),
+		describe.Command(app))
+	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
+		call.Publish(app), call.Subscribe(app), mcp.Command(app, codegen.Version))
 	return c
 }
