@@ -44,7 +44,8 @@ func (c *Command[R]) Result(ctx context.Context) (*R, error) {
 		return nil, failure
 	}
 	res := new(R)
-	if err := proto.Unmarshal(msg.Data, any(res).(proto.Message)); err != nil { //nolint:forcetypeassert // generated code passes messages
+	into, _ := any(res).(proto.Message) // generated code passes messages
+	if err := unmarshalBody(msg.Data, wire.WantsJSON(msg.Header), into); err != nil {
 		return nil, Errorf(CodeInternal, "the result of command %s cannot be read: %w", c.id, err)
 	}
 	return res, nil

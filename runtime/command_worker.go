@@ -261,7 +261,7 @@ func (w *commandWorker) ended(d *commandwork.Delivery, ctx *commandContext, res 
 		w.withdraw()
 		d.GiveBack() // to an instance that has the method
 	case errors.Is(cause, errCanceledCommand):
-		d.Finish(commandstore.Failure(wire.StateCanceled, commandstore.Canceled, d.Number()))
+		d.Finish(commandstore.Failure(wire.StateCanceled, commandstore.Canceled, d.Number(), d.JSON()))
 	case w.server.expired.Load():
 		d.GiveBack() // the end of the grace period ended the handler; another worker may have the time
 	case IsPermanent(err), d.Last():
@@ -271,20 +271,25 @@ func (w *commandWorker) ended(d *commandwork.Delivery, ctx *commandContext, res 
 	}
 }
 
-// succeed ends a command with a response, if that can be stored.
+// succeed ends a command with a response, if that can be stored. The response is JSON if
+// the command was: whoever sent it reads JSON, and typed handles read either.
 func (w *commandWorker) succeed(d *commandwork.Delivery, res proto.Message, metadata Header) {
-	payload, err := proto.Marshal(res)
+	json := d.JSON()
+	payload, err := marshalBody(res, json)
 	if err != nil {
 		w.bury(d, Errorf(CodeInternal, "the result cannot be marshalled: %w", err))
 		return
 	}
 	var header nats.Header
-	if len(metadata) > 0 {
-		header = make(nats.Header, len(metadata))
+	if len(metadata) > 0 || json {
+		header = make(nats.Header, len(metadata)+1)
 		if err := metadata.encodeTo(header); err != nil {
 			w.bury(d, Errorf(CodeInternal, "result %s", err.Message()))
 			return
 		}
+	}
+	if json {
+		header[wire.HeaderContentType] = []string{wire.ContentTypeJSON}
 	}
 	if most := w.server.conn.nc.MaxPayload(); int64(len(payload)) > most {
 		w.bury(d, tooLarge("the result", len(payload), most, bus.SendLess))

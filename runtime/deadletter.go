@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
@@ -34,6 +35,8 @@ type DeadLetter struct {
 	Origin  uint64
 	// Header is the metadata of the message.
 	Header Header
+	// ContentType is that of Data: "" is protobuf, and "application/json" JSON.
+	ContentType string
 	// Data is the message, as it was published.
 	Data []byte
 	// Omitted is how many bytes of data were left out, as the letter would have been
@@ -43,9 +46,13 @@ type DeadLetter struct {
 	stored *work.StoredLetter // the letter as it was read
 }
 
-// Unmarshal decodes the message into m.
+// Unmarshal decodes the message into m, by its content type.
 func (d *DeadLetter) Unmarshal(m proto.Message) error {
-	if err := proto.Unmarshal(d.Data, m); err != nil {
+	json, ok := wire.ParseContentType(d.ContentType)
+	if !ok {
+		return fmt.Errorf("aegis: dead letter %d of %s.%s: the content type %q is neither protobuf nor JSON", d.Sequence, d.Service, d.Method, d.ContentType)
+	}
+	if err := unmarshalBody(d.Data, json, m); err != nil {
 		return fmt.Errorf("aegis: dead letter %d of %s.%s: %w", d.Sequence, d.Service, d.Method, err)
 	}
 	return nil
@@ -133,7 +140,7 @@ func newDeadLetter(l *work.StoredLetter) *DeadLetter {
 	return &DeadLetter{
 		Service: l.Service, Method: l.Method, Sequence: l.Sequence, Time: l.Time,
 		Reason: l.Reason, Attempts: l.Attempts, ID: l.ID, Consumer: l.Consumer,
-		Subject: l.Subject, Origin: l.Origin, Header: header, Data: l.Data, Omitted: l.Omitted,
+		Subject: l.Subject, Origin: l.Origin, Header: header, Data: l.Data, ContentType: wire.HeaderValue(l.Header, wire.HeaderContentType), Omitted: l.Omitted,
 		stored: l,
 	}
 }
@@ -147,6 +154,9 @@ func (d *DeadLetter) letter() *work.StoredLetter {
 	}
 	l.Service, l.Method, l.Sequence, l.ID, l.Consumer = d.Service, d.Method, d.Sequence, d.ID, d.Consumer
 	l.Subject, l.Origin, l.Data, l.Omitted = d.Subject, d.Origin, d.Data, d.Omitted
+	if d.ContentType != wire.HeaderValue(l.Header, wire.HeaderContentType) {
+		l.Header = wire.WithContentType(l.Header, d.ContentType)
+	}
 	return l
 }
 

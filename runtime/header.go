@@ -56,13 +56,17 @@ func decodeHeader(in nats.Header) (Header, *Error) {
 	return h, outward(why)
 }
 
-// readMessage reads an event, or the request of a command.
+// readMessage reads an event, or the request of a command, by its content type.
 func readMessage(msg *nats.Msg, into proto.Message) *Error {
 	if bus.HeaderUnreadable(msg) {
 		return errRequestHeader
 	}
-	if err := proto.Unmarshal(msg.Data, into); err != nil {
-		return outward(status.UnreadableStored(into, msg.Data, err))
+	json, why := metadata.ReadContentType(msg.Header)
+	if why != nil {
+		return outward(why)
+	}
+	if err := unmarshalBody(msg.Data, json, into); err != nil {
+		return outward(status.UnreadableStored(into, msg.Data, json, err))
 	}
 	return nil
 }

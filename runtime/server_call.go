@@ -73,7 +73,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
-	if err := unmarshalRequest(msg.Data, r.JSON, req); err != nil {
+	if err := unmarshalBody(msg.Data, r.JSON, req); err != nil {
 		return outward(status.UnreadableRequest("the request of "+m.name, req, msg.Data, r.JSON, err))
 	}
 	if to.lead != nil {
@@ -107,18 +107,6 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	}
 	o.returned = true
 	return nil
-}
-
-// unmarshalRequest reads the body of a request. An empty body is an empty message in
-// JSON, too.
-func unmarshalRequest(data []byte, json bool, req proto.Message) error {
-	if !json {
-		return proto.Unmarshal(data, req)
-	}
-	if len(data) == 0 {
-		return nil
-	}
-	return unmarshalJSON.Unmarshal(data, req)
 }
 
 // outcome is the outcome of one handler, with all that its reply needs.

@@ -76,7 +76,7 @@ func TestJSONThatIsPublishedByHandSaysThatItIsNotRead(t *testing.T) {
 		_, err := js.Publish(t.Context(), subject, []byte(`{"text":"x"}`))
 		require.NoError(t, err)
 		eventually(t, "it is dead", func() bool { return len(deadLetters(t, conn, service)) == 1 })
-		require.Contains(t, deadLetters(t, conn, service)[0].Reason, "it begins as JSON does, and events and commands are protobuf alone")
+		require.Contains(t, deadLetters(t, conn, service)[0].Reason, "it begins as JSON does, and no header says that it is; publish JSON with the header Content-Type: application/json")
 	}
 }
 

@@ -23,6 +23,20 @@ func HeaderValue(h map[string][]string, name string) string {
 	return ""
 }
 
+// WithContentType returns a copy of a header with another content type; "" is none.
+func WithContentType(h map[string][]string, value string) map[string][]string {
+	out := make(map[string][]string, len(h)+1)
+	for key, values := range h {
+		if !strings.EqualFold(key, HeaderContentType) {
+			out[key] = values
+		}
+	}
+	if value != "" {
+		out[HeaderContentType] = []string{value}
+	}
+	return out
+}
+
 // maxHeaderText bounds the text of an error in a header.
 const maxHeaderText = 1 << 10
 

@@ -17,7 +17,7 @@ import (
 
 // Outcome is how a command has ended: its response, or why there is none.
 type Outcome struct {
-	header  nats.Header // of the failure, or the metadata of the response; nil without any
+	header  nats.Header // of the failure, or of the response; nil without any
 	payload []byte
 	values  [4]string // of outcomeHeaders, "" for none
 }
@@ -34,18 +34,25 @@ var outcomeHeaders = [...]string{
 }
 
 // Failure is the outcome of a command that has no response, in a state such as
-// wire.StateFailed. attempt is the number of its last attempt, 0 for none.
-func Failure(state string, why *status.Status, attempt int) *Outcome {
-	o := &Outcome{header: make(nats.Header, 3)}
-	o.payload = why.Encode(o.header, false)
+// wire.StateFailed. attempt is the number of its last attempt, 0 for none. json says that
+// the command was JSON, and so the body is.
+func Failure(state string, why *status.Status, attempt int, json bool) *Outcome {
+	o := &Outcome{header: make(nats.Header, 4)}
+	o.payload = why.Encode(o.header, json)
+	switch {
+	case json && len(o.payload) == 0: // this program lacks the type of a detail; the headers have the rest
+		o.payload = why.Encode(o.header, false)
+	case json:
+		o.header[wire.HeaderContentType] = []string{wire.ContentTypeJSON}
+	}
 	o.mark(state, attempt)
 	return o
 }
 
-// Success is the outcome of a command that has a response, with its metadata if there
-// is any.
-func Success(response []byte, metadata nats.Header, attempt int) *Outcome {
-	o := &Outcome{header: metadata, payload: response}
+// Success is the outcome of a command that has a response, with the header of that, nil
+// for none: its metadata, and its content type where that is not protobuf.
+func Success(response []byte, header nats.Header, attempt int) *Outcome {
+	o := &Outcome{header: header, payload: response}
 	o.mark(wire.StateSucceeded, attempt)
 	return o
 }

@@ -70,7 +70,7 @@ func (c *Command) unschedule(ctx context.Context, scheduled *View, cancel uint64
 		c.crossed(ctx, cancel)
 		return nil
 	}
-	outcome := commandstore.Failure(wire.StateCanceled, commandstore.Canceled, 0)
+	outcome := commandstore.Failure(wire.StateCanceled, commandstore.Canceled, 0, wire.WantsJSON(scheduled.message.Header))
 	if _, why := results.PutOutcome(ctx, c.id, scheduled.send(), resultTTL, outcome, deadline); why != nil {
 		return why
 	}

@@ -33,6 +33,9 @@ func (d *Delivery) ID() string { return d.id }
 // Message returns the command itself.
 func (d *Delivery) Message() *nats.Msg { return d.job.Msg }
 
+// JSON reports whether the command is JSON, and so its outcome is to be.
+func (d *Delivery) JSON() bool { return wire.WantsJSON(d.job.Header) }
+
 // Number returns the number of the attempt, from 1 on.
 func (d *Delivery) Number() int { return d.job.Try.Number() }
 
@@ -72,12 +75,12 @@ func (d *Delivery) decide() {
 	case ended:
 		_ = d.job.Ack() // if it is lost it has still ended
 	case canceled:
-		d.Finish(commandstore.Failure(wire.StateCanceled, commandstore.Canceled, 0))
+		d.Finish(commandstore.Failure(wire.StateCanceled, commandstore.Canceled, 0, d.JSON()))
 	case d.job.Try.Exhausted():
 		lost := status.New(status.Aborted, d.job.Exhausted("the worker of the last attempt was lost").Error())
 		d.Bury(d.job.Try.Counted(), lost, lost.Text())
 	case d.job.Try.Number() == 1 && d.expired(time.Now()):
-		d.Finish(commandstore.Failure(wire.StateExpired, expiredUnbegun, 0))
+		d.Finish(commandstore.Failure(wire.StateExpired, expiredUnbegun, 0, d.JSON()))
 	default:
 		w.handle(d)
 	}

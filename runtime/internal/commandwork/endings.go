@@ -36,7 +36,7 @@ func (e *endings) store(d *Delivery, o *commandstore.Outcome) (state string) {
 			return state
 		}
 		if why.Reason == wire.ReasonTooLarge || why.Code == status.InvalidArgument { // the payload together with its headers
-			o = commandstore.Failure(wire.StateFailed, why, d.job.Try.Number())
+			o = commandstore.Failure(wire.StateFailed, why, d.job.Try.Number(), d.JSON())
 			continue
 		}
 		e.logger().Error("aegis: the result of a command cannot be stored; it is tried again", "command", d.id, "err", why.Text())
@@ -78,7 +78,7 @@ func (e *endings) bury(d *Delivery, attempts int, why *status.Status, cause any)
 		d.job.Leave() // it comes again
 		return
 	}
-	state := e.finish(d, commandstore.Failure(wire.StateFailed, why, attempts))
+	state := e.finish(d, commandstore.Failure(wire.StateFailed, why, attempts, d.JSON()))
 	if state != "" && state != wire.StateFailed && sequence != 0 {
 		e.logger().Info("aegis: a command that failed here has ended otherwise elsewhere; it is no dead letter", "command", d.id, "state", state)
 		e.dead.Remove(e.base, sequence)

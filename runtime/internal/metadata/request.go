@@ -60,8 +60,7 @@ func (r *Request) Read(msg *nats.Msg, timeout time.Duration) *status.Status {
 func (r *Request) readTransport(h nats.Header) *status.Status {
 	var ok bool
 	if r.JSON, ok = wire.ParseContentType(h.Get(wire.HeaderContentType)); !ok {
-		return status.Newf(status.InvalidArgument, "Content-Type %s is not supported; use %s, or %s in UTF-8",
-			status.Quote(h.Get(wire.HeaderContentType)), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
+		return unsupported(h.Get(wire.HeaderContentType))
 	}
 	if t := h.Get(wire.HeaderTimeout); t != "" {
 		timeout, ok := wire.ParseTimeout(t)
@@ -77,4 +76,24 @@ func (r *Request) readTransport(h nats.Header) *status.Status {
 		}
 	}
 	return nil
+}
+
+// ReadContentType reports whether the body of an event or a command is JSON. The header
+// may come in any case, as that of a request may.
+func ReadContentType(h nats.Header) (json bool, why *status.Status) {
+	if len(h) == 0 {
+		return false, nil
+	}
+	value := wire.HeaderValue(h, wire.HeaderContentType)
+	json, ok := wire.ParseContentType(value)
+	if !ok {
+		return json, unsupported(value)
+	}
+	return json, nil
+}
+
+// unsupported is the status of a message of another content type.
+func unsupported(contentType string) *status.Status {
+	return status.Newf(status.InvalidArgument, "Content-Type %s is not supported; use %s, or %s in UTF-8",
+		status.Quote(contentType), wire.ContentTypeProtobuf, wire.ContentTypeJSON)
 }

@@ -20,20 +20,19 @@ func looksLikeJSON(data []byte) bool {
 // not of its type. subject is the beginning of the text, such as "the request of" and a
 // method; json is the content type that the request said.
 func UnreadableRequest(subject string, into proto.Message, data []byte, json bool, err error) *Status {
-	name := into.ProtoReflect().Descriptor().FullName()
-	if !json && looksLikeJSON(data) {
-		return Newf(InvalidArgument, "%s is no valid %s: it begins as JSON does, and no header says that it is; send JSON with the header %s: %s",
-			subject, name, wire.HeaderContentType, wire.ContentTypeJSON)
-	}
-	return Newf(InvalidArgument, "%s is no valid %s: %w", subject, name, err)
+	return unreadable(subject, "send", into, data, json, err)
 }
 
 // UnreadableStored is the status of an event or a command that is not of its type.
-func UnreadableStored(into proto.Message, data []byte, err error) *Status {
+func UnreadableStored(into proto.Message, data []byte, json bool, err error) *Status {
+	return unreadable("it", "publish", into, data, json, err)
+}
+
+func unreadable(subject, verb string, into proto.Message, data []byte, json bool, err error) *Status {
 	name := into.ProtoReflect().Descriptor().FullName()
-	if looksLikeJSON(data) {
-		return Newf(InvalidArgument, "it is no valid %s: it begins as JSON does, and events and commands are protobuf alone; "+
-			"publish it with a generated client", name)
+	if !json && looksLikeJSON(data) {
+		return Newf(InvalidArgument, "%s is no valid %s: it begins as JSON does, and no header says that it is; %s JSON with the header %s: %s",
+			subject, name, verb, wire.HeaderContentType, wire.ContentTypeJSON)
 	}
-	return Newf(InvalidArgument, "it is no valid %s: %w", name, err)
+	return Newf(InvalidArgument, "%s is no valid %s: %w", subject, name, err)
 }

@@ -84,10 +84,18 @@ func Decode(h map[string][]string, body []byte) *Status {
 	}
 	s.NotRun = refuses(s.Reason)
 	var m aegisv1.Status
-	if len(body) > 0 && proto.Unmarshal(body, &m) == nil && m.GetCode() == int32(s.Code) {
+	if len(body) > 0 && decode(h, body, &m) == nil && m.GetCode() == int32(s.Code) {
 		s.Message, s.Details = m.GetMessage(), m.GetDetails()
 	}
 	return s
+}
+
+// decode reads the body of an error reply by its content type.
+func decode(h map[string][]string, body []byte, into *aegisv1.Status) error {
+	if wire.WantsJSON(h) {
+		return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, into)
+	}
+	return proto.Unmarshal(body, into)
 }
 
 // refuses reports whether a server that sends a reason has run no handler. A server sends

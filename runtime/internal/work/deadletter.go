@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -82,12 +83,12 @@ func (l *Letter) payload(size int) []byte {
 	return l.Data
 }
 
-// headerOf returns the header of a letter of a size: the metadata of the message, and
-// the headers that say why and where it died.
+// headerOf returns the header of a letter of a size: the metadata of the message, what its
+// data cannot be read without, and the headers that say why and where it died.
 func (l *Letter) headerOf(size int) nats.Header {
 	h := make(nats.Header, len(l.Header)+7)
 	for key, values := range l.Header {
-		own := key == wire.HeaderExpires || key == wire.HeaderSend
+		own := key == wire.HeaderExpires || key == wire.HeaderSend || strings.EqualFold(key, wire.HeaderContentType)
 		if (size < letterWithoutMetadata || own) && !wire.HasPrefixFold(key, "nats-") && !wire.HasPrefixFold(key, "aegis-dead-") && key != wire.HeaderOnly {
 			h[key] = values
 		}
