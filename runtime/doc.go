@@ -7,9 +7,10 @@
 // # Connecting
 //
 // [Connect] makes a connection to NATS, and [NewConn] takes one that the program has
-// made. All clients and servers of a process share one [Conn]. It comes back by itself
-// after an outage: calls wait for that until their deadlines, and a server goes on
-// serving. [WithNamespace] separates environments that share one NATS account.
+// made. Package aegisenv connects as the environment says, by the variables and contexts
+// of the nats tool. All clients and servers of a process share one [Conn]. It comes back
+// by itself after an outage: calls wait for that until their deadlines, and a server goes
+// on serving. [WithNamespace] separates environments that share one NATS account.
 //
 // # Serving
 //

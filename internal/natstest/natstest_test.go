@@ -6,10 +6,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +20,11 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	"github.com/aegisrpc/aegis/internal/wire"
+	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 	"github.com/aegisrpc/aegis/runtime/health"
 )
@@ -69,11 +76,12 @@ func (n *tool) runJSON(into any, args ...string) {
 	require.NoError(n.t, json.Unmarshal([]byte(out), into), out)
 }
 
-// start builds an example's server and runs it until the test ends.
-func start(t *testing.T, example, url, name, until string) {
+// start builds a program of the examples and runs it until the test ends. It returns when
+// the program has printed a text; says waits for another one.
+func start(t *testing.T, program, url, name, until string) (says func(text string)) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), example)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./examples/"+example+"/server")
+	path := filepath.Join(t.TempDir(), filepath.Base(program))
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./examples/"+program)
 	build.Dir = "../.."
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -95,27 +103,32 @@ func start(t *testing.T, example, url, name, until string) {
 		}
 		require.NoError(t, cmd.Wait())
 	})
-	timer := time.NewTimer(deadline)
-	defer timer.Stop()
-	for {
-		select {
-		case line, ok := <-lines:
-			require.True(t, ok, "%s ended before it said %q", name, until)
-			if strings.Contains(line, until) {
-				return
+	says = func(text string) {
+		t.Helper()
+		timer := time.NewTimer(deadline)
+		defer timer.Stop()
+		for {
+			select {
+			case line, ok := <-lines:
+				require.True(t, ok, "%s ended before it said %q", name, text)
+				if strings.Contains(line, text) {
+					return
+				}
+			case <-timer.C:
+				t.Fatalf("%s does not say %q", name, text)
 			}
-		case <-timer.C:
-			t.Fatalf("%s does not say %q", name, until)
 		}
 	}
+	says(until)
+	return says
 }
 
 func TestNATSTool(t *testing.T) {
 	url := aegistest.StartNATS(t).URL()
 	nats := newTool(t, url)
-	start(t, "echo", url, "echo-a", "is RUNNING")
-	start(t, "echo", url, "echo-b", "is RUNNING")
-	start(t, "order", url, "order-a", "leads in term")
+	start(t, "echo/server", url, "echo-a", "is RUNNING")
+	start(t, "echo/server", url, "echo-b", "is RUNNING")
+	start(t, "order/server", url, "order-a", "leads in term")
 
 	// Calls, as docs/protocol.md has them.
 	require.Contains(t, protocol(t), "\n    nats req aegis.call.echo.v1.EchoService.Echo '{\"text\":\"hi\"}' -H Content-Type:application/json\n")
@@ -180,9 +193,97 @@ func TestNATSTool(t *testing.T) {
 	})
 }
 
+// Events and commands in JSON, as docs/events.md and docs/commands.md have them.
+func TestNATSToolPublishesEventsAndCommands(t *testing.T) {
+	server := aegistest.StartNATS(t)
+	url := server.URL()
+	nats := newTool(t, url)
+	heard := make(chan string, 1)
+	aegistest.Serve(t, server.Connect(t), func(srv *aegis.Server) error {
+		return aegistestv1aegis.SubscribeEventServiceEvents(srv, aegistestv1aegis.EventServiceEvents{
+			Core: func(_ context.Context, ev *testv1.CoreRequest) error { heard <- ev.GetText(); return nil },
+		}, aegis.Compete("g"))
+	})
+	pub := commandOf(t, "events.md", "nats pub ")
+	nats.shell(strings.Replace(pub, "chat.v1.ChatService.Said", "aegistest.v1.EventService.Core", 1))
+	select {
+	case text := <-heard:
+		require.Equal(t, "hi", text)
+	case <-time.After(deadline):
+		t.Fatal("the core event does not come")
+	}
+
+	start(t, "order/server", url, "order-a", "leads in term")
+	watcher := start(t, "order/watcher", url, "watcher", "is RUNNING")
+	function := block(t, "events.md", "bash")
+	require.Contains(t, nats.shell(function+"\n"+commandOf(t, "events.md", "nats req aegis.log.")), `"seq"`)
+	watcher("order 0 shell: 10 AEGIS")
+	for _, key := range []string{"", "AEGIS", "a", "Schrödinger", "order-4711", "it's $HOME *"} {
+		for _, partitions := range []int{1, 3, 4, 16, 1000} {
+			t.Setenv("KEY", key)
+			out := nats.shell(fmt.Sprintf("%s\npartition \"$KEY\" %d", function, partitions))
+			require.Equal(t, strconv.Itoa(wire.Partition(key, partitions)), strings.TrimSpace(out), "%q of %d", key, partitions)
+		}
+	}
+
+	require.Contains(t, nats.shell(commandOf(t, "commands.md", "nats req aegis.cmd.")), `"seq"`)
+	var result string
+	get := commandOf(t, "commands.md", "nats stream get ")
+	require.Eventually(t, func() bool {
+		out, err := nats.inShell(get)
+		result = out
+		return err == nil
+	}, deadline, 100*time.Millisecond, "there is no result")
+	require.Regexp(t, `Aegis-State: +SUCCEEDED`, result)
+	require.Regexp(t, `Content-Type: +application/json`, result)
+	require.Regexp(t, `"instance": ?"order-a"`, result)
+	cmd := orderv1aegis.OrderServiceReconcileBookCommand(server.Connect(t), "shell.1")
+	sum, err := cmd.Result(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "order-a", sum.GetInstance())
+}
+
+// shell runs a line in bash where nats is the tool, and returns what it prints.
+func (n *tool) shell(line string) string {
+	n.t.Helper()
+	out, err := n.inShell(line)
+	require.NoError(n.t, err, "%s\n%s", line, out)
+	return out
+}
+
+func (n *tool) inShell(line string) (string, error) {
+	ctx, cancel := context.WithTimeout(n.t.Context(), deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", `nats() { "$NATS_TOOL" "$@"; }`+"\n"+line)
+	cmd.Env = append(n.env, "NATS_TOOL="+n.path, "NATS_URL="+n.url, "KEY="+os.Getenv("KEY"))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// commandOf returns the one command in a document that begins so.
+func commandOf(t *testing.T, name, begin string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^    (`+regexp.QuoteMeta(begin)+`.*)$`).FindAllStringSubmatch(document(t, name), -1)
+	require.Len(t, found, 1, begin)
+	return found[0][1]
+}
+
+// block returns the one block of code of a language in a document.
+func block(t *testing.T, name, language string) string {
+	t.Helper()
+	found := regexp.MustCompile("(?s)\n```"+language+"\n(.*?)\n```").FindAllStringSubmatch(document(t, name), -1)
+	require.Len(t, found, 1, language)
+	return found[0][1]
+}
+
 func protocol(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/protocol.md")
+	return document(t, "protocol.md")
+}
+
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", name))
 	require.NoError(t, err)
 	return string(text)
 }
