@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
@@ -27,6 +30,7 @@ type durableRunner struct {
 	work       work.Worker
 	lanes      *work.Lanes // nil before the start
 	burial     *work.Burial
+	misplaced  sync.Once // the warning of checkPartition
 }
 
 func newDurableRunner(s *subscription) *durableRunner {
@@ -147,6 +151,7 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		r.bury(&job, job.Attempts(), err)
 		return
 	}
+	r.checkPartition(m, ev)
 	if !job.Begin(r.server.base, nil) {
 		return
 	}
@@ -155,6 +160,22 @@ func (r *durableRunner) handleMessage(m *pull.Message) {
 		job.Ended()
 		r.handled(&job, err)
 	})
+}
+
+// checkPartition warns of an event that is in the partition of another key: the order of
+// its key does not hold then. Publishers cannot be wrong, but a plain client can, and that
+// is who publishes JSON.
+func (r *durableRunner) checkPartition(m *pull.Message, ev proto.Message) {
+	if !r.keyed() || !wire.WantsJSON(m.Header) {
+		return
+	}
+	partition := wire.Partition(keyfield.New(r.event.KeyField).Of(ev), r.event.Partitions)
+	if right := r.server.conn.subjects.Log(r.service.Name, r.method.Name, partition); m.Subject != right {
+		r.misplaced.Do(func() {
+			r.logger().Warn("aegis: an event is in the partition of another key, so that the order of its key does not hold; "+
+				"docs/events.md says how a plain client finds the partition", "published", m.Subject, "belongs", right)
+		})
+	}
 }
 
 // handled decides what becomes of an event whose handler has returned.

@@ -189,7 +189,8 @@ func TestDeadLettersKeepTheirContentType(t *testing.T) {
 // A plain client chooses the partition of a key as docs/protocol.md says.
 func TestKeyedEventsInJSONKeepTheOrderOfTheirKey(t *testing.T) {
 	t.Parallel()
-	conn := aegistest.Connect(t, silent())
+	var log logs
+	conn := aegistest.Connect(t, log.option())
 	got := map[string]*diary{"a": {}, "b": {}, "c": {}, "d": {}}
 	subscribe(t, conn, handlers{Keyed: func(_ context.Context, ev *testv1.KeyedRequest) error {
 		got[ev.GetKey()].notef("%d", ev.GetNumber())
@@ -210,6 +211,15 @@ func TestKeyedEventsInJSONKeepTheOrderOfTheirKey(t *testing.T) {
 	for _, d := range got {
 		d.becomes(t, "0", "1", "2", "3", "4", "5")
 	}
+	const warning = "an event is in the partition of another key"
+	require.Zero(t, log.count(warning))
+	right := wire.Partition("a", 4)
+	for n := 6; n < 8; n++ {
+		byHand(t, conn, fmt.Sprint(keyedSubject, (right+1)%4), fmt.Sprintf(`{"key": "a", "number": %d}`, n), asJSON)
+	}
+	got["a"].becomes(t, "0", "1", "2", "3", "4", "5", "6", "7")
+	require.Equal(t, 1, log.count(warning), log.String())
+	require.Contains(t, log.String(), fmt.Sprint("belongs=", keyedSubject, right))
 }
 
 func TestCommandsInJSONHaveResultsInJSONForEverybody(t *testing.T) {

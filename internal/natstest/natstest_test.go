@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -255,7 +256,7 @@ func (n *tool) inShell(line string) (string, error) {
 	ctx, cancel := context.WithTimeout(n.t.Context(), deadline)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", `nats() { "$NATS_TOOL" "$@"; }`+"\n"+line)
-	cmd.Env = append(n.env, "NATS_TOOL="+n.path, "NATS_URL="+n.url, "KEY="+os.Getenv("KEY"))
+	cmd.Env = append(slices.Clone(n.env), "NATS_TOOL="+n.path, "NATS_URL="+n.url, "KEY="+os.Getenv("KEY"))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
