@@ -26,6 +26,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegisenv"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 	"github.com/aegisrpc/aegis/runtime/health"
 )
@@ -42,6 +43,7 @@ type tool struct {
 	t    *testing.T
 	path string
 	url  string
+	home string // of its contexts
 	env  []string
 }
 
@@ -55,7 +57,7 @@ func newTool(t *testing.T, url string) *tool {
 	require.NoError(t, err, "%s", cmd)
 	t.Logf("%6.1f s  %s", time.Since(from).Seconds(), strings.Join(cmd.Args, " "))
 	home := t.TempDir() // nobody's contexts and settings
-	return &tool{t: t, path: strings.TrimSpace(string(out)), url: url, env: append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home)}
+	return &tool{t: t, path: strings.TrimSpace(string(out)), url: url, home: home, env: append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home)}
 }
 
 // run returns what the tool prints.
@@ -242,6 +244,30 @@ func TestNATSToolPublishesEventsAndCommands(t *testing.T) {
 	sum, err := cmd.Result(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "order-a", sum.GetInstance())
+}
+
+// aegisenv reads the contexts that the tool writes.
+func TestContextsOfTheNATSTool(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`authorization { user: bob, password: "s3cr3t" }`), 0o600))
+	nats := newTool(t, aegistest.StartNATSWithConfig(t, path).URL())
+	nats.run("context", "add", "first", "--user", "bob", "--password", "s3cr3t", "--js-domain", "hub", "--inbox-prefix", "_MINE")
+	nats.run("context", "add", "second", "--user", "bob", "--password", "wr0ng", "--select")
+	aegisenv.BindFlags(new(aegisenv.Settings), func(_ *string, _, variable, _ string) { t.Setenv(variable, "") })
+	t.Setenv("XDG_CONFIG_HOME", nats.home)
+
+	t.Setenv("NATS_CONTEXT", "first")
+	is, err := aegisenv.Settings{}.Resolve(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{nats.url, "bob", "s3cr3t", "hub", "_MINE"}, []string{is.URL, is.User, is.Password, is.JSDomain, is.InboxPrefix})
+	conn, err := aegisenv.Connect(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+
+	t.Setenv("NATS_CONTEXT", "")
+	_, err = aegisenv.Settings{SelectedContext: true}.Connect(t.Context())
+	require.ErrorContains(t, err, "Authorization Violation")
+	require.ErrorContains(t, err, "password of the NATS context "+filepath.Join(nats.home, "nats", "context", "second.json"))
 }
 
 // shell runs a line in bash where nats is the tool, and returns what it prints.
