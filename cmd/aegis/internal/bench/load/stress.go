@@ -9,9 +9,16 @@ type Staircase struct {
 	Refine        int
 }
 
-// Stress tries rates until try is false, for an end from outside, and returns the highest
-// that held, or 0.
-func Stress(s Staircase, try func(rate float64) (held, goOn bool)) float64 {
+// Stress tries rates until goOn is false, for an end from outside, and returns the highest
+// that held, or 0. A rate that has not held is tried a second time, since for a moment a
+// machine may be busy with something else.
+func Stress(s Staircase, tryOnce func(rate float64) (held, goOn bool)) float64 {
+	try := func(rate float64) (held, goOn bool) {
+		if held, goOn = tryOnce(rate); held || !goOn {
+			return held, goOn
+		}
+		return tryOnce(rate)
+	}
 	var best, worst float64
 	for rate := s.Start; worst == 0; rate *= s.Factor {
 		if s.Max > 0 && rate > s.Max {

@@ -31,6 +31,15 @@ func TestStressEndsAtItsHighestRateOrFromOutside(t *testing.T) {
 	require.InDelta(t, 95, Stress(Staircase{Start: 10, Factor: 2, Max: 95}, held), 0)
 	require.InDelta(t, 80, Stress(Staircase{Start: 10, Factor: 2, Max: 80}, held), 0)
 	require.Zero(t, Stress(Staircase{Start: 10, Factor: 2, Refine: 3}, func(float64) (bool, bool) { return false, true }))
+	failed := false
+	once := func(rate float64) (bool, bool) {
+		if rate == 20 && !failed {
+			failed = true
+			return false, true
+		}
+		return true, true
+	}
+	require.InDelta(t, 80, Stress(Staircase{Start: 10, Factor: 2, Max: 80}, once), 0, "one failure is tried again")
 	n := 0
 	require.InDelta(t, 20, Stress(Staircase{Start: 10, Factor: 2}, func(float64) (bool, bool) { n++; return true, n < 3 }), 0)
 }

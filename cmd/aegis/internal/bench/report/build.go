@@ -45,7 +45,7 @@ func (r *Report) Add(step *Report, figures bool) {
 }
 
 func totals(rec *load.Recording, out *load.Outcome, name func(uint8) string) Totals {
-	t := Totals{Calls: rec.Calls, Errors: rec.Errors, Unfinished: out.Unfinished, Messages: rec.Messages}
+	t := Totals{Calls: rec.Calls, Errors: rec.Errors, Unfinished: out.Unfinished, Messages: rec.Messages, Time: out.Elapsed.Seconds()}
 	if s := out.Elapsed.Seconds(); s > 0 {
 		t.Rate = float64(rec.Calls-rec.Late) / s
 		t.MessageRate = float64(rec.Messages) / s
@@ -71,7 +71,7 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	}
 	p := h.ValueAtPercentiles([]float64{50, 90, 99, 99.9})
 	l := Latency{
-		Count: h.TotalCount(), Min: millis(h.Min()), Mean: h.Mean() / 1e6, StdDev: h.StdDev() / 1e6,
+		Count: h.TotalCount(), Min: millis(h.Min()), Mean: millis(int64(h.Mean())), StdDev: millis(int64(h.StdDev())),
 		P50: millis(p[50]), P90: millis(p[90]), P99: millis(p[99]), P999: millis(p[99.9]), Max: millis(h.Max()),
 		Histogram: bars(h),
 	}
@@ -90,7 +90,7 @@ const barsPerDecade = 10
 // bars between others stay.
 func bars(h *hdrhistogram.Histogram) []Bar {
 	index := func(ns int64) int { return int(math.Floor(math.Log10(float64(max(ns, 1))) * barsPerDecade)) }
-	bound := func(i int) float64 { return math.Pow(10, float64(i)/barsPerDecade) / 1e6 }
+	bound := func(i int) float64 { return millis(int64(math.Round(math.Pow(10, float64(i)/barsPerDecade)))) }
 	first := index(h.Min())
 	all := make([]Bar, index(h.Max())-first+1)
 	for i := range all {

@@ -63,6 +63,7 @@ const (
 // Totals are counts over the whole run.
 type Totals struct {
 	Calls       int64           `json:"calls"`
+	Time        float64         `json:"time_s"` // elapsed_s, but for a stress test, whose totals are of one step
 	Rate        float64         `json:"rate"` // calls that ended within the run, a second
 	Errors      int64           `json:"errors"`
 	ErrorRatio  float64         `json:"error_ratio"`
@@ -114,7 +115,7 @@ type Slice struct {
 }
 
 // Stress is what a stress test tried. Totals and latencies of the report are those of the
-// highest rate that held.
+// highest rate that held, or of the first one.
 type Stress struct {
 	HeldRate float64 `json:"held_rate"` // 0 if none held
 	Steps    []Step  `json:"steps"`
@@ -138,8 +139,11 @@ type Threshold struct {
 	Held  bool    `json:"held"`
 }
 
-// Held tells whether all thresholds were.
+// Held tells whether all thresholds were held and, of a stress test, a rate was.
 func (r *Report) Held() bool {
+	if r.Stress != nil && r.Stress.HeldRate == 0 {
+		return false
+	}
 	for _, t := range r.Thresholds {
 		if !t.Held {
 			return false

@@ -26,10 +26,13 @@ func (r *Report) drawTotals(c *Canvas) {
 	if r.Interrupted {
 		c.paragraph(Bad, "interrupted; this is what was measured until then")
 	}
-	if r.Stress != nil {
-		c.paragraph(0, "the figures below are those of the highest rate that held")
+	switch {
+	case r.Stress != nil && r.Stress.HeldRate > 0:
+		c.paragraph(0, "the figures are those of the highest rate that held:")
+	case r.Stress != nil:
+		c.paragraph(0, "the figures are those of the first rate:")
 	}
-	c.paragraph(0, fmt.Sprintf("%s calls in %s, %s", grouped(t.Calls), Millis(r.Elapsed*1000), PerSecond(t.Rate)))
+	c.paragraph(0, fmt.Sprintf("%s calls in %s, %s", grouped(t.Calls), Millis(r.Totals.Time*1000), PerSecond(t.Rate)))
 	if t.Messages > 0 {
 		c.paragraph(0, fmt.Sprintf("%s messages received, %s", grouped(t.Messages), PerSecond(t.MessageRate)))
 	}

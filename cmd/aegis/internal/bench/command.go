@@ -1,0 +1,134 @@
+// Package bench has the subcommand bench, which puts a method under load and reports its
+// rate, errors and latencies.
+//
+//	load/    the engine: shapes of load, open and closed loops, recorders
+//	report/  the report: JSON, histogram, time line, comparison
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+const long = `Calls a method again and again, and reports rate, errors, latencies, a histogram and a time line.
+The method is found by reflection; it can be unary, single active, a stream of responses, a
+broadcast, an event (which is published) or a command (which is sent). Commands and durable events
+are really stored, and their handlers really run.
+
+Without --rate the loop is closed: --callers call one after the other, as fast as answers come. A
+closed loop calls less while the service stalls, so its percentiles show too little of a stall;
+--expected-interval corrects that. With --rate the loop is open: calls start at their time whether or
+not earlier ones were answered, and latencies count from that time.
+
+The shapes of an open loop:
+  constant  --rate all the time
+  ramp      from --rate to --peak within --period (default: the duration)
+  spike     --rate, but --peak for --period in the middle (default: a tenth of the duration)
+  wave      between --rate and --peak, a wave in each --period (default: a quarter of the duration)
+  burst     all calls of a --period (default 1s) at once
+  stress    from --rate upwards, a --period (default 2s) at each, until --max-p99 (default 100ms) or
+            --max-errors (default 1%) is exceeded; reports the highest rate that held
+
+The request is JSON. In it {{.N}} is the number of the call, {{.Worker}} that of the caller and {{.UUID}}
+a random UUID; without any of them the request is marshalled once, which is cheaper.`
+
+const examples = `  aegis bench echo.v1.EchoService/Echo '{"text": "hello"}'
+  aegis bench echo.v1.EchoService/Echo --rate 2000 --duration 30s --save before.json
+  aegis bench echo.v1.EchoService/Echo --rate 2000 --duration 30s --compare before.json
+  aegis bench echo.v1.EchoService/Echo --rate 500 --shape stress --max-p99 20ms
+  aegis bench order.v1.OrderService/PlaceOrder --data '{"id": "{{.UUID}}"}' --requests 1000
+  aegis bench echo.v1.EchoService/Echo --rate 1000 --max-p99 20ms --max-errors 0.1%   # exit code 1 if not held`
+
+// flags are what the user asks for.
+type flags struct {
+	load      loadFlags
+	data      string
+	headers   []string
+	instance  string
+	strategy  string
+	await     bool
+	limits    limitFlags
+	save      string
+	compare   string
+	timeout   time.Duration // of a call; 0: the method's own
+}
+
+// Command returns the subcommand bench.
+func Command(app *cli.App) *cobra.Command {
+	var f flags
+	c := &cobra.Command{
+		Use:     "bench SERVICE/METHOD [JSON]",
+		Short:   "Put a method under load: rate, errors, latencies",
+		Long:    long,
+		Example: examples,
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("timeout") {
+				f.timeout = app.Timeout
+			}
+			return run(c.Context(), app, &f, args, c.Flags().Changed)
+		},
+	}
+	s := c.Flags()
+	f.load.define(s)
+	s.StringVar(&f.data, "data", "", "the request: JSON, @FILE, or - for standard input (default: an empty request)")
+	s.StringArrayVarP(&f.headers, "header", "H", nil, "metadata of each call, NAME:VALUE; can be repeated")
+	s.StringVar(&f.instance, "instance", "", "the instance that gets all calls (default: any)")
+	s.StringVar(&f.strategy, "strategy", "", "how an instance is picked: "+strategyNames+" (default: the queue group, or the method's key)")
+	s.BoolVar(&f.await, "await", false, "a command ends with its result, not when it is stored")
+	f.limits.define(s)
+	s.StringVar(&f.save, "save", "", "file that the report is written to, as JSON")
+	s.StringVar(&f.compare, "compare", "", "report of an earlier run, from --save, to compare with")
+	return c
+}
+
+// run makes the load and reports it. An error of it is one of the load's preparation, or
+// says that a limit was not kept.
+func run(ctx context.Context, app *cli.App, f *flags, args []string, given func(string) bool) error {
+	order, err := f.load.order(&f.limits, given)
+	if err != nil {
+		return err
+	}
+	var earlier *report.Report
+	if f.compare != "" {
+		if earlier, err = report.Read(f.compare); err != nil {
+			return err
+		}
+	}
+	text, err := readData(app.In, f.data, args[1:])
+	if err != nil {
+		return err
+	}
+	return app.WithConn(ctx, func(ctx context.Context, conn *aegis.Conn) error {
+		b, err := f.prepare(ctx, app, conn, order, args[0], text)
+		if err != nil {
+			return err
+		}
+		r, err := b.run(ctx)
+		if err != nil {
+			return err
+		}
+		if earlier != nil {
+			r.Comparison = report.Compare(earlier, r, f.compare)
+		}
+		if f.save != "" {
+			if err := r.Save(f.save); err != nil {
+				return err
+			}
+		}
+		if err := show(app, r); err != nil {
+			return err
+		}
+		if !r.Held() {
+			return fmt.Errorf("a limit was not kept")
+		}
+		return nil
+	})
+}
