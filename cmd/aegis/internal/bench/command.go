@@ -48,16 +48,16 @@ const examples = `  aegis bench echo.v1.EchoService/Echo '{"text": "hello"}'
 
 // flags are what the user asks for.
 type flags struct {
-	load      loadFlags
-	data      string
-	headers   []string
-	instance  string
-	strategy  string
-	await     bool
-	limits    limitFlags
-	save      string
-	compare   string
-	timeout   time.Duration // of a call; 0: the method's own
+	load     loadFlags
+	data     string
+	headers  []string
+	instance string
+	strategy string
+	await    bool
+	limits   limitFlags
+	save     string
+	compare  string
+	timeout  time.Duration // of a call; 0: the method's own
 }
 
 // Command returns the subcommand bench.
@@ -126,9 +126,13 @@ func run(ctx context.Context, app *cli.App, f *flags, args []string, given func(
 		if err := show(app, r); err != nil {
 			return err
 		}
-		if !r.Held() {
+		switch {
+		case r.Held():
+			return nil
+		case r.Stress != nil && r.Stress.HeldRate == 0:
+			return fmt.Errorf("no rate held; begin with a lower --rate")
+		default:
 			return fmt.Errorf("a limit was not kept")
 		}
-		return nil
 	})
 }

@@ -109,9 +109,15 @@ func checkNumbers(o *order, given func(string) bool) error {
 		name  string
 		value float64
 	}{
-		{"rate", o.rate}, {"callers", float64(o.callers)}, {"duration", o.duration.Seconds()}, {"requests", float64(o.requests)},
-		{"peak", o.peak}, {"period", o.period.Seconds()}, {"expected-interval", o.expected.Seconds()},
-		{report.MaxP99, o.maxP99.Seconds()}, {report.MinRate, o.minRate},
+		{"rate", o.rate},
+		{"callers", float64(o.callers)},
+		{"duration", o.duration.Seconds()},
+		{"requests", float64(o.requests)},
+		{"peak", o.peak},
+		{"period", o.period.Seconds()},
+		{"expected-interval", o.expected.Seconds()},
+		{report.MaxP99, o.maxP99.Seconds()},
+		{report.MinRate, o.minRate},
 	} {
 		if given(n.name) && !(n.value > 0 && n.value <= 1e12) {
 			return cli.Usagef("--%s: use more than 0", n.name)

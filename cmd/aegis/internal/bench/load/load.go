@@ -35,8 +35,9 @@ type Plan struct {
 	Requests int64
 	// First is the number of the first call.
 	First int64
-	// Drain is how long calls in flight may take once no further one starts. The calls
-	// that it ends are unfinished, and count in no other figure.
+	// Drain is how long calls may take after the duration. The calls that it ends are
+	// unfinished, and count in no other figure. Without a duration calls are awaited
+	// however long they take.
 	Drain time.Duration
 }
 
@@ -61,11 +62,7 @@ func Run(ctx context.Context, plan *Plan, target Target, rec *Recorder, clock Cl
 	}
 	calls, cancel := context.WithCancel(ctx)
 	defer cancel()
-	starts, end := context.WithCancel(calls)
-	defer end()
-	r := &run{
-		plan: plan, target: target, clock: clock, begin: clock.Now(), calls: calls, starts: starts, end: end, turnstile: newTurnstile(),
-	}
+	r := &run{plan: plan, target: target, clock: clock, begin: clock.Now(), calls: calls, turnstile: newTurnstile()}
 	rec.begin(plan.Callers, r.begin, plan.Duration)
 	var callers sync.WaitGroup
 	for i := range plan.Callers {
@@ -89,10 +86,10 @@ func Run(ctx context.Context, plan *Plan, target Target, rec *Recorder, clock Cl
 	switch last := rec.lastEnd(); {
 	case out.Interrupted || last == 0:
 		out.Elapsed = clock.Now() - r.begin
-	case r.timeUp.Load():
-		out.Elapsed = plan.Duration
-	default:
+	case r.allStarted.Load():
 		out.Elapsed = last
+	default:
+		out.Elapsed = plan.Duration
 	}
 	return out, nil
 }
@@ -109,24 +106,14 @@ type run struct {
 	turnstile  turnstile    // of an open loop
 	started    atomic.Int64
 	unfinished atomic.Int64
-	timeUp     atomic.Bool // the duration ended the run
-
-	starts context.Context    //nolint:containedctx // ends when no further call starts
-	end    context.CancelFunc // of starts
+	allStarted atomic.Bool // before the duration was over
 }
 
 // endStragglers ends the calls that are in flight when the drain time is over.
 func (r *run) endStragglers(cancel context.CancelFunc) {
-	if r.plan.Duration > 0 {
-		if r.clock.SleepUntil(r.starts, r.begin+r.plan.Duration) {
-			r.timeUp.Store(true)
-		}
-	} else {
-		<-r.starts.Done()
+	if r.plan.Duration > 0 && r.clock.SleepUntil(r.calls, r.begin+r.plan.Duration+r.plan.Drain) {
+		cancel()
 	}
-	r.end()
-	r.clock.SleepUntil(r.calls, r.clock.Now()+r.plan.Drain)
-	cancel()
 }
 
 // callClosed calls one time after the other. The end of a call is the start of the next.
@@ -141,12 +128,11 @@ func (r *run) callClosed(worker int, rec *Recorder) {
 		default:
 		}
 		if r.plan.Duration > 0 && start-r.begin >= r.plan.Duration {
-			r.timeUp.Store(true)
 			return
 		}
 		n := r.next.Add(1) - 1
 		if r.plan.Requests > 0 && n >= r.plan.Requests-1 {
-			r.end()
+			r.allStarted.Store(true)
 			if n >= r.plan.Requests {
 				return
 			}
@@ -171,7 +157,7 @@ func (r *run) callOpen(worker int, rec *Recorder) {
 			return
 		}
 		if n == r.plan.Requests-1 {
-			r.end()
+			r.allStarted.Store(true)
 		}
 		r.started.Add(1)
 		start := r.clock.Now()
@@ -221,13 +207,10 @@ func (r *run) await(n int64) (intended time.Duration, ok bool) {
 	}
 	at := r.plan.Shape.Start(n)
 	if r.plan.Duration > 0 && at >= r.plan.Duration {
-		if r.clock.SleepUntil(r.calls, r.begin+r.plan.Duration) {
-			r.timeUp.Store(true)
-		}
 		return 0, false
 	}
 	if at == Never {
-		r.end()
+		r.allStarted.Store(true)
 		return 0, false
 	}
 	intended = r.begin + at

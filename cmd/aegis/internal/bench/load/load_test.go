@@ -155,7 +155,7 @@ func TestAClosedLoopSeesAStallOnlyWithTheExpectedInterval(t *testing.T) {
 func TestCallsThatCannotStartAreLateAndNotLost(t *testing.T) {
 	t.Parallel()
 	// 100 calls a second of 50 ms each are five callers' work; there are two.
-	_, rec := play(t, Plan{Shape: Constant(100), Callers: 2, Requests: 100, Drain: time.Minute}, takes(50*time.Millisecond), 0)
+	_, rec := play(t, Plan{Shape: Constant(100), Callers: 2, Requests: 100}, takes(50*time.Millisecond), 0)
 	require.Equal(t, int64(100), rec.Calls)
 	near(t, 1470*time.Millisecond, time.Duration(rec.Lag.Max()))
 	near(t, 1520*time.Millisecond, percentile(rec, 100))
@@ -174,7 +174,7 @@ func TestErrorsAreCountedByTheirOutcome(t *testing.T) {
 		}
 		return nil
 	})
-	_, rec := play(t, Plan{Callers: 3, Requests: 1000, Drain: time.Minute}, target, 0)
+	_, rec := play(t, Plan{Callers: 3, Requests: 1000}, target, 0)
 	require.Equal(t, int64(200), rec.Errors)
 	require.Equal(t, int64(100), rec.Codes[7])
 	require.Equal(t, int64(100), rec.Codes[2])
@@ -199,6 +199,20 @@ func TestCallsInFlightAtTheEndAreAwaited(t *testing.T) {
 func untilCanceled(ctx context.Context, _ int, _ int64) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+func TestCallsOfAGivenNumberAreAwaited(t *testing.T) {
+	t.Parallel()
+	for _, shape := range []Shape{nil, Constant(100)} {
+		out, rec := play(t, Plan{Shape: shape, Callers: 5, Requests: 5}, takes(time.Hour), 0)
+		require.Equal(t, int64(5), rec.Calls)
+		require.Zero(t, out.Unfinished)
+		require.InDelta(t, time.Hour.Seconds(), out.Elapsed.Seconds(), 0.05)
+		out, _ = play(t, Plan{Shape: shape, Callers: 5, Requests: 5, Duration: time.Minute}, takes(time.Hour), 0)
+		require.Equal(t, int64(5), out.Started)
+		_, rec = play(t, Plan{Shape: shape, Callers: 5, Requests: 5, Duration: time.Minute, Drain: time.Minute}, takes(90*time.Second), 0)
+		require.Equal(t, int64(5), rec.Calls)
+	}
 }
 
 func TestCallsThatOutlastTheDrainAreUnfinishedAndNoErrors(t *testing.T) {

@@ -16,14 +16,14 @@ func randomShapes(r *rand.Rand) map[string]Shape {
 	length := func() time.Duration { return time.Duration(r.Int64N(int64(20*time.Second))) + time.Millisecond }
 	a, b, c := rate(), rate(), rate()
 	return map[string]Shape{
-		fmt.Sprintf("constant %g", a):         Constant(a),
-		fmt.Sprintf("ramp %g %g", a, b):       Ramp(a, b, length()),
-		fmt.Sprintf("ramp 0 %g", b):           Ramp(0, b, length()),
-		fmt.Sprintf("ramp %g 0", a):           Ramp(a, 0, length()),
-		fmt.Sprintf("spike %g %g", a, c):      Spike(a, c, length(), length()),
-		fmt.Sprintf("spike at once %g", c):    Spike(a, c, 0, length()),
-		fmt.Sprintf("wave %g %g", a, a/2):     Wave(a, a/2, length()),
-		fmt.Sprintf("wave down to 0, %g", b):  Wave(b, b, length()),
+		fmt.Sprintf("constant %g", a):          Constant(a),
+		fmt.Sprintf("ramp %g %g", a, b):        Ramp(a, b, length()),
+		fmt.Sprintf("ramp 0 %g", b):            Ramp(0, b, length()),
+		fmt.Sprintf("ramp %g 0", a):            Ramp(a, 0, length()),
+		fmt.Sprintf("spike %g %g", a, c):       Spike(a, c, length(), length()),
+		fmt.Sprintf("spike at once %g", c):     Spike(a, c, 0, length()),
+		fmt.Sprintf("wave %g %g", a, a/2):      Wave(a, a/2, length()),
+		fmt.Sprintf("wave down to 0, %g", b):   Wave(b, b, length()),
 		fmt.Sprintf("burst %d", int64(c/10)+1): Burst(int64(c/10)+1, length()),
 	}
 }

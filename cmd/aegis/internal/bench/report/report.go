@@ -64,7 +64,7 @@ const (
 type Totals struct {
 	Calls       int64           `json:"calls"`
 	Time        float64         `json:"time_s"` // elapsed_s, but for a stress test, whose totals are of one step
-	Rate        float64         `json:"rate"` // calls that ended within the run, a second
+	Rate        float64         `json:"rate"`   // calls that ended within the run, a second
 	Errors      int64           `json:"errors"`
 	ErrorRatio  float64         `json:"error_ratio"`
 	Codes       map[string]Code `json:"codes,omitempty"`

@@ -142,11 +142,11 @@ func TestASavedReportIsReadAgain(t *testing.T) {
 	require.Equal(t, r, again)
 
 	for text, want := range map[string]string{
-		"{":                                "no report",
-		"{}":                               "no version",
-		`{"version": 1}`:                   "no version or no method",
+		"{":                                 "no report",
+		"{}":                                "no version",
+		`{"version": 1}`:                    "no version or no method",
 		`{"version": 999, "method": "a/b"}`: "update aegis",
-		`[1]`:                              "no report",
+		`[1]`:                               "no report",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err = Read(path)
