@@ -77,13 +77,13 @@ func Command(app *cli.App) *cobra.Command {
 		},
 	}
 	s := c.Flags()
-	f.load.define(s)
+	f.load.define(c)
 	s.StringVar(&f.data, "data", "", "the request: JSON, @FILE, or - for standard input (default: an empty request)")
 	s.StringArrayVarP(&f.headers, "header", "H", nil, "metadata of each call, NAME:VALUE; can be repeated")
 	s.StringVar(&f.instance, "instance", "", "the instance that gets all calls (default: any)")
 	s.StringVar(&f.strategy, "strategy", "", "how an instance is picked: "+strategyNames+" (default: the queue group, or the method's key)")
 	s.BoolVar(&f.await, "await", false, "a command ends with its result, not when it is stored")
-	f.limits.define(s)
+	f.limits.define(c)
 	s.StringVar(&f.save, "save", "", "file that the report is written to, as JSON")
 	s.StringVar(&f.compare, "compare", "", "report of an earlier run, from --save, to compare with")
 	return c

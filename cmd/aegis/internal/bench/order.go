@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/load"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
@@ -45,7 +45,8 @@ type loadFlags struct {
 	expected time.Duration
 }
 
-func (f *loadFlags) define(s *pflag.FlagSet) {
+func (f *loadFlags) define(c *cobra.Command) {
+	s := c.Flags()
 	s.Float64Var(&f.rate, "rate", 0, "calls a second; makes the loop open (default: a closed loop)")
 	s.IntVar(&f.callers, "callers", 0, fmt.Sprintf("callers of a closed loop (default %d), or most calls in flight of an open one (default %d)", defaultCallers, defaultInFlight))
 	s.DurationVar(&f.duration, "duration", 0, fmt.Sprintf("how long calls are made (default %s without --requests)", defaultDuration))
@@ -64,7 +65,8 @@ type limitFlags struct {
 	minRate float64
 }
 
-func (f *limitFlags) define(s *pflag.FlagSet) {
+func (f *limitFlags) define(c *cobra.Command) {
+	s := c.Flags()
 	s.DurationVar(&f.p99, report.MaxP99, 0, "exit code 1 if the 99th percentile of the latency is above this (default: no limit)")
 	s.StringVar(&f.errors, report.MaxErrors, "", "exit code 1 if more calls than this fail, such as 0.1% (default: no limit)")
 	s.Float64Var(&f.minRate, report.MinRate, 0, "exit code 1 if fewer calls a second are answered; with stress, if none as high held (default: no limit)")

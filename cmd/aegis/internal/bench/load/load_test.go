@@ -179,9 +179,9 @@ func TestErrorsAreCountedByTheirOutcome(t *testing.T) {
 	require.Equal(t, int64(100), rec.Codes[7])
 	require.Equal(t, int64(100), rec.Codes[2])
 	require.Equal(t, map[uint8]string{7: "refused", 2: "another"}, rec.Examples)
-	require.Equal(t, int64(800), rec.Succeeded.TotalCount())
+	require.Equal(t, int64(800), rec.Succeeded().TotalCount())
 	near(t, 1001*time.Millisecond, percentile(rec, 95))
-	near(t, time.Millisecond, time.Duration(rec.Succeeded.Max()))
+	near(t, time.Millisecond, time.Duration(rec.Succeeded().Max()))
 }
 
 func TestCallsInFlightAtTheEndAreAwaited(t *testing.T) {

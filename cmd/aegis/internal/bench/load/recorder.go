@@ -26,9 +26,9 @@ type Recorder struct {
 
 	mu        sync.Mutex // guards all below, and the tails of the rings
 	recording Recording
-	live      Live
-	recent    *hdrhistogram.Histogram // since the last Live
-	last      time.Duration
+	live      Live          // since the last one was asked for
+	shown     time.Duration // when that was
+	last      time.Duration // until when the recording goes
 }
 
 // worker is written by one caller.
@@ -50,9 +50,9 @@ type Recording struct {
 	Late                    int64            // calls that ended after the run's duration
 	Codes                   [256]int64       // calls by their outcome; 0 is success
 	Examples                map[uint8]string // the first error of an outcome
-	// Latency is of all calls, Succeeded of those without an error, Lag is how late calls
-	// of an open loop started. All are in nanoseconds.
-	Latency, Succeeded, Lag *hdrhistogram.Histogram
+	// Latency is of all calls, Failed of those with an error, Lag is how late calls started
+	// that were not on time. All are in nanoseconds.
+	Latency, Failed, Lag *hdrhistogram.Histogram
 	// Bins are the run's time, in parts of equal length.
 	Bins      []Bin
 	BinLength time.Duration
@@ -64,9 +64,9 @@ type Recording struct {
 // omission. bin is the finest length of a part of the time line.
 func NewRecorder(classify func(error) uint8, expectedInterval, bin time.Duration) *Recorder {
 	return &Recorder{
-		classify: classify, interval: expectedInterval, recent: newHistogram(2),
+		classify: classify, interval: expectedInterval,
 		recording: Recording{
-			Latency: newHistogram(3), Succeeded: newHistogram(3), Lag: newHistogram(3),
+			Latency: newHistogram(3), Failed: newHistogram(3), Lag: newHistogram(3),
 			Examples: make(map[uint8]string), BinLength: bin,
 		},
 	}
@@ -176,13 +176,13 @@ func (r *Recorder) add(s *sample) {
 		rec.Errors++
 		r.live.Errors++
 		bin.Errors++
-	} else {
-		r.corrected(rec.Succeeded, ns)
+		r.corrected(rec.Failed, ns)
 	}
 	r.corrected(rec.Latency, ns)
-	record(rec.Lag, int64(min(s.lag, Longest)))
+	if s.lag > 0 {
+		record(rec.Lag, int64(min(s.lag, Longest)))
+	}
 	record(bin.Latency, ns)
-	record(r.recent, ns)
 	r.last = max(r.last, s.end)
 }
 
@@ -206,10 +206,26 @@ func (r *Recorder) Recording() *Recording {
 	return &r.recording
 }
 
-// Live is what happened since the last one.
+// Succeeded returns the latency of the calls without an error.
+func (r *Recording) Succeeded() *hdrhistogram.Histogram {
+	h := newHistogram(3)
+	failed := r.Failed.Distribution()
+	for i, bar := range r.Latency.Distribution() {
+		n := bar.Count
+		if i < len(failed) {
+			n -= failed[i].Count
+		}
+		if n > 0 {
+			_ = h.RecordValues(bar.From, n) // see record
+		}
+	}
+	return h
+}
+
+// Live is what happened since the last one. The latencies are those of whole bins.
 type Live struct {
 	Calls, Errors, Messages int64
-	P50, P99, Max           time.Duration
+	P50, P99                time.Duration
 }
 
 // Live collects, and returns what became of calls that ended since it was last called.
@@ -218,10 +234,12 @@ func (r *Recorder) Live(now time.Duration) Live {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.live
-	l.P50 = time.Duration(r.recent.ValueAtPercentile(50))
-	l.P99 = time.Duration(r.recent.ValueAtPercentile(99))
-	l.Max = time.Duration(r.recent.Max())
-	r.live = Live{}
-	r.recent.Reset()
+	recent := NewBin()
+	for i := int(r.shown / r.recording.BinLength); i < len(r.recording.Bins); i++ {
+		recent.Merge(&r.recording.Bins[i])
+	}
+	l.P50 = time.Duration(recent.Latency.ValueAtPercentile(50))
+	l.P99 = time.Duration(recent.Latency.ValueAtPercentile(99))
+	r.live, r.shown = Live{}, max(0, now-r.origin)
 	return l
 }

@@ -16,8 +16,8 @@ func (r *Report) Fill(rec *load.Recording, out *load.Outcome, name func(uint8) s
 	r.Interrupted = out.Interrupted
 	r.Totals = totals(rec, out, name)
 	r.Latency = latencyOf(rec.Latency)
-	if rec.Errors > 0 && rec.Succeeded.TotalCount() > 0 {
-		l := latencyOf(rec.Succeeded)
+	if rec.Errors > 0 && rec.Errors < rec.Calls {
+		l := latencyOf(rec.Succeeded())
 		r.Succeeded = &l
 	}
 	if r.Load.Loop == Open {

@@ -23,7 +23,7 @@ import (
 func recording(t *testing.T, seconds, perSecond int, latency func(i int) float64) *Report {
 	t.Helper()
 	rec := &load.Recording{
-		Latency: hdrhistogram.New(100, int64(load.Longest), 3), Succeeded: hdrhistogram.New(100, int64(load.Longest), 3),
+		Latency: hdrhistogram.New(100, int64(load.Longest), 3), Failed: hdrhistogram.New(100, int64(load.Longest), 3),
 		Lag: hdrhistogram.New(100, int64(load.Longest), 3), BinLength: 100 * time.Millisecond,
 		Examples: map[uint8]string{14: "no server\nlistens\x1b[31m"},
 	}
@@ -42,8 +42,7 @@ func recording(t *testing.T, seconds, perSecond int, latency func(i int) float64
 			rec.Errors++
 			bin.Errors++
 			rec.Codes[14]++
-		} else {
-			require.NoError(t, rec.Succeeded.RecordValue(ns))
+			require.NoError(t, rec.Failed.RecordValue(ns))
 		}
 		require.NoError(t, rec.Lag.RecordValue(2_000_000))
 	}
