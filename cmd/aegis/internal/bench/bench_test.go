@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -378,7 +379,7 @@ func TestWrongUseIsToldBeforeAnyCall(t *testing.T) {
 	} {
 		r := clitest.Run(t, nil, append([]string{"bench", "--server", nats.URL()}, strings.Fields(args)...)...)
 		assert.Empty(t, r.Out, args)
-		assert.Equal(t, want[:1], fmt.Sprint(r.Code), "%s: %s", args, r.Err)
+		assert.Equal(t, want[:1], strconv.Itoa(r.Code), "%s: %s", args, r.Err)
 		assert.Contains(t, r.Err, want[2:], args)
 	}
 	texts, _ := seen.all()

@@ -7,7 +7,7 @@ package bench
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,9 +130,9 @@ func run(ctx context.Context, app *cli.App, f *flags, args []string, given func(
 		case r.Held():
 			return nil
 		case r.Stress != nil && r.Stress.HeldRate == 0:
-			return fmt.Errorf("no rate held; begin with a lower --rate")
+			return errors.New("no rate held; begin with a lower --rate")
 		default:
-			return fmt.Errorf("a limit was not kept")
+			return errors.New("a limit was not kept")
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,7 @@ func handWritten(tb testing.TB, url, text string, callers int, length time.Durat
 	tb.Helper()
 	conn, err := aegis.Connect(tb.Context(), url)
 	require.NoError(tb, err)
-	defer conn.Close(context.WithoutCancel(tb.Context())) //nolint:errcheck // all calls have ended
+	defer conn.Close(context.WithoutCancel(tb.Context()))
 	client, err := echov1aegis.NewEchoServiceClient(conn)
 	require.NoError(tb, err)
 	run := func(length time.Duration) float64 {
@@ -91,6 +92,7 @@ func BenchmarkGenerator(b *testing.B) {
 }
 
 func compareGenerators(b *testing.B, callers int) {
+	b.Helper()
 	const length = "1s"
 	nats := aegistest.StartNATS(b)
 	aegistest.Serve(b, nats.Connect(b), func(srv *aegis.Server) error {
@@ -100,7 +102,7 @@ func compareGenerators(b *testing.B, callers int) {
 	require.NoError(b, err)
 	file := filepath.Join(b.TempDir(), "rate")
 	hand := func() measured {
-		cmd := exec.CommandContext(b.Context(), self, "-test.run", "^TestHandWritten$") //nolint:gosec // itself
+		cmd := exec.CommandContext(b.Context(), self, "-test.run", "^TestHandWritten$")
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s %s", asProgram, nats.URL(), callers, length, file))
 		out, err := cmd.CombinedOutput()
 		require.NoError(b, err, string(out))
@@ -113,8 +115,8 @@ func compareGenerators(b *testing.B, callers int) {
 	}
 	data := `{"text": "` + strings.Repeat("x", 128) + `"}`
 	command := func() measured {
-		cmd := exec.CommandContext(b.Context(), clitest.Binary(b), "bench", "echo.v1.EchoService/Echo", data, "--server", nats.URL(), //nolint:gosec // built here
-			"--callers", fmt.Sprint(callers), "--duration", length, "--warm-up", "200ms", "-o", "json")
+		cmd := exec.CommandContext(b.Context(), clitest.Binary(b), "bench", "echo.v1.EchoService/Echo", data, "--server", nats.URL(),
+			"--callers", strconv.Itoa(callers), "--duration", length, "--warm-up", "200ms", "-o", "json")
 		out, err := cmd.Output()
 		require.NoError(b, err)
 		var report struct {

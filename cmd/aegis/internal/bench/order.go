@@ -48,7 +48,8 @@ type loadFlags struct {
 func (f *loadFlags) define(c *cobra.Command) {
 	s := c.Flags()
 	s.Float64Var(&f.rate, "rate", 0, "calls a second; makes the loop open (default: a closed loop)")
-	s.IntVar(&f.callers, "callers", 0, fmt.Sprintf("callers of a closed loop (default %d), or most calls in flight of an open one (default %d)", defaultCallers, defaultInFlight))
+	s.IntVar(&f.callers, "callers", 0, fmt.Sprintf("callers of a closed loop (default %d), or most calls in flight of an open one (default %d)",
+		defaultCallers, defaultInFlight))
 	s.DurationVar(&f.duration, "duration", 0, fmt.Sprintf("how long calls are made (default %s without --requests)", defaultDuration))
 	s.Int64Var(&f.requests, "requests", 0, "how many calls are made (default: as many as the duration has)")
 	s.DurationVar(&f.warmUp, "warm-up", 0, fmt.Sprintf("calls before the measurement, which do not count (default %s, 0s with --requests)", defaultWarmUp))

@@ -272,6 +272,6 @@ func (s *session) judge(r *report.Report) {
 }
 
 // classify returns the code of a call's error.
-func classify(err error) uint8 { return uint8(aegis.CodeOf(err)) } //nolint:gosec // there are 16 codes
+func classify(err error) uint8 { return uint8(aegis.CodeOf(err)) }
 
 func codeName(code uint8) string { return aegis.Code(code).String() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -52,9 +53,7 @@ func newTarget[Req any](a *aim, next source[Req]) (*target, error) {
 		inner := call
 		call = func(ctx context.Context, worker int, n int64) error {
 			ctx, out := aegis.NewCall(ctx)
-			for name, values := range a.header {
-				out.RequestHeader()[name] = values
-			}
+			maps.Copy(out.RequestHeader(), a.header)
 			return inner(ctx, worker, n)
 		}
 	}

@@ -165,11 +165,11 @@ func TestErrorsAreCountedByTheirOutcome(t *testing.T) {
 	t.Parallel()
 	target := targetFunc(func(_ context.Context, _ int, n int64) error {
 		time.Sleep(time.Millisecond)
-		switch {
-		case n%10 == 0:
+		switch n % 10 {
+		case 0:
 			time.Sleep(time.Second)
 			return errRefused
-		case n%10 == 1:
+		case 1:
 			return errors.New("another")
 		}
 		return nil

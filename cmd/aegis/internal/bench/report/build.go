@@ -60,7 +60,7 @@ func totals(rec *load.Recording, out *load.Outcome, name func(uint8) string) Tot
 		if t.Codes == nil {
 			t.Codes = make(map[string]Code)
 		}
-		t.Codes[name(uint8(code))] = Code{Count: n, Example: rec.Examples[uint8(code)]} //nolint:gosec // below 256
+		t.Codes[name(uint8(code))] = Code{Count: n, Example: rec.Examples[uint8(code)]}
 	}
 	return t
 }

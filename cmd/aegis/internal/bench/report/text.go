@@ -94,7 +94,7 @@ func (r *Report) drawLatency(c *Canvas) {
 		columns, heads = append(columns, r.Succeeded), []string{"all", "succeeded"}
 	}
 	if r.Lag != nil && r.Lag.P99 >= 1 {
-		columns, heads = append(columns, r.Lag), append(heads[:len(heads):len(heads)], "of it waiting to start")
+		columns, heads = append(columns, r.Lag), append(heads, "of it waiting to start")
 		if heads[0] == "" {
 			heads[0] = "all"
 		}
@@ -103,11 +103,12 @@ func (r *Report) drawLatency(c *Canvas) {
 		}
 	}
 	row := func(name string, cell func(i int) string) {
-		text := fmt.Sprintf("  %-6s", name)
+		var b strings.Builder
+		fmt.Fprintf(&b, "  %-6s", name)
 		for i := range columns {
-			text += pad(cell(i), max(10, len(heads[i])+2))
+			b.WriteString(pad(cell(i), max(10, len(heads[i])+2)))
 		}
-		c.line(text)
+		c.line(b.String())
 	}
 	if len(columns) > 1 {
 		row("", func(i int) string { return heads[i] })
