@@ -3,8 +3,10 @@ package bench_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -160,6 +162,15 @@ func TestEveryPatternCanBeLoaded(t *testing.T) {
 		return keys[text], others[text]
 	})
 
+	for n := range 12 { // requests that are marshalled once have a key too
+		run(t, nats, testProto+"AccountService/Touch", fmt.Sprintf(`{"account": {"id": "spread %d"}}`, n), "--requests", "20")
+	}
+	handled()
+	for _, keys := range []func() (map[string]int, map[string]int){one.keys.all, two.keys.all} {
+		texts, _ := keys()
+		assert.True(t, slices.ContainsFunc(slices.Collect(maps.Keys(texts)), func(key string) bool { return strings.HasPrefix(key, "spread") }),
+			"keys are spread over the instances")
+	}
 	load("JobService/Work", "--await")
 	assert.Equal(t, int64(40), handled())
 	for _, method := range []string{"JobService/Work", "EventService/Core", "EventService/Stored"} {
@@ -214,10 +225,17 @@ func TestTemplatesGiveEachCallItsRequest(t *testing.T) {
 	assert.Equal(t, 1, texts["call 199"])
 	assert.Equal(t, map[string]int{"a:b": 200}, tenants)
 
+	run(t, nats, echoMethod, `{"text": "again {{.N}}"}`, "--duration", "200ms", "--warm-up", "100ms")
+	texts, _ = seen.all()
+	for text, times := range texts {
+		assert.Equal(t, 1, times, "calls of the warm-up have numbers of their own: %s", text)
+	}
+	before := len(texts)
+
 	r := clitest.RunInput(t, nil, `{"text": "{{.UUID}}"}`, "bench", "--server", nats.URL(), echoMethod, "--data", "-", "--requests", "100")
 	require.Equal(t, 0, r.Code, r.Err)
 	texts, _ = seen.all()
-	assert.Len(t, texts, 300)
+	assert.Len(t, texts, before+100)
 }
 
 func TestTheStrategyAndTheInstanceAreObeyed(t *testing.T) {

@@ -37,9 +37,13 @@ func (f targetFunc) Call(ctx context.Context, worker int, n int64) error { retur
 
 // takes is a target whose calls take a time.
 func takes(d time.Duration) targetFunc {
-	return func(context.Context, int, int64) error {
-		time.Sleep(d)
-		return nil
+	return func(ctx context.Context, _ int, _ int64) error {
+		select {
+		case <-time.After(d):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
