@@ -3,10 +3,8 @@ package bench_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,15 +160,6 @@ func TestEveryPatternCanBeLoaded(t *testing.T) {
 		return keys[text], others[text]
 	})
 
-	for n := range 12 { // requests that are marshalled once have a key too
-		run(t, nats, testProto+"AccountService/Touch", fmt.Sprintf(`{"account": {"id": "spread %d"}}`, n), "--requests", "20")
-	}
-	handled()
-	for _, keys := range []func() (map[string]int, map[string]int){one.keys.all, two.keys.all} {
-		texts, _ := keys()
-		assert.True(t, slices.ContainsFunc(slices.Collect(maps.Keys(texts)), func(key string) bool { return strings.HasPrefix(key, "spread") }),
-			"keys are spread over the instances")
-	}
 	load("JobService/Work", "--await")
 	assert.Equal(t, int64(40), handled())
 	for _, method := range []string{"JobService/Work", "EventService/Core", "EventService/Stored"} {
