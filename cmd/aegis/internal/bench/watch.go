@@ -71,10 +71,10 @@ func (w *watch) look() {
 		now := w.clock.Now()
 		switch {
 		case w.progress != nil && n%liveTicks == 0:
-			w.progress.Sayf("%s", cut(w.picture(now, now-last), w.width-besides))
+			w.progress.Sayf("%s", fitted(w.picture(now-last), w.width-besides))
 			last = now
 		case w.progress == nil && n%lineTicks == 0:
-			w.app.Notef("%s", w.picture(now, now-last))
+			w.app.Notef("%s: %s", w.until(now), strings.Join(w.picture(now-last), ", "))
 			last = now
 		default:
 			w.rec.CollectAt(now)
@@ -85,34 +85,45 @@ func (w *watch) look() {
 // besides is the room that a line of progress needs for more than its text.
 const besides = 12
 
-// cut keeps a text on one line of a terminal.
-func cut(text string, width int) string {
-	if r := []rune(text); len(r) > width {
-		return string(r[:max(width, 0)])
+// fitted joins as many parts as a line of a terminal has room for.
+func fitted(parts []string, width int) string {
+	line := parts[0]
+	for _, part := range parts[1:] {
+		if len(line)+2+len(part) > width {
+			break
+		}
+		line += ", " + part
+	}
+	return line
+}
+
+// until tells how far the run is.
+func (w *watch) until(now time.Duration) string {
+	text := (now - w.begun).Round(tick).String()
+	if w.length > 0 {
+		text += " of " + w.length.String()
 	}
 	return text
 }
 
-// picture tells what happened in the time since the last one.
-func (w *watch) picture(now, since time.Duration) string {
-	l := w.rec.Live(now)
-	var b strings.Builder
-	if w.phase != "" {
-		b.WriteString(w.phase + ": ")
-	}
-	fmt.Fprintf(&b, "%s", (now - w.begun).Round(100*time.Millisecond))
-	if w.length > 0 {
-		fmt.Fprintf(&b, " of %s", w.length)
-	}
+// picture tells what happened in the time since the last one, the most important first.
+func (w *watch) picture(since time.Duration) []string {
+	l := w.rec.Live(w.clock.Now())
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if l.Messages > 0 {
-		fmt.Fprintf(&b, ", %s messages", report.PerSecond(float64(l.Messages)/since.Seconds()))
+		add("%s messages/s", report.Number(float64(l.Messages)/since.Seconds()))
 	}
-	fmt.Fprintf(&b, ", %s calls", report.PerSecond(float64(l.Calls)/since.Seconds()))
-	if l.Calls > 0 {
-		fmt.Fprintf(&b, ", p50 %s, p99 %s", report.Millis(float64(l.P50)/1e6), report.Millis(float64(l.P99)/1e6))
-	}
+	add("%s calls/s", report.Number(float64(l.Calls)/since.Seconds()))
 	if l.Errors > 0 {
-		fmt.Fprintf(&b, ", %d errors", l.Errors)
+		add("%d errors", l.Errors)
 	}
-	return b.String()
+	if l.Calls > 0 {
+		add("p99 %s", report.Millis(float64(l.P99)/1e6))
+		add("p50 %s", report.Millis(float64(l.P50)/1e6))
+	}
+	if w.phase != "" {
+		parts[0] = w.phase + ": " + parts[0]
+	}
+	return parts
 }

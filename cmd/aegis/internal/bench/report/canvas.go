@@ -154,16 +154,16 @@ func Millis(ms float64) string {
 	case ms == 0:
 		return "0 ms"
 	case ms < 1:
-		return digits(ms*1000) + " µs"
+		return Number(ms*1000) + " µs"
 	case ms < 1000:
-		return digits(ms) + " ms"
+		return Number(ms) + " ms"
 	default:
-		return digits(ms/1000) + " s"
+		return Number(ms/1000) + " s"
 	}
 }
 
-// digits returns three significant digits of a number, but all digits before its point.
-func digits(v float64) string {
+// Number returns a number with three digits, or with all digits before its point.
+func Number(v float64) string {
 	switch {
 	case v >= 99.95 || v == 0:
 		return grouped(int64(math.Round(v)))
@@ -186,7 +186,7 @@ func grouped(n int64) string {
 }
 
 // Percent returns a ratio as a percentage.
-func Percent(ratio float64) string { return digits(ratio*100) + " %" }
+func Percent(ratio float64) string { return Number(ratio*100) + " %" }
 
 // PerSecond returns a rate.
-func PerSecond(rate float64) string { return digits(rate) + "/s" }
+func PerSecond(rate float64) string { return Number(rate) + "/s" }

@@ -196,15 +196,15 @@ func (r *Report) drawTimeline(c *Canvas) {
 		c.chart(v, chartHeight, label)
 	}
 	if r.Totals.Messages > 0 {
-		draw("messages/s", values(columns, func(s *Slice) float64 { return float64(s.Messages) / s.Length }), digits)
+		draw("messages/s", values(columns, func(s *Slice) float64 { return float64(s.Messages) / s.Length }), Number)
 	} else {
-		draw("calls/s", values(columns, func(s *Slice) float64 { return float64(s.Calls) / s.Length }), digits)
+		draw("calls/s", values(columns, func(s *Slice) float64 { return float64(s.Calls) / s.Length }), Number)
 	}
 	if r.Latency.Count > 0 {
 		draw("p99", worst, Millis)
 	}
 	if r.Totals.Errors > 0 {
-		draw("errors/s", values(columns, func(s *Slice) float64 { return float64(s.Errors) / s.Length }), digits)
+		draw("errors/s", values(columns, func(s *Slice) float64 { return float64(s.Errors) / s.Length }), Number)
 	}
 }
 
@@ -278,7 +278,7 @@ func (r *Report) drawComparison(c *Canvas) {
 		if m.P != nil && c.Width >= 60 {
 			verdict += fmt.Sprintf(" (p=%.3f)", *m.P)
 		}
-		text := fmt.Sprintf("%-10s", m.Name) + pad(digits(m.Before), 10) + pad(digits(m.After), 10) + pad(ratio, 7)
+		text := fmt.Sprintf("%-10s", m.Name) + pad(Number(m.Before), 10) + pad(Number(m.After), 10) + pad(ratio, 7)
 		if c.Width < 38+len(verdict) {
 			c.painted(meaning, text)
 			c.painted(meaning, "  "+verdict)
