@@ -80,7 +80,7 @@ func TestHandWritten(t *testing.T) {
 }
 
 // BenchmarkGenerator compares the rates that aegis bench and a hand-written loop reach at the
-// same service: each in a process of its own, in turns, a second each, 15 rounds. The ratio
+// same service: each in a process of its own, in turns, two seconds each, 15 rounds. The ratio
 // is the median of the ratios of the rounds, beside the lowest and the highest. The processor
 // time of a call tells the same where others use the machine too.
 //
@@ -93,7 +93,7 @@ func BenchmarkGenerator(b *testing.B) {
 
 func compareGenerators(b *testing.B, callers int) {
 	b.Helper()
-	const length = "1s"
+	const length = "2s"
 	nats := aegistest.StartNATS(b)
 	aegistest.Serve(b, nats.Connect(b), func(srv *aegis.Server) error {
 		return echov1aegis.RegisterEchoServiceServer(srv, echo{})
