@@ -4,8 +4,8 @@ package root
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/call"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/call"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/describe"
@@ -44,9 +44,6 @@ func Command(app *cli.App) *cobra.Command {
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app),
 		describe.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
-		call.Publish(app), call.Subscribe(app), mcp.Command(app, codegen.Version))
-	add(groupBuild, demonstration.Command(app))
-	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
-	add(groupCall, bench.Command(app))
+		call.Publish(app), call.Subscribe(app), bench.Command(app), mcp.Command(app, codegen.Version))
 	return c
 }
