@@ -1,0 +1,308 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// part is a group of subjects that a role needs for one purpose. The subjects are spelled
+// as in the tables of docs/protocol.md and docs/registry.md, which a test compares with
+// them; see expander. A subject to subscribe to may be followed by a queue group.
+type part struct {
+	name string // the purpose, for people
+	// optional: only some programs in the role need it. What is refused of it is a warning.
+	optional           bool
+	publish, subscribe []string
+}
+
+// role is what a program does with a service.
+type role struct {
+	name, title string
+	parts       []part
+	// replies: it answers requests, for which it publishes to whatever subject they name.
+	replies bool
+	// service: the role is about one service.
+	service bool
+}
+
+const inboxes = "<inbox prefix>.>"
+
+func partReplies() part {
+	return part{name: "answers from NATS and others", subscribe: []string{inboxes}}
+}
+
+func partComparing() part {
+	return part{name: "comparing the patterns of methods", optional: true, publish: []string{"$JS.API.STREAM.MSG.GET.KV_ns-registry"}}
+}
+
+func partClient() part {
+	return part{
+		name: "calls", publish: []string{"ns.call.S.>", "ns.cancel.S", "ns.*._void.*"},
+		subscribe: []string{inboxes},
+	}
+}
+
+func clientParts() []part {
+	return []part{
+		partClient(),
+		{name: "directed calls", optional: true, publish: []string{"ns.inst.*.S.>"}},
+		{name: "streams", optional: true, publish: []string{"ns.in.*.*"}},
+		{name: "broadcasts", optional: true, publish: []string{"ns.all.S.>", "ns.inst.*.S.-"}},
+		{name: "single active methods", optional: true, publish: []string{"ns.who.S.*", "ns.lead.S.>"}, subscribe: []string{"ns.led.S.*"}},
+		{
+			name: "discovery", optional: true,
+			publish:   []string{"$JS.API.STREAM.INFO.KV_ns-registry", "$JS.API.CONSUMER.CREATE.KV_ns-registry.>", "$JS.FC.KV_ns-registry.>"},
+			subscribe: []string{"ns.beat.S.*"},
+		},
+		partComparing(),
+	}
+}
+
+func partServer() part {
+	return part{
+		name:      "serving calls",
+		publish:   []string{"ns.live.*", "<inbox prefix>.*.live", "ns.*._void.*"},
+		subscribe: []string{"ns.call.S.* aegis", "ns.inst.*.S.*", "ns.all.S.*", "ns.in.*.*", "ns.cancel.S", "ns.live.*", inboxes},
+	}
+}
+
+// partRegistering has the subjects of docs/registry.md for a server, or for a subscriber if
+// S is S._events.
+func partRegistering(s string) part {
+	return part{
+		name: "registration and discovery",
+		publish: []string{
+			"ns.beat." + s + ".I", "ns.live.*", "$KV.ns-registry." + s + ".I", "$JS.API.STREAM.INFO.KV_ns-registry",
+			"$JS.API.STREAM.MSG.GET.KV_ns-registry", "$JS.API.STREAM.CREATE.KV_ns-registry", "ns.inst.I." + s + ".-",
+		},
+		subscribe: []string{"ns.beat." + s + ".I", "$SRV.>"},
+	}
+}
+
+// partStanding has the subjects of single active groups. The operations are those that
+// candidates use of the JetStream API of the bucket of leaders.
+func partStanding() part {
+	return part{
+		name: "single active methods", optional: true,
+		publish: []string{
+			"ns.live.>", "ns.led.S.*", "$KV.ns-leaders.>", "J.STREAM.INFO.KV_ns-leaders", "J.STREAM.CREATE.KV_ns-leaders",
+			"J.STREAM.MSG.GET.KV_ns-leaders", "J.CONSUMER.CREATE.KV_ns-leaders.>", "J.CONSUMER.INFO.KV_ns-leaders.>",
+			"J.CONSUMER.MSG.NEXT.KV_ns-leaders.>", "J.CONSUMER.DELETE.KV_ns-leaders.>",
+		},
+		subscribe: []string{"ns.lead.S.>", "ns.who.S.*", "ns.live.*.>"},
+	}
+}
+
+func serverParts() []part { return []part{partServer(), partRegistering("S"), partStanding()} }
+
+// storedParts have the subjects of a subscriber to durable events, E being their stream.
+func storedParts() []part {
+	return []part{
+		{
+			name: "durable events", optional: true,
+			publish: []string{
+				"J.STREAM.INFO.E", "J.STREAM.CREATE.E", "J.CONSUMER.INFO.E.>", "J.CONSUMER.CREATE.E.>", "J.CONSUMER.MSG.NEXT.E.>",
+				"$JS.ACK.E.>", "$JS.ACK.*.*.E.>", "J.STREAM.INFO.D", "J.STREAM.CREATE.D", "ns.dead.S.>", "ns.grp.S.>",
+				"J.STREAM.INFO.A", "J.STREAM.CREATE.A", "J.STREAM.MSG.GET.A", "J.STREAM.PURGE.A", "ns.try.S.>", "J.CONSUMER.DELETE.E.>",
+			},
+			subscribe: []string{"ns.grp.S.>"},
+		},
+	}
+}
+
+func subscriberParts() []part {
+	return append([]part{{name: "core events", optional: true, subscribe: []string{"ns.evt.S.*"}}}, storedParts()...)
+}
+
+// workerParts have what a worker needs beside a server: as a subscriber, with C for E and
+// without A, and the results.
+func workerParts() []part {
+	work := part{name: "commands"}
+	for _, p := range storedParts() {
+		for _, subject := range p.publish {
+			if !strings.HasSuffix(subject, ".A") && subject != "ns.try.S.>" && subject != "ns.grp.S.>" {
+				work.publish = append(work.publish, strings.Replace(strings.Replace(subject, ".E.", ".C.", 1)+"\n", ".E\n", ".C", 1))
+			}
+		}
+	}
+	for i, subject := range work.publish {
+		work.publish[i] = strings.TrimSuffix(subject, "\n")
+	}
+	return []part{work, partResults()}
+}
+
+func partResults() part {
+	return part{
+		name:      "the results of commands",
+		publish:   []string{"J.STREAM.INFO.R", "J.STREAM.CREATE.R", "J.STREAM.MSG.GET.R", "ns.res.S.>", "ns.told.S.>"},
+		subscribe: []string{"ns.told.S.*.*.stop"},
+	}
+}
+
+func publisherParts() []part {
+	return []part{
+		{name: "core events", optional: true, publish: []string{"ns.evt.S.*"}, subscribe: []string{inboxes}},
+		{name: "durable events", optional: true, publish: []string{"ns.log.S.>", "J.STREAM.INFO.E", "J.STREAM.CREATE.E"}},
+	}
+}
+
+func senderParts() []part {
+	return []part{
+		{
+			name: "commands",
+			publish: []string{
+				"ns.cmd.S.>", "ns.cmdat.S.>", "J.STREAM.INFO.C", "J.STREAM.CREATE.C", "J.STREAM.MSG.GET.C", "J.STREAM.INFO.R", "J.STREAM.MSG.GET.R",
+			},
+			subscribe: []string{"ns.told.S.>"},
+		},
+		{
+			name: "canceling commands", optional: true,
+			publish: []string{
+				"ns.res.S.*.*.stop", "ns.told.S.*.*.stop", "J.STREAM.CREATE.R", "J.STREAM.PURGE.C", "ns.res.S.*.*.result", "ns.told.S.*.*.result",
+			},
+		},
+	}
+}
+
+func letterParts() []part {
+	return []part{
+		{
+			name:    "dead letters",
+			publish: []string{"J.STREAM.INFO.D", "J.STREAM.MSG.GET.D", "J.DIRECT.GET.D", "J.DIRECT.GET.D.>", "J.STREAM.MSG.DELETE.D"},
+		},
+		{
+			name: "putting dead letters back", optional: true,
+			publish: []string{
+				"ns.log.S.>", "J.STREAM.INFO.E", "ns.cmd.S.>", "J.STREAM.INFO.C", "J.STREAM.MSG.GET.C", "J.STREAM.INFO.R", "J.STREAM.MSG.GET.R",
+				"J.STREAM.MSG.DELETE.R", "J.STREAM.PURGE.R",
+			},
+		},
+	}
+}
+
+// monitorParts have what aegis ls, watch and doctor read; docs/doctor.md lists them.
+func monitorParts() []part {
+	return []part{
+		{
+			name: "instances", publish: []string{
+				"$SRV.>", "J.STREAM.INFO.KV_ns-registry", "J.CONSUMER.CREATE.KV_ns-registry.>", "J.CONSUMER.DELETE.KV_ns-registry.>", "$JS.FC.KV_ns-registry.>",
+			},
+			subscribe: []string{"ns.beat.>", inboxes},
+		},
+		{
+			name: "leaders", publish: []string{
+				"J.STREAM.INFO.KV_ns-leaders", "J.CONSUMER.CREATE.KV_ns-leaders.>", "J.CONSUMER.DELETE.KV_ns-leaders.>",
+			},
+		},
+		{
+			name: "streams and consumers", publish: []string{"J.INFO", "J.STREAM.LIST", "J.STREAM.INFO.*", "J.CONSUMER.LIST.*", "J.STREAM.MSG.GET.*"},
+		},
+		{name: "probes of the connection", publish: []string{"ns.*._void.*", "<inbox prefix>.*.live"}},
+	}
+}
+
+// roles returns all roles.
+func roles() []role {
+	return []role{
+		{name: "client", title: "a client of", parts: clientParts(), service: true},
+		{name: "server", title: "a server of", parts: serverParts(), replies: true, service: true},
+		{name: "publisher", title: "a publisher of events of", parts: append(publisherParts(), partComparing()), service: true},
+		{
+			name: "subscriber", title: "a subscriber to events of", service: true, replies: true,
+			parts: append(subscriberParts(), partReplies(), partRegistering("S._events")),
+		},
+		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing()), service: true},
+		{name: "worker", title: "a server that works commands of", parts: append(serverParts(), workerParts()...), replies: true, service: true},
+		{name: "admin", title: "who looks after dead letters of", parts: append(letterParts(), monitorParts()...), service: true},
+		{name: "monitor", title: "who looks at all services", parts: monitorParts()},
+	}
+}
+
+// roleNamed returns the role of a name.
+func roleNamed(name string) (role, error) {
+	var names []string
+	for _, r := range roles() {
+		if r.name == name {
+			return r, nil
+		}
+		names = append(names, r.name)
+	}
+	if near := cli.Nearest(name, names); near != "" {
+		return role{}, cli.Usagef("--role %s: there is no such role; did you mean %s?", name, near)
+	}
+	return role{}, cli.Usagef("--role %s: there is no such role; use %s", name, strings.Join(names, ", "))
+}
+
+// expander turns the spelling of the documents into subjects.
+type expander struct {
+	namespace, service, instance string
+	api                          string // the prefix of the JetStream API
+	inbox                        string // what the subjects of replies begin with
+}
+
+// expand returns a subject of a table: ns is the namespace, S the service, I the instance,
+// J the prefix of the JetStream API, and E, C, R, D and A are the streams of events,
+// commands, results, dead letters and attempts.
+func (e *expander) expand(subject string) string {
+	kv := "$KV"
+	if e.api != defaultAPIPrefix {
+		kv = e.api + ".$KV"
+		if rest, ok := strings.CutPrefix(subject, "$JS.API."); ok {
+			subject = "J." + rest
+		}
+	}
+	streams := map[string]streamKind{"E": kindEvents, "C": kindCommands, "R": kindResults, "D": kindDead, "A": kindAttempts}
+	tokens := strings.Split(subject, ".")
+	api := tokens[0] == "J" || tokens[0] == "$JS"
+	for i, token := range tokens {
+		switch kind, isStream := streams[token]; {
+		case api && isStream:
+			tokens[i] = streamName(e.namespace, kind, e.service)
+		case token == "ns" && i == 0:
+			tokens[i] = e.namespace
+		case token == "S":
+			tokens[i] = e.service
+		case token == "I":
+			tokens[i] = e.instance
+		case token == "J" && i == 0:
+			tokens[i] = e.api
+		case token == "$KV" && i == 0:
+			tokens[i] = kv
+		case token == "<inbox prefix>":
+			tokens[i] = e.inbox
+		case token == "KV_ns-registry":
+			tokens[i] = kvStream(wire.RegistryBucket(e.namespace))
+		case token == "KV_ns-leaders":
+			tokens[i] = kvStream(wire.LeaderBucket(e.namespace))
+		case token == "ns-registry":
+			tokens[i] = wire.RegistryBucket(e.namespace)
+		case token == "ns-leaders":
+			tokens[i] = wire.LeaderBucket(e.namespace)
+		}
+	}
+	return strings.Join(tokens, ".")
+}
+
+// expanded returns the parts of a role with subjects of NATS, each subject once.
+func (e *expander) expanded(r *role) []part {
+	parts := make([]part, 0, len(r.parts))
+	var published, subscribed []string
+	once := func(seen *[]string, subjects []string) []string {
+		var fresh []string
+		for _, s := range subjects {
+			s = e.expand(s)
+			if !slices.Contains(*seen, s) {
+				*seen, fresh = append(*seen, s), append(fresh, s)
+			}
+		}
+		return fresh
+	}
+	for _, p := range r.parts {
+		p.publish, p.subscribe = once(&published, p.publish), once(&subscribed, p.subscribe)
+		parts = append(parts, p)
+	}
+	return parts
+}
