@@ -60,7 +60,7 @@ func judgeLeadersOf(ctx context.Context, l *look) []Finding {
 		found := judgeLeaders(groups, nil)
 		return append(found, unread("leaders.unread", "registry", "which instances stand for election", err))
 	}
-	return judgeLeaders(groups, candidatesOf(instancesOf(instances, time.Now())))
+	return judgeLeaders(groups, candidatesOf(instancesOf(instances, l.registryNow(ctx))))
 }
 
 // leaderGroup is what the bucket of leaders says of a group.

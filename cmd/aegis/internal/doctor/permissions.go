@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // trial is one subject of a role, and what became of it.
@@ -162,14 +164,21 @@ func (l *look) harmless(subject string) *nats.Msg {
 	return msg
 }
 
+// quiet reports whether nobody listens to a subject that is tried, and no stream has it.
+func (l *look) quiet(tried string) bool {
+	rest, ok := strings.CutPrefix(tried, l.namespace+".")
+	kind, _, _ := strings.Cut(rest, ".")
+	return ok && strings.HasSuffix(tried, "."+void) &&
+		slices.Contains([]string{void, wire.KindCall, wire.KindLive, wire.KindEvent, wire.KindTold, wire.KindAll, wire.KindIn}, kind)
+}
+
 // attemptHeard tries the subjects that somebody listens to with messages of NATS's
 // tracing, which NATS delivers to nobody. It needs a subject for the trace that this user
 // may publish to and that nobody listens to.
 func (l *look) attemptHeard(ctx context.Context, trials []trial) error {
 	dest := ""
 	for i := range trials {
-		if t := &trials[i]; !t.subscribe && !t.refused && !l.heard(t) && strings.HasPrefix(t.tried, l.namespace+".") &&
-			strings.Contains(t.tried, void) {
+		if t := &trials[i]; !t.subscribe && !t.refused && l.quiet(t.tried) {
 			dest = t.tried
 			break
 		}

@@ -25,7 +25,7 @@ func checkRegistry() Check {
 		Reads: "the bucket of the registry, by a consumer that NATS forgets",
 		IDs:   []string{"ready", "empty", "foreign", "lost", "unhealthy", "hidden", "versions", "runtimes", "patterns", "clock", "unread"},
 		run: func(ctx context.Context, l *look) []Finding {
-			bucket, err := l.registry(ctx)
+			_, err := l.registry(ctx)
 			if isCode(err, codeStreamNotFound) {
 				return []Finding{info("registry.empty", "", "no instance is registered")}
 			}
@@ -36,8 +36,7 @@ func checkRegistry() Check {
 			if err != nil {
 				return []Finding{unread("registry.unread", "", "the registry", err)}
 			}
-			_ = bucket
-			return judgeRegistry(instancesOf(entries, time.Now()))
+			return judgeRegistry(instancesOf(entries, l.registryNow(ctx)))
 		},
 	}
 }
@@ -58,7 +57,16 @@ func (l *look) instances(ctx context.Context) []instance {
 	if err != nil {
 		return nil
 	}
-	return instancesOf(entries, time.Now())
+	return instancesOf(entries, l.registryNow(ctx))
+}
+
+// registryNow returns the time of NATS when the registry was read.
+func (l *look) registryNow(ctx context.Context) time.Time {
+	bucket, err := l.registry(ctx)
+	if err != nil {
+		return time.Now()
+	}
+	return natsNow(bucket.TimeStamp)
 }
 
 func instancesOf(entries []entry, now time.Time) []instance {

@@ -124,14 +124,22 @@ func workerParts() []part {
 	for _, p := range storedParts() {
 		for _, subject := range p.publish {
 			if !strings.HasSuffix(subject, ".A") && subject != "ns.try.S.>" && subject != "ns.grp.S.>" {
-				work.publish = append(work.publish, strings.Replace(strings.Replace(subject, ".E.", ".C.", 1)+"\n", ".E\n", ".C", 1))
+				work.publish = append(work.publish, ofCommands(subject))
 			}
 		}
 	}
-	for i, subject := range work.publish {
-		work.publish[i] = strings.TrimSuffix(subject, "\n")
-	}
 	return []part{work, partResults()}
+}
+
+// ofCommands returns a subject of the stream of events for that of commands.
+func ofCommands(subject string) string {
+	tokens := strings.Split(subject, ".")
+	for i, token := range tokens {
+		if token == "E" {
+			tokens[i] = "C"
+		}
+	}
+	return strings.Join(tokens, ".")
 }
 
 func partResults() part {
