@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // connection is what is known of the connection to NATS.
@@ -65,7 +67,7 @@ func readConnection(ctx context.Context, l *look) (connection, error) {
 
 // hearsItself sends a message to an inbox of this connection.
 func hearsItself(ctx context.Context, l *look) (bool, error) {
-	inbox := l.nc.NewInbox()
+	inbox := l.nc.NewInbox() + "." + wire.CallerAliveToken // which servers may publish to
 	sub, err := l.nc.SubscribeSync(inbox)
 	if err != nil {
 		return false, err
@@ -112,7 +114,8 @@ func judgeConnection(c *connection) []Finding {
 	}
 	switch {
 	case c.echoErr != nil:
-		found = append(found, unknown("connection.echo", "", "whether messages come back to this connection cannot be tried: %v", c.echoErr))
+		found = append(found, unknown("connection.echo", "", "whether messages come back to this connection cannot be tried: %v", c.echoErr).
+			so("let this user publish to %q, as servers may", "<inbox prefix>.*.live"))
 	case !c.echo:
 		found = append(found, failure("connection.echo", "", "a message of this connection does not come back to it; servers that hear nothing of themselves do not serve").
 			so("connect without the option nats.NoEcho"))

@@ -143,9 +143,11 @@ func serveJobs(t testing.TB, conn *aegis.Conn, work func(context.Context) error,
 
 type leaders struct {
 	aegistestv1aegis.UnimplementedLeaderJobServiceServer
+	arrange func(context.Context)
 }
 
-func (leaders) Arrange(context.Context, *testv1.ArrangeRequest) (*testv1.ArrangeResponse, error) {
+func (l leaders) Arrange(ctx context.Context, _ *testv1.ArrangeRequest) (*testv1.ArrangeResponse, error) {
+	l.arrange(ctx)
 	return &testv1.ArrangeResponse{}, nil
 }
 
@@ -153,9 +155,24 @@ func (leaders) OnLeading(context.Context, aegis.Term) error { return nil }
 
 func serveLeaders(t testing.TB, conn *aegis.Conn, opts ...aegis.ServerOption) *aegis.Server {
 	t.Helper()
+	return serveLeadersWith(t, conn, func(context.Context) {}, opts...)
+}
+
+func serveLeadersWith(t testing.TB, conn *aegis.Conn, arrange func(context.Context), opts ...aegis.ServerOption) *aegis.Server {
+	t.Helper()
 	return aegistest.Serve(t, conn, func(srv *aegis.Server) error {
-		return aegistestv1aegis.RegisterLeaderJobServiceServer(srv, leaders{})
+		return aegistestv1aegis.RegisterLeaderJobServiceServer(srv, leaders{arrange: arrange})
 	}, opts...)
+}
+
+func arrange(t testing.TB, conn *aegis.Conn, n int) {
+	t.Helper()
+	client, err := aegistestv1aegis.NewLeaderJobServiceClient(conn)
+	require.NoError(t, err)
+	for range n {
+		_, err := client.Arrange(t.Context(), &testv1.ArrangeRequest{})
+		require.NoError(t, err)
+	}
 }
 
 func subscribe(t testing.TB, conn *aegis.Conn, opts ...aegis.ServerOption) *aegis.Server {
@@ -197,7 +214,16 @@ func withConfig(t testing.TB, config string) (n *aegistest.NATS, as func(user st
 	path := filepath.Join(t.TempDir(), "nats.conf")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
 	n = aegistest.StartNATSWithConfig(t, path)
-	return n, func(user string) string { return strings.Replace(n.URL(), "://", "://"+user+":pw@", 1) }
+	as = func(user string) string { return strings.Replace(n.URL(), "://", "://"+user+":pw@", 1) }
+	t.Cleanup(func() {
+		// A nats-server that stops before it has looked at a request to its API may panic.
+		nc, err := nats.Connect(as("all"))
+		require.NoError(t, err)
+		defer nc.Close()
+		_, err = nc.Request("$JS.API.INFO", nil, patience)
+		require.NoError(t, err)
+	})
+	return n, as
 }
 
 func connect(t testing.TB, url string, opts ...aegis.ConnOption) *aegis.Conn {

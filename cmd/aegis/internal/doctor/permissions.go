@@ -155,11 +155,12 @@ func (l *look) listen(t *trial) (*nats.Subscription, error) {
 
 // harmless returns a message that changes nothing wherever it arrives: no stream stores
 // it, as it names a stream that does not exist, and the JetStream API refuses it, as its
-// body is no JSON. Nobody can answer it.
+// body is JSON that has no end: a body that does not begin like JSON is ignored by some
+// operations, and a purge without a body purges all. Nobody can answer it.
 func (l *look) harmless(subject string) *nats.Msg {
 	msg := &nats.Msg{Subject: subject, Header: nats.Header{"Nats-Expected-Stream": {void}}}
 	if strings.HasPrefix(subject, l.api+".") && !strings.HasPrefix(subject, l.api+".$KV.") {
-		msg.Data = []byte("-")
+		msg.Data = []byte(`{"filter":"` + void + `","seq":0`)
 	}
 	return msg
 }

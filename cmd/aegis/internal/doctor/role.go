@@ -34,6 +34,12 @@ func partReplies() part {
 	return part{name: "answers from NATS and others", subscribe: []string{inboxes}}
 }
 
+// partProbing is what a connection needs to find out whether NATS says that nobody
+// listens; without it there is a line in its log.
+func partProbing() part {
+	return part{name: "probes of the void", optional: true, publish: []string{"ns.*._void.*"}}
+}
+
 func partComparing() part {
 	return part{name: "comparing the patterns of methods", optional: true, publish: []string{"$JS.API.STREAM.MSG.GET.KV_ns-registry"}}
 }
@@ -67,6 +73,12 @@ func partServer() part {
 		publish:   []string{"ns.live.*", "<inbox prefix>.*.live", "ns.*._void.*"},
 		subscribe: []string{"ns.call.S.* aegis", "ns.inst.*.S.*", "ns.all.S.*", "ns.in.*.*", "ns.cancel.S", "ns.live.*", inboxes},
 	}
+}
+
+// partLiving has what every server needs of the row of servers, also one that has only
+// subscriptions.
+func partLiving() part {
+	return part{name: "telling that it lives", publish: []string{"ns.live.*"}, subscribe: []string{"ns.live.*", "ns.inst.*.S._events.*"}}
 }
 
 // partRegistering has the subjects of docs/registry.md for a server, or for a subscriber if
@@ -217,12 +229,12 @@ func roles() []role {
 	return []role{
 		{name: "client", title: "a client of", parts: clientParts(), service: true},
 		{name: "server", title: "a server of", parts: serverParts(), replies: true, service: true},
-		{name: "publisher", title: "a publisher of events of", parts: append(publisherParts(), partComparing()), service: true},
+		{name: "publisher", title: "a publisher of events of", parts: append(publisherParts(), partComparing(), partProbing()), service: true},
 		{
 			name: "subscriber", title: "a subscriber to events of", service: true, replies: true,
-			parts: append(subscriberParts(), partReplies(), partRegistering("S._events")),
+			parts: append(subscriberParts(), partReplies(), partLiving(), partRegistering("S._events"), partProbing()),
 		},
-		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing()), service: true},
+		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing(), partProbing()), service: true},
 		{name: "worker", title: "a server that works commands of", parts: append(serverParts(), workerParts()...), replies: true, service: true},
 		{name: "admin", title: "who looks after dead letters of", parts: append(letterParts(), monitorParts()...), service: true},
 		{name: "monitor", title: "who looks at all services", parts: monitorParts()},
