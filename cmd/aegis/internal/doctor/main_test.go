@@ -207,6 +207,19 @@ func publish(t testing.TB, conn *aegis.Conn, n int) {
 	}
 }
 
+// drained waits until all messages of a consumer, one at least, have been handled.
+func drained(t testing.TB, js jetstream.JetStream, stream, name string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		c, err := js.Consumer(t.Context(), stream, name)
+		if err != nil {
+			return false
+		}
+		info := c.CachedInfo()
+		return info.AckFloor.Consumer > 0 && info.NumPending == 0 && info.NumAckPending == 0
+	}, patience, 10*time.Millisecond)
+}
+
 // withConfig starts a NATS server with a configuration; as returns its URL for a user
 // whose password is pw.
 func withConfig(t testing.TB, config string) (n *aegistest.NATS, as func(user string) string) {

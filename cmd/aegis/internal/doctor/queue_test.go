@@ -40,8 +40,8 @@ func TestPausedConsumerIsStuck(t *testing.T) {
 	serveJobs(t, conn, done)
 	send(t, conn, 1)
 	s := session(t, n.URL())
-	becomes(t, s, Scope{}, func(found []Finding) bool { return has(found, "queues.empty", OK) && has(found, "consumers.ready", OK) }, "queues", "consumers")
 	js := jetStream(t, n.URL())
+	drained(t, js, jobQueue, "w-Work-n")
 	_, err := js.PauseConsumer(t.Context(), jobQueue, "w-Work-n", time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	send(t, conn, 2)
@@ -65,16 +65,16 @@ func TestQueueThatNobodyAsksIsStuck(t *testing.T) {
 	subscribed := t.Run("a subscriber that ends", func(t *testing.T) { //nolint:paralleltest // it ends before the rest begins
 		subscribe(t, n.Connect(t))
 		publish(t, conn, 1)
-		becomes(t, session(t, n.URL()), Scope{}, func(found []Finding) bool { return has(found, "queues.empty", OK) }, "queues")
+		drained(t, js, eventQueue, "g-mail-Stored")
 	})
 	require.True(t, subscribed)
 	publish(t, conn, 2)
 	found := becomes(t, session(t, n.URL()), Scope{StuckAfter: soon}, func(found []Finding) bool { return has(found, "queues.stuck", Failure) }, "queues")
-	f := find(t, found, "queues.stuck", eventQueue+" g-store-Stored")
+	f := find(t, found, "queues.stuck", eventQueue+" g-mail-Stored")
 	assert.Contains(t, f.Text, "2 events of Stored wait")
 	assert.Contains(t, f.Text, "nobody asks for them")
-	assert.Contains(t, f.Remedy, "nats consumer rm "+eventQueue+" g-store-Stored")
-	_, err := js.Consumer(t.Context(), eventQueue, "g-store-Stored")
+	assert.Contains(t, f.Remedy, "nats consumer rm "+eventQueue+" g-mail-Stored")
+	_, err := js.Consumer(t.Context(), eventQueue, "g-mail-Stored")
 	require.NoError(t, err, "nothing was removed")
 }
 
@@ -83,13 +83,13 @@ func TestBacklogThatIsWorkedIsNoFault(t *testing.T) {
 	n := aegistest.StartNATS(t)
 	conn := n.Connect(t)
 	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
 	serveLeadersWith(t, conn, func(ctx context.Context) {
 		select {
 		case <-release:
 		case <-ctx.Done():
 		}
 	})
+	t.Cleanup(func() { close(release) }) // before the server stops
 	arrange(t, conn, 3) // in order, one at a time
 	found := becomes(t, session(t, n.URL()), Scope{StuckAfter: soon}, func(found []Finding) bool { return has(found, "queues.behind", Info) }, "queues")
 	assert.Contains(t, find(t, found, "queues.behind", "").Text, "2 commands of Arrange wait")

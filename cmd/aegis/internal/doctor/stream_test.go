@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func TestConsumersThatDiffer(t *testing.T) {
 	}
 	edit(jobQueue, "w-Work-n", func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 3 })
 	edit(eventQueue, "g-mail-Keyed-0", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 7 })
-	edit(eventQueue, "g-store-Stored", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 7 })
+	edit(eventQueue, "g-mail-Stored", func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 7 })
 	require.NoError(t, js.DeleteConsumer(t.Context(), eventQueue, "g-mail-Keyed-2"))
 	_, err := js.CreateConsumer(t.Context(), eventQueue, jetstream.ConsumerConfig{Name: "audit", Durable: "audit"})
 	require.NoError(t, err)
@@ -127,7 +128,7 @@ func TestConsumersThatDiffer(t *testing.T) {
 	found := examine(t, s, Scope{}, "consumers")
 	assert.Contains(t, find(t, found, "consumers.unusable", jobQueue+" w-Work-n").Text, "max_deliver is 3")
 	assert.Contains(t, find(t, found, "consumers.unusable", eventQueue+" g-mail-Keyed-0").Text, "lose their order")
-	assert.Contains(t, find(t, found, "consumers.differs", eventQueue+" g-store-Stored").Text, "7 messages under way")
+	assert.Contains(t, find(t, found, "consumers.differs", eventQueue+" g-mail-Stored").Text, "7 messages under way")
 	assert.Contains(t, find(t, found, "consumers.unusable", eventQueue+" g-odd-Stored").Text, "its filter is")
 	assert.Equal(t, Info, find(t, found, "consumers.foreign", eventQueue+" audit").Severity)
 	f := find(t, found, "consumers.partition", eventQueue+" g-mail-Keyed")
@@ -173,17 +174,14 @@ func TestFullStreamsAndBuckets(t *testing.T) {
 	url, js := made(t)
 	big := make([]byte, 900)
 	change(t, js, eventQueue, func(c *jetstream.StreamConfig) { c.MaxBytes = 4096 })
-	for {
+	for range 100 {
 		if _, err := js.Publish(t.Context(), "aegis.log.aegistest.v1.EventService.Stored.0", big); err != nil {
 			break
 		}
 	}
-	change(t, js, "KV_aegis-leaders", func(c *jetstream.StreamConfig) { c.MaxBytes = 2048 })
-	for {
-		if _, err := js.Publish(t.Context(), "$KV.aegis-leaders.x", make([]byte, 300)); err != nil {
-			break
-		}
-		if _, err := js.Publish(t.Context(), "$KV.aegis-leaders.y", big); err != nil {
+	change(t, js, "KV_aegis-leaders", func(c *jetstream.StreamConfig) { c.MaxBytes = 4096 })
+	for i := range 100 {
+		if _, err := js.Publish(t.Context(), "$KV.aegis-leaders.x"+strconv.Itoa(i), make([]byte, 200)); err != nil {
 			break
 		}
 	}
