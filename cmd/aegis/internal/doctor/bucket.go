@@ -96,7 +96,7 @@ func bucketDone(info *jetstream.StreamInfo, found []Finding) []Finding {
 	c := &info.Config
 	if most := c.MaxBytes; most > 0 && info.State.Bytes*100 >= uint64(most)*nearlyFull {
 		found = append(found, warning("buckets.full", c.Name, "%s of its %s are used; NATS refuses what exceeds that", size(int64(info.State.Bytes)), size(most)). //nolint:gosec // below max_bytes
-																				so("nats stream edit %s --max-bytes=...", c.Name))
+																						so("nats stream edit %s --max-bytes=...", c.Name))
 	}
 	if len(found) > 0 {
 		return found

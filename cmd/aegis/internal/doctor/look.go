@@ -36,8 +36,12 @@ func newLook(s *Session, scope Scope) *look {
 	l.account = once(l.readAccount)
 	l.streams = once(l.readStreams)
 	l.consumers = once(l.readConsumers)
-	l.registry = once(func(ctx context.Context) (*stream, error) { return l.readStream(ctx, kvStream(wire.RegistryBucket(l.namespace)), "") })
-	l.leadersAt = once(func(ctx context.Context) (*stream, error) { return l.readStream(ctx, kvStream(wire.LeaderBucket(l.namespace)), "") })
+	l.registry = once(func(ctx context.Context) (*stream, error) {
+		return l.readStream(ctx, kvStream(wire.RegistryBucket(l.namespace)), "")
+	})
+	l.leadersAt = once(func(ctx context.Context) (*stream, error) {
+		return l.readStream(ctx, kvStream(wire.LeaderBucket(l.namespace)), "")
+	})
 	l.records = once(func(ctx context.Context) ([]entry, error) { return l.readBucket(ctx, l.registry) })
 	l.leaders = once(func(ctx context.Context) ([]entry, error) { return l.readBucket(ctx, l.leadersAt) })
 	return l

@@ -73,10 +73,10 @@ func TestVoidIsHidden(t *testing.T) {
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SILENT", Subjects: []string{"aegis.all.>"}, NoAck: true})
 	require.NoError(t, err)
 	found := examine(t, s, Scope{}, "void")
-	f := find(t, found, "void.hidden", "aegis.call.>")
+	f := find(t, found, "void.hidden", "AUDIT")
 	assert.Contains(t, f.Text, "the stream AUDIT stores")
 	assert.Contains(t, f.Remedy, "nats stream edit AUDIT")
-	assert.Contains(t, find(t, found, "void.hidden", "aegis.all.>").Text, "the stream SILENT stores", "it does not answer")
+	assert.Contains(t, find(t, found, "void.hidden", "SILENT").Text, "the stream SILENT stores", "it does not answer")
 	assert.Len(t, found, 2)
 	require.NoError(t, js.DeleteStream(t.Context(), "AUDIT"))
 	require.NoError(t, js.DeleteStream(t.Context(), "SILENT"))
@@ -86,8 +86,11 @@ func TestVoidIsHidden(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, spy.Flush())
 	found = examine(t, s, Scope{}, "void")
-	assert.Len(t, found, len(voidKinds()))
-	assert.Contains(t, find(t, found, "void.hidden", "aegis.call.>").Text, "somebody subscribes to everything")
+	require.Len(t, found, 1)
+	for _, kind := range voidKinds() {
+		assert.Contains(t, found[0].Text, "aegis."+kind+".>")
+	}
+	assert.Contains(t, found[0].Text, "somebody subscribes to all of that")
 }
 
 func TestSyncIntervalIsReadWhereItCan(t *testing.T) {

@@ -57,7 +57,9 @@ func TestPrintedPermissionsPassTheTrial(t *testing.T) {
 					continue // allowed, or not tried without another subject
 				}
 				want++
-				f := slices.IndexFunc(refused, func(f Finding) bool { return f.Subject == subject && strings.Contains(f.Remedy, fmt.Sprintf("%q", subject)) })
+				f := slices.IndexFunc(refused, func(f Finding) bool {
+					return f.Subject == subject && strings.Contains(f.Remedy, fmt.Sprintf("%q", subject))
+				})
 				assert.GreaterOrEqual(t, f, 0, "%s: %s is not told", r.name, subject)
 			}
 		}

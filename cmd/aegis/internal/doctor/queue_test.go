@@ -90,7 +90,7 @@ func TestBacklogThatIsWorkedIsNoFault(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { close(release) }) // before the server stops
-	arrange(t, conn, 3) // in order, one at a time
+	arrange(t, conn, 3)                  // in order, one at a time
 	found := becomes(t, session(t, n.URL()), Scope{StuckAfter: soon}, func(found []Finding) bool { return has(found, "queues.behind", Info) }, "queues")
 	assert.Contains(t, find(t, found, "queues.behind", "").Text, "2 commands of Arrange wait")
 	quiet(t, found, Info)
@@ -119,17 +119,18 @@ func TestJudgeQueue(t *testing.T) {
 		severity Severity
 		text     string
 	}{
-		"young":   {func(q *queue) { q.pending, q.age, q.delivered = 1, time.Second, never }, nil, "", OK, ""},
-		"stuck":   {func(q *queue) { q.pending, q.age, q.delivered = 1, time.Minute, never }, nil, "queues.stuck", Failure, "nobody asks"},
-		"asked":   {func(q *queue) { q.pending, q.age, q.delivered, q.waiting = 1, time.Minute, never, 1 }, nil, "queues.stuck", Failure, "NATS delivers none"},
-		"draining": {func(q *queue) { q.pending, q.age = 9, time.Hour }, nil, "queues.behind", Info, "they are being worked"},
-		"blocked": {func(q *queue) { q.pending, q.age, q.held = 9, time.Hour, 100 }, nil, "queues.blocked", Warning, "max_ack_pending"},
-		"held": {func(q *queue) { q.held, q.delivered = 1, time.Hour }, map[string]bool{"a.v1.S": true}, "queues.held", Warning, "take long"},
-		"lost": {func(q *queue) { q.held, q.delivered = 1, time.Hour }, map[string]bool{}, "queues.stuck", Failure, "a process that is gone"},
+		"young":         {func(q *queue) { q.pending, q.age, q.delivered = 1, time.Second, never }, nil, "", OK, ""},
+		"stuck":         {func(q *queue) { q.pending, q.age, q.delivered = 1, time.Minute, never }, nil, "queues.stuck", Failure, "nobody asks"},
+		"asked":         {func(q *queue) { q.pending, q.age, q.delivered, q.waiting = 1, time.Minute, never, 1 }, nil, "queues.stuck", Failure, "NATS delivers none"},
+		"draining":      {func(q *queue) { q.pending, q.age = 9, time.Hour }, nil, "queues.behind", Info, "they are being worked"},
+		"blocked":       {func(q *queue) { q.pending, q.age, q.held = 9, time.Hour, 100 }, nil, "queues.blocked", Warning, "max_ack_pending"},
+		"held":          {func(q *queue) { q.held, q.delivered = 1, time.Hour }, map[string]bool{"a.v1.S": true}, "queues.held", Warning, "take long"},
+		"lost":          {func(q *queue) { q.held, q.delivered = 1, time.Hour }, map[string]bool{}, "queues.stuck", Failure, "a process that is gone"},
 		"lost, unknown": {func(q *queue) { q.held, q.delivered = 1, time.Hour }, nil, "queues.held", Warning, "or their process is gone"},
 		"lost, but subscriber": {
 			func(q *queue) { q.held, q.delivered, q.subscriber = 1, time.Hour, true },
-			map[string]bool{"a.v1.S": true}, "queues.stuck", Failure, "a process that is gone",
+			map[string]bool{"a.v1.S": true},
+			"queues.stuck", Failure, "a process that is gone",
 		},
 		"at work":     {func(q *queue) { q.held, q.delivered, q.waiting = 1, time.Hour, 1 }, nil, "", OK, ""},
 		"redelivered": {func(q *queue) { q.redelivered = 3 }, nil, "queues.redelivered", Info, "3 messages"},

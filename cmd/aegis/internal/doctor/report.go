@@ -83,8 +83,17 @@ const (
 )
 
 // finding returns the lines of a finding: what was found, and what to do.
-func (p *painter) finding(f *Finding) string {
+func (p *painter) finding(f *Finding) string { return p.findingAfter("", f) }
+
+// findingAfter is finding with a text at the beginning of the first line, which has a line
+// of its own on a narrow terminal.
+func (p *painter) findingAfter(lead string, f *Finding) string {
 	var b strings.Builder
+	b.WriteString(lead)
+	if lead != "" && p.width > 0 && p.width < narrow {
+		b.WriteString("\n")
+		lead = ""
+	}
 	severity := f.Severity.Symbol() + " " + f.Severity.String()
 	b.WriteString(p.style.Paint(p.colour(f.Severity), severity))
 	b.WriteString(strings.Repeat(" ", max(severityColumn+2-utf8.RuneCountInString(severity), 0)+1))
@@ -98,7 +107,7 @@ func (p *painter) finding(f *Finding) string {
 		p.wrap(&b, strings.Repeat(" ", indent), text)
 	} else {
 		fmt.Fprintf(&b, "%-*s ", idColumn, f.ID)
-		p.wrapAfter(&b, severityColumn+idColumn+indent, text)
+		p.wrapAfter(&b, len(lead)+severityColumn+idColumn+indent, text)
 	}
 	if f.Remedy != "" {
 		p.wrap(&b, strings.Repeat(" ", indent)+p.style.Paint(cli.Bold, "→")+" ", cli.Clean(f.Remedy))

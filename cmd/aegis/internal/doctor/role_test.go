@@ -145,14 +145,14 @@ func TestSubjectsOfAnotherJetStream(t *testing.T) {
 	t.Parallel()
 	e := expander{namespace: "prod", service: "a.v1.S", instance: "one", api: "$JS.hub.API", inbox: "_MINE"}
 	for subject, want := range map[string]string{
-		"$KV.ns-registry.S.I":                      "$JS.hub.API.$KV.prod-registry.a.v1.S.one",
-		"$JS.API.STREAM.INFO.KV_ns-registry":       "$JS.hub.API.STREAM.INFO.KV_prod-registry",
-		"J.CONSUMER.MSG.NEXT.E.>":                  "$JS.hub.API.CONSUMER.MSG.NEXT.prod-events-a-v1-S.>",
-		"$JS.ACK.*.*.C.>":                          "$JS.ACK.*.*.prod-commands-a-v1-S.>",
-		"<inbox prefix>.*.live":                    "_MINE.*.live",
-		"ns.beat.S._events.I":                      "prod.beat.a.v1.S._events.one",
-		"$KV.ns-leaders.>":                         "$JS.hub.API.$KV.prod-leaders.>",
-		"ns.call.S.* aegis":                        "prod.call.a.v1.S.* aegis",
+		"$KV.ns-registry.S.I":                "$JS.hub.API.$KV.prod-registry.a.v1.S.one",
+		"$JS.API.STREAM.INFO.KV_ns-registry": "$JS.hub.API.STREAM.INFO.KV_prod-registry",
+		"J.CONSUMER.MSG.NEXT.E.>":            "$JS.hub.API.CONSUMER.MSG.NEXT.prod-events-a-v1-S.>",
+		"$JS.ACK.*.*.C.>":                    "$JS.ACK.*.*.prod-commands-a-v1-S.>",
+		"<inbox prefix>.*.live":              "_MINE.*.live",
+		"ns.beat.S._events.I":                "prod.beat.a.v1.S._events.one",
+		"$KV.ns-leaders.>":                   "$JS.hub.API.$KV.prod-leaders.>",
+		"ns.call.S.* aegis":                  "prod.call.a.v1.S.* aegis",
 	} {
 		assert.Equal(t, want, e.expand(subject))
 	}

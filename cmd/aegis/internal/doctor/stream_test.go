@@ -46,7 +46,7 @@ func TestStreamsThatDiffer(t *testing.T) {
 	}{
 		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Hour, time.Second }, "streams.unusable", Failure, "drops commands"},
 		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, "streams.unusable", Failure, "drops commands"},
-		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxAge, c.MaxMsgs, c.MaxBytes = 0, -1, 1 << 20 }, "streams.unusable", Failure, "drops commands"},
+		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxAge, c.MaxMsgs, c.MaxBytes = 0, -1, 1<<20 }, "streams.unusable", Failure, "drops commands"},
 		{eventQueue, func(c *jetstream.StreamConfig) { c.Subjects = []string{"aegis.log.aegistest.v1.EventService.Stored.*"} }, "streams.unusable", Failure, "does not take"},
 		{eventQueue, func(c *jetstream.StreamConfig) {
 			c.Subjects, c.Discard = []string{"aegis.log.aegistest.v1.EventService.>"}, jetstream.DiscardOld
@@ -76,9 +76,9 @@ func TestStreamsThatCannotBeUsed(t *testing.T) {
 	n := aegistest.StartNATS(t)
 	js := jetStream(t, n.URL())
 	for name, cfg := range map[string]jetstream.StreamConfig{
-		"storage is Memory":    {Name: wire.EventStream("aegis", "a.v1.A"), Subjects: []string{"aegis.log.a.v1.A.>"}, Storage: jetstream.MemoryStorage},
+		"storage is Memory":   {Name: wire.EventStream("aegis", "a.v1.A"), Subjects: []string{"aegis.log.a.v1.A.>"}, Storage: jetstream.MemoryStorage},
 		"retention is Limits": {Name: wire.CommandStream("aegis", "a.v1.B"), Subjects: []string{"aegis.cmd.a.v1.B.>", "aegis.cmdat.a.v1.B.>"}},
-		"it is sealed":         {Name: wire.EventStream("aegis", "a.v1.C"), Subjects: []string{"aegis.log.a.v1.C.>"}},
+		"it is sealed":        {Name: wire.EventStream("aegis", "a.v1.C"), Subjects: []string{"aegis.log.a.v1.C.>"}},
 	} {
 		_, err := js.CreateStream(t.Context(), cfg)
 		require.NoError(t, err, name)

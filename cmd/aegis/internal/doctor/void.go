@@ -1,9 +1,14 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,14 +41,12 @@ func checkVoid() Check {
 		Reads: "a request to the void subject of each kind, `ns.*._void.*`; the streams that take such subjects",
 		IDs:   []string{"seen", "hidden", "unknown"},
 		run: func(ctx context.Context, l *look) []Finding {
-			var probes []voidProbe
-			results := make(chan voidProbe)
-			for _, kind := range voidKinds() {
-				go func() { results <- l.probeVoid(ctx, kind) }()
+			probes := make([]voidProbe, len(voidKinds()))
+			var wait sync.WaitGroup
+			for i, kind := range voidKinds() {
+				wait.Go(func() { probes[i] = l.probeVoid(ctx, kind) })
 			}
-			for range voidKinds() {
-				probes = append(probes, <-results)
-			}
+			wait.Wait()
 			l.nameStreams(ctx, probes)
 			return judgeVoid(l.subjects, probes)
 		},
@@ -94,30 +97,34 @@ func (l *look) nameStreams(ctx context.Context, probes []voidProbe) {
 // judgeVoid judges the probes of all kinds.
 func judgeVoid(subjects wire.Subjects, probes []voidProbe) []Finding {
 	const slow = "calls to services that are not there take their whole timeout"
+	hidden := make(map[string][]string) // the kinds, by the stream that hides them; "" for a subscription
 	var found []Finding
-	seen := true
+	var untried []string
+	var why error
 	for _, p := range probes {
-		kind := subjects.Kind(p.kind)
-		stream := p.stream
-		if stream == "" {
-			stream = p.other
-		}
-		switch {
+		switch kind := subjects.Kind(p.kind); {
 		case p.err != nil:
-			seen = false
-			found = append(found, unknown("void.unknown", kind, "whether NATS says that nobody listens to %s cannot be tried: %v", kind, p.err).
-				so("let this user publish to %q", subjects.Void("*", "*")))
-		case p.hidden && stream != "":
-			seen = false
-			found = append(found, warning("void.hidden", kind, "the stream %s stores what is sent to %s, so that NATS does not say when nobody listens; %s", stream, kind, slow).
-				so("take %s out of the subjects of the stream: nats stream edit %s --subjects ...", kind, stream))
+			untried, why = append(untried, kind), p.err
 		case p.hidden:
-			seen = false
-			found = append(found, warning("void.hidden", kind, "NATS does not say when nobody listens to %s: somebody subscribes to everything, or a gateway is optimistic; %s", kind, slow).
-				so("find the subscription and end it: nats server report connections --subscriptions, or look for nats sub '>'"))
+			by := cmp.Or(p.stream, p.other)
+			hidden[by] = append(hidden[by], kind)
 		}
 	}
-	if seen {
+	for _, stream := range slices.Sorted(maps.Keys(hidden)) {
+		kinds := strings.Join(hidden[stream], ", ")
+		if stream != "" {
+			found = append(found, warning("void.hidden", stream, "the stream %s stores what is sent to %s, so that NATS does not say when nobody listens; %s", stream, kinds, slow).
+				so("take %s out of the subjects of the stream: nats stream edit %s --subjects ...", kinds, stream))
+			continue
+		}
+		found = append(found, warning("void.hidden", "", "NATS does not say when nobody listens to %s: somebody subscribes to all of that, or a gateway is optimistic; %s", kinds, slow).
+			so("find the subscription and end it: look for nats sub '>', or for it among nats server report connections --subscriptions"))
+	}
+	if len(untried) > 0 {
+		found = append(found, unknown("void.unknown", "", "whether NATS says that nobody listens to %s cannot be tried: %v", strings.Join(untried, ", "), why).
+			so("let this user publish to %q", subjects.Void("*", "*")))
+	}
+	if len(found) == 0 {
 		found = append(found, ok("void.seen", "", "NATS says at once when nobody listens"))
 	}
 	return found

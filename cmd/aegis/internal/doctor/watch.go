@@ -159,5 +159,5 @@ func (w *watch) write(e event) error {
 	if e.Event == eventGone {
 		f.Remedy = ""
 	}
-	return w.app.Printf("%s %s\n%s", at, e.Event, fmt.Sprint(w.painter.finding(&f)))
+	return w.app.Printf("%s", w.painter.findingAfter(fmt.Sprintf("%s %-*s ", at, len(eventChanged), e.Event), &f))
 }
