@@ -145,9 +145,9 @@ func TestWatchPrintsWhatChanges(t *testing.T) {
 	p.Out().Await(t, " gone    ! warning  void.hidden")
 	spy.Close()
 
+	o.Port = first.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
 	first.Stop()
 	p.Out().Await(t, "the connection to NATS is lost")
-	o.Port = first.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
 	second, err := embednats.Start(o)
 	require.NoError(t, err)
 	t.Cleanup(second.Stop)
