@@ -59,7 +59,8 @@ func (a *accountTier) uses(tier string) []use {
 // judgeAccount judges the limits of an account with JetStream.
 func judgeAccount(a *account) []Finding {
 	found := []Finding{ok("jetstream.account", "", "%s, %s and %s are in use%s",
-		count(uint64(max(a.Streams, 0)), "stream", "streams"), count(uint64(max(a.Consumers, 0)), "consumer", "consumers"), size(a.Store), domain(a.Domain))}
+		count(uint64(max(a.Streams, 0)), "stream", "streams"), count(uint64(max(a.Consumers, 0)), "consumer",
+			"consumers"), size(a.Store), domain(a.Domain))}
 	tiers := map[string]accountTier{}
 	if len(a.Tiers) == 0 {
 		tiers[""] = accountTier{Memory: a.Memory, Store: a.Store, Streams: a.Streams, Consumers: a.Consumers, Limits: a.Limits}

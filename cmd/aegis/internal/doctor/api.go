@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -76,7 +77,7 @@ func (s *Session) request(ctx context.Context, subject string, data []byte) (*na
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	stop := s.watchDenials(func(d *deniedError) {
-		if !d.subscribe && d.subject == subject {
+		if !d.subscribe && d.subject == subject || d.subscribe && strings.HasPrefix(d.subject, s.inboxPrefix()) {
 			refuse(d)
 		}
 	})
@@ -91,8 +92,7 @@ func (s *Session) request(ctx context.Context, subject string, data []byte) (*na
 	if err == nil {
 		return msg, nil
 	}
-	var denied *deniedError
-	if errors.As(context.Cause(ctx), &denied) {
+	if denied, ok := errors.AsType[*deniedError](context.Cause(ctx)); ok {
 		return nil, denied
 	}
 	s.mu.Lock()

@@ -77,7 +77,8 @@ func judgeRegistryBucket(info *jetstream.StreamInfo) []Finding {
 			so("use another namespace, or remove the stream with nats stream rm %s", c.Name))
 	}
 	if c.MaxAge != registryAge {
-		found = append(found, warning("buckets.differs", c.Name, "its records live for %v and not for %v: those of crashed instances stay, or those of running ones go", c.MaxAge, registryAge).
+		found = append(found, warning("buckets.differs", c.Name,
+			"its records live for %v and not for %v: those of crashed instances stay, or those of running ones go", c.MaxAge, registryAge).
 			so("nats stream edit %s --max-age=5m", c.Name))
 	}
 	return bucketDone(info, append(found, judgeHistory(c)...))
@@ -87,7 +88,8 @@ func judgeHistory(c *jetstream.StreamConfig) []Finding {
 	if c.MaxMsgsPerSubject == 1 {
 		return nil
 	}
-	return []Finding{info("buckets.differs", c.Name+" history", "it keeps a history of %d values of each key, of which Aegis uses the last one", c.MaxMsgsPerSubject).
+	return []Finding{info("buckets.differs", c.Name+" history",
+		"it keeps a history of %d values of each key, of which Aegis uses the last one", c.MaxMsgsPerSubject).
 		so("nats stream edit %s --max-msgs-per-subject=1", c.Name)}
 }
 
@@ -95,8 +97,8 @@ func judgeHistory(c *jetstream.StreamConfig) []Finding {
 func bucketDone(info *jetstream.StreamInfo, found []Finding) []Finding {
 	c := &info.Config
 	if most := c.MaxBytes; most > 0 && info.State.Bytes*100 >= uint64(most)*nearlyFull {
-		found = append(found, warning("buckets.full", c.Name, "%s of its %s are used; NATS refuses what exceeds that", size(int64(info.State.Bytes)), size(most)). //nolint:gosec // below max_bytes
-																						so("nats stream edit %s --max-bytes=...", c.Name))
+		found = append(found, warning("buckets.full", c.Name, "%s of its %s are used; NATS refuses what exceeds that", size(info.State.Bytes), size(most)).
+			so("nats stream edit %s --max-bytes=...", c.Name))
 	}
 	if len(found) > 0 {
 		return found

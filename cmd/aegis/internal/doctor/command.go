@@ -58,7 +58,8 @@ func Command(app *cli.App) *cobra.Command {
 	s.StringSliceVar(&f.checks, "check", nil, "names of the checks to run, with commas (default all); --list has the names")
 	s.BoolVar(&f.list, "list", false, "list the checks and end")
 	s.StringVar(&f.failOn, "fail-on", Failure.String(), "severity from which on the exit code is 1: warning, error or never")
-	s.StringVar(&f.scope.Monitor, "monitor", "", "URL of the monitoring port of a NATS server, such as http://127.0.0.1:8222, for sync_interval (default none)")
+	s.StringVar(&f.scope.Monitor, "monitor", "",
+		"URL of the monitoring port of a NATS server, such as http://127.0.0.1:8222, for sync_interval (default none)")
 	s.DurationVar(&f.scope.StuckAfter, "stuck-after", defaultStuck, "how long a message may wait before it counts as stuck, if nobody has it in hand")
 	s.BoolVarP(&f.watch, "watch", "w", false, "go on looking, and print what changes, until Ctrl-C")
 	s.DurationVar(&f.interval, "interval", defaultInterval, "pause between two looks of --watch")

@@ -145,7 +145,7 @@ func TestWatchPrintsWhatChanges(t *testing.T) {
 	p.Out().Await(t, " gone    ! warning  void.hidden")
 	spy.Close()
 
-	o.Port = first.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	o.Port = first.Addr().(*net.TCPAddr).Port
 	first.Stop()
 	p.Out().Await(t, "the connection to NATS is lost")
 	second, err := embednats.Start(o)

@@ -105,7 +105,8 @@ func judgeConnection(c *connection) []Finding {
 	found := []Finding{ok("connection.up", "", "%s: nats-server %s, named %s%s; round trip %s, messages up to %s",
 		c.url, c.version, c.server, cluster, shortDuration(c.rtt), size(c.maxPayload))}
 	if c.rtt > slowRTT {
-		found = append(found, warning("connection.slow", "", "a round trip to NATS takes %s; each call takes two of them, and leaders with a short lease may be lost", shortDuration(c.rtt)).
+		found = append(found, warning("connection.slow", "",
+			"a round trip to NATS takes %s; each call takes two of them, and leaders with a short lease may be lost", shortDuration(c.rtt)).
 			so("connect to a NATS server nearby, and compare with nats rtt"))
 	}
 	if !c.tls && !onThisMachine(c.url) {
@@ -117,11 +118,13 @@ func judgeConnection(c *connection) []Finding {
 		found = append(found, unknown("connection.echo", "", "whether messages come back to this connection cannot be tried: %v", c.echoErr).
 			so("let this user publish to %q, as servers may", "<inbox prefix>.*.live"))
 	case !c.echo:
-		found = append(found, failure("connection.echo", "", "a message of this connection does not come back to it; servers that hear nothing of themselves do not serve").
+		found = append(found, failure("connection.echo", "",
+			"a message of this connection does not come back to it; servers that hear nothing of themselves do not serve").
 			so("connect without the option nats.NoEcho"))
 	}
 	if c.maxPayload < smallMaxPayload {
-		found = append(found, warning("connection.max_payload", "", "NATS takes messages up to %s, which records of instances may exceed", size(c.maxPayload)).
+		found = append(found, warning("connection.max_payload", "",
+			"NATS takes messages up to %s, which records of instances may exceed", size(c.maxPayload)).
 			so("set max_payload of the NATS server to 64KB or more"))
 	}
 	return found

@@ -51,10 +51,10 @@ func roleOf(subjects wire.Subjects, c *consumer) (consumerRole, bool) {
 		return consumerRole{}, false
 	}
 	r := consumerRole{partition: -1}
-	whose, last, _ := cutLast(name)
+	whose, last := cutLast(name)
 	if p, err := strconv.Atoi(last); err == nil && p >= 0 {
 		r.partition, r.keyed = p, true
-		whose, last, _ = cutLast(whose)
+		whose, last = cutLast(whose)
 	}
 	r.whose, r.method = whose, last
 	if r.whose == "" || r.whose == "g" || r.whose == "i" {
@@ -68,12 +68,12 @@ func roleOf(subjects wire.Subjects, c *consumer) (consumerRole, bool) {
 }
 
 // cutLast cuts a name at its last dash.
-func cutLast(name string) (before, after string, found bool) {
+func cutLast(name string) (before, after string) {
 	i := strings.LastIndexByte(name, '-')
 	if i < 0 {
-		return "", name, false
+		return "", name
 	}
-	return name[:i], name[i+1:], true
+	return name[:i], name[i+1:]
 }
 
 // filters returns the subjects that a consumer takes of its stream.
@@ -107,7 +107,8 @@ func judgeConsumer(subjects wire.Subjects, c *consumer) []Finding {
 	role, known := roleOf(subjects, c)
 	if !known {
 		if c.of.kind == kindCommands {
-			return []Finding{warning("consumers.foreign", subject, "no worker has a consumer of this name: it takes commands away from the workers, or keeps them from making their own").
+			return []Finding{warning("consumers.foreign", subject,
+				"no worker has a consumer of this name: it takes commands away from the workers, or keeps them from making their own").
 				so("find out whose it is, then nats consumer rm %s %s", c.Stream, c.Name)}
 		}
 		return []Finding{info("consumers.foreign", subject, "no subscriber of Aegis has a consumer of this name; it reads the events beside them")}
@@ -176,11 +177,13 @@ func missingPartitions(subjects wire.Subjects, consumers []*consumer) []Finding 
 		subject := g.stream + " " + g.whose + "-" + g.method
 		if len(missing) > 0 {
 			found = append(found, failure("consumers.partition", subject, "%s has %d partitions, and nobody takes the events of partition %s",
-				g.method, partitions[g], some(missing)).so("start the subscribers again, which make the missing consumers; if they may not, see aegis doctor --role subscriber"))
+				g.method, partitions[g], some(missing)).
+				so("start the subscribers again, which make the missing consumers; if they may not, see aegis doctor --role subscriber"))
 		}
 		if len(beyond) > 0 && partitions[g] > 0 {
 			slices.Sort(beyond)
-			found = append(found, warning("consumers.partition", subject+" beyond", "%s has %d partitions, and there is a consumer of partition %s, which gets nothing",
+			found = append(found, warning("consumers.partition", subject+" beyond",
+				"%s has %d partitions, and there is a consumer of partition %s, which gets nothing",
 				g.method, partitions[g], some(beyond)).so("nats consumer rm %s %s-%s-%s", g.stream, g.whose, g.method, beyond[0]))
 		}
 	}

@@ -23,7 +23,7 @@ type Finding struct {
 }
 
 // key names the finding among all findings of a look.
-func (f *Finding) key() string { return f.ID + " " + f.Subject }
+func (f Finding) key() string { return f.ID + " " + f.Subject }
 
 // ok, info, unknown, warning and failure make findings of the severities.
 func ok(id, subject, format string, args ...any) Finding {

@@ -8,10 +8,10 @@ import (
 )
 
 // size returns a number of bytes as people read it.
-func size(n int64) string {
+func size[T int64 | uint64](n T) string {
 	const unit = 1 << 10
 	if n < unit {
-		return strconv.FormatInt(n, 10) + " B"
+		return fmt.Sprintf("%d B", n)
 	}
 	value, names := float64(n)/unit, []string{"KiB", "MiB", "GiB", "TiB"}
 	i := 0

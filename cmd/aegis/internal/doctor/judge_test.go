@@ -122,7 +122,8 @@ func TestChangesBetweenTwoLooks(t *testing.T) {
 
 func TestFindingsFitANarrowTerminal(t *testing.T) {
 	t.Parallel()
-	f := failure("queues.stuck", "a-stream a-consumer", "3 commands of Work wait, the first for a minute:\x1b[31m nobody asks for them").so("start a server that has the method")
+	f := failure("queues.stuck", "a-stream a-consumer", "3 commands of Work wait, the first for a minute:\x1b[31m nobody asks for them").
+		so("start a server that has the method")
 	for _, width := range []int{40, 80, 120} {
 		text := (&painter{width: width}).finding(&f)
 		for line := range strings.Lines(text) {
@@ -152,9 +153,9 @@ func TestSymbolsTellSeveritiesApart(t *testing.T) {
 
 func TestSizesAndDurations(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "1 MiB", size(1<<20))
-	assert.Equal(t, "1.5 KiB", size(1536))
-	assert.Equal(t, "7 B", size(7))
+	assert.Equal(t, "1 MiB", size[int64](1<<20))
+	assert.Equal(t, "1.5 KiB", size[int64](1536))
+	assert.Equal(t, "7 B", size[int64](7))
 	assert.Equal(t, "3 days", shortDuration(80*time.Hour))
 	assert.Equal(t, "2h5m", shortDuration(2*time.Hour+5*time.Minute))
 	assert.Equal(t, "1m30s", shortDuration(90*time.Second))

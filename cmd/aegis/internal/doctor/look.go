@@ -134,8 +134,7 @@ func (l *look) readStream(ctx context.Context, name, filter string) (*stream, er
 // take subjects of the namespace.
 func (l *look) readStreams(ctx context.Context) ([]*stream, error) {
 	all, err := l.listStreams(ctx)
-	var denied *deniedError
-	if errors.As(err, &denied) && l.scope.Service != "" {
+	if _, denied := errors.AsType[*deniedError](err); denied && l.scope.Service != "" {
 		return l.readOwnStreams(ctx) // a user may be allowed to look at those of a service
 	}
 	if err != nil {
@@ -259,18 +258,7 @@ type stored struct {
 	Subject string    `json:"subject"`
 	Seq     uint64    `json:"seq"`
 	Data    []byte    `json:"data"`
-	Header  []byte    `json:"hdrs"`
 	Time    time.Time `json:"time"`
-}
-
-// header returns a header of the message, "" if it has none of that name.
-func (m *stored) header(name string) string {
-	for line := range strings.SplitSeq(string(m.Header), "\r\n") {
-		if key, value, ok := strings.Cut(line, ":"); ok && key == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 // firstMessage returns the first message from a sequence on that a filter matches, nil if
@@ -365,8 +353,7 @@ func (l *look) forget(ctx context.Context, stream, name string) {
 	}
 	var answer struct{}
 	err := l.call(ctx, "CONSUMER.DELETE."+stream+"."+name, nil, &answer)
-	var denied *deniedError
-	if errors.As(err, &denied) {
+	if _, denied := errors.AsType[*deniedError](err); denied {
 		l.refuse(l.api + ".CONSUMER.DELETE." + stream)
 	}
 }

@@ -177,12 +177,14 @@ func arrange(t testing.TB, conn *aegis.Conn, n int) {
 
 func subscribe(t testing.TB, conn *aegis.Conn, opts ...aegis.ServerOption) *aegis.Server {
 	t.Helper()
-	return aegistest.Serve(t, conn, func(srv *aegis.Server) error {
-		return aegistestv1aegis.SubscribeEventServiceEvents(srv, aegistestv1aegis.EventServiceEvents{
-			Stored: func(context.Context, *testv1.StoredRequest) error { return nil },
-			Keyed:  func(context.Context, *testv1.KeyedRequest) error { return nil },
-		}, aegis.Compete("mail"))
-	}, opts...)
+	return aegistest.Serve(t, conn, subscriptions, opts...)
+}
+
+func subscriptions(srv *aegis.Server) error {
+	return aegistestv1aegis.SubscribeEventServiceEvents(srv, aegistestv1aegis.EventServiceEvents{
+		Stored: func(context.Context, *testv1.StoredRequest) error { return nil },
+		Keyed:  func(context.Context, *testv1.KeyedRequest) error { return nil },
+	}, aegis.Compete("mail"))
 }
 
 func send(t testing.TB, conn *aegis.Conn, n int) {
@@ -204,6 +206,33 @@ func publish(t testing.TB, conn *aegis.Conn, n int) {
 		require.NoError(t, err)
 		_, err = pub.Keyed(t.Context(), &testv1.KeyedRequest{Key: "k"})
 		require.NoError(t, err)
+	}
+}
+
+// serveUntil serves until stop is called.
+func serveUntil(t testing.TB, conn *aegis.Conn, register ...func(*aegis.Server) error) (stop func()) {
+	t.Helper()
+	running := make(chan struct{})
+	srv, err := aegis.NewServer(conn, aegis.WithStateHook(func(s aegis.State) {
+		if s == aegis.StateRunning {
+			close(running)
+		}
+	}))
+	require.NoError(t, err)
+	for _, r := range register {
+		require.NoError(t, r(srv))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	select {
+	case <-running:
+	case <-time.After(patience):
+		require.Fail(t, "the server does not run")
+	}
+	return func() {
+		cancel()
+		require.NoError(t, <-ended)
 	}
 }
 

@@ -35,7 +35,8 @@ func TestALookOverManyServices(t *testing.T) {
 		})
 		require.NoError(t, err)
 		_, err = js.CreateConsumer(t.Context(), wire.CommandStream("aegis", name), jetstream.ConsumerConfig{
-			Durable: wire.WorkerConsumer("Work", "n"), AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1, MaxAckPending: 10_000, FilterSubject: subjects.CommandsOf(name, "Work", "n"),
+			Durable: wire.WorkerConsumer("Work", "n"), AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1, MaxAckPending: 10_000,
+			FilterSubject: subjects.CommandsOf(name, "Work", "n"),
 		})
 		require.NoError(t, err)
 		_, err = js.Publish(t.Context(), subjects.Command(name, "Work", "n", "a.1"), []byte("x"))

@@ -34,7 +34,10 @@ func TestWithoutJetStream(t *testing.T) {
 	s := runNATS(t, &server.Options{})
 	found := examine(t, session(t, s.ClientURL()), Scope{})
 	assert.Equal(t, Warning, find(t, found, "jetstream.none", "").Severity)
-	for _, id := range []string{"streams.unread", "consumers.unread", "buckets.unread", "registry.unread", "leaders.unread", "queues.unread", "dead.unread", "replicas.unread"} {
+	for _, id := range []string{
+		"streams.unread", "consumers.unread", "buckets.unread", "registry.unread", "leaders.unread",
+		"queues.unread", "dead.unread", "replicas.unread",
+	} {
 		assert.Equal(t, Unknown, find(t, found, id, "").Severity)
 	}
 	quiet(t, found, Warning)
@@ -139,7 +142,9 @@ func TestOneReplicaInAClusterOfThree(t *testing.T) {
 	t.Parallel()
 	urls := cluster(t)
 	js := jetStream(t, urls[0])
-	cfg := jetstream.StreamConfig{Name: streamName("aegis", kindEvents, "a.v1.S"), Subjects: []string{"aegis.log.a.v1.S.>"}, Discard: jetstream.DiscardNew, AllowDirect: true}
+	cfg := jetstream.StreamConfig{
+		Name: streamName("aegis", kindEvents, "a.v1.S"), Subjects: []string{"aegis.log.a.v1.S.>"}, Discard: jetstream.DiscardNew, AllowDirect: true,
+	}
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

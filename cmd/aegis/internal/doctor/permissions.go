@@ -46,7 +46,7 @@ func checkPermissions() Check {
 }
 
 func (l *look) expander() expander {
-	return newExpander(l.Session.namespace, l.Session.api, l.inboxPrefix(), &l.scope)
+	return newExpander(l.namespace, l.api, l.inboxPrefix(), &l.scope)
 }
 
 func newExpander(namespace, api, inbox string, scope *Scope) expander {
@@ -226,7 +226,8 @@ func judgePermissions(r *role, service string, trials []trial) []Finding {
 		case !t.refused:
 			allowed++
 		default:
-			f := failure(id, t.subject, "NATS does not allow this user to %s to %s (tried with %s), which %s needs for %s", verb, t.subject, t.tried, about, t.part.name)
+			f := failure(id, t.subject,
+				"NATS does not allow this user to %s to %s (tried with %s), which %s needs for %s", verb, t.subject, t.tried, about, t.part.name)
 			if t.part.optional {
 				f.Severity = Warning
 				f.Text += ", if it has any use of that"

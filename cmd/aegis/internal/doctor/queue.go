@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -148,7 +149,11 @@ func (l *look) readOrphans(ctx context.Context, consumers []*consumer) ([]queue,
 		if s.kind != kindCommands || s.State.Msgs <= claimed[name] {
 			continue
 		}
-		due, _, _ := strings.Cut(l.subjects.CommandsOf(s.service, "", ""), "..")
+		due := strings.TrimSuffix(l.subjects.Commands(s.service)[0], ".>")
+		if s.State.NumSubjects > mostSubjects {
+			found = append(found, orphansOfMany(s, due+".>", len(taken[name]) == 0))
+			continue
+		}
 		full, err := l.readStream(ctx, name, due+".>")
 		if isCode(err, codeStreamNotFound) {
 			continue
@@ -159,6 +164,16 @@ func (l *look) readOrphans(ctx context.Context, consumers []*consumer) ([]queue,
 		found = append(found, orphansOf(full, due+".", taken[name])...)
 	}
 	return found, nil
+}
+
+// orphansOfMany returns a queue with too many subjects to be read as one. Which of its
+// commands no consumer takes is known only if it has no consumer.
+func orphansOfMany(s *stream, filter string, nobody bool) queue {
+	q := queue{stream: s.Config.Name, service: s.service, filter: filter, what: "commands", pending: s.State.Msgs, delivered: never}
+	if !nobody {
+		q.ageErr = fmt.Errorf("there are more than %d", mostSubjects)
+	}
+	return q
 }
 
 // orphansOf groups the subjects of a queue that no filter covers.
@@ -194,7 +209,7 @@ func (l *look) readAges(ctx context.Context, waits []queue, consumers []*consume
 	var wait sync.WaitGroup
 	for i := range waits {
 		q := &waits[i]
-		if q.pending == 0 || q.filter == "" {
+		if q.pending == 0 || q.filter == "" || q.ageErr != nil {
 			continue
 		}
 		turns <- struct{}{}
@@ -272,9 +287,11 @@ func judgeHeld(q *queue, subject string, served map[string]bool) Finding {
 	}
 	held := count(uint64(max(q.held, 0)), "message", "messages")
 	if served != nil && !served[service] {
-		return failure("queues.stuck", subject, "%s of %s were delivered %s ago to a process that is gone, and nobody asks for them", held, q.what, shortDuration(q.delivered)).
+		return failure("queues.stuck", subject,
+			"%s of %s were delivered %s ago to a process that is gone, and nobody asks for them", held, q.what, shortDuration(q.delivered)).
 			so("start an instance of %s that has the method", q.service)
 	}
-	return warning("queues.held", subject, "%s of %s were delivered %s ago, and nobody asks for more: their handlers take long, or their process is gone",
+	return warning("queues.held", subject,
+		"%s of %s were delivered %s ago, and nobody asks for more: their handlers take long, or their process is gone",
 		held, q.what, shortDuration(q.delivered)).so("see whether it runs: aegis ls %s", q.service)
 }

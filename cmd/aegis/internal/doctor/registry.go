@@ -117,11 +117,13 @@ func judgeInstance(i *instance) []Finding {
 	r := i.record
 	var found []Finding
 	if !i.fresh {
-		return []Finding{info("registry.lost", i.key, "its record was not renewed for %s: the process was lost, or cannot write; NATS removes the record after 5 minutes",
+		return []Finding{info("registry.lost", i.key,
+			"its record was not renewed for %s: the process was lost, or cannot write; NATS removes the record after 5 minutes",
 			shortDuration(i.age)).so("see whether the process runs: aegis ls %s", r.Service)}
 	}
 	if r.Unhealthy {
-		found = append(found, warning("registry.unhealthy", i.key, "a check of the instance fails: selection strategies do not pick it, the queue group does").
+		found = append(found, warning("registry.unhealthy", i.key,
+			"a check of the instance fails: selection strategies do not pick it, the queue group does").
 			so("aegis ls %s, and /readyz of the instance, name the check", r.Service))
 	}
 	if r.NoRespondersHidden {
@@ -129,8 +131,9 @@ func judgeInstance(i *instance) []Finding {
 			so("aegis doctor --check void names the cause, if it is on this side of NATS too"))
 	}
 	if ahead := r.Started.Sub(i.stored); ahead > aheadLeast {
-		found = append(found, warning("registry.clock", i.key, "its clock is at least %s ahead of that of NATS: it has started after its record was stored; "+
-			"terms and incarnations come from clocks", shortDuration(ahead)).so("synchronise the clock of its machine (NTP)"))
+		found = append(found, warning("registry.clock", i.key,
+			"its clock is at least %s ahead of that of NATS: it has started after its record was stored; "+
+				"terms and incarnations come from clocks", shortDuration(ahead)).so("synchronise the clock of its machine (NTP)"))
 	}
 	return found
 }
@@ -149,7 +152,8 @@ func judgeService(name string, records []*registry.Record) []Finding {
 		}
 	}
 	if len(versions) > 1 {
-		found = append(found, info("registry.versions", name, "instances of the versions %s run beside each other", strings.Join(slices.Sorted(maps.Keys(versions)), ", ")).
+		found = append(found, info("registry.versions", name,
+			"instances of the versions %s run beside each other", strings.Join(slices.Sorted(maps.Keys(versions)), ", ")).
 			so("finish the update, unless it is under way"))
 	}
 	if len(older) > 0 && len(newer) > 0 {
@@ -180,7 +184,8 @@ func judgeServicePatterns(name string, records []*registry.Record) []Finding {
 			}
 			if other.pattern != pattern && !told[method] {
 				told[method] = true
-				found = append(found, failure("registry.patterns", name+"."+method, "%s is %s at %s, and %s at %s: what one side sends may not reach the other, and nobody is told",
+				found = append(found, failure("registry.patterns", name+"."+method,
+					"%s is %s at %s, and %s at %s: what one side sends may not reach the other, and nobody is told",
 					method, other.pattern, other.instance, pattern, r.Instance).so("generate and deploy all of them from one proto"))
 			}
 		}

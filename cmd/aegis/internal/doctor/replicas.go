@@ -72,12 +72,14 @@ func judgeReplicas(servers int, streams []*jetstream.StreamInfo) []Finding {
 	case len(streams) == 0:
 		return nil
 	case servers >= enoughServers && len(single) > 0:
-		found = append(found, warning("replicas.one", "", "there are %d NATS servers, and %s kept by one of them alone: %s; while that server is away nothing is stored there",
+		found = append(found, warning("replicas.one", "",
+			"there are %d NATS servers, and %s kept by one of them alone: %s; while that server is away nothing is stored there",
 			servers, count(uint64(len(single)), "stream is", "streams are"), some(single)).
 			so("set replicas: 3 in event_storage and command_storage of the proto, or Replicas of aegis.WithStorage, WithLeaderBucket and WithRegistryBucket; "+
 				"or nats stream edit %s --replicas=3", single[0]))
 	case len(single) > 0:
-		found = append(found, info("replicas.single", "", "one NATS server is seen: what it keeps waits for it while it is away, and is lost with its disk").
+		found = append(found, info("replicas.single", "",
+			"one NATS server is seen: what it keeps waits for it while it is away, and is lost with its disk").
 			so("run three NATS servers as a cluster, and set replicas: 3, where that matters"))
 	case len(found) == 0:
 		found = append(found, ok("replicas.ready", "", "%s with 3 replicas or more that keep up", count(uint64(len(streams)), "stream", "streams")))

@@ -43,7 +43,7 @@ func (r *Report) findings() []Finding {
 // summary says in one line how many findings there are.
 func (r *Report) summary() string {
 	count := func(s Severity, one, more string) string {
-		return count(uint64(r.Counts[s.String()]), one, more) //nolint:gosec // a number of findings
+		return count(uint64(r.Counts[s.String()]), one, more)
 	}
 	return strings.Join([]string{
 		count(Failure, "error", "errors"), count(Warning, "warning", "warnings"), count(Unknown, "unknown", "unknown"),

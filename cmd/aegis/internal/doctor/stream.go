@@ -60,7 +60,7 @@ func judgeStream(w *wanted, info *jetstream.StreamInfo, kind streamKind) []Findi
 	found := append(lacking(w, c, kind), differing(w, c, kind)...)
 	if most := c.MaxBytes; most > 0 && c.Discard == jetstream.DiscardNew && info.State.Bytes*100 >= uint64(most)*nearlyFull {
 		found = append(found, warning("streams.full", c.Name, "%s of its %s are used; what exceeds that is refused (RESOURCE_EXHAUSTED)",
-			size(int64(info.State.Bytes)), size(most)).so("nats stream edit %s --max-bytes=...", c.Name)) //nolint:gosec // below max_bytes
+			size(info.State.Bytes), size(most)).so("nats stream edit %s --max-bytes=...", c.Name))
 	}
 	return found
 }
@@ -122,7 +122,8 @@ func lacking(w *wanted, c *jetstream.StreamConfig, kind streamKind) []Finding {
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{failure("streams.lacks", c.Name, "it does not allow %s, which the runtime needs; a program that may change streams does so when it next uses it",
+	return []Finding{failure("streams.lacks", c.Name,
+		"it does not allow %s, which the runtime needs; a program that may change streams does so when it next uses it",
 		strings.Join(names, " and ")).so("nats stream edit %s %s", c.Name, strings.Join(flags, " "))}
 }
 
@@ -134,13 +135,16 @@ func differing(w *wanted, c *jetstream.StreamConfig, kind streamKind) []Finding 
 		found = append(found, warning("streams.differs", c.Name+" "+setting, format, args...).so("%s", remedy))
 	}
 	if discardNew := w.discard == jetstream.DiscardNew; discardNew && c.Discard != jetstream.DiscardNew && kind != kindCommands {
-		differ("discard", "nats stream edit "+c.Name+" --discard=new", "when it is full it drops its oldest messages in silence, and should refuse new ones")
+		differ("discard", "nats stream edit "+c.Name+" --discard=new",
+			"when it is full it drops its oldest messages in silence, and should refuse new ones")
 	}
 	if w.onePerSubject && c.MaxMsgsPerSubject != 1 {
-		differ("max_msgs_per_subject", "nats stream edit "+c.Name+" --max-msgs-per-subject=1", "it keeps %d messages of each subject in place of 1", c.MaxMsgsPerSubject)
+		differ("max_msgs_per_subject", "nats stream edit "+c.Name+" --max-msgs-per-subject=1",
+			"it keeps %d messages of each subject in place of 1", c.MaxMsgsPerSubject)
 	}
 	if !w.onePerSubject && c.MaxMsgsPerSubject > 0 {
-		differ("max_msgs_per_subject", "nats stream edit "+c.Name+" --max-msgs-per-subject=-1", "it keeps %d messages of each subject, and should keep all", c.MaxMsgsPerSubject)
+		differ("max_msgs_per_subject", "nats stream edit "+c.Name+" --max-msgs-per-subject=-1",
+			"it keeps %d messages of each subject, and should keep all", c.MaxMsgsPerSubject)
 	}
 	if c.MaxMsgs > 0 {
 		differ("max_msgs", "nats stream edit "+c.Name+" --max-msgs=-1", "it takes %d messages at most, whatever their size", c.MaxMsgs)

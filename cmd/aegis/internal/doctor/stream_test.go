@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,7 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	"github.com/aegisrpc/aegis/internal/wire"
+	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
@@ -19,17 +23,21 @@ import (
 func made(t *testing.T) (url string, js jetstream.JetStream) {
 	t.Helper()
 	n := aegistest.StartNATS(t)
-	require.True(t, t.Run("services", func(t *testing.T) { //nolint:paralleltest // they end before the rest begins
-		conn := n.Connect(t)
-		serveJobs(t, conn, done)
-		serveLeaders(t, conn)
-		subscribe(t, conn)
-		send(t, conn, 1)
-		publish(t, conn, 1)
-		becomes(t, session(t, n.URL()), Scope{}, func(found []Finding) bool {
-			return has(found, "leaders.ready", OK) && has(found, "consumers.ready", OK) && has(found, "queues.empty", OK)
-		}, "leaders", "consumers", "queues")
-	}))
+	conn := n.Connect(t)
+	stop := serveUntil(t, conn, func(srv *aegis.Server) error {
+		return errors.Join(
+			aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work: done}),
+			aegistestv1aegis.RegisterLeaderJobServiceServer(srv, leaders{arrange: func(context.Context) {}}),
+			subscriptions(srv),
+		)
+	})
+	send(t, conn, 1)
+	publish(t, conn, 1)
+	becomes(t, session(t, n.URL()), Scope{}, func(found []Finding) bool {
+		return has(found, "leaders.ready", OK) && has(found, "consumers.ready", OK)
+	}, "leaders", "consumers")
+	drained(t, jetStream(t, n.URL()), jobQueue, "w-Work-n")
+	stop()
 	return n.URL(), jetStream(t, n.URL())
 }
 
@@ -47,13 +55,17 @@ func TestStreamsThatDiffer(t *testing.T) {
 		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Hour, time.Second }, "streams.unusable", Failure, "drops commands"},
 		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, "streams.unusable", Failure, "drops commands"},
 		{jobQueue, func(c *jetstream.StreamConfig) { c.MaxAge, c.MaxMsgs, c.MaxBytes = 0, -1, 1<<20 }, "streams.unusable", Failure, "drops commands"},
-		{eventQueue, func(c *jetstream.StreamConfig) { c.Subjects = []string{"aegis.log.aegistest.v1.EventService.Stored.*"} }, "streams.unusable", Failure, "does not take"},
+		{eventQueue, func(c *jetstream.StreamConfig) {
+			c.Subjects = []string{"aegis.log.aegistest.v1.EventService.Stored.*"}
+		}, "streams.unusable", Failure, "does not take"},
 		{eventQueue, func(c *jetstream.StreamConfig) {
 			c.Subjects, c.Discard = []string{"aegis.log.aegistest.v1.EventService.>"}, jetstream.DiscardOld
 		}, "streams.differs", Warning, "drops its oldest messages"},
 		{eventQueue, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardNew, 1000 }, "streams.differs", Warning, "1000 messages at most"},
 		{"aegis-results-aegistest-v1-JobService", func(c *jetstream.StreamConfig) { c.AllowDirect = false }, "streams.lacks", Failure, "allow_direct"},
-		{"aegis-results-aegistest-v1-JobService", func(c *jetstream.StreamConfig) { c.AllowDirect, c.MaxMsgsPerSubject = true, 5 }, "streams.differs", Warning, "5 messages"},
+		{"aegis-results-aegistest-v1-JobService", func(c *jetstream.StreamConfig) {
+			c.AllowDirect, c.MaxMsgsPerSubject = true, 5
+		}, "streams.differs", Warning, "5 messages"},
 		{"aegis-dead-aegistest-v1-JobService", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, "streams.differs", Warning, "should keep all"},
 	} {
 		change(t, js, c.stream, c.edit)
@@ -146,16 +158,16 @@ func TestBucketsThatDiffer(t *testing.T) {
 	})
 	change(t, js, registered, func(c *jetstream.StreamConfig) { c.MaxAge, c.MaxMsgsPerSubject = time.Hour, 2 })
 	found := examine(t, s, Scope{}, "buckets")
-	var leaderTexts string
+	var leaderTexts strings.Builder
 	for _, f := range found {
 		if f.ID == "buckets.unusable" {
 			assert.Equal(t, leaders, f.Subject)
 			assert.Equal(t, Failure, f.Severity)
-			leaderTexts += f.Text + f.Remedy
+			leaderTexts.WriteString(f.Text + f.Remedy)
 		}
 	}
 	for _, text := range []string{"direct get is on", "--no-allow-direct", "by age", "--max-age=0", "by number or size", "--discard=new"} {
-		assert.Contains(t, leaderTexts, text)
+		assert.Contains(t, leaderTexts.String(), text)
 	}
 	assert.Contains(t, find(t, found, "buckets.differs", registered).Text, "1h0m0s and not for 5m0s")
 	assert.Contains(t, find(t, found, "buckets.differs", leaders+" history").Text, "3 values")

@@ -30,8 +30,8 @@ func checkSync() Check {
 			settings, err := l.readSync(ctx)
 			if err != nil {
 				f := unknown("sync.unread", "", "sync_interval cannot be read: %v", err)
-				return []Finding{f.so("look into the configuration of each NATS server: jetstream { sync_interval: always } keeps what was acknowledged through a power failure, " +
-					"and so do three replicas that do not fail together; or give --monitor http://HOST:8222")}
+				return []Finding{f.so("look into the configuration of each NATS server: jetstream { sync_interval: always } keeps what was acknowledged " +
+					"through a power failure, and so do three replicas that do not fail together; or give --monitor http://HOST:8222")}
 			}
 			return judgeSync(settings)
 		},

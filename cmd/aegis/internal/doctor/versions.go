@@ -163,7 +163,8 @@ func judgePatterns(oldest version, name string) []Finding {
 	}
 	found := []Finding{ok("versions.calls", "", "calls, streams, broadcasts, events, leaders and discovery work with %s", at)}
 	if oldest.before(oldestForPartitions) {
-		found = append(found, upgrade(info("versions.partitions", "", "%s keeps no metadata: that the numbers of partitions of an event agree is not compared", at),
+		found = append(found, upgrade(info("versions.partitions", "",
+			"%s keeps no metadata: that the numbers of partitions of an event agree is not compared", at),
 			oldestForPartitions))
 	}
 	if oldest.before(oldestForCommands) {

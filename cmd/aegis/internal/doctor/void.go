@@ -113,15 +113,18 @@ func judgeVoid(subjects wire.Subjects, probes []voidProbe) []Finding {
 	for _, stream := range slices.Sorted(maps.Keys(hidden)) {
 		kinds := strings.Join(hidden[stream], ", ")
 		if stream != "" {
-			found = append(found, warning("void.hidden", stream, "the stream %s stores what is sent to %s, so that NATS does not say when nobody listens; %s", stream, kinds, slow).
+			found = append(found, warning("void.hidden", stream,
+				"the stream %s stores what is sent to %s, so that NATS does not say when nobody listens; %s", stream, kinds, slow).
 				so("take %s out of the subjects of the stream: nats stream edit %s --subjects ...", kinds, stream))
 			continue
 		}
-		found = append(found, warning("void.hidden", "", "NATS does not say when nobody listens to %s: somebody subscribes to all of that, or a gateway is optimistic; %s", kinds, slow).
+		found = append(found, warning("void.hidden", "",
+			"NATS does not say when nobody listens to %s: somebody subscribes to all of that, or a gateway is optimistic; %s", kinds, slow).
 			so("find the subscription and end it: look for nats sub '>', or for it among nats server report connections --subscriptions"))
 	}
 	if len(untried) > 0 {
-		found = append(found, unknown("void.unknown", "", "whether NATS says that nobody listens to %s cannot be tried: %v", strings.Join(untried, ", "), why).
+		found = append(found, unknown("void.unknown", "",
+			"whether NATS says that nobody listens to %s cannot be tried: %v", strings.Join(untried, ", "), why).
 			so("let this user publish to %q", subjects.Void("*", "*")))
 	}
 	if len(found) == 0 {
