@@ -20,7 +20,7 @@ func checkJetStream() Check {
 	return Check{
 		Name: "jetstream", Looks: "whether the account has JetStream, and how much of its limits is used",
 		Reads: "`$JS.API.INFO`",
-		IDs:   []string{"account", "none", "full", "max_bytes_required", "max_ack_pending"},
+		IDs:   words("account none full max_bytes_required max_ack_pending"),
 		run: func(ctx context.Context, l *look) []Finding {
 			a, err := l.account(ctx)
 			switch {

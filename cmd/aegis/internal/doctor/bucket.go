@@ -16,7 +16,7 @@ func checkBuckets() Check {
 	return Check{
 		Name: "buckets", Looks: "the KV buckets of leaders and of the registry: whether they can be used, and how they differ from those that servers make",
 		Reads: "`$JS.API.STREAM.INFO.KV_ns-leaders`, `$JS.API.STREAM.INFO.KV_ns-registry`",
-		IDs:   []string{"ready", "missing", "unusable", "differs", "full", "unread"},
+		IDs:   words("ready missing unusable differs full unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			var found []Finding
 			for _, b := range []struct {

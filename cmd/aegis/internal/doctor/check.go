@@ -23,6 +23,9 @@ type Check struct {
 	run func(ctx context.Context, l *look) []Finding
 }
 
+// words returns the words of a text.
+func words(text string) []string { return strings.Fields(text) }
+
 // checks returns all checks in the order in which they run.
 func checks() []Check {
 	return []Check{

@@ -228,7 +228,7 @@ func linkOf(ctx context.Context, app *cli.App) (link, error) {
 		l.namespace = wire.DefaultNamespace
 	}
 	if l.inbox == "" {
-		l.inbox = "_INBOX"
+		l.inbox = defaultInbox
 	}
 	switch {
 	case settings.JSAPIPrefix != "":

@@ -31,7 +31,7 @@ func checkConnection() Check {
 	return Check{
 		Name: "connection", Looks: "the NATS server of the connection, its round trip time, TLS, and whether messages come back",
 		Reads: "the connection; a message to its own inbox",
-		IDs:   []string{"up", "lost", "slow", "plain", "echo", "max_payload"},
+		IDs:   words("up lost slow plain echo max_payload"),
 		run: func(ctx context.Context, l *look) []Finding {
 			c, err := readConnection(ctx, l)
 			if err != nil {

@@ -16,7 +16,7 @@ func checkConsumers() Check {
 	return Check{
 		Name: "consumers", Looks: "the consumers of events and commands: whether the runtime can use them, and whether each partition has one",
 		Reads: "`$JS.API.CONSUMER.LIST` of the streams of events and commands",
-		IDs:   []string{"ready", "unusable", "differs", "partition", "foreign", "unread"},
+		IDs:   words("ready unusable differs partition foreign unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			consumers, err := l.consumers(ctx)
 			if err != nil {

@@ -12,7 +12,7 @@ func checkDead() Check {
 	return Check{
 		Name: "dead", Looks: "dead letters: commands and events that have failed for good, and whether there are more and more",
 		Reads: "the streams of dead letters",
-		IDs:   []string{"none", "letters", "growing", "unread"},
+		IDs:   words("none letters growing unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			streams, err := l.streams(ctx)
 			if err != nil {

@@ -11,11 +11,14 @@ import (
 // streamKind tells the streams of a service apart.
 type streamKind string
 
+// commands names the pattern, its stream and what waits there.
+const commands = "commands"
+
 // The streams of a service; docs/protocol.md describes them.
 const (
 	kindNone     streamKind = "" // a stream of somebody else
 	kindEvents   streamKind = "events"
-	kindCommands streamKind = "commands"
+	kindCommands streamKind = commands
 	kindResults  streamKind = "results"
 	kindDead     streamKind = "dead"
 	kindAttempts streamKind = "attempts"

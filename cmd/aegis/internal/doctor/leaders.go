@@ -16,7 +16,7 @@ func checkLeaders() Check {
 	return Check{
 		Name: "leaders", Looks: "the single active groups: whether each that has candidates has a leader, and whether its record can be read",
 		Reads: "the buckets of leaders and of the registry",
-		IDs:   []string{"ready", "none", "foreign", "alone", "gone", "unread"},
+		IDs:   words("ready none foreign alone gone unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			found := judgeLeadersOf(ctx, l)
 			if !slices.ContainsFunc(found, func(f Finding) bool { return f.ID == "leaders.none" }) {

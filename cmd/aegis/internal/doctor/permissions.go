@@ -25,7 +25,7 @@ func checkPermissions() Check {
 	return Check{
 		Name: "permissions", Looks: "whether NATS allows this user what a role needs (--role, --service); nothing is stored or delivered by the trials",
 		Reads: "each subject of the role: subscribing and leaving again, and messages that nobody takes",
-		IDs:   []string{"allowed", "publish", "subscribe", "untried", "skipped"},
+		IDs:   words("allowed publish subscribe untried skipped"),
 		run: func(ctx context.Context, l *look) []Finding {
 			if l.scope.Role == "" {
 				return []Finding{info("permissions.skipped", "", "no permissions were tried, as no role is given").
@@ -216,9 +216,9 @@ func judgePermissions(r *role, service string, trials []trial) []Finding {
 	var untried []string
 	for i := range trials {
 		t := &trials[i]
-		id, verb, list := "permissions.publish", "publish", "publish"
+		verb := publishing
 		if t.subscribe {
-			id, verb, list = "permissions.subscribe", "subscribe", "subscribe"
+			verb = subscribing
 		}
 		switch {
 		case t.untried != "":
@@ -226,13 +226,13 @@ func judgePermissions(r *role, service string, trials []trial) []Finding {
 		case !t.refused:
 			allowed++
 		default:
-			f := failure(id, t.subject,
+			f := failure("permissions."+verb, t.subject,
 				"NATS does not allow this user to %s to %s (tried with %s), which %s needs for %s", verb, t.subject, t.tried, about, t.part.name)
 			if t.part.optional {
 				f.Severity = Warning
 				f.Text += ", if it has any use of that"
 			}
-			found = append(found, f.so("add the line %q to %s in the permissions of the user", t.subject, list))
+			found = append(found, f.so("add the line %q to %s in the permissions of the user", t.subject, verb))
 		}
 	}
 	if len(untried) > 0 {

@@ -24,7 +24,7 @@ func checkQueues() Check {
 	return Check{
 		Name: "queues", Looks: "commands and durable events that wait: for how long, and whether anybody will take them",
 		Reads: "the streams, their consumers, `$JS.API.STREAM.MSG.GET` of the first message that waits; the registry",
-		IDs:   []string{"empty", "stuck", "held", "blocked", "behind", "redelivered", "unread"},
+		IDs:   words("empty stuck held blocked behind redelivered unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			waits, err := l.readQueues(ctx)
 			if err != nil {
@@ -169,7 +169,7 @@ func (l *look) readOrphans(ctx context.Context, consumers []*consumer) ([]queue,
 // orphansOfMany returns a queue with too many subjects to be read as one. Which of its
 // commands no consumer takes is known only if it has no consumer.
 func orphansOfMany(s *stream, filter string, nobody bool) queue {
-	q := queue{stream: s.Config.Name, service: s.service, filter: filter, what: "commands", pending: s.State.Msgs, delivered: never}
+	q := queue{stream: s.Config.Name, service: s.service, filter: filter, what: commands, pending: s.State.Msgs, delivered: never}
 	if !nobody {
 		q.ageErr = fmt.Errorf("there are more than %d", mostSubjects)
 	}

@@ -23,7 +23,7 @@ func checkRegistry() Check {
 	return Check{
 		Name: "registry", Looks: "the registered instances: values that are none, unhealthy and lost ones, versions, patterns and clocks that differ",
 		Reads: "the bucket of the registry, by a consumer that NATS forgets",
-		IDs:   []string{"ready", "empty", "foreign", "lost", "unhealthy", "hidden", "versions", "runtimes", "patterns", "clock", "unread"},
+		IDs:   words("ready empty foreign lost unhealthy hidden versions runtimes patterns clock unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			_, err := l.registry(ctx)
 			if isCode(err, codeStreamNotFound) {

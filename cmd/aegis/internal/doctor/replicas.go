@@ -18,7 +18,7 @@ func checkReplicas() Check {
 	return Check{
 		Name: "replicas", Looks: "whether streams and buckets survive the loss of a NATS server, and whether their replicas keep up",
 		Reads: "the streams, the buckets, and the servers that NATS names",
-		IDs:   []string{"ready", "single", "one", "leaderless", "behind", "unread"},
+		IDs:   words("ready single one leaderless behind unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			all, err := l.streams(ctx)
 			if err != nil {

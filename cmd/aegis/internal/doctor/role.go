@@ -28,7 +28,15 @@ type role struct {
 	service bool
 }
 
-const inboxes = "<inbox prefix>.>"
+// Subjects that several parts have.
+const (
+	inboxes     = "<inbox prefix>.>"
+	probes      = "ns.*._void.*"
+	alive       = "ns.live.*"
+	members     = "ns.grp.S.>"
+	eventsInfo  = "J.STREAM.INFO.E"
+	resultsInfo = "J.STREAM.INFO.R"
+)
 
 func partReplies() part {
 	return part{name: "answers from NATS and others", subscribe: []string{inboxes}}
@@ -37,7 +45,7 @@ func partReplies() part {
 // partProbing is what a connection needs to find out whether NATS says that nobody
 // listens; without it there is a line in its log.
 func partProbing() part {
-	return part{name: "probes of the void", optional: true, publish: []string{"ns.*._void.*"}}
+	return part{name: "probes of the void", optional: true, publish: []string{probes}}
 }
 
 func partComparing() part {
@@ -46,7 +54,7 @@ func partComparing() part {
 
 func partClient() part {
 	return part{
-		name: "calls", publish: []string{"ns.call.S.>", "ns.cancel.S", "ns.*._void.*"},
+		name: "calls", publish: []string{"ns.call.S.>", "ns.cancel.S", probes},
 		subscribe: []string{inboxes},
 	}
 }
@@ -70,15 +78,15 @@ func clientParts() []part {
 func partServer() part {
 	return part{
 		name:      "serving calls",
-		publish:   []string{"ns.live.*", "<inbox prefix>.*.live", "ns.*._void.*"},
-		subscribe: []string{"ns.call.S.* aegis", "ns.inst.*.S.*", "ns.all.S.*", "ns.in.*.*", "ns.cancel.S", "ns.live.*", inboxes},
+		publish:   []string{alive, "<inbox prefix>.*.live", probes},
+		subscribe: []string{"ns.call.S.* aegis", "ns.inst.*.S.*", "ns.all.S.*", "ns.in.*.*", "ns.cancel.S", alive, inboxes},
 	}
 }
 
 // partLiving has what every server needs of the row of servers, also one that has only
 // subscriptions.
 func partLiving() part {
-	return part{name: "telling that it lives", publish: []string{"ns.live.*"}, subscribe: []string{"ns.live.*", "ns.inst.*.S._events.*"}}
+	return part{name: "telling that it lives", publish: []string{alive}, subscribe: []string{alive, "ns.inst.*.S._events.*"}}
 }
 
 // partRegistering has the subjects of docs/registry.md for a server, or for a subscriber if
@@ -87,7 +95,7 @@ func partRegistering(s string) part {
 	return part{
 		name: "registration and discovery",
 		publish: []string{
-			"ns.beat." + s + ".I", "ns.live.*", "$KV.ns-registry." + s + ".I", "$JS.API.STREAM.INFO.KV_ns-registry",
+			"ns.beat." + s + ".I", alive, "$KV.ns-registry." + s + ".I", "$JS.API.STREAM.INFO.KV_ns-registry",
 			"$JS.API.STREAM.MSG.GET.KV_ns-registry", "$JS.API.STREAM.CREATE.KV_ns-registry", "ns.inst.I." + s + ".-",
 		},
 		subscribe: []string{"ns.beat." + s + ".I", "$SRV.>"},
@@ -116,11 +124,11 @@ func storedParts() []part {
 		{
 			name: "durable events", optional: true,
 			publish: []string{
-				"J.STREAM.INFO.E", "J.STREAM.CREATE.E", "J.CONSUMER.INFO.E.>", "J.CONSUMER.CREATE.E.>", "J.CONSUMER.MSG.NEXT.E.>",
-				"$JS.ACK.E.>", "$JS.ACK.*.*.E.>", "J.STREAM.INFO.D", "J.STREAM.CREATE.D", "ns.dead.S.>", "ns.grp.S.>",
+				eventsInfo, "J.STREAM.CREATE.E", "J.CONSUMER.INFO.E.>", "J.CONSUMER.CREATE.E.>", "J.CONSUMER.MSG.NEXT.E.>",
+				"$JS.ACK.E.>", "$JS.ACK.*.*.E.>", "J.STREAM.INFO.D", "J.STREAM.CREATE.D", "ns.dead.S.>", members,
 				"J.STREAM.INFO.A", "J.STREAM.CREATE.A", "J.STREAM.MSG.GET.A", "J.STREAM.PURGE.A", "ns.try.S.>", "J.CONSUMER.DELETE.E.>",
 			},
-			subscribe: []string{"ns.grp.S.>"},
+			subscribe: []string{members},
 		},
 	}
 }
@@ -132,10 +140,10 @@ func subscriberParts() []part {
 // workerParts have what a worker needs beside a server: as a subscriber, with C for E and
 // without A, and the results.
 func workerParts() []part {
-	work := part{name: "commands"}
+	work := part{name: commands}
 	for _, p := range storedParts() {
 		for _, subject := range p.publish {
-			if !strings.HasSuffix(subject, ".A") && subject != "ns.try.S.>" && subject != "ns.grp.S.>" {
+			if !strings.HasSuffix(subject, ".A") && subject != "ns.try.S.>" && subject != members {
 				work.publish = append(work.publish, ofCommands(subject))
 			}
 		}
@@ -157,7 +165,7 @@ func ofCommands(subject string) string {
 func partResults() part {
 	return part{
 		name:      "the results of commands",
-		publish:   []string{"J.STREAM.INFO.R", "J.STREAM.CREATE.R", "J.STREAM.MSG.GET.R", "ns.res.S.>", "ns.told.S.>"},
+		publish:   []string{resultsInfo, "J.STREAM.CREATE.R", "J.STREAM.MSG.GET.R", "ns.res.S.>", "ns.told.S.>"},
 		subscribe: []string{"ns.told.S.*.*.stop"},
 	}
 }
@@ -165,16 +173,16 @@ func partResults() part {
 func publisherParts() []part {
 	return []part{
 		{name: "core events", optional: true, publish: []string{"ns.evt.S.*"}, subscribe: []string{inboxes}},
-		{name: "durable events", optional: true, publish: []string{"ns.log.S.>", "J.STREAM.INFO.E", "J.STREAM.CREATE.E"}},
+		{name: "durable events", optional: true, publish: []string{"ns.log.S.>", eventsInfo, "J.STREAM.CREATE.E"}},
 	}
 }
 
 func senderParts() []part {
 	return []part{
 		{
-			name: "commands",
+			name: commands,
 			publish: []string{
-				"ns.cmd.S.>", "ns.cmdat.S.>", "J.STREAM.INFO.C", "J.STREAM.CREATE.C", "J.STREAM.MSG.GET.C", "J.STREAM.INFO.R", "J.STREAM.MSG.GET.R",
+				"ns.cmd.S.>", "ns.cmdat.S.>", "J.STREAM.INFO.C", "J.STREAM.CREATE.C", "J.STREAM.MSG.GET.C", resultsInfo, "J.STREAM.MSG.GET.R",
 			},
 			subscribe: []string{"ns.told.S.>"},
 		},
@@ -196,7 +204,7 @@ func letterParts() []part {
 		{
 			name: "putting dead letters back", optional: true,
 			publish: []string{
-				"ns.log.S.>", "J.STREAM.INFO.E", "ns.cmd.S.>", "J.STREAM.INFO.C", "J.STREAM.MSG.GET.C", "J.STREAM.INFO.R", "J.STREAM.MSG.GET.R",
+				"ns.log.S.>", eventsInfo, "ns.cmd.S.>", "J.STREAM.INFO.C", "J.STREAM.MSG.GET.C", resultsInfo, "J.STREAM.MSG.GET.R",
 				"J.STREAM.MSG.DELETE.R", "J.STREAM.PURGE.R",
 			},
 		},
@@ -220,7 +228,7 @@ func monitorParts() []part {
 		{
 			name: "streams and consumers", publish: []string{"J.INFO", "J.STREAM.LIST", "J.STREAM.INFO.*", "J.CONSUMER.LIST.*", "J.STREAM.MSG.GET.*"},
 		},
-		{name: "probes of the connection", publish: []string{"ns.*._void.*", "<inbox prefix>.*.live"}},
+		{name: "probes of the connection", publish: []string{probes, "<inbox prefix>.*.live"}},
 	}
 }
 
@@ -277,29 +285,29 @@ func (e *expander) expand(subject string) string {
 	streams := map[string]streamKind{"E": kindEvents, "C": kindCommands, "R": kindResults, "D": kindDead, "A": kindAttempts}
 	tokens := strings.Split(subject, ".")
 	api := tokens[0] == "J" || tokens[0] == "$JS"
-	for i, token := range tokens {
-		switch kind, isStream := streams[token]; {
+	for i, word := range tokens {
+		switch kind, isStream := streams[word]; {
 		case api && isStream:
 			tokens[i] = streamName(e.namespace, kind, e.service)
-		case token == "ns" && i == 0:
+		case word == "ns" && i == 0:
 			tokens[i] = e.namespace
-		case token == "S":
+		case word == "S":
 			tokens[i] = e.service
-		case token == "I":
+		case word == "I":
 			tokens[i] = e.instance
-		case token == "J" && i == 0:
+		case word == "J" && i == 0:
 			tokens[i] = e.api
-		case token == "$KV" && i == 0:
+		case word == "$KV" && i == 0:
 			tokens[i] = kv
-		case token == "<inbox prefix>":
+		case word == "<inbox prefix>":
 			tokens[i] = e.inbox
-		case token == "KV_ns-registry":
+		case word == "KV_ns-registry":
 			tokens[i] = kvStream(wire.RegistryBucket(e.namespace))
-		case token == "KV_ns-leaders":
+		case word == "KV_ns-leaders":
 			tokens[i] = kvStream(wire.LeaderBucket(e.namespace))
-		case token == "ns-registry":
+		case word == "ns-registry":
 			tokens[i] = wire.RegistryBucket(e.namespace)
-		case token == "ns-leaders":
+		case word == "ns-leaders":
 			tokens[i] = wire.LeaderBucket(e.namespace)
 		}
 	}

@@ -14,13 +14,13 @@ func permissionsBlock(r *role, e *expander) string {
 		about += " " + e.service
 	}
 	fmt.Fprintf(&b, "# The permissions of %s, for a user in the configuration of nats-server.\n", about)
-	if e.inbox == "_INBOX" {
+	if e.inbox == defaultInbox {
 		b.WriteString("# One user cannot read the replies of another only if each has an inbox prefix of its own.\n")
 	}
 	b.WriteString("permissions: {\n")
 	parts := e.expanded(r)
-	list(&b, "publish", parts, func(p *part) []string { return p.publish })
-	list(&b, "subscribe", parts, func(p *part) []string { return p.subscribe })
+	list(&b, publishing, parts, func(p *part) []string { return p.publish })
+	list(&b, subscribing, parts, func(p *part) []string { return p.subscribe })
 	if r.replies {
 		b.WriteString("  # The replies to requests, whoever sent them; streams may last longer than the default of 2 minutes.\n" +
 			"  allow_responses: {max: -1, expires: \"-1s\"}\n")

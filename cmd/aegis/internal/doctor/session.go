@@ -45,6 +45,7 @@ type sessionOptions struct {
 
 const (
 	defaultAPIPrefix = "$JS.API"
+	defaultInbox     = "_INBOX" // that of nats.go
 	defaultTimeout   = 5 * time.Second
 )
 
@@ -68,6 +69,12 @@ func newSession(o sessionOptions) *Session {
 	return s
 }
 
+// What NATS may refuse a user, as permissions name it.
+const (
+	publishing  = "publish"
+	subscribing = "subscribe"
+)
+
 // deniedError says that NATS does not allow this user to publish or to subscribe to a
 // subject.
 type deniedError struct {
@@ -76,9 +83,9 @@ type deniedError struct {
 }
 
 func (e *deniedError) Error() string {
-	verb := "publish"
+	verb := publishing
 	if e.subscribe {
-		verb = "subscribe"
+		verb = subscribing
 	}
 	return fmt.Sprintf("NATS does not allow this user to %s to %s", verb, e.subject)
 }
@@ -138,7 +145,7 @@ func (s *Session) hear(err error) {
 // inboxPrefix returns what the subjects of replies begin with.
 func (s *Session) inboxPrefix() string {
 	if s.nc.Opts.InboxPrefix == "" {
-		return "_INBOX"
+		return defaultInbox
 	}
 	return s.nc.Opts.InboxPrefix
 }

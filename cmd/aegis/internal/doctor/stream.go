@@ -15,7 +15,7 @@ func checkStreams() Check {
 	return Check{
 		Name: "streams", Looks: "the streams of each service: whether the runtime can use them, what they lack, and how full they are",
 		Reads: "`$JS.API.STREAM.LIST`, or `STREAM.INFO` of the streams of --service",
-		IDs:   []string{"ready", "none", "unusable", "lacks", "differs", "full", "unread"},
+		IDs:   words("ready none unusable lacks differs full unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			streams, err := l.streams(ctx)
 			if err != nil {

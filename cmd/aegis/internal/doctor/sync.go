@@ -25,7 +25,7 @@ func checkSync() Check {
 	return Check{
 		Name: "sync", Looks: "sync_interval of the NATS servers: what a power failure may cost",
 		Reads: "`/varz` of --monitor, or `$SYS.REQ.SERVER.PING.VARZ` as a user of the system account; JetStream's own API does not tell",
-		IDs:   []string{"always", "interval", "unread"},
+		IDs:   words("always interval unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			settings, err := l.readSync(ctx)
 			if err != nil {

@@ -33,7 +33,7 @@ func checkVersions() Check {
 	return Check{
 		Name: "versions", Looks: "which patterns work with the NATS servers that can be seen",
 		Reads: "the connection; the first line of the other servers of the cluster that NATS names; the metadata of streams",
-		IDs:   []string{"calls", "commands", "partitions", "mixed", "unseen"},
+		IDs:   words("calls commands partitions mixed unseen"),
 		run: func(ctx context.Context, l *look) []Finding {
 			return judgeVersions(readVersions(ctx, l))
 		},

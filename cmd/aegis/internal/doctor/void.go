@@ -39,7 +39,7 @@ func checkVoid() Check {
 	return Check{
 		Name: "void", Looks: "whether NATS can say that nobody listens (no responders), and what hides it",
 		Reads: "a request to the void subject of each kind, `ns.*._void.*`; the streams that take such subjects",
-		IDs:   []string{"seen", "hidden", "unknown"},
+		IDs:   words("seen hidden unknown"),
 		run: func(ctx context.Context, l *look) []Finding {
 			probes := make([]voidProbe, len(voidKinds()))
 			var wait sync.WaitGroup
