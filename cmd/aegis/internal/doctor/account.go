@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -41,6 +42,15 @@ type use struct {
 	name        string
 	used, limit int64
 	option      string
+	bytes       bool
+}
+
+// text says how much of how much is used.
+func (u *use) text() string {
+	if u.bytes {
+		return size(u.used) + " of " + size(u.limit)
+	}
+	return fmt.Sprintf("%d of %d", u.used, u.limit)
 }
 
 func (a *accountTier) uses(tier string) []use {
@@ -49,10 +59,10 @@ func (a *accountTier) uses(tier string) []use {
 		in = " (" + tier + ")"
 	}
 	return []use{
-		{"file storage" + in, a.Store, a.Limits.MaxStore, "max_file"},
-		{"memory storage" + in, a.Memory, a.Limits.MaxMemory, "max_memory"},
-		{"streams" + in, int64(a.Streams), int64(a.Limits.MaxStreams), "max_streams"},
-		{"consumers" + in, int64(a.Consumers), int64(a.Limits.MaxConsumers), "max_consumers"},
+		{"file storage" + in, a.Store, a.Limits.MaxStore, "max_file", true},
+		{"memory storage" + in, a.Memory, a.Limits.MaxMemory, "max_memory", true},
+		{"streams" + in, int64(a.Streams), int64(a.Limits.MaxStreams), "max_streams", false},
+		{"consumers" + in, int64(a.Consumers), int64(a.Limits.MaxConsumers), "max_consumers", false},
 	}
 }
 
@@ -89,7 +99,7 @@ func judgeUse(u use) (Finding, bool) {
 	if u.limit <= 0 || u.used*100 < u.limit*nearlyFull {
 		return Finding{}, false
 	}
-	f := warning("jetstream.full", u.name, "%d of %d %s of the account are used", u.used, u.limit, u.name)
+	f := warning("jetstream.full", u.name, "%s %s of the account are used", u.text(), u.name)
 	if u.used*100 >= u.limit*full {
 		f.Severity = Failure
 		f.Text += "; what exceeds the limit is refused"

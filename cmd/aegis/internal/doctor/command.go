@@ -126,11 +126,11 @@ func run(ctx context.Context, app *cli.App, f *flags) error {
 	if f.watch {
 		return newWatch(app, s, f.scope, picked, f.interval, p).run(ctx)
 	}
-	return look1(ctx, app, s, f, picked, p)
+	return lookOnce(ctx, app, s, f, picked, p)
 }
 
-// look1 looks once, and returns the error that makes the exit code.
-func look1(ctx context.Context, app *cli.App, s *Session, f *flags, picked []Check, p *painter) error {
+// lookOnce looks once, and returns the error that makes the exit code.
+func lookOnce(ctx context.Context, app *cli.App, s *Session, f *flags, picked []Check, p *painter) error {
 	progress := app.Progress("looking")
 	results := runChecks(ctx, s, f.scope, picked, func(name string) { progress.Sayf("looking at %s", name) })
 	progress.Done()

@@ -62,5 +62,7 @@ func TestScopeOfOneService(t *testing.T) {
 		return has(found, "streams.ready", OK)
 	}, "streams", "consumers", "registry")
 	assert.Contains(t, find(t, found, "streams.ready", "").Text, "1 service")
+	near := examine(t, session(t, n.URL()), Scope{Service: "aegistest.v1.JobServce"}, "registry")
+	assert.Contains(t, find(t, near, "registry.empty", "").Text, "did you mean "+jobService+"?")
 	assert.False(t, slices.ContainsFunc(found, func(f Finding) bool { return f.Severity > Info }))
 }

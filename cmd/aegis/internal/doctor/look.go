@@ -29,11 +29,13 @@ type look struct {
 	leaders   func(context.Context) ([]entry, error)
 	registry  func(context.Context) (*stream, error) // the streams of the buckets
 	leadersAt func(context.Context) (*stream, error)
+	servers   func(context.Context) ([]seenServer, error)
 }
 
 func newLook(s *Session, scope Scope) *look {
 	l := &look{Session: s, scope: scope}
 	l.account = once(l.readAccount)
+	l.servers = once(l.readServers)
 	l.streams = once(l.readStreams)
 	l.consumers = once(l.readConsumers)
 	l.registry = once(func(ctx context.Context) (*stream, error) {

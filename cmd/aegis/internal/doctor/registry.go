@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -36,9 +37,34 @@ func checkRegistry() Check {
 			if err != nil {
 				return []Finding{unread("registry.unread", "", "the registry", err)}
 			}
+			if len(entries) == 0 && l.scope.Service != "" {
+				return []Finding{l.unknownService(ctx)}
+			}
 			return judgeRegistry(instancesOf(entries, l.registryNow(ctx)))
 		},
 	}
+}
+
+// unknownService returns the finding that the service of the scope has no instance, with
+// the name that was probably meant.
+func (l *look) unknownService(ctx context.Context) Finding {
+	f := info("registry.empty", l.scope.Service, "no instance of %s is registered", l.scope.Service)
+	everything := l.scope
+	everything.Service = ""
+	entries, err := newLook(l.Session, everything).records(ctx)
+	if err != nil {
+		return f
+	}
+	var names []string
+	for _, e := range entries {
+		if service, _, ok := wire.ParseRegistryKey(e.key); ok {
+			names = append(names, service)
+		}
+	}
+	if near := cli.Nearest(l.scope.Service, names); near != "" {
+		f.Text += "; did you mean " + near + "?"
+	}
+	return f
 }
 
 // instance is a value of the registry.

@@ -35,13 +35,13 @@ func checkReplicas() Check {
 					own = append(own, &s.StreamInfo)
 				}
 			}
-			return judgeReplicas(clusterSize(l, own), own)
+			return judgeReplicas(clusterSize(ctx, l, own), own)
 		},
 	}
 }
 
 // clusterSize returns how many NATS servers there are, as far as that can be seen.
-func clusterSize(l *look, streams []*jetstream.StreamInfo) int {
+func clusterSize(ctx context.Context, l *look, streams []*jetstream.StreamInfo) int {
 	names := make(map[string]bool)
 	for _, s := range streams {
 		if s.Cluster == nil {
@@ -54,7 +54,16 @@ func clusterSize(l *look, streams []*jetstream.StreamInfo) int {
 			names[peer.Name] = true
 		}
 	}
-	return max(len(names), 1+len(others(l.nc.Servers(), l.nc.ConnectedUrl())))
+	seen, err := l.servers(ctx)
+	if err != nil {
+		return len(names)
+	}
+	for _, s := range seen {
+		if s.version != "" { // an address may be another one of a server that has a name
+			names[s.name] = true
+		}
+	}
+	return len(names)
 }
 
 // judgeReplicas judges the replicas of streams and buckets in a cluster of so many servers.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // seenServer is a NATS server whose version is known, or not.
@@ -35,30 +37,42 @@ func checkVersions() Check {
 		Reads: "the connection; the first line of the other servers of the cluster that NATS names; the metadata of streams",
 		IDs:   words("calls commands partitions mixed unseen"),
 		run: func(ctx context.Context, l *look) []Finding {
-			return judgeVersions(readVersions(ctx, l))
+			seen, err := l.servers(ctx)
+			if err != nil {
+				return []Finding{unknown("versions.unseen", "", "the versions cannot be seen: %v", err).so("run aegis doctor again")}
+			}
+			return judgeVersions(seen)
 		},
 	}
 }
 
-func readVersions(ctx context.Context, l *look) []seenServer {
+// readServers returns the NATS servers that can be seen, that of the connection first.
+func (l *look) readServers(ctx context.Context) ([]seenServer, error) {
+	if !l.connected() {
+		return nil, nats.ErrDisconnected
+	}
 	own := l.nc.ConnectedServerName()
 	seen := []seenServer{{own, l.nc.ConnectedServerVersion()}}
 	seen = append(seen, greetings(ctx, others(l.nc.Servers(), l.nc.ConnectedUrl()), own)...)
 	streams, err := l.streams(ctx)
 	if err != nil {
-		return seen // the other sources have to do
+		return seen, nil //nolint:nilerr // the other sources have to do
 	}
 	for _, s := range streams {
 		v := s.Config.Metadata[serverVersionKey]
 		if v != "" && !slices.ContainsFunc(seen, func(one seenServer) bool { return one.version == v }) {
-			name := "the leader of " + s.Config.Name
-			if s.Cluster != nil && s.Cluster.Leader != "" {
-				name = s.Cluster.Leader
-			}
-			seen = append(seen, seenServer{name, v})
+			seen = append(seen, seenServer{leaderOf(s), v})
 		}
 	}
-	return seen
+	return seen, nil
+}
+
+// leaderOf returns the name of the server that leads a stream, as far as NATS tells it.
+func leaderOf(s *stream) string {
+	if s.Cluster != nil && s.Cluster.Leader != "" {
+		return s.Cluster.Leader
+	}
+	return "the leader of " + s.Config.Name
 }
 
 // others returns the addresses of the servers beside the one of the connection.
