@@ -36,6 +36,7 @@ const (
 	members     = "ns.grp.S.>"
 	eventsInfo  = "J.STREAM.INFO.E"
 	resultsInfo = "J.STREAM.INFO.R"
+	resultsGet  = "J.STREAM.MSG.GET.R"
 )
 
 func partReplies() part {
@@ -165,7 +166,7 @@ func ofCommands(subject string) string {
 func partResults() part {
 	return part{
 		name:      "the results of commands",
-		publish:   []string{resultsInfo, "J.STREAM.CREATE.R", "J.STREAM.MSG.GET.R", "ns.res.S.>", "ns.told.S.>"},
+		publish:   []string{resultsInfo, "J.STREAM.CREATE.R", resultsGet, "ns.res.S.>", "ns.told.S.>"},
 		subscribe: []string{"ns.told.S.*.*.stop"},
 	}
 }
@@ -182,7 +183,7 @@ func senderParts() []part {
 		{
 			name: commands,
 			publish: []string{
-				"ns.cmd.S.>", "ns.cmdat.S.>", "J.STREAM.INFO.C", "J.STREAM.CREATE.C", "J.STREAM.MSG.GET.C", resultsInfo, "J.STREAM.MSG.GET.R",
+				"ns.cmd.S.>", "ns.cmdat.S.>", "J.STREAM.INFO.C", "J.STREAM.CREATE.C", "J.STREAM.MSG.GET.C", resultsInfo, resultsGet,
 			},
 			subscribe: []string{"ns.told.S.>"},
 		},
@@ -204,7 +205,7 @@ func letterParts() []part {
 		{
 			name: "putting dead letters back", optional: true,
 			publish: []string{
-				"ns.log.S.>", eventsInfo, "ns.cmd.S.>", "J.STREAM.INFO.C", "J.STREAM.MSG.GET.C", resultsInfo, "J.STREAM.MSG.GET.R",
+				"ns.log.S.>", eventsInfo, "ns.cmd.S.>", "J.STREAM.INFO.C", "J.STREAM.MSG.GET.C", resultsInfo, resultsGet,
 				"J.STREAM.MSG.DELETE.R", "J.STREAM.PURGE.R",
 			},
 		},

@@ -65,6 +65,7 @@ func newSession(o sessionOptions) *Session {
 	if s.timeout <= 0 {
 		s.timeout = defaultTimeout
 	}
+	s.heard = o.NATS.LastError() // of which no handler of this session will hear
 	o.NATS.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.hear(err) })
 	return s
 }
