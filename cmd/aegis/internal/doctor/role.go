@@ -49,6 +49,18 @@ func partProbing() part {
 	return part{name: "probes of the void", optional: true, publish: []string{probes}}
 }
 
+// partDescribing is what those who store messages need to keep descriptors beside them.
+func partDescribing(streams ...string) part {
+	p := part{
+		name: "descriptors beside stored data", optional: true,
+		publish: []string{"J.STREAM.INFO.KV_ns-descriptors", "$KV.ns-descriptors.*", "J.STREAM.CREATE.KV_ns-descriptors", "J.INFO"},
+	}
+	for _, stream := range streams {
+		p.publish = append(p.publish, "J.STREAM.UPDATE."+stream)
+	}
+	return p
+}
+
 func partComparing() part {
 	return part{name: "comparing the patterns of methods", optional: true, publish: []string{"$JS.API.STREAM.MSG.GET.KV_ns-registry"}}
 }
@@ -63,6 +75,7 @@ func partClient() part {
 func clientParts() []part {
 	return []part{
 		partClient(),
+		{name: "calls without generated code", optional: true, publish: []string{"ns.desc.S.*"}},
 		{name: "directed calls", optional: true, publish: []string{"ns.inst.*.S.>"}},
 		{name: "streams", optional: true, publish: []string{"ns.in.*.*"}},
 		{name: "broadcasts", optional: true, publish: []string{"ns.all.S.>", "ns.inst.*.S.-"}},
@@ -80,7 +93,7 @@ func partServer() part {
 	return part{
 		name:      "serving calls",
 		publish:   []string{alive, "<inbox prefix>.*.live", probes},
-		subscribe: []string{"ns.call.S.* aegis", "ns.inst.*.S.*", "ns.all.S.*", "ns.in.*.*", "ns.cancel.S", alive, inboxes},
+		subscribe: []string{"ns.call.S.* aegis", "ns.desc.S.* aegis", "ns.inst.*.S.*", "ns.all.S.*", "ns.in.*.*", "ns.cancel.S", alive, inboxes},
 	}
 }
 
@@ -135,7 +148,10 @@ func storedParts() []part {
 }
 
 func subscriberParts() []part {
-	return append([]part{{name: "core events", optional: true, subscribe: []string{"ns.evt.S.*"}}}, storedParts()...)
+	return append([]part{
+		{name: "core events", optional: true, subscribe: []string{"ns.evt.S.*"}},
+		{name: "calls without generated code", optional: true, subscribe: []string{"ns.desc.S.* aegis"}},
+	}, storedParts()...)
 }
 
 // workerParts have what a worker needs beside a server: as a subscriber, with C for E and
@@ -238,13 +254,13 @@ func roles() []role {
 	return []role{
 		{name: "client", title: "a client of", parts: clientParts(), service: true},
 		{name: "server", title: "a server of", parts: serverParts(), replies: true, service: true},
-		{name: "publisher", title: "a publisher of events of", parts: append(publisherParts(), partComparing(), partProbing()), service: true},
+		{name: "publisher", title: "a publisher of events of", parts: append(publisherParts(), partComparing(), partProbing(), partDescribing("E", "D")), service: true},
 		{
 			name: "subscriber", title: "a subscriber to events of", service: true, replies: true,
-			parts: append(subscriberParts(), partReplies(), partLiving(), partRegistering("S._events"), partProbing()),
+			parts: append(subscriberParts(), partReplies(), partLiving(), partRegistering("S._events"), partProbing(), partDescribing("E", "D")),
 		},
-		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing(), partProbing()), service: true},
-		{name: "worker", title: "a server that works commands of", parts: append(serverParts(), workerParts()...), replies: true, service: true},
+		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing(), partProbing(), partDescribing("C", "D")), service: true},
+		{name: "worker", title: "a server that works commands of", parts: append(append(serverParts(), workerParts()...), partDescribing("C", "D")), replies: true, service: true},
 		{name: "admin", title: "who looks after dead letters of", parts: append(letterParts(), monitorParts()...), service: true},
 		{name: "monitor", title: "who looks at all services", parts: monitorParts()},
 	}
@@ -306,6 +322,10 @@ func (e *expander) expand(subject string) string {
 			tokens[i] = kvStream(wire.RegistryBucket(e.namespace))
 		case word == "KV_ns-leaders":
 			tokens[i] = kvStream(wire.LeaderBucket(e.namespace))
+		case word == "KV_ns-descriptors":
+			tokens[i] = kvStream(e.namespace + "-descriptors")
+		case word == "ns-descriptors":
+			tokens[i] = e.namespace + "-descriptors"
 		case word == "ns-registry":
 			tokens[i] = wire.RegistryBucket(e.namespace)
 		case word == "ns-leaders":

@@ -78,7 +78,7 @@ func TestRolesAreThoseOfTheDocuments(t *testing.T) {
 		{protocol, "who looks after dead letters", letterParts()},
 		{protocol, "client of S", client},
 		{protocol, "server of S", []part{partServer()}},
-		{registered, "client that discovers S", []part{clientParts()[5]}},
+		{registered, "client that discovers S", []part{clientParts()[6]}},
 		{registered, "publisher, sender, caller that compare patterns", []part{partComparing()}},
 		{registered, "server of S", []part{partRegistering("S")}},
 	} {
@@ -124,7 +124,7 @@ func TestSingleActiveGroupsAreThoseOfTheDocument(t *testing.T) {
 	paragraph, _, _ := strings.Cut(rest, "\n\n")
 	clients, servers, found := strings.Cut(paragraph, "; servers")
 	require.True(t, found)
-	publish, subscribe := all(clientParts()[4])
+	publish, subscribe := all(clientParts()[5])
 	assert.Equal(t, set(subjects(clients)), set(append(publish, subscribe...)))
 	publish, subscribe = all(partStanding())
 	publish = slices.DeleteFunc(publish, func(s string) bool { return strings.HasPrefix(s, "J.") })
