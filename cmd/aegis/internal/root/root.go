@@ -46,9 +46,6 @@ func Command(app *cli.App) *cobra.Command {
 		describe.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
 		call.Publish(app), call.Subscribe(app), bench.Command(app), mcp.Command(app, codegen.Version))
-	add(groupBuild, demonstration.Command(app))
-	add(groupBuild, generate.Command(app), lintoptions.Command(app))
-	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
 	add(groupCare, doctor.Command(app))
 	return c
 }
