@@ -79,8 +79,14 @@ func Run(tb testing.TB, env []string, args ...string) Result {
 // RunInput is Run with this standard input.
 func RunInput(tb testing.TB, env []string, input string, args ...string) Result {
 	tb.Helper()
-	p := start(tb, env, bytes.NewReader([]byte(input)), args)
+	p := start(tb, "", env, bytes.NewReader([]byte(input)), args)
 	return p.Wait(tb)
+}
+
+// RunIn is Run in a directory.
+func RunIn(tb testing.TB, dir string, env []string, args ...string) Result {
+	tb.Helper()
+	return start(tb, dir, env, nil, args).Wait(tb)
 }
 
 // Process is a command that runs.
@@ -94,21 +100,27 @@ type Process struct {
 // Start starts the command; it is killed when the test ends, if it still runs then.
 func Start(tb testing.TB, env []string, args ...string) *Process {
 	tb.Helper()
-	return start(tb, env, nil, args)
+	return start(tb, "", env, nil, args)
+}
+
+// StartIn is Start in a directory.
+func StartIn(tb testing.TB, dir string, env []string, args ...string) *Process {
+	tb.Helper()
+	return start(tb, dir, env, nil, args)
 }
 
 // StartInput is Start with this standard input.
 func StartInput(tb testing.TB, env []string, in io.Reader, args ...string) *Process {
 	tb.Helper()
-	return start(tb, env, in, args)
+	return start(tb, "", env, in, args)
 }
 
-func start(tb testing.TB, env []string, in io.Reader, args []string) *Process {
+func start(tb testing.TB, dir string, env []string, in io.Reader, args []string) *Process {
 	tb.Helper()
 	cmd := exec.Command(Binary(tb), args...) //nolint:noctx,gosec // ended below, built here
 	p := &Process{cmd: cmd, out: newOutput(), err: newOutput(), done: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, p.out, p.err
-	p.cmd.WaitDelay = time.Second
+	p.cmd.Dir, p.cmd.WaitDelay = dir, time.Second
 	p.cmd.Env = append(environment(tb), env...)
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatalf("start aegis: %v", err)
