@@ -14,6 +14,7 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/lintoptions"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/mcp"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/scaffold"
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
 
@@ -41,7 +42,7 @@ func Command(app *cli.App) *cobra.Command {
 			c.AddCommand(sub)
 		}
 	}
-	add(groupBuild, generate.Command(app), lintoptions.Command(app), demonstration.Command(app))
+	add(groupBuild, scaffold.Command(app), generate.Command(app), lintoptions.Command(app), demonstration.Command(app))
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app),
 		describe.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
