@@ -10,6 +10,7 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/describe"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/doctor"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/dev"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/generate"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/lintoptions"
@@ -42,7 +43,7 @@ func Command(app *cli.App) *cobra.Command {
 			c.AddCommand(sub)
 		}
 	}
-	add(groupBuild, scaffold.Command(app), generate.Command(app), lintoptions.Command(app), demonstration.Command(app))
+	add(groupBuild, scaffold.Command(app), dev.Command(app), generate.Command(app), lintoptions.Command(app), demonstration.Command(app))
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app),
 		describe.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),

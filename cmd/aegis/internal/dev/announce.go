@@ -1,0 +1,125 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/spec"
+	aegis "github.com/aegisrpc/aegis/runtime"
+)
+
+// warning is the colour of what should be read.
+const warning = cli.Yellow
+
+// announcer tells which services are served, and how they are called.
+type announcer struct {
+	out *output
+	// flags belong to each line that calls a service, such as " --server nats://...".
+	flags string
+
+	mu       sync.Mutex // guards what follows
+	services map[protoreflect.FullName]*spec.Service
+	shown    map[string]string // the lines that were shown last, by the services
+}
+
+// know takes the services of the project from its descriptors.
+func (a *announcer) know(files []protoreflect.FileDescriptor) {
+	services := make(map[protoreflect.FullName]*spec.Service)
+	for _, f := range files {
+		for i := range f.Services().Len() {
+			// The generator has refused wrong options before.
+			if s, err := spec.FromDescriptor(f.Services().Get(i)); err == nil {
+				services[s.Desc.FullName()] = s
+			}
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.services = services
+}
+
+// watch tells of each service when its first instance serves, until ctx ends.
+func (a *announcer) watch(ctx context.Context, conn *aegis.Conn) {
+	serving := make(map[string]map[string]bool) // the instances that serve, by their services
+	for change, err := range conn.WatchInstances(ctx, aegis.AllServices) {
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, aegis.ErrConnClosed) {
+				a.out.sayf(warning, "which services are served cannot be seen any more: %v", err)
+			}
+			return
+		}
+		i := change.Instance
+		if serving[i.Service] == nil {
+			serving[i.Service] = make(map[string]bool)
+		}
+		if change.Kind == aegis.InstanceLeft || change.Kind == aegis.InstanceExpired || i.State != aegis.StateRunning {
+			delete(serving[i.Service], i.Process)
+			continue
+		}
+		if serving[i.Service][i.Process] = true; len(serving[i.Service]) == 1 {
+			a.begins(i)
+		}
+	}
+}
+
+// begins tells that a service is served, with a line for each of its methods unless they
+// were shown before. The methods that subscribers handle are events, those of servers all
+// others.
+func (a *announcer) begins(i aegis.Instance) {
+	name := strings.TrimPrefix(i.Service, aegis.Subscribers(""))
+	does, then := name+" is served", "call it"
+	if i.Subscriber {
+		does, then = "the events of "+name+" have a subscriber", "publish one"
+	}
+	lines := a.invocations(name, i.Subscriber)
+	text := strings.Join(lines, "\n")
+	a.mu.Lock()
+	known := a.shown[i.Service] == text
+	a.shown[i.Service] = text
+	a.mu.Unlock()
+	if known || len(lines) == 0 {
+		a.out.sayf(cli.Green, "%s", does)
+		return
+	}
+	a.out.sayf(cli.Green, "%s; %s from another terminal:", does, then)
+	a.out.sayf(cli.Plain, "%s", text)
+}
+
+// invocations are the commands that use the methods of a service of the project.
+func (a *announcer) invocations(service string, events bool) []string {
+	a.mu.Lock()
+	s := a.services[protoreflect.FullName(service)]
+	a.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	var lines []string
+	for _, m := range s.Methods {
+		if (m.Pattern == spec.Event) == events {
+			lines = append(lines, "  "+a.invocation(m))
+		}
+	}
+	return lines
+}
+
+// invocation is the command that uses a method.
+func (a *announcer) invocation(m *spec.Method) string {
+	verb := "call"
+	switch m.Pattern {
+	case spec.Event:
+		verb = "publish"
+	case spec.Command:
+		verb = "send"
+	case spec.LoadBalanced, spec.SingleActive, spec.Broadcast:
+	}
+	command := "aegis " + verb + a.flags + " " + string(m.Desc.Parent().FullName()) + "/" + m.Name
+	if m.Desc.IsStreamingClient() { // its messages are lines
+		return "echo '" + sample(m.Desc.Input()) + "' | " + command
+	}
+	return command + " '" + sample(m.Desc.Input()) + "'"
+}

@@ -1,0 +1,24 @@
+//go:build !unix
+
+package dev
+
+import (
+	"io"
+	"os/exec"
+)
+
+type noLock struct{}
+
+func (noLock) Close() error { return nil }
+
+// lock does nothing: NATS itself refuses files that are open.
+func lock(string) (io.Closer, error) { return noLock{}, nil }
+
+// lockPorts does nothing.
+func lockPorts() (unlock func()) { return func() {} }
+
+// killGroup does nothing: there are no process groups.
+func killGroup(int) {}
+
+// own does nothing: there are no process groups.
+func own(*exec.Cmd) {}
