@@ -206,6 +206,10 @@ func (w *commandWorker) handle(d *commandwork.Delivery) {
 		w.bury(d, unreadable)
 		return
 	}
+	if leader, ok := d.Leader().(*commandLeader); ok {
+		leader.term.Enter() // before the lease is looked at for the last time
+		defer leader.term.Leave(nil)
+	}
 	if !d.Begin() {
 		return
 	}

@@ -38,6 +38,8 @@ type desk struct {
 	placed    atomic.Int64
 	inside    chan struct{} // told when a handler runs, if not nil
 	hold      chan struct{} // waited for in the handler, if not nil
+	onHandle  func(aegis.Term)
+	untilDone bool // the handler waits for the end of its context
 }
 
 func (d *desk) OnLeading(ctx context.Context, t aegis.Term) error {
@@ -58,6 +60,13 @@ func (d *desk) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (
 	t, ok := aegis.TermFromContext(ctx)
 	if !ok {
 		return nil, errors.New("no term in the handler's context")
+	}
+	if d.onHandle != nil {
+		d.onHandle(t)
+	}
+	if d.untilDone {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return &orderv1.PlaceOrderResponse{Instance: d.name, Order: &orderv1.Order{Id: req.GetId(), Term: t.Token}}, nil
 }

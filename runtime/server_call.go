@@ -79,7 +79,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 	if to.lead != nil {
 		// The lease is looked at as late as possible: only a pause of the process can
 		// come between here and the handler.
-		if to.term = to.activeTerm(s.clock.Now()); to.term == nil {
+		if to.term = to.enterTerm(s.clock); to.term == nil {
 			return notActive(s.cfg.instance, to.lead)
 		}
 	}
@@ -91,6 +91,9 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		c.Base, c.call.term = to.term.Base, Term(to.term.Info)
 	}
 	if !w.Begin(&c.Context) { // the caller has canceled the call
+		if to.term != nil {
+			to.term.Leave(nil)
+		}
 		m.service.running.Add(-1)
 		return nil
 	}
@@ -128,6 +131,9 @@ type outcome struct {
 // finish sends the reply. It is deferred, so that the caller of a handler that panics or
 // ends its goroutine gets an answer as well.
 func (o *outcome) finish() {
+	if o.term != nil {
+		defer o.term.Leave(nil) // after the reply: a leader that hands over waits for that
+	}
 	if !o.returned {
 		o.err = outward(handling.Abnormal(o.server.logger, o.method.name, recover()))
 	}

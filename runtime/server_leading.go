@@ -51,6 +51,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 		Service: service.desc.Name, Group: group,
 		Election:     service.election,
 		ActWindow:    cmp.Or(service.election.Window, election.Balanced.Config().Window),
+		Grace:        s.cfg.grace,
 		Context:      func(i leader.Info) context.Context { return context.WithValue(s.base, termKey{}, Term(i)) },
 		OnLeading:    func(ctx context.Context, i leader.Info) error { return service.onLeading(ctx, Term(i)) },
 		Queue:        s.pool.Queue(),

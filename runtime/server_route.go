@@ -14,14 +14,19 @@ type route struct {
 	all    bool        // the reply names the instance, as all instances listen to the subject
 }
 
-// activeTerm returns the term in which a handler may run now, or nil: this instance does
-// not lead, or its lease does not allow it to act.
-func (r *route) activeTerm(now election.Instant) *term {
+// enterTerm returns the term in which a handler may run now, or nil: this instance does
+// not lead, or its lease does not allow it to act. The term counts the handler until Leave.
+func (r *route) enterTerm(clock election.Clock) *term {
 	t := r.term
 	if t == nil {
 		t = r.lead.Current()
 	}
-	if t == nil || !t.Lease.MayAct(now) {
+	if t == nil {
+		return nil
+	}
+	t.Enter()
+	if !t.Lease.MayAct(clock.Now()) {
+		t.Leave(nil)
 		return nil
 	}
 	return t

@@ -92,9 +92,10 @@ func (s *Server) acceptStream(to *route, msg *nats.Msg, now time.Time) (*serverS
 		return nil, refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	if to.lead != nil {
-		if to.term = to.activeTerm(s.clock.Now()); to.term == nil {
+		if to.term = to.enterTerm(s.clock); to.term == nil {
 			return nil, notActive(s.cfg.instance, to.lead)
 		}
+		defer to.term.Leave(nil) // from admit on the stream is counted by itself
 	}
 	st := &serverStream{
 		handler: m.stream,
@@ -156,8 +157,10 @@ func (s *Server) admit(st *serverStream) *Error {
 		return refusal(CodeResourceExhausted, ReasonOverloaded, "%s has %d open streams, as many as it may", s.cfg.instance, s.cfg.maxStreams)
 	case rpcstream.Admitted:
 	}
+	st.enterTerm(true)
 	if service := st.method.service; st.unary && service.running.Add(1) > service.max {
 		service.running.Add(-1)
+		st.leaveTerm()
 		s.streams.Leave(&st.Stream)
 		return service.overload
 	}
@@ -165,7 +168,28 @@ func (s *Server) admit(st *serverStream) *Error {
 }
 
 // admitReply counts a stream that is the reply of a call. leave follows.
-func (s *Server) admitReply(st *serverStream) { s.streams.AdmitReply(&st.Stream, st.term != nil) }
+func (s *Server) admitReply(st *serverStream) {
+	s.streams.AdmitReply(&st.Stream, st.term != nil)
+	st.enterTerm(false)
+}
+
+// enterTerm has the term count the stream until leaveTerm, and end it if the term is
+// handed over, unless it is a call whose messages come in parts.
+func (st *serverStream) enterTerm(lasting bool) {
+	switch {
+	case st.term == nil:
+	case lasting && !st.unary:
+		st.term.EnterLasting(st, func() { st.Abort(st.server.endedByHandOver().inward(), 0) })
+	default:
+		st.term.Enter()
+	}
+}
+
+func (st *serverStream) leaveTerm() {
+	if st.term != nil {
+		st.term.Leave(st)
+	}
+}
 
 // leave ends the stream if it has not ended, and its handler counts no longer.
 func (st *serverStream) leave() {
@@ -173,6 +197,7 @@ func (st *serverStream) leave() {
 	if st.unary {
 		st.method.service.running.Add(-1)
 	}
+	st.leaveTerm()
 	st.server.streams.Leave(&st.Stream)
 }
 
@@ -196,6 +221,11 @@ func (st *serverStream) begin(c rpcstream.Config, timeout time.Duration) {
 // endedByStop returns the error of a stream that a stopping server ends.
 func (s *Server) endedByStop() *Error {
 	return refusal(CodeUnavailable, ReasonStopping, "%s is stopping, and has ended the stream", s.cfg.instance)
+}
+
+// endedByHandOver returns the error of a stream that a leader ends which hands over.
+func (s *Server) endedByHandOver() *Error {
+	return refusal(CodeUnavailable, ReasonStopping, "%s hands its leadership over, and has ended the stream", s.cfg.instance)
 }
 
 // acknowledge tells the client that the stream is taken, and how much it may send.

@@ -32,6 +32,7 @@ type LeadershipChange struct {
 	Term Term
 	// Leading: the term has begun, and calls are served. False: it is over.
 	Leading bool
-	// Cause is why the term is over; nil if the server has resigned because it stops.
+	// Cause is why the term is over; nil if the server has resigned because it stops. It
+	// wraps election.ErrHandedOver if the server was asked to let another one lead.
 	Cause error
 }

@@ -96,4 +96,11 @@
 //	S7  a refused write proves nothing: read; a lower revision or another
 //	    bucket restarts the timer
 //	S8  waits take the largest lease and window that a record ever showed
+//
+// Handing over, which only ever makes a candidate wait longer than it would:
+//
+//	H1  a leader that is asked to hand over starts nothing more, finishes what
+//	    runs, and releases as L7 says
+//	H2  it then claims nothing for L(1+m)
+//	H3  so do the standbys that hear that another one is to follow
 package election

@@ -45,6 +45,9 @@ var (
 	// ErrResigned means that the candidate was asked to resign.
 	ErrResigned = errors.New("election: resigned")
 
+	// ErrHandedOver means that the leader was asked to let another candidate lead.
+	ErrHandedOver = errors.New("election: handed over")
+
 	// ErrNotReady means that OnLeading failed.
 	ErrNotReady = errors.New("election: OnLeading failed")
 )

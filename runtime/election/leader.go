@@ -33,6 +33,7 @@ type tenure struct {
 	proof  bool
 	proven time.Duration
 	loaded bool // OnLeading has returned
+	yields bool // the term ends by HandOver
 	// uncertain says that the outcome of a write is unknown: the record is read first.
 	uncertain bool
 	suspended bool // the observer was told Suspended

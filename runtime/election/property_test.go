@@ -26,7 +26,7 @@ func TestRandomEvents(t *testing.T) {
 
 func (f *fixture) randomEvent(rng *rand.Rand) {
 	number := uint64(rng.IntN(40))
-	switch rng.IntN(24) {
+	switch rng.IntN(28) {
 	case 0:
 		f.candidate.Stand(f.now)
 	case 1:
@@ -66,6 +66,18 @@ func (f *fixture) randomEvent(rng *rand.Rand) {
 		f.store.held = rng.IntN(3) == 0
 	case 15:
 		f.store.entry = f.randomEntry(rng)
+	case 16:
+		if l := f.candidate.Lease(); l != nil {
+			f.candidate.HandOver(f.now, l.Term())
+		}
+	case 17:
+		if l := f.candidate.Lease(); l != nil {
+			f.candidate.HandedOver(f.now, l.Term())
+		}
+	case 18:
+		f.candidate.HoldBack(f.now, Term(number))
+	case 19:
+		_ = f.candidate.MayFollow(f.now)
 	default:
 		f.run(time.Duration(rng.IntN(40)) * ms)
 	}

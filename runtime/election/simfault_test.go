@@ -27,6 +27,7 @@ const (
 	faultKey
 	faultRevoke // the liveness subscription is taken away, and allowed again later
 	faultResign
+	faultHandOver
 	faultWall
 	faultRestartAll
 	faults
@@ -250,6 +251,8 @@ func (w *world) injectShared(f fault, n *node) {
 		w.revoke(n, w.spread(time.Millisecond, 2*lease))
 	case faultResign:
 		w.resign(n, w.rng.IntN(w.mix.groups))
+	case faultHandOver:
+		w.handOver(n, w.rng.IntN(w.mix.groups))
 	case faultWall:
 		n.wallOffset += w.between(-w.mix.wallError, w.mix.wallError)
 		n.wallOffset = max(-w.mix.wallError, min(w.mix.wallError, n.wallOffset))
@@ -347,6 +350,33 @@ func (w *world) resign(n *node, group int) {
 	n.candidates[group].Resign(n.instant(w.now))
 	w.push(event{at: w.now + w.spread(100*time.Microsecond, w.mix.window), kind: evDrained, node: n, number: uint64(group)})
 	n.arm()
+}
+
+// handOver has whoever leads the group hand over, and some of the others held back, as
+// messages tell them, which may be lost.
+func (w *world) handOver(heir *node, group int) {
+	for _, n := range w.nodes {
+		lease := n.candidates[group].Lease()
+		if n.dead || n.pausedUntil > w.now || lease == nil {
+			continue
+		}
+		if n.candidates[group].HandOver(n.instant(w.now), lease.Term()) {
+			w.notef("%s is asked to hand over group %d to %s", n.id, group, heir.id)
+			w.push(event{at: w.now + w.spread(100*time.Microsecond, w.mix.lease), kind: evHandedOver, node: n, number: uint64(lease.Term()), load: &payload{group: group}})
+			w.holdBack(heir, group, lease.Term())
+		}
+		n.arm()
+	}
+}
+
+// holdBack tells most candidates but the heir that the leader of a term hands over.
+func (w *world) holdBack(heir *node, group int, term Term) {
+	for _, n := range w.nodes {
+		if n != heir && !n.dead && n.pausedUntil <= w.now && !w.chance(200) {
+			n.candidates[group].HoldBack(n.instant(w.now), term)
+			n.arm()
+		}
+	}
 }
 
 // becomeCalm ends all faults; the clock of the bound starts when the last pause

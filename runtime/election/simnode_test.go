@@ -262,6 +262,8 @@ func (w *world) handleClient(e *event) {
 		n.candidates[e.load.group].Led(n.instant(w.now), Term(e.number), e.load.err)
 	case evDrained:
 		n.candidates[e.number].Drained(n.instant(w.now))
+	case evHandedOver:
+		n.candidates[e.load.group].HandedOver(n.instant(w.now), Term(e.number))
 	default:
 		if e.arrived > e.conn.clientClosed {
 			return

@@ -23,6 +23,7 @@ const (
 	evWatch
 	evLed
 	evDrained
+	evHandedOver
 	evStand
 	evNotice // the client notices that its connection is closed
 	evConnect

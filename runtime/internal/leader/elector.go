@@ -38,6 +38,7 @@ type Options struct {
 type Elector struct {
 	nc       *nats.Conn
 	clock    election.Clock
+	id       string // of the process
 	instance string
 	subjects wire.Subjects
 	process  *election.Process
@@ -51,7 +52,7 @@ type Elector struct {
 	ctx     context.Context             //nolint:containedctx // the elector's life, from New to Stop
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup       // the loop, and each operation of the store
-	whos    []*nats.Subscription // to the questions who leads, one a group
+	whos    []*nats.Subscription // to the questions who leads, and who stands, two a group
 	started bool                 // the loop runs; set before Start returns
 
 	denials *denials.Denials // of the connection
@@ -66,13 +67,16 @@ type Group struct {
 	id        string // service.group
 	candidate *election.Candidate
 	standing  *standing
-	asked     *nats.Subscription // to all questions who leads; nil unless this candidate does
+	// asked are the subscriptions of a leader: to all questions who leads, and to the
+	// request to hand over.
+	asked      []*nats.Subscription
+	leadership *Leadership // nil for a group without a duty
 }
 
 // New makes an elector without groups.
 func New(o Options) (*Elector, error) {
 	e := &Elector{
-		nc: o.NATS, clock: o.Clock, instance: o.Instance, subjects: wire.NewSubjects(o.Namespace), denials: o.JetStream.Denials(), unwatch: func() {},
+		nc: o.NATS, clock: o.Clock, id: o.Process, instance: o.Instance, subjects: wire.NewSubjects(o.Namespace), denials: o.JetStream.Denials(), unwatch: func() {},
 		groups:  make(map[string]*Group),
 		inbox:   make(chan *nats.Msg, inboxLength),
 		events:  make(chan func(election.Instant), inboxLength),
@@ -115,7 +119,11 @@ func (e *Elector) Start() error {
 		if err != nil {
 			return err
 		}
-		e.whos = append(e.whos, sub)
+		all, err := e.nc.ChanSubscribe(e.subjects.AskAll(g.service, g.group), e.inbox)
+		if err != nil {
+			return err
+		}
+		e.whos = append(e.whos, sub, all)
 	}
 	e.post(func(now election.Instant) {
 		for _, g := range e.groups {
@@ -193,7 +201,7 @@ func (e *Elector) loop() {
 			event(e.clock.Now())
 		case msg := <-e.inbox:
 			if !e.link.receive(e.clock.Now, msg) {
-				e.answerWho(msg)
+				e.answer(msg)
 			}
 		case s := <-status:
 			if s == nats.CONNECTED {
@@ -207,13 +215,17 @@ func (e *Elector) loop() {
 	}
 }
 
-// answerWho answers the question who leads a group, as far as its candidate knows.
-func (e *Elector) answerWho(msg *nats.Msg) {
+// answer answers the question who leads a group, as far as its candidate knows, and
+// others about the group.
+func (e *Elector) answer(msg *nats.Msg) {
 	for _, g := range e.groups {
-		if msg.Reply == "" || msg.Subject != e.subjects.Who(g.service, g.group) {
-			continue
+		if msg.Reply != "" && msg.Subject == e.subjects.Who(g.service, g.group) {
+			_ = e.nc.Publish(msg.Reply, g.leader().Encode())
+			return
 		}
-		_ = e.nc.Publish(msg.Reply, g.leader().Encode())
+		if g.takeAsked(msg) {
+			return
+		}
 	}
 }
 
@@ -238,7 +250,11 @@ func (g *Group) Announce(term election.Term) {
 	if g.asked == nil {
 		// From now on the leader itself hears every question, as another candidate
 		// may hang, or not know of it yet. If it cannot, one of all of them answers.
-		g.asked, _ = e.nc.ChanSubscribe(e.subjects.Who(g.service, g.group), e.inbox)
+		for _, subject := range []string{e.subjects.Who(g.service, g.group), e.subjects.AskLeader(g.service, g.group)} {
+			if sub, err := e.nc.ChanSubscribe(subject, e.inbox); err == nil {
+				g.asked = append(g.asked, sub)
+			}
+		}
 	}
 	_ = e.nc.Publish(e.subjects.Led(g.service, g.group), l.Encode())
 }
@@ -246,10 +262,10 @@ func (g *Group) Announce(term election.Term) {
 // Retract follows Announce when the term is over. It is called from within
 // Observer.Lost.
 func (g *Group) Retract() {
-	if g.asked != nil {
-		_ = g.asked.Unsubscribe() // fails only if it is gone already
-		g.asked = nil
+	for _, sub := range g.asked {
+		_ = sub.Unsubscribe() // fails only if it is gone already
 	}
+	g.asked = nil
 }
 
 // reportEntry takes an entry that the watcher has seen.

@@ -26,6 +26,8 @@ type Duty struct {
 	// that the log names.
 	Election  election.Config
 	ActWindow time.Duration
+	// Grace is how long the handlers of a term may run on that is handed over.
+	Grace time.Duration
 
 	// Context returns the context that the term's handlers have.
 	Context func(Info) context.Context
@@ -61,6 +63,8 @@ type Leadership struct {
 	current  atomic.Pointer[Term] // from Leading to Lost
 	resigned chan struct{}        // closed by Resigned: nothing is left to release
 
+	handing atomic.Bool // a request to hand over is being answered
+
 	gaps quiet.Interruptions // of the leader's contact with NATS
 
 	mu       sync.Mutex // guards stopping, and the subscriptions of the terms
@@ -78,6 +82,7 @@ func (e *Elector) Take(d Duty) (*Leadership, error) {
 	if l.candidate, err = e.Add(d.Service, d.Group, d.Election, l); err != nil {
 		return nil, err
 	}
+	l.candidate.leadership = l
 	d.Part.Begins()
 	return l, nil
 }
@@ -139,7 +144,8 @@ func (l *Leadership) listen(t *Term) error {
 	return err
 }
 
-// leave unsubscribes from the term's subjects.
+// leave unsubscribes from the term's subjects. The routes stay for a while: requests that
+// are in the server's queue already are told that this process leads no more.
 func (l *Leadership) leave(t *Term) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +153,7 @@ func (l *Leadership) leave(t *Term) {
 		_ = sub.Unsubscribe() // fails only if it is gone already
 	}
 	t.subs = nil
-	l.duty.RemoveRoutes(t)
+	time.AfterFunc(routesStay, func() { l.duty.RemoveRoutes(t) })
 }
 
 // longGap is how long a leader has no contact before the log says so while that lasts.
@@ -198,10 +204,13 @@ func (l *Leadership) Lost(_ *election.Lease, cause error) {
 	t.end()
 	l.leave(t)
 	l.candidate.Retract()
-	if errors.Is(cause, election.ErrResigned) {
+	switch {
+	case errors.Is(cause, election.ErrResigned):
 		cause = nil
 		t.logger.Info("aegis: resigned")
-	} else {
+	case errors.Is(cause, election.ErrHandedOver):
+		t.logger.Info("aegis: handed over")
+	default:
 		t.logger.Warn("aegis: leadership lost", "cause", cause)
 	}
 	if t.served.Load() {

@@ -29,6 +29,7 @@ type Info struct {
 // are served until the term ends. It is safe for concurrent use.
 type Term struct {
 	Info
+	running
 
 	Lease *election.Lease
 	// Base is the context that the contexts of the term's handlers derive from. It
