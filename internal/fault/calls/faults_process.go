@@ -4,13 +4,16 @@ package calls
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"syscall"
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/fault/gen/fault/v1/faultv1aegis"
 	"github.com/aegisrpc/aegis/internal/fault/history"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
 	"github.com/aegisrpc/aegis/internal/fault/world"
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // unmeasured is returned by rounds that have nothing to measure.
@@ -72,6 +75,34 @@ func stop(ctx context.Context, w *world.World) (time.Duration, error) {
 		}
 	}
 	return time.Duration(replied - at), w.Replace(ctx, leader, "")
+}
+
+// handOver has the leader let another candidate lead. No process ends.
+func handOver(ctx context.Context, w *world.World) (time.Duration, error) {
+	_, term, err := calm(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	subject := wire.NewSubjects(wire.DefaultNamespace).AskLeader(faultv1aegis.FaultServiceName, "default")
+	for {
+		at := history.Now()
+		msg, err := w.Monitor.RequestWithContext(ctx, subject, nil)
+		if err != nil {
+			return 0, err
+		}
+		answer, ok := wire.DecodeHandedOver(msg.Data)
+		switch {
+		case !ok:
+			return 0, fmt.Errorf("the answer to a hand-over is %q", msg.Data)
+		case answer.Refused == wire.RefusedAlone: // the one before stands back for a lease
+			wait.For(ctx, w.Election.Lease/4)
+			continue
+		case answer.Refused != "" || answer.Next.Term <= term:
+			return 0, fmt.Errorf("a hand-over of the term %d was answered with %s", term, msg.Data)
+		}
+		replied, err := w.NewLeader(ctx, term)
+		return time.Duration(replied - at), err
+	}
 }
 
 // first measures the first election in a world that has just begun.

@@ -104,6 +104,10 @@ func ofLeader() []Scenario {
 			rounds: 100, short: 3, setup: world.Single(), round: stop,
 		},
 		{
+			Name: "handover", What: "hand-over to any other candidate, from the request",
+			rounds: 100, setup: world.Single(), round: handOver,
+		},
+		{
 			Name: "first", What: "first leader of a new bucket, from the first candidate that runs",
 			rounds: 100, epoch: 1, setup: with(world.Single(), together), loads: []int{1}, round: first,
 		},
