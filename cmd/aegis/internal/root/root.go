@@ -7,15 +7,19 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/call"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/commands"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/deadletters"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/describe"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/doctor"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/dev"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/generate"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/leaders"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/lintoptions"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/mcp"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/scaffold"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/streams"
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
 
@@ -49,5 +53,9 @@ func Command(app *cli.App) *cobra.Command {
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
 		call.Publish(app), call.Subscribe(app), bench.Command(app), mcp.Command(app, codegen.Version))
 	add(groupCare, doctor.Command(app))
+	add(groupBuild, demonstration.Command(app))
+	add(groupBuild, generate.Command(app), lintoptions.Command(app))
+	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
+	add(groupCare, commands.Command(app), deadletters.Command(app), streams.Command(app), leaders.Command(app))
 	return c
 }

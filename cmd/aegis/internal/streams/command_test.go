@@ -1,0 +1,99 @@
+package streams_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/careservice"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
+	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
+)
+
+// run runs aegis streams against a NATS server.
+func run(t *testing.T, n *aegistest.NATS, args ...string) clitest.Result {
+	t.Helper()
+	return clitest.Run(t, nil, append(append([]string{"streams"}, args...), "--server", n.URL())...)
+}
+
+func TestStreamsAndTheirConsumers(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	r := run(t, n)
+	require.Equal(t, 0, r.Code, r.Err)
+	assert.Contains(t, r.Err, "Nothing is stored here.")
+	r = run(t, n, "-o", "json")
+	assert.JSONEq(t, "[]", r.Out)
+
+	careservice.Send(t, careservice.Client(t, n), "x")
+	r = run(t, n)
+	require.Equal(t, 0, r.Code, r.Err)
+	assert.Contains(t, r.Out, careservice.Service)
+	assert.Contains(t, r.Out, "commands")
+	careservice.Serve(t, n)
+	r = run(t, n, careservice.Service)
+	require.Equal(t, 0, r.Code, r.Err)
+	assert.Contains(t, r.Out, "w-Work-n")
+	assert.Contains(t, r.Out, "DONE UP TO")
+	r = run(t, n, careservice.Service, "-o", "json")
+	var streams []struct {
+		Kind      string
+		Consumers []struct{ Consumer string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.Out), &streams))
+	assert.Equal(t, "commands", streams[0].Kind)
+	assert.Len(t, streams[0].Consumers, 6)
+
+	r = run(t, n, "aegistest.v1.JobServce")
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Err, "did you mean "+careservice.Service+"?")
+}
+
+func TestEventsOfAGroupArePaused(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	got := make(chan string, 4)
+	for _, group := range []string{"risk", "audit"} {
+		aegistest.Serve(t, n.Connect(t), func(srv *aegis.Server) error {
+			return aegistestv1aegis.SubscribeEventServiceEvents(srv, aegistestv1aegis.EventServiceEvents{
+				Stored: func(context.Context, *testv1.StoredRequest) error { got <- group; return nil },
+			}, aegis.Compete(group))
+		})
+	}
+	method := aegistestv1aegis.EventServiceName + "/Stored"
+	r := run(t, n, "pause", method, "--for", "1h", "--yes")
+	assert.Equal(t, 2, r.Code)
+	assert.Contains(t, r.Err, "--group audit, --group risk")
+	r = run(t, n, "pause", method, "--group", "rsik", "--for", "1h", "--yes")
+	assert.Equal(t, 1, r.Code)
+	assert.Contains(t, r.Err, "did you mean risk?")
+	r = run(t, n, "pause", method, "--group", "risk", "--for", "1h", "--yes")
+	require.Equal(t, 0, r.Code, r.Err)
+	r = run(t, n, aegistestv1aegis.EventServiceName)
+	assert.Contains(t, r.Out, "paused for 59m")
+
+	pub, err := aegistestv1aegis.NewEventServicePublisher(n.Connect(t))
+	require.NoError(t, err)
+	_, err = pub.Stored(t.Context(), &testv1.StoredRequest{})
+	require.NoError(t, err)
+	next := func() string {
+		select {
+		case group := <-got:
+			return group
+		case <-time.After(careservice.Patience):
+			t.Fatal("no event")
+			return ""
+		}
+	}
+	require.Equal(t, "audit", next())
+	r = run(t, n, "resume", method, "--group", "risk", "--yes")
+	require.Equal(t, 0, r.Code, r.Err)
+	require.Equal(t, "risk", next())
+}
