@@ -96,10 +96,10 @@ func (c *change) command(cmd *cobra.Command) *cobra.Command {
 
 // outcome is what was done, as JSON shows it.
 type outcome struct {
-	Service string         `json:"service"`
-	Method  string         `json:"method,omitempty"`
-	Done    int            `json:"done"`
-	Failed  int            `json:"failed"`
+	Service string    `json:"service"`
+	Method  string    `json:"method,omitempty"`
+	Done    int       `json:"done"`
+	Failed  int       `json:"failed"`
 	Left    []staying `json:"left,omitempty"`
 }
 
