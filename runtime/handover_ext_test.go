@@ -192,7 +192,7 @@ func TestHandOverByForce(t *testing.T) {
 	defer cancel()
 	conn := n.Connect(t)
 	answers := make(chan wire.HandedOver, 1)
-	go func() { answers <- handOver(t, conn, `{"force":true}`) }()
+	go func() { answers <- handOver(t, conn, `{"force":true}`) }() //nolint:testifylint // a failure ends the test by its deadline
 	var changes []aegis.LeadershipChange
 	for change := range alone.srv.WatchLeading(ctx) {
 		if changes = append(changes, change); len(changes) == 3 {
@@ -234,7 +234,7 @@ func TestHandOverFinishesWhatRuns(t *testing.T) {
 	<-first.inside
 	answers := make(chan wire.HandedOver, 2)
 	for range 2 {
-		go func() { answers <- handOver(t, conn, "") }()
+		go func() { answers <- handOver(t, conn, "") }() //nolint:testifylint // a failure ends the test by its deadline
 	}
 	require.Equal(t, wire.RefusedBusy, (<-answers).Refused, "one of two")
 	nobody := fmt.Sprintf("aegis.lead.%s.Nothing.default.%d", orderv1aegis.OrderServiceName, term.Token)
@@ -273,11 +273,11 @@ func TestHandOverEndsWhatTakesTooLong(t *testing.T) {
 	stand(t, n, &desk{name: "second"})
 	conn := n.Connect(t)
 	eventuallyStand(t, conn, "second")
-	failed := make(chan error, 1)
+	failed, client := make(chan error, 1), newOrders(t, conn)
 	go func() {
 		ctx, cancel := context.WithTimeout(t.Context(), leaderDeadline)
 		defer cancel()
-		_, err := newOrders(t, conn).PlaceOrder(ctx, &orderv1.PlaceOrderRequest{Id: "x"})
+		_, err := client.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{Id: "x"})
 		failed <- err
 	}()
 	<-first.inside

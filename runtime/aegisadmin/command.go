@@ -3,6 +3,7 @@ package aegisadmin
 import (
 	"context"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,12 +110,7 @@ func levelOf(priority string) (string, error) {
 }
 
 func (f *CommandFilter) wants(s CommandState) bool {
-	for _, state := range f.States {
-		if state == s {
-			return true
-		}
-	}
-	return len(f.States) == 0
+	return len(f.States) == 0 || slices.Contains(f.States, s)
 }
 
 // check returns an error for a filter that can match nothing.

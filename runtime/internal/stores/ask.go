@@ -75,7 +75,8 @@ var consumerPause = version{2, 11, 0}
 // error wraps ErrOld if the NATS server cannot do that.
 func (s *Stores) Pause(ctx context.Context, stream, consumer string, until time.Time) error {
 	if found, ok := parseVersion(s.nc.ConnectedServerVersion()); ok && found.before(consumerPause) {
-		return fmt.Errorf("the consumer %s of the stream %s cannot be paused: %w: that needs nats-server %s or later on every server with JetStream, and this one is %s",
+		return fmt.Errorf("the consumer %s of the stream %s cannot be paused: %w: "+
+			"that needs nats-server %s or later on every server with JetStream, and this one is %s",
 			consumer, stream, ErrOld, consumerPause, s.nc.ConnectedServerVersion())
 	}
 	request := struct {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,13 +41,13 @@ func show(app *cli.App) *cobra.Command {
 				if command.Method != "" && t.Name != "" && command.Method != t.Name {
 					return fmt.Errorf("the command %s is one of %s, not of %s", args[1], command.Method, t.Name)
 				}
-				return print(ctx, app, conn, command, t)
+				return showCommand(ctx, app, conn, command, t)
 			})
 		},
 	}
 }
 
-func print(ctx context.Context, app *cli.App, conn *aegis.Conn, c *aegisadmin.Command, t target.Target) error {
+func showCommand(ctx context.Context, app *cli.App, conn *aegis.Conn, c *aegisadmin.Command, t target.Target) error {
 	r := rowOf(c)
 	ended := c.State == aegisadmin.Succeeded
 	if r.Method == "" {
@@ -86,7 +86,7 @@ func (r *row) lines(ended bool) [][2]string {
 		{"Method", r.Method},
 		{"State", stateCell(r).Text},
 		{"Priority", r.Priority},
-		{stored, timeText(&r.Stored) + ", " + target.Age(r.Stored) + " ago"},
+		{stored, target.Clock(r.Stored) + ", " + target.Age(r.Stored) + " ago"},
 	}
 	add := func(name, text string) {
 		if text != "" {
@@ -94,15 +94,19 @@ func (r *row) lines(ended bool) [][2]string {
 		}
 	}
 	if r.Due != nil {
-		add("Due", timeText(r.Due)+", in "+r.dueText())
+		add("Due", target.Clock(*r.Due)+", in "+r.dueText())
 	}
-	add("Expires", timeText(r.Expires))
+	if r.Expires != nil {
+		add("Expires", target.Clock(*r.Expires))
+	}
 	if r.Failures > 0 {
 		add("Failed", target.Count(r.Failures, "attempt"))
-		add("Last failure", timeText(r.FailedAt))
+		if r.FailedAt != nil {
+			add("Last failure", target.Clock(*r.FailedAt))
+		}
 	}
 	if r.Attempt > 0 {
-		add("Attempt", fmt.Sprint(r.Attempt))
+		add("Attempt", strconv.Itoa(r.Attempt))
 	}
 	add("Progress", r.progressText())
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
@@ -112,11 +116,4 @@ func (r *row) lines(ended bool) [][2]string {
 		add("Error", strings.TrimSpace(r.Error.Code+" "+r.Error.Reason)+": "+r.Error.Message)
 	}
 	return lines
-}
-
-func timeText(t *time.Time) string {
-	if t == nil {
-		return ""
-	}
-	return t.Local().Format("2006-01-02 15:04:05")
 }

@@ -160,13 +160,13 @@ func show(app *cli.App) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return print(ctx, app, conn, d)
+				return showLetter(ctx, app, conn, d)
 			})
 		},
 	}
 }
 
-func print(ctx context.Context, app *cli.App, conn *aegis.Conn, d *aegis.DeadLetter) error {
+func showLetter(ctx context.Context, app *cli.App, conn *aegis.Conn, d *aegis.DeadLetter) error {
 	l := letterOf(d)
 	l.Message = payload.NewReader(conn, d.Service).Read(ctx, d.Method, false, "", d.Data)
 	return app.Print(l, func(t *cli.Table) {
@@ -180,7 +180,7 @@ func print(ctx context.Context, app *cli.App, conn *aegis.Conn, d *aegis.DeadLet
 		add("Method", l.Method)
 		add("Command", l.Command)
 		add("Subscriber", l.Consumer)
-		add("Given up", l.Time.Local().Format("2006-01-02 15:04:05")+", "+target.Age(l.Time)+" ago")
+		add("Given up", target.Clock(l.Time)+", "+target.Age(l.Time)+" ago")
 		add("Attempts", strconv.Itoa(l.Attempts))
 		add("Reason", l.Reason)
 		add("Published to", l.Subject)

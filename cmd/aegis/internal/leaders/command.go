@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func show(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []str
 			r := &rows[i]
 			since, term := "", ""
 			if r.Since != nil {
-				since, term = target.Age(*r.Since), fmt.Sprint(r.Term)
+				since, term = target.Age(*r.Since), strconv.FormatUint(r.Term, 10)
 			}
 			t.Row(r.Service, r.Group, r.Instance, term, since, strings.Join(r.standing(), ", "), r.remarks())
 		}
@@ -222,7 +223,8 @@ func move(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, t target.T
 			heir = "nobody, as nobody stands by: nobody leads until it leads again itself, after " + now.Lease
 		}
 	}
-	agreed, err := agree.Ask(ctx, app, fmt.Sprintf("Hand the leadership of %s, group %s, over from %s (term %d) to %s.", t.Service, t.Name, now.Instance, now.Term, heir))
+	agreed, err := agree.Ask(ctx, app, fmt.Sprintf("Hand the leadership of %s, group %s, over from %s (term %d) to %s.",
+		t.Service, t.Name, now.Instance, now.Term, heir))
 	if !agreed || err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package pausing
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -177,7 +178,7 @@ func sentence(w *aegisadmin.Work, t target.Target, until time.Time) string {
 		return fmt.Sprintf("Resume %s: %d wait.", what, pending)
 	}
 	return fmt.Sprintf("Pause %s until %s: %d wait, and %d that are under way are finished, but not tried again meanwhile.",
-		what, until.Local().Format("2006-01-02 15:04:05 MST"), pending, underWay)
+		what, target.Clock(until), pending, underWay)
 }
 
 // find finds the work.
@@ -219,18 +220,15 @@ func (o *choice) find(ctx context.Context, admin *aegisadmin.Admin, t target.Tar
 }
 
 func names(works []*aegisadmin.Work) string {
-	text := ""
-	for i, w := range works {
-		if i > 0 {
-			text += ", "
-		}
+	flags := make([]string, 0, len(works))
+	for _, w := range works {
 		if w.Group != "" {
-			text += "--group " + w.Group
+			flags = append(flags, "--group "+w.Group)
 		} else {
-			text += "--instance " + w.Instance
+			flags = append(flags, "--instance "+w.Instance)
 		}
 	}
-	return text
+	return strings.Join(flags, ", ")
 }
 
 func (o *choice) print(app *cli.App, w *aegisadmin.Work, until time.Time) error {
@@ -248,5 +246,5 @@ func (o *choice) print(app *cli.App, w *aegisadmin.Work, until time.Time) error 
 		return app.Printf("The work of %s/%s goes on.\n", w.Service, w.Method)
 	}
 	return app.Printf("The work of %s/%s is paused until %s. `aegis %s resume` ends that before.\n",
-		w.Service, w.Method, until.Local().Format("2006-01-02 15:04:05 MST"), o.kind.parent())
+		w.Service, w.Method, target.Clock(until), o.kind.parent())
 }

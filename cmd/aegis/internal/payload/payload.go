@@ -2,6 +2,7 @@
 package payload
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,12 +64,9 @@ func isJSON(contentType string) bool {
 // Text returns the payload as a person reads it.
 func (p *Payload) Text() string {
 	if p.JSON != nil {
-		var indented strings.Builder
-		e := json.NewEncoder(&indented)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		if e.Encode(p.JSON) == nil {
-			return strings.TrimSuffix(indented.String(), "\n")
+		var indented bytes.Buffer
+		if json.Indent(&indented, p.JSON, "", "  ") == nil {
+			return indented.String()
 		}
 		return string(p.JSON)
 	}

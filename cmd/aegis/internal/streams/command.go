@@ -4,6 +4,7 @@ package streams
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,7 +169,7 @@ func (s *stream) limits() string {
 }
 
 func (s *stream) replicas() cli.Styled {
-	text := fmt.Sprint(s.Replicas)
+	text := strconv.Itoa(s.Replicas)
 	if len(s.Behind) == 0 {
 		return cli.Styled{Text: text}
 	}

@@ -78,6 +78,14 @@ func Age(t time.Time) string {
 	return Span(time.Since(t))
 }
 
+// Clock returns a time as people at this machine read it; "" for no time.
+func Clock(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05 MST") //nolint:gosmopolitan // a person reads it, JSON has it in UTC
+}
+
 // In returns how long it is until a time; "" for no time.
 func In(t time.Time) string {
 	if t.IsZero() {
