@@ -86,6 +86,11 @@ func TestCommandThatRunsIsShownAndCanceled(t *testing.T) {
 		return shown.State == "RUNNING" && shown.Progress.Percent == 25
 	}, careservice.Patience, 10*time.Millisecond)
 	assert.Equal(t, "Work", shown.Method)
+	assert.Contains(t, ran(t, n, "show", careservice.Service, cmd.ID()), `"text":`, "the request is decoded")
+	done := careservice.Send(t, client, "x")
+	_, err := done.Result(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, ran(t, n, "show", work, done.ID()), `done: x`, "the result is decoded")
 
 	r := run(t, n, "cancel", careservice.Service, cmd.ID())
 	assert.Equal(t, 2, r.Code, "nobody can be asked")
@@ -98,7 +103,7 @@ func TestCommandThatRunsIsShownAndCanceled(t *testing.T) {
 	assert.Contains(t, r.Err, "cancel it instead")
 
 	assert.Contains(t, ran(t, n, "cancel", careservice.Service, cmd.ID(), "--yes"), "1 command canceled.")
-	_, err := cmd.Result(t.Context())
+	_, err = cmd.Result(t.Context())
 	assert.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
 	out := ran(t, n, "show", careservice.Service, cmd.ID())
 	assert.Contains(t, out, "CANCELED")

@@ -70,6 +70,7 @@ func TestDeadLetters(t *testing.T) {
 	out := ran(t, n, "show", careservice.Service, "1")
 	assert.Contains(t, out, "dies of 0")
 	assert.Contains(t, out, "Attempts")
+	assert.Contains(t, out, `"text":`, "the message is decoded")
 
 	r = run(t, n, "retry", careservice.Service, "1")
 	assert.Equal(t, 2, r.Code, "nobody can be asked")
