@@ -11,8 +11,8 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/deadletters"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/describe"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/doctor"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/dev"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/doctor"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/generate"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/instances"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/leaders"
@@ -52,10 +52,6 @@ func Command(app *cli.App) *cobra.Command {
 		describe.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
 		call.Publish(app), call.Subscribe(app), bench.Command(app), mcp.Command(app, codegen.Version))
-	add(groupCare, doctor.Command(app))
-	add(groupBuild, demonstration.Command(app))
-	add(groupBuild, generate.Command(app), lintoptions.Command(app))
-	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app))
-	add(groupCare, commands.Command(app), deadletters.Command(app), streams.Command(app), leaders.Command(app))
+	add(groupCare, commands.Command(app), deadletters.Command(app), streams.Command(app), leaders.Command(app), doctor.Command(app))
 	return c
 }
