@@ -23,7 +23,7 @@ type Admin struct {
 }
 
 // New returns the administration of the services of the connection's namespace.
-func New(conn *aegis.Conn) *Admin { return &Admin{conn: conn, in: conn.Inside()} }
+func New(conn *aegis.Conn) *Admin { return &Admin{conn: conn, in: inside.Of(conn)} }
 
 // Services returns the full names of the services that have a stream, in order: those of
 // which events, commands or dead letters are stored, whether they run or not.

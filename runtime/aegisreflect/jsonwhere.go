@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/aegisrpc/aegis/internal/near"
 )
 
 // spot is a place in JSON: the values around it, the outermost first. The innermost one is
@@ -184,7 +186,7 @@ func (s *spot) hint(raw string) string {
 	if err != nil {
 		name = raw
 	}
-	return didYouMean(name, valueNames(top.field.Enum()), "values")
+	return near.DidYouMean(name, valueNames(top.field.Enum()), "values")
 }
 
 // unknownField says that the message at the spot has no field of a name.
@@ -193,5 +195,5 @@ func (s *spot) unknownField(name string) string {
 	if top == nil || top.message == nil {
 		return "unknown field " + strconv.Quote(name)
 	}
-	return string(top.message.FullName()) + " has no field " + strconv.Quote(name) + didYouMean(name, fieldNames(top.message), "fields")
+	return string(top.message.FullName()) + " has no field " + strconv.Quote(name) + near.DidYouMean(name, fieldNames(top.message), "fields")
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/internal/descset"
 )
@@ -229,7 +230,7 @@ func (r *Resolver) unknown(ctx context.Context, name string, served, stored erro
 		}
 	}
 	return aegis.Errorf(aegis.CodeNotFound, "%w: %s has no instance, and %s%s",
-		ErrUnknownService, name, ofStored, didYouMean(name, names, "services with instances"))
+		ErrUnknownService, name, ofStored, near.DidYouMean(name, names, "services with instances"))
 }
 
 // errNotServed is wrapped by the error of a service whose descriptors no server has sent, so

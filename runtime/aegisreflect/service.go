@@ -12,6 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -87,7 +88,7 @@ func (s *Service) Method(name string) (*Method, error) {
 		}
 		names[i] = m.Name()
 	}
-	return nil, aegis.Errorf(aegis.CodeNotFound, "%w: %s has no method %q%s", ErrUnknownMethod, s.Name(), short, didYouMean(short, names, "methods"))
+	return nil, aegis.Errorf(aegis.CodeNotFound, "%w: %s has no method %q%s", ErrUnknownMethod, s.Name(), short, near.DidYouMean(short, names, "methods"))
 }
 
 // aegisClient returns the client that makes the calls of the service.

@@ -16,3 +16,16 @@ type Conn struct {
 	// Error returns the error that users get for a status; nil for nil.
 	Error func(*status.Status) error
 }
+
+// open is set by package aegis, which imports this one, and cannot be imported by it.
+var open func(conn any) Conn
+
+// Provide sets how an *aegis.Conn is opened. Package aegis calls it once, when it is
+// initialised; so its own exported names are for users alone.
+func Provide(f func(conn any) Conn) bool {
+	open = f
+	return true
+}
+
+// Of returns the inside of an *aegis.Conn.
+func Of(conn any) Conn { return open(conn) }

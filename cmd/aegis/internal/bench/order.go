@@ -12,6 +12,7 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/load"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 )
 
 // The shapes of load.
@@ -161,7 +162,7 @@ func checkLoop(o *order, given func(string) bool) error {
 func checkShape(o *order, given func(string) bool) error {
 	shapes := []string{constant, ramp, spike, wave, burst, stress}
 	if !slices.Contains(shapes, o.shape) {
-		if near := cli.Nearest(o.shape, shapes); near != "" {
+		if near := near.Name(o.shape, shapes); near != "" {
 			return cli.Usagef("--shape %s: did you mean %s?", o.shape, near)
 		}
 		return cli.Usagef("--shape %s: use one of %s", o.shape, strings.Join(shapes, ", "))

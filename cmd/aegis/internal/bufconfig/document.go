@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 )
 
 // document is a file of YAML (or JSON, which is YAML) that is read node by node, so that
@@ -94,7 +94,7 @@ func (d *document) unknown(key *yaml.Node, of string, sections map[string]sectio
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if near := cli.Nearest(key.Value, names); near != "" {
+	if near := near.Name(key.Value, names); near != "" {
 		d.failf(key, "%s has no key %s; did you mean %s?", of, key.Value, near)
 		return
 	}

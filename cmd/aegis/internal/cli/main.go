@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/aegisrpc/aegis/internal/near"
 )
 
 // The exit codes.
@@ -132,7 +134,7 @@ func unknownCommand(c *cobra.Command, name string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	if near := Nearest(name, names); near != "" {
+	if near := near.Name(name, names); near != "" {
 		return Usagef("unknown command %q of %s; did you mean %s?", name, c.CommandPath(), near)
 	}
 	return Usagef("unknown command %q of %s; see %s --help", name, c.CommandPath(), c.CommandPath())

@@ -42,13 +42,3 @@ func TestForeignTextCannotControlTheTerminal(t *testing.T) {
 	out := render(t, 0, func(t *Table) { t.Row("a\x1b[31mb\u202ec\td\ne") })
 	assert.Equal(t, `a\x1b[31mb\u202ec\td e`+"\n", out)
 }
-
-func TestNearest(t *testing.T) {
-	t.Parallel()
-	names := []string{"order.v1.OrderService", "echo.v1.EchoService", "ls"}
-	assert.Equal(t, "order.v1.OrderService", Nearest("order.v1.OrdrService", names))
-	assert.Equal(t, "echo.v1.EchoService", Nearest("echo.v1.echoservice", names))
-	assert.Equal(t, "ls", Nearest("la", names))
-	assert.Empty(t, Nearest("something.else", names))
-	assert.Empty(t, Nearest("", nil))
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -119,7 +120,7 @@ func none(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to target.
 				names = append(names, g.Method)
 			}
 		}
-		if near := cli.Nearest(to.Name, names); near != "" && near != to.Name {
+		if near := near.Name(to.Name, names); near != "" && near != to.Name {
 			return fmt.Errorf("%s has no dead letters; did you mean %s?", to, near)
 		}
 	}

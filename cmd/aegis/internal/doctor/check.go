@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 )
 
 // Check looks at one part of the system.
@@ -48,7 +49,7 @@ func pick(names []string) ([]Check, error) {
 		if slices.Contains(known, name) {
 			continue
 		}
-		if near := cli.Nearest(name, known); near != "" {
+		if near := near.Name(name, known); near != "" {
 			return nil, cli.Usagef("--check %s: there is no such check; did you mean %s?", name, near)
 		}
 		return nil, cli.Usagef("--check %s: there is no such check; use %s", name, strings.Join(known, ", "))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -61,7 +61,7 @@ func (l *look) unknownService(ctx context.Context) Finding {
 			names = append(names, service)
 		}
 	}
-	if near := cli.Nearest(l.scope.Service, names); near != "" {
+	if near := near.Name(l.scope.Service, names); near != "" {
 		f.Text += "; did you mean " + near + "?"
 	}
 	return f

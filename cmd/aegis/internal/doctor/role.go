@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 	"github.com/aegisrpc/aegis/internal/wire"
 )
 
@@ -275,7 +276,7 @@ func roleNamed(name string) (role, error) {
 		}
 		names = append(names, r.name)
 	}
-	if near := cli.Nearest(name, names); near != "" {
+	if near := near.Name(name, names); near != "" {
 		return role{}, cli.Usagef("--role %s: there is no such role; did you mean %s?", name, near)
 	}
 	return role{}, cli.Usagef("--role %s: there is no such role; use %s", name, strings.Join(names, ", "))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -90,7 +91,7 @@ func unknownService(ctx context.Context, conn *aegis.Conn, name string) error {
 	if slices.Contains(names, name) {
 		return fmt.Errorf("%s has no instance any more", name)
 	}
-	if near := cli.Nearest(name, names); near != "" {
+	if near := near.Name(name, names); near != "" {
 		return fmt.Errorf("no instance of %s runs; did you mean %s?", name, near)
 	}
 	return fmt.Errorf("no instance of %s runs; `aegis ls` lists the services that run", name)

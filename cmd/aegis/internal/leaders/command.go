@@ -15,6 +15,7 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/consent"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -123,7 +124,7 @@ func unknown(ctx context.Context, admin *aegisadmin.Admin, args []string) error 
 			names = append(names, l.Service)
 		}
 	}
-	if near := cli.Nearest(args[0], names); near != "" {
+	if near := near.Name(args[0], names); near != "" {
 		return fmt.Errorf("%s has never had a leader here; did you mean %s?", args[0], near)
 	}
 	return fmt.Errorf("%s has never had a leader here; `aegis leaders` lists the services that have", args[0])
@@ -278,7 +279,7 @@ func possible(now *leadership, h aegisadmin.HandOver) error {
 	case h.To == now.Instance:
 		return fmt.Errorf("%s leads already", h.To)
 	case h.To != "" && !slices.Contains(standing, h.To):
-		if near := cli.Nearest(h.To, standing); near != "" {
+		if near := near.Name(h.To, standing); near != "" {
 			return fmt.Errorf("%s does not stand by; did you mean %s?", h.To, near)
 		}
 		if len(standing) == 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 )
 
 // method is what a project shows of one pattern.
@@ -47,7 +48,7 @@ func pick(patterns []string) ([]method, error) {
 			continue
 		}
 		text := "--pattern " + p + ": use "
-		if near := cli.Nearest(p, known); near != "" {
+		if near := near.Name(p, known); near != "" {
 			text = "--pattern " + p + ": did you mean " + near + "? There are "
 		}
 		return nil, cli.Usagef("%s%s", text, strings.Join(known, ", "))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/near"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
 
@@ -53,7 +54,7 @@ func Unknown(ctx context.Context, admin *aegisadmin.Admin, service, what string)
 	if slices.Contains(names, service) {
 		return nil
 	}
-	if near := cli.Nearest(service, names); near != "" {
+	if near := near.Name(service, names); near != "" {
 		return fmt.Errorf("nothing is stored of %s, and so it has no %s; did you mean %s?", service, what, near)
 	}
 	return fmt.Errorf("nothing is stored of %s, and so it has no %s; `aegis streams` lists the services of which something is", service, what)
@@ -61,7 +62,7 @@ func Unknown(ctx context.Context, admin *aegisadmin.Admin, service, what string)
 
 // UnknownName returns the error for a name that none of names is, such as that of a method.
 func UnknownName(what, name string, names []string) error {
-	if near := cli.Nearest(name, names); near != "" {
+	if near := near.Name(name, names); near != "" {
 		return fmt.Errorf("there is no %s %s; did you mean %s?", what, name, near)
 	}
 	if len(names) == 0 {

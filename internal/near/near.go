@@ -1,13 +1,12 @@
-package aegisreflect
+// Package near finds the names that a misspelled name may stand for.
+package near
 
-import (
-	"strings"
-)
+import "strings"
 
-// nearest returns the names that a misspelled name may stand for, the nearest first, at
+// Names returns the names that a misspelled name may stand for, the nearest first, at
 // most three: names at an edit distance of at most a third of the longer name, names that
 // differ in case or in the package alone, and names that the name is a part of.
-func nearest(name string, names []string) []string {
+func Names(name string, names []string) []string {
 	type candidate struct {
 		name     string
 		distance int
@@ -32,6 +31,14 @@ func nearest(name string, names []string) []string {
 		list[i] = f.name
 	}
 	return list
+}
+
+// Name returns the name that a misspelled name most likely stands for, "" if there is none.
+func Name(name string, names []string) string {
+	if found := Names(name, names); len(found) > 0 {
+		return found[0]
+	}
+	return ""
 }
 
 // distance returns how far two names are apart, and whether one may stand for the other.
@@ -82,10 +89,10 @@ func levenshtein(a, b string) int {
 	return row[len(b)]
 }
 
-// didYouMean is the end of the message about an unknown name: the names that it may stand
+// DidYouMean returns the end of the message about an unknown name: the names that it may stand
 // for, else a few of those that there are; noun is the plural of what is named.
-func didYouMean(name string, names []string, noun string) string {
-	if near := nearest(name, names); len(near) > 0 {
+func DidYouMean(name string, names []string, noun string) string {
+	if near := Names(name, names); len(near) > 0 {
 		return "; did you mean " + strings.Join(near, ", ") + "?"
 	}
 	const most = 12

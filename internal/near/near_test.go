@@ -1,4 +1,4 @@
-package aegisreflect
+package near
 
 import (
 	"testing"
@@ -19,7 +19,7 @@ func TestNearestNames(t *testing.T) {
 		"":                       {},
 		"shop.order.v1.NoSuchAa": {},
 	} {
-		got := nearest(name, names)
+		got := Names(name, names)
 		if len(want) > 0 {
 			require.GreaterOrEqual(t, len(got), len(want), name)
 			got = got[:len(want)]
@@ -28,5 +28,5 @@ func TestNearestNames(t *testing.T) {
 	}
 	require.Equal(t, 3, levenshtein("kitten", "sitting"))
 	require.Equal(t, 4, levenshtein("", "four"))
-	require.Len(t, nearest("abc", []string{"abd", "abe", "abf", "abg"}), 3)
+	require.Len(t, Names("abc", []string{"abd", "abe", "abf", "abg"}), 3)
 }
