@@ -62,8 +62,8 @@ checkgenerate: generate ## Fail unless the committed generated code is what make
 		exit 1; }
 
 .PHONY: buftest
-buftest: ## Compare what buf generates, and the mistakes it tells, with aegis generate
-	$(GO) test -tags buftest -count 1 -timeout 10m ./cmd/aegis/internal/generate
+buftest: ## Compare what buf generates, and the mistakes it tells, with aegis generate; ARGS=-update keeps its hashes
+	$(GO) test -tags buftest -count 1 -timeout 10m ./cmd/aegis/internal/generate $(ARGS)
 
 .PHONY: usertest
 usertest: ## Follow the quick start of docs/buf.md in an empty folder, word for word

@@ -131,7 +131,25 @@ func partStanding() part {
 	}
 }
 
-func serverParts() []part { return []part{partServer(), partRegistering("S"), partStanding()} }
+// partHandingOver has the subjects on which a leader is asked to hand over.
+func partHandingOver() part {
+	return part{
+		name: "leaders that hand over when asked", optional: true,
+		publish: []string{"ns.ask.S.*.all"}, subscribe: []string{"ns.ask.S.>"},
+	}
+}
+
+// partAsking has the subjects of a program that looks at leaders and has them hand over.
+func partAsking() part {
+	return part{
+		name: "leaders, and handing leaderships over", optional: true,
+		publish: []string{"ns.ask.S.*.all", "J.STREAM.MSG.GET.KV_ns-leaders", "ns.ask.S.*.leader"},
+	}
+}
+
+func serverParts() []part {
+	return []part{partServer(), partRegistering("S"), partStanding(), partHandingOver()}
+}
 
 // storedParts have the subjects of a subscriber to durable events, E being their stream.
 func storedParts() []part {
@@ -262,7 +280,7 @@ func roles() []role {
 		},
 		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing(), partProbing(), partDescribing("C", "D")), service: true},
 		{name: "worker", title: "a server that works commands of", parts: append(append(serverParts(), workerParts()...), partDescribing("C", "D")), replies: true, service: true},
-		{name: "admin", title: "who looks after dead letters of", parts: append(letterParts(), monitorParts()...), service: true},
+		{name: "admin", title: "who looks after dead letters of", parts: append(append(letterParts(), partAsking()), monitorParts()...), service: true},
 		{name: "monitor", title: "who looks at all services", parts: monitorParts()},
 	}
 }
