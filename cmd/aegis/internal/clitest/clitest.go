@@ -42,6 +42,9 @@ var built = sync.OnceValues(func() (string, error) {
 	if raceEnabled {
 		path, args = path+".race", append(args, "-race")
 	}
+	if err := uncached(dir); err != nil {
+		return "", err
+	}
 	unlock, err := lock(path + ".lock")
 	if err != nil {
 		return "", err
@@ -54,6 +57,18 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// uncached has the go command keep no result of these tests: it would take the same test for
+// passed although the command, which it does not see, has changed. It keeps no result of a
+// test that reads a file of the module which is only just written.
+func uncached(dir string) error {
+	path := filepath.Join(dir, "written")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	_, err := os.Stat(path)
+	return err
+}
 
 // Main runs the tests of a package, and checks that they leave no goroutine behind. TestMain
 // calls it.
