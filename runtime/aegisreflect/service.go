@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/aegisrpc/aegis/internal/near"
 	"github.com/aegisrpc/aegis/internal/spec"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
-	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 

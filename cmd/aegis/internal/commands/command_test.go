@@ -139,7 +139,7 @@ func TestCommandsArePausedAndResumed(t *testing.T) {
 	assert.Equal(t, 1, r.Code)
 	assert.Contains(t, r.Err, "nothing is stored of")
 	careservice.Serve(t, n)
-	r = run(t, n, "pause", careservice.Service+"/Wokr", "--for", "1h", "--yes")
+	r = run(t, n, "pause", careservice.Service+"/Worq", "--for", "1h", "--yes")
 	assert.Equal(t, 1, r.Code)
 	assert.Contains(t, r.Err, "did you mean Work?")
 	for _, wrong := range [][]string{{}, {"--for", "-1s"}, {"--until", "tomorrow"}, {"--until", "2020-01-01T00:00:00Z"}} {
@@ -164,7 +164,7 @@ func TestWrongNamesOfCommands(t *testing.T) {
 	careservice.Send(t, careservice.Client(t, n), "x")
 	for want, args := range map[string][]string{
 		"did you mean " + careservice.Service + "?": {"list", "aegistest.v1.JobServce"},
-		"did you mean Work?":                        {"list", careservice.Service + "/Wokr"},
+		"did you mean Work?":                        {"list", careservice.Service + "/Worq"},
 		"there is no command AAA.1 of":              {"show", careservice.Service, "AAA.1"},
 		"is no id of a command":                     {"show", careservice.Service, "AAA"},
 		"is no full name of a service":              {"list", "no service"},

@@ -273,13 +273,22 @@ func roles() []role {
 	return []role{
 		{name: "client", title: "a client of", parts: clientParts(), service: true},
 		{name: "server", title: "a server of", parts: serverParts(), replies: true, service: true},
-		{name: "publisher", title: "a publisher of events of", parts: append(publisherParts(), partComparing(), partProbing(), partDescribing("E", "D")), service: true},
+		{
+			name: "publisher", title: "a publisher of events of", service: true,
+			parts: append(publisherParts(), partComparing(), partProbing(), partDescribing("E", "D")),
+		},
 		{
 			name: "subscriber", title: "a subscriber to events of", service: true, replies: true,
 			parts: append(subscriberParts(), partReplies(), partLiving(), partRegistering("S._events"), partProbing(), partDescribing("E", "D")),
 		},
-		{name: "sender", title: "a sender of commands of", parts: append(senderParts(), partReplies(), partComparing(), partProbing(), partDescribing("C", "D")), service: true},
-		{name: "worker", title: "a server that works commands of", parts: append(append(serverParts(), workerParts()...), partDescribing("C", "D")), replies: true, service: true},
+		{
+			name: "sender", title: "a sender of commands of", service: true,
+			parts: append(senderParts(), partReplies(), partComparing(), partProbing(), partDescribing("C", "D")),
+		},
+		{
+			name: "worker", title: "a server that works commands of", replies: true, service: true,
+			parts: append(append(serverParts(), workerParts()...), partDescribing("C", "D")),
+		},
 		{name: "admin", title: "who looks after dead letters of", parts: append(append(letterParts(), partAsking()), monitorParts()...), service: true},
 		{name: "monitor", title: "who looks at all services", parts: monitorParts()},
 	}
