@@ -165,14 +165,12 @@ func (k *Keeper) store(ctx context.Context, set *descset.Set) error {
 	return nil
 }
 
-func (k *Keeper) bucket(found bool) *bucket.Bucket {
-	return bucketOf(k.o.Stores, k.o.Namespace, found)
-}
-
-func bucketOf(s *stores.Stores, namespace string, found bool) *bucket.Bucket {
+// bucket returns the bucket of the descriptors: the one that is there, or else one that is
+// made.
+func (k *Keeper) bucket(there bool) *bucket.Bucket {
 	return bucket.New(bucket.Options{
-		JetStream: s, Kind: &kind, Name: wire.DescriptorsBucket(namespace),
-		Settings: bucket.Settings{NoCreate: found}, Absent: errNoBucket,
+		JetStream: k.o.Stores, Kind: &kind, Name: wire.DescriptorsBucket(k.o.Namespace),
+		Settings: bucket.Settings{NoCreate: there}, Absent: errNoBucket,
 	})
 }
 
@@ -230,47 +228,4 @@ func (k *Keeper) note(s stores.Opened, err error) {
 	}
 	k.o.Logger.Log(context.Background(), level, "aegis: the descriptors are not kept with what is stored: tools cannot read it while no instance runs",
 		"service", s.Service, "stream", s.Stream, "err", err)
-}
-
-// Find returns the descriptors that are kept with the streams of a service; the error says
-// why there are none.
-func Find(ctx context.Context, s *stores.Stores, namespace, service string) (*descset.Set, error) {
-	var trouble error
-	for _, name := range []string{
-		wire.EventStream(namespace, service), wire.CommandStream(namespace, service), wire.DeadStream(namespace, service),
-	} {
-		stream, err := s.Find(ctx, name)
-		if err != nil {
-			trouble = err
-			continue
-		}
-		hash := stream.CachedInfo().Config.Metadata[wire.DescriptorsKey]
-		if hash == "" {
-			trouble = fmt.Errorf("the stream %s does not name its descriptors", name)
-			continue
-		}
-		set, err := Read(ctx, s, namespace, hash)
-		if err == nil {
-			return set, nil
-		}
-		trouble = err
-	}
-	return nil, trouble
-}
-
-// Read returns the descriptors that have a hash.
-func Read(ctx context.Context, s *stores.Stores, namespace, hash string) (*descset.Set, error) {
-	if !descset.ValidHash(hash) {
-		return nil, fmt.Errorf("%.64q is no hash of descriptors", hash)
-	}
-	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
-	defer cancel()
-	entry, err := bucketOf(s, namespace, true).Read(ctx, hash)
-	switch {
-	case err != nil:
-		return nil, err
-	case entry.Absent:
-		return nil, fmt.Errorf("the bucket %s has no descriptors %s", wire.DescriptorsBucket(namespace), hash)
-	}
-	return descset.Decode(entry.Data, hash)
 }
