@@ -50,14 +50,14 @@ func distance(name, other string) (int, bool) {
 	case a == b || strings.HasSuffix(b, "."+a) || strings.HasSuffix(a, "."+b):
 		return 0, true
 	}
-	d := levenshtein(a, b)
+	d := edits(a, b)
 	if d <= max(len(a), len(b))/3 {
 		return d, true
 	}
 	// A short name of a service, misspelled.
 	short := b[strings.LastIndexByte(b, '.')+1:]
 	if !strings.Contains(a, ".") && short != b {
-		if d := levenshtein(a, short); d <= max(len(a), len(short))/3 {
+		if d := edits(a, short); d <= max(len(a), len(short))/3 {
 			return d, true
 		}
 	}
@@ -67,26 +67,29 @@ func distance(name, other string) (int, bool) {
 // maxCompared bounds the length of names that are compared.
 const maxCompared = 256
 
-// levenshtein returns how many bytes have to be inserted, removed or replaced to make b of
-// a (V. Levenshtein, 1966; the algorithm is that of Wagner and Fischer).
-func levenshtein(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// edits returns how many bytes have to be inserted, removed, replaced or swapped with their
+// neighbour to make b of a (F. J. Damerau, 1964; the algorithm is that of the optimal string
+// alignment, in three rows).
+func edits(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			replaced := diagonal
+			replaced := last[j]
 			if a[i] != b[j] {
 				replaced++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+			row[j+1] = min(replaced, row[j]+1, last[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
+		before, last, row = last, row, before
 	}
-	return row[len(b)]
+	return last[len(b)]
 }
 
 // DidYouMean returns the end of the message about an unknown name: the names that it may stand

@@ -26,7 +26,8 @@ func TestNearestNames(t *testing.T) {
 		}
 		require.Equal(t, want, got, name)
 	}
-	require.Equal(t, 3, levenshtein("kitten", "sitting"))
-	require.Equal(t, 4, levenshtein("", "four"))
+	require.Equal(t, 3, edits("kitten", "sitting"))
+	require.Equal(t, 4, edits("", "four"))
+	require.Equal(t, 1, edits("rsik", "risk"))
 	require.Len(t, Names("abc", []string{"abd", "abe", "abf", "abg"}), 3)
 }

@@ -61,10 +61,10 @@ func TestHelpListsAllTargets(t *testing.T) {
 }
 
 // What the README tells users to fetch is what is tested here.
-func TestVersionsInReadmeArePinnedOnes(t *testing.T) {
+func TestVersionsInQuickStartArePinnedOnes(t *testing.T) {
 	pinned := read(t, "go.mod") + read(t, "tools/buf.mod")
 	fetched := regexp.MustCompile(`(github\.com/\S+?)(?:/cmd/\w+)?@(v\S+)`)
-	matches := fetched.FindAllStringSubmatch(read(t, "README.md"), -1)
+	matches := fetched.FindAllStringSubmatch(read(t, "docs/buf.md"), -1)
 	require.NotEmpty(t, matches)
 	for _, match := range matches {
 		assert.Regexp(t, regexp.QuoteMeta(match[1])+" "+regexp.QuoteMeta(match[2])+`\b`, pinned)
