@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -226,4 +227,25 @@ func TestCommandsOfAQueueWithGaps(t *testing.T) {
 	all := list(t, a, aegisadmin.CommandFilter{})
 	require.Len(t, all, len(want)+60)
 	require.True(t, slices.IsSortedFunc(all, func(a, b *aegisadmin.Command) int { return cmp.Compare(a.Sequence, b.Sequence) }))
+}
+
+// A worker stores the result before the command leaves the queue: between the two the command
+// has ended.
+func TestCommandWithAResultHasEndedThoughItIsQueued(t *testing.T) {
+	t.Parallel()
+	n := aegistest.StartNATS(t)
+	conn := n.Connect(t)
+	a, client := aegisadmin.New(conn), newJobs(t, conn)
+	startWorker(t, n, func(context.Context, *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+		return &testv1.WorkResponse{}, nil
+	})() // which makes the stream of results, and is gone
+	cmd := send(t, client, "waits")
+	result := nats.NewMsg("aegis.res." + jobService + "." + cmd.ID() + ".result")
+	result.Header.Set("Aegis-State", "SUCCEEDED")
+	result.Header.Set("Aegis-Attempt", "1")
+	_, err := conn.NATS().RequestMsg(result, 10*time.Second)
+	require.NoError(t, err)
+	c, err := a.Command(t.Context(), jobService, cmd.ID())
+	require.NoError(t, err)
+	require.Equal(t, aegisadmin.Succeeded, c.State)
 }

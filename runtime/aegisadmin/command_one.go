@@ -23,15 +23,23 @@ func (a *Admin) Command(ctx context.Context, service, id string) (*Command, erro
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
-	// The result is stored before the command leaves the queue, so that it is in one of
-	// them at least; after a look in vain it may have ended between the two.
+	// The result is stored before the command leaves the queue, so that it is in one of them
+	// at least; after a look in vain it may have ended between the two. While it is in both it
+	// has ended, unless the result is that of an earlier command with its id.
 	for range 2 {
-		c, err := a.inQueue(ctx, service, id)
-		if c != nil || err != nil {
-			return c, err
+		ended, err := a.ended(ctx, service, id)
+		if err != nil {
+			return nil, err
 		}
-		if c, err = a.ended(ctx, service, id); c != nil || err != nil {
-			return c, err
+		queued, err := a.inQueue(ctx, service, id)
+		if err != nil {
+			return nil, err
+		}
+		if ended != nil && (queued == nil || queued.send == ended.send) {
+			return ended, nil
+		}
+		if queued != nil {
+			return queued, nil
 		}
 	}
 	return nil, aegis.Errorf(aegis.CodeNotFound, "there is no command %s of %s, or its result is kept no longer", id, service)
