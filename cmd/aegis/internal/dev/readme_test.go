@@ -67,6 +67,8 @@ func asShown(line string) *regexp.Regexp {
 	pattern = regexp.MustCompile(`instance=\S+`).ReplaceAllString(pattern, `instance=\S+`)
 	pattern = regexp.MustCompile(`\d+`).ReplaceAllString(pattern, `\d+`)
 	pattern = regexp.MustCompile(` in \\d\+\S* s;`).ReplaceAllString(pattern, ` in \S+ s;`)
+	// Where another program has port 4222, the line says where NATS is.
+	pattern = strings.Replace(pattern, "aegis call ", `aegis call (?:--server \S+ )?`, 1)
 	return regexp.MustCompile(`(?m)^` + pattern + `$`)
 }
 
