@@ -213,8 +213,8 @@ func keyed(m *spec.Method) bool {
 // targetOf returns the method as a target, with requests of the cheapest kind that does.
 func targetOf(a *aim, d *data, callers int) (*target, error) {
 	switch {
-	case d.template != nil:
-		return newTarget(a, d.rendered)
+	case d.Varies():
+		return newTarget(a, d.Request)
 	case keyed(a.method):
 		return newTarget(a, d.same(callers))
 	default:

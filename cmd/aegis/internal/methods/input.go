@@ -31,14 +31,15 @@ func Request(app *cli.App, m *aegisreflect.Method, args []string) (*dynamicpb.Me
 	if len(args) == 0 {
 		return m.Request([]byte("{}"))
 	}
-	text, err := read(app, args[0])
+	text, err := Text(app, args[0])
 	if err != nil {
 		return nil, err
 	}
 	return m.Request(text)
 }
 
-func read(app *cli.App, arg string) ([]byte, error) {
+// Text returns the JSON that an argument gives: JSON, @FILE, or - for the standard input.
+func Text(app *cli.App, arg string) ([]byte, error) {
 	if arg == stdin {
 		text, err := io.ReadAll(app.In)
 		if err != nil {
