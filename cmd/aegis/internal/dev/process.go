@@ -32,6 +32,10 @@ type instance struct {
 	lines *lineWriter
 	// next has the program to run from now on; a newer one takes the place of an older one.
 	next chan string
+	// again asks the instance to start its program now, if that has ended.
+	again chan struct{}
+	// report tells the id of the process that runs, or 0.
+	report func(pid int)
 }
 
 // replace has the instance run another program. Only one goroutine calls it.
@@ -77,6 +81,8 @@ func (i *instance) run(ctx context.Context) {
 		case program = <-i.next:
 			failures = 0
 		case <-pause:
+		case <-i.again:
+			failures = 0
 		}
 	}
 }
@@ -92,6 +98,8 @@ func (i *instance) once(ctx context.Context, program string) (newer string, fail
 		return "", true
 	}
 	i.out.sayf(cli.Dim, "%s runs as process %d", i.name, p.Pid())
+	i.report(p.Pid())
+	defer i.gone()
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -113,6 +121,16 @@ func (i *instance) once(ctx context.Context, program string) (newer string, fail
 		i.stop(p)
 		return "", false
 	}
+}
+
+// gone reports that no process runs. Who asks for it to start again has seen that, so that
+// what was asked before is over.
+func (i *instance) gone() {
+	select {
+	case <-i.again:
+	default:
+	}
+	i.report(0)
 }
 
 // stop asks a process to end, and kills it if it takes longer than the grace.

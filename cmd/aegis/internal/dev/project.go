@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
 )
 
 // project is a folder with a go.mod.
@@ -29,7 +30,7 @@ func findProject() (*project, error) {
 	}
 	for dir := here; ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil && !info.IsDir() {
-			return &project{dir: dir, state: filepath.Join(dir, ".aegis")}, nil
+			return &project{dir: dir, state: filepath.Join(dir, devstate.Dir)}, nil
 		}
 		if dir == filepath.Dir(dir) {
 			return nil, cli.Usagef("%s is not in a project, as no folder above it has a go.mod: change into one, or make one with `aegis init NAME`", here)

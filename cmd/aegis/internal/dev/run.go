@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -24,6 +25,7 @@ type session struct {
 	announcer
 
 	project   *project
+	register  *register
 	servers   []server
 	instances map[string][]*instance // by the names of their servers
 
@@ -81,6 +83,8 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 		return err
 	}
 	defer stopNATS()
+	s.register = newRegister(p.state, url, o.link.namespace(), out)
+	defer s.register.close()
 	conn, err := o.link.connect(ctx, app, url)
 	if err != nil {
 		return err
@@ -163,7 +167,8 @@ func (s *session) start(ctx context.Context, o options, url string, all *sync.Wa
 			name := srv.instance(number, o.instances)
 			i := &instance{
 				name: name, dir: s.project.dir, env: env, grace: o.grace, out: s.out,
-				lines: s.out.lines(name, len(instances)), next: make(chan string, 1),
+				lines: s.out.lines(name, len(instances)), next: make(chan string, 1), again: make(chan struct{}, 1),
+				report: func(pid int) { s.register.runs(devstate.Server{Name: name, Package: srv.pkg, PID: pid}) },
 			}
 			instances = append(instances, i)
 			s.instances[srv.name] = append(s.instances[srv.name], i)
@@ -171,6 +176,28 @@ func (s *session) start(ctx context.Context, o options, url string, all *sync.Wa
 	}
 	for _, i := range instances {
 		all.Go(func() { i.run(ctx) })
+	}
+	asked := make(chan os.Signal, 1)
+	notifyStartAgain(asked)
+	all.Go(func() { startAgain(ctx, asked, instances) })
+}
+
+// startAgain has the instances that have ended start again whenever another command asks
+// for it.
+func startAgain(ctx context.Context, asked chan os.Signal, instances []*instance) {
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+		}
+		for _, i := range instances {
+			select {
+			case i.again <- struct{}{}:
+			default:
+			}
+		}
 	}
 }
 

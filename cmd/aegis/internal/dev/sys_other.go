@@ -4,6 +4,7 @@ package dev
 
 import (
 	"io"
+	"os"
 	"os/exec"
 )
 
@@ -16,6 +17,9 @@ func lock(string) (io.Closer, error) { return noLock{}, nil }
 
 // lockPorts does nothing.
 func lockPorts() (unlock func()) { return func() {} }
+
+// notifyStartAgain does nothing: there is no such signal.
+func notifyStartAgain(chan<- os.Signal) {}
 
 // killGroup does nothing: there are no process groups.
 func killGroup(int) {}

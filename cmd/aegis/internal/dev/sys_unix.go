@@ -7,16 +7,19 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
 )
 
 // lock makes this process the only one that runs the project, until the file is closed or
 // the process ends: two NATS servers must not have the same files.
 func lock(state string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.Join(state, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in the project
+	f, err := os.OpenFile(filepath.Join(state, devstate.LockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in the project
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +49,10 @@ func lockPorts() (unlock func()) {
 	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX) // fails only where files cannot be locked
 	return func() { _ = f.Close() }                 // nothing was written
 }
+
+// notifyStartAgain has asked get the signals with which other commands ask for servers that
+// have ended to be started again.
+func notifyStartAgain(asked chan<- os.Signal) { signal.Notify(asked, syscall.SIGUSR1) }
 
 // killGroup ends what a server has started and left behind. The server, which had a process
 // group of its own, has ended.
