@@ -6,6 +6,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/call"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/chaos"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/commands"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/deadletters"
@@ -51,7 +52,7 @@ func Command(app *cli.App) *cobra.Command {
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app),
 		describe.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
-		call.Publish(app), call.Subscribe(app), bench.Command(app), mcp.Command(app, codegen.Version))
+		call.Publish(app), call.Subscribe(app), bench.Command(app), chaos.Command(app), mcp.Command(app, codegen.Version))
 	add(groupCare, commands.Command(app), deadletters.Command(app), streams.Command(app), leaders.Command(app), doctor.Command(app))
 	return c
 }
