@@ -108,7 +108,7 @@ func (s *session) inject(ctx context.Context, number int) (*faultReport, error) 
 	if err := s.harm(ctx, v); err != nil {
 		return nil, err
 	}
-	recovered, problem, err := s.recover(ctx, v, at)
+	recovered, problem, err := s.awaitRecovery(ctx, v, at)
 	if err != nil {
 		return nil, err
 	}
@@ -163,14 +163,14 @@ func (s *session) startAgain(ctx context.Context, v *victim) error {
 		return true, state.StartAgain()
 	})
 	if errors.Is(err, errTooLong) || within.Err() != nil {
-		return nil // recover tells that it does not serve again
+		return nil // awaitRecovery tells that it does not serve again
 	}
 	return err
 }
 
-// recover waits until the instances are as they should be, and calls succeed, and tells why
+// awaitRecovery waits until the instances are as they should be, and calls succeed, and tells why
 // that is not so when the time is over.
-func (s *session) recover(ctx context.Context, v *victim, at time.Duration) (ok bool, problem string, err error) {
+func (s *session) awaitRecovery(ctx context.Context, v *victim, at time.Duration) (ok bool, problem string, err error) {
 	begun := time.Duration(-1) // when the instances were as they should be
 	err = s.await(ctx, s.order.wait, func() (bool, error) {
 		why, err := s.unsettled(v)

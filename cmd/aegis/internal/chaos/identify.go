@@ -61,50 +61,102 @@ func (f *identifier) identify(ctx context.Context, p *process) (id string, err e
 	return "", fmt.Errorf("which instance %s is cannot be seen, as several do not answer a ping within %s", p, longestSilence)
 }
 
+// question is a ping to all instances, and those that have not answered it.
+type question struct {
+	sub     *nats.Subscription
+	inbox   string
+	missing []string
+}
+
+func (f *identifier) question(all []string) (*question, error) {
+	q := &question{inbox: f.nc.NewRespInbox(), missing: slices.Clone(all)}
+	var err error
+	q.sub, err = f.nc.SubscribeSync(q.inbox)
+	return q, err
+}
+
+func (q *question) close() { _ = q.sub.Unsubscribe() } // fails only without a connection
+
+// ask sends the ping, and returns when NATS has it.
+func (f *identifier) ask(q *question) error {
+	subject, err := micro.ControlSubject(micro.PingVerb, wire.MicroName(f.service), "")
+	if err != nil {
+		return err
+	}
+	if err := f.nc.PublishRequest(subject, q.inbox, nil); err != nil {
+		return err
+	}
+	return f.nc.FlushTimeout(longestSilence)
+}
+
+// settle waits until all instances that are known answer: the registry still has instances
+// for a while that were killed before.
+func (f *identifier) settle(ctx context.Context, within time.Duration) error {
+	deadline := time.Now().Add(within)
+	for ctx.Err() == nil {
+		all, err := f.crowd.serving()
+		if err != nil {
+			return err
+		}
+		q, err := f.question(all)
+		if err != nil {
+			return err
+		}
+		if err := f.ask(q); err != nil {
+			q.close()
+			return fmt.Errorf("NATS does not answer: %w", err)
+		}
+		for end := time.Now().Add(longestSilence); len(q.missing) > 0 && time.Now().Before(end); {
+			q.hear(ctx, time.Until(end))
+		}
+		q.close()
+		switch {
+		case len(all) > 0 && len(q.missing) == 0:
+			return nil
+		case time.Now().After(deadline) && len(all) == 0:
+			return fmt.Errorf("no instance of %s serves", f.service)
+		case time.Now().After(deadline):
+			return fmt.Errorf("the instance %s of %s does not answer a ping", f.crowd.name(q.missing[0]), f.service)
+		}
+		sleep(ctx, glance)
+	}
+	return ctx.Err()
+}
+
 // look pauses a process for a moment. It returns the id of the instance that did not answer
 // then, but does now, or how many did not answer.
 func (f *identifier) look(ctx context.Context, p *process, all []string) (id string, silent int, err error) {
-	subject, err := micro.ControlSubject(micro.PingVerb, wire.MicroName(f.service), "")
+	q, err := f.question(all)
 	if err != nil {
 		return "", 0, err
 	}
-	inbox := f.nc.NewRespInbox()
-	sub, err := f.nc.SubscribeSync(inbox)
-	if err != nil {
-		return "", 0, err
-	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only without a connection
+	defer q.close()
 	thaw, err := p.freeze()
 	if err != nil {
 		return "", 0, err
 	}
 	defer thaw()
-	if err := f.nc.PublishRequest(subject, inbox, nil); err != nil {
-		return "", 0, err
-	}
-	if err := f.nc.FlushTimeout(longestSilence); err != nil {
+	if err := f.ask(q); err != nil {
 		return "", 0, fmt.Errorf("NATS does not answer while %s is paused: this command does not harm NATS servers", p)
 	}
-	missing := slices.Clone(all)
-	deadline := time.Now().Add(longestSilence)
-	for len(missing) > 0 && time.Now().Before(deadline) {
+	for deadline := time.Now().Add(longestSilence); len(q.missing) > 0 && time.Now().Before(deadline); {
 		within := time.Until(deadline)
-		if len(missing) == 1 {
+		if len(q.missing) == 1 {
 			within = silence
 		}
-		if !f.hear(ctx, sub, within, &missing) && len(missing) == 1 {
+		if !q.hear(ctx, within) && len(q.missing) == 1 {
 			break
 		}
 	}
 	thaw()
-	if len(missing) != 1 {
-		return "", len(missing), ctx.Err()
+	if len(q.missing) != 1 {
+		return "", len(q.missing), ctx.Err()
 	}
-	id = missing[0]
-	for deadline := time.Now().Add(awakening); len(missing) > 0 && time.Now().Before(deadline); {
-		f.hear(ctx, sub, time.Until(deadline), &missing)
+	id = q.missing[0]
+	for deadline := time.Now().Add(awakening); len(q.missing) > 0 && time.Now().Before(deadline); {
+		q.hear(ctx, time.Until(deadline))
 	}
-	if len(missing) > 0 {
+	if len(q.missing) > 0 {
 		return "", 1, ctx.Err()
 	}
 	return id, 0, nil
@@ -112,16 +164,16 @@ func (f *identifier) look(ctx context.Context, p *process, all []string) (id str
 
 // hear waits for an answer, and takes its instance from those that are missing. It returns
 // false if none comes.
-func (f *identifier) hear(ctx context.Context, sub *nats.Subscription, within time.Duration, missing *[]string) bool {
+func (q *question) hear(ctx context.Context, within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	msg, err := sub.NextMsgWithContext(ctx)
+	msg, err := q.sub.NextMsgWithContext(ctx)
 	if err != nil {
 		return false
 	}
 	var body micro.Ping
 	if json.Unmarshal(msg.Data, &body) == nil { // else it is "no responders"
-		*missing = slices.DeleteFunc(*missing, func(id string) bool { return id == body.ID })
+		q.missing = slices.DeleteFunc(q.missing, func(id string) bool { return id == body.ID })
 	}
 	return true
 }

@@ -196,7 +196,7 @@ func (f *faultReport) line(app *cli.App, k kind) string {
 		text += "NOT RECOVERED, " + f.Problem + "; "
 	}
 	if f.Failover != nil {
-		text += "failover " + show.Millis(*f.Failover) + ", "
+		text += "failover " + show.Millis(*f.Failover) + ", slowest call " + show.Millis(f.Slowest) + ", "
 	}
 	text += count(f.Failed, "call failed", "calls failed")
 	if f.FirstFailure != nil {

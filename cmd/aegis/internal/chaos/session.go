@@ -169,14 +169,11 @@ func (s *session) prepare(args []string) (func(ctx context.Context, worker int, 
 
 // play makes calls and does the faults meanwhile. When it returns, no call is in flight.
 func (s *session) play(ctx context.Context) error {
-	if err := s.await(ctx, s.app.Timeout, func() (bool, error) {
-		serving, err := s.crowd.serving()
-		return len(serving) > 0, err
-	}); err != nil {
-		return fmt.Errorf("no instance of %s serves: %w", s.service, err)
-	}
 	s.progress = s.app.Progress("finding out which process is which instance")
-	defer s.progress.Done()
+	defer func() { s.progress.Done() }()
+	if err := s.identifier.settle(ctx, s.order.wait); err != nil {
+		return err
+	}
 	if err := s.identifier.identifyAll(ctx, s.fleet); err != nil {
 		return err
 	}
