@@ -13,12 +13,13 @@ import (
 type crowd struct {
 	mu        sync.Mutex // guards the fields below
 	instances map[string]aegis.Instance
-	err       error // why it is not up to date any more
+	killed    map[string]bool // the registry still has them for a while
+	err       error           // why it is not up to date any more
 }
 
 // watchCrowd follows the instances of a service until ctx ends.
 func watchCrowd(ctx context.Context, conn *aegis.Conn, service string, watching *sync.WaitGroup) *crowd {
-	c := &crowd{instances: make(map[string]aegis.Instance)}
+	c := &crowd{instances: make(map[string]aegis.Instance), killed: make(map[string]bool)}
 	watching.Go(func() {
 		for change, err := range conn.WatchInstances(ctx, service) {
 			c.add(change, err)
@@ -40,13 +41,20 @@ func (c *crowd) add(change aegis.InstanceChange, err error) {
 	}
 }
 
+// bury has a process that was killed serve and lead no more.
+func (c *crowd) bury(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.killed[id] = true
+}
+
 // serving returns the ids of the processes whose instances serve.
 func (c *crowd) serving() ([]string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(c.instances)) {
-		if i := c.instances[id]; i.State == aegis.StateRunning {
+		if i := c.instances[id]; i.State == aegis.StateRunning && !c.killed[id] {
 			ids = append(ids, id)
 		}
 	}
@@ -58,7 +66,7 @@ func (c *crowd) leader(group string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, i := range c.instances {
-		if slices.ContainsFunc(i.Leading, func(t aegis.Term) bool { return t.Group == group }) {
+		if !c.killed[id] && slices.ContainsFunc(i.Leading, func(t aegis.Term) bool { return t.Group == group }) {
 			return id
 		}
 	}

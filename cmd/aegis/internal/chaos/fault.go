@@ -133,6 +133,9 @@ func (s *session) harm(ctx context.Context, v *victim) error {
 	if err := v.strike(s.order.kind); err != nil {
 		return err
 	}
+	if s.order.kind != stop {
+		s.crowd.bury(v.id)
+	}
 	s.progress.Sayf("%s: waiting until calls succeed and all instances serve", v)
 	if s.fleet.dev == "" {
 		s.fleet.drop(v.process)
@@ -215,7 +218,7 @@ func (s *session) unsettled(v *victim) (string, error) {
 	switch {
 	case s.order.kind == pause && !there:
 		return "the instance " + v.instance + " does not serve", nil
-	case s.order.kind != pause && s.crowd.has(v.id):
+	case (s.order.kind == kill || s.order.kind == stop) && s.crowd.has(v.id):
 		return "the instance " + v.instance + " is still in the registry", nil
 	case s.order.kind != pause && s.fleet.dev == "":
 		expected-- // nobody starts it again

@@ -21,6 +21,8 @@ const (
 	longestSilence = 500 * time.Millisecond
 	// awakening is how long an instance may take to answer once it goes on.
 	awakening = 3 * time.Second
+	// settled is how long an instance that does not answer may stay in the registry.
+	settled = time.Minute
 	// identifications is how often a process is looked at until the result is certain.
 	identifications = 5
 	// denials is how often all instances have to answer while a process is paused for the
@@ -91,8 +93,8 @@ func (f *identifier) ask(q *question) error {
 
 // settle waits until all instances that are known answer: the registry still has instances
 // for a while that were killed before.
-func (f *identifier) settle(ctx context.Context, within time.Duration) error {
-	deadline := time.Now().Add(within)
+func (f *identifier) settle(ctx context.Context) error {
+	deadline := time.Now().Add(settled)
 	for ctx.Err() == nil {
 		all, err := f.crowd.serving()
 		if err != nil {

@@ -171,7 +171,7 @@ func (s *session) prepare(args []string) (func(ctx context.Context, worker int, 
 func (s *session) play(ctx context.Context) error {
 	s.progress = s.app.Progress("finding out which process is which instance")
 	defer func() { s.progress.Done() }()
-	if err := s.identifier.settle(ctx, s.order.wait); err != nil {
+	if err := s.identifier.settle(ctx); err != nil {
 		return err
 	}
 	if err := s.identifier.identifyAll(ctx, s.fleet); err != nil {
