@@ -24,7 +24,7 @@ func TestLeaderIsKilled(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
 	all := serve(t, nats, "order", 3)
-	r, _ := chaos(t, nats, 0, "kill", placeOrder, anOrder, "--pid", pids(all), "--faults", "2", "--every", "50ms",
+	r, _ := play(t, nats, 0, "kill", placeOrder, anOrder, "--pid", pids(all), "--faults", "2", "--every", "50ms",
 		"--max-failover", "1m", "--max-failed", "100000")
 	require.Equal(t, "order.v1.OrderService.PlaceOrder", r.Method)
 	require.Len(t, r.Faults, 2)
@@ -51,7 +51,7 @@ func TestServersArePaused(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
 	all := serve(t, nats, "echo", 2)
-	r, _ := chaos(t, nats, 0, "pause", echoMethod, aText, "--pid", pids(all), "--pause", "500ms", "--every", "0s", "--faults", "2")
+	r, _ := play(t, nats, 0, "pause", echoMethod, aText, "--pid", pids(all), "--pause", "500ms", "--every", "0s", "--faults", "2")
 	require.Len(t, r.Faults, 2)
 	for _, f := range r.Faults {
 		require.True(t, f.Recovered, f.Problem)
@@ -69,7 +69,7 @@ func TestGracefulStopLosesNoCall(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
 	all := serve(t, nats, "echo", 2)
-	r, _ := chaos(t, nats, 0, "stop", echoMethod, aText, "--pid", pids(all), "--max-failed", "0", "--every", "50ms")
+	r, _ := play(t, nats, 0, "stop", echoMethod, aText, "--pid", pids(all), "--max-failed", "0", "--every", "50ms")
 	require.Len(t, r.Faults, 1)
 	require.Zero(t, r.Totals.Failed)
 	p := of(t, all, r.Faults[0].PID)
@@ -80,7 +80,7 @@ func TestExceededLimitsFail(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
 	all := serve(t, nats, "order", 2)
-	r, told := chaos(t, nats, 1, "kill", placeOrder, anOrder, "--pid", pids(all), "--max-failover", "1ns", "--every", "0s")
+	r, told := play(t, nats, 1, "kill", placeOrder, anOrder, "--pid", pids(all), "--max-failover", "1ns", "--every", "0s")
 	require.True(t, r.Faults[0].Recovered)
 	require.Len(t, r.Limits, 1)
 	require.False(t, r.Limits[0].Held)
@@ -91,7 +91,7 @@ func TestNobodyIsLeft(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
 	all := serve(t, nats, "echo", 1)
-	got := clitest.Run(t, env(nats), "chaos", "kill", echoMethod, aText, "--pid", pids(all), "--wait", "2s", "--every", "0s", "-y", "--max-failed", "0")
+	got := clitest.Run(t, env(nats), "chaos", "kill", echoMethod, aText, "--pid", pids(all), "--wait", "2s", "--timeout", "500ms", "--every", "0s", "-y", "--max-failed", "0")
 	require.Equal(t, 1, got.Code, got.Err)
 	require.Contains(t, got.Out, "NOT RECOVERED")
 	require.Contains(t, got.Out, "UNAVAILABLE")
@@ -101,27 +101,29 @@ func TestNobodyIsLeft(t *testing.T) {
 	require.Contains(t, got.Err, "calls have failed, more than --max-failed 0")
 }
 
-func TestInterruptLetsThePausedProcessGoOn(t *testing.T) {
+func TestPausedProcessGoesOnWhenTheCommandEnds(t *testing.T) {
 	t.Parallel()
-	nats := aegistest.StartNATS(t)
-	for _, c := range []struct {
+	for name, c := range map[string]struct {
 		signal syscall.Signal
 		code   int
-	}{{syscall.SIGINT, 130}, {syscall.SIGKILL, -1}} {
-		all := serve(t, nats, "echo", 1)
-		pid := all[0].Pid()
-		p := clitest.Start(t, env(nats), "chaos", "pause", echoMethod, aText, "--pid", pids(all), "--pause", "1h", "--every", "0s", "-y")
-		awaitPause(t, pid)
-		p.Signal(t, c.signal)
-		got := p.Wait(t)
-		require.Equal(t, c.code, got.Code, got.Err)
-		require.Eventually(t, func() bool { return !stopped(t, pid) }, patience, 20*time.Millisecond)
-		require.True(t, all[0].Alive())
-		if c.code >= 0 {
-			require.Contains(t, got.Out, "fault 1: paused echo")
-			require.Regexp(t, `faults +1 of 3, interrupted`, got.Out)
-		}
-		all[0].Kill()
+	}{"Ctrl-C": {syscall.SIGINT, 130}, "killed": {syscall.SIGKILL, -1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nats := aegistest.StartNATS(t)
+			all := serve(t, nats, "echo", 1)
+			pid := all[0].Pid()
+			p := clitest.Start(t, env(nats), "chaos", "pause", echoMethod, aText, "--pid", pids(all), "--pause", "1h", "--every", "0s", "-y")
+			awaitPause(t, pid)
+			p.Signal(t, c.signal)
+			got := p.Wait(t)
+			require.Equal(t, c.code, got.Code, got.Err)
+			require.Eventually(t, func() bool { return !stopped(t, pid) }, patience, 20*time.Millisecond)
+			require.True(t, all[0].Alive())
+			if c.code >= 0 {
+				require.Contains(t, got.Out, "fault 1: paused echo")
+				require.Regexp(t, `faults +1 of 3, interrupted`, got.Out)
+			}
+		})
 	}
 }
 
@@ -185,6 +187,39 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
+func TestProcessOfAnotherUserIsRefused(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can start a process of another user")
+	}
+	cmd := outsiderCommand()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // the test fails if it has ended
+		_ = cmd.Wait()         // it was killed
+	})
+	got := clitest.Run(t, nil, "chaos", "kill", echoMethod, "-y", "--pid", fmt.Sprint(cmd.Process.Pid))
+	require.Equal(t, 1, got.Code)
+	require.Contains(t, got.Err, "is of another user, with the id 65534")
+	require.NoError(t, cmd.Process.Signal(syscall.Signal(0)))
+}
+
+func TestReportIsPrintedWhenTheNextFaultIsImpossible(t *testing.T) {
+	t.Parallel()
+	nats := aegistest.StartNATS(t)
+	first := serve(t, nats, "order", 1)
+	clitest.Run(t, env(nats), "call", placeOrder, strings.ReplaceAll(anOrder, "{{.UUID}}", "first")) // it leads now
+	serve(t, nats, "order", 1)
+	// The pause is longer than the term of the leader, so another one leads, which may not
+	// be harmed.
+	got := clitest.Run(t, env(nats), "chaos", "pause", placeOrder, anOrder, "-y", "--every", "0s", "--pause", "4s", "--pid", pids(first), "--faults", "2")
+	require.Equal(t, 1, got.Code)
+	require.Contains(t, got.Out, "fault 1: paused order")
+	require.Regexp(t, `faults +1 of 2`, got.Out)
+	require.Contains(t, got.Err, "--target random")
+}
+
 func TestOnlyTheFollowerMayBeHarmed(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
@@ -195,8 +230,8 @@ func TestOnlyTheFollowerMayBeHarmed(t *testing.T) {
 	require.Equal(t, 1, got.Code)
 	require.Contains(t, got.Err, fmt.Sprintf("the leader is the instance order-%d", leader[0].Pid()))
 	require.Contains(t, got.Err, "--target random")
-	r, _ := chaos(t, nats, 0, "pause", placeOrder, anOrder, "--pid", pids(follower), "--target", "random", "--pause", "50ms", "--every", "0s")
-	require.Len(t, r.Faults, 3)
+	r, _ := play(t, nats, 0, "pause", placeOrder, anOrder, "--pid", pids(follower), "--target", "random", "--pause", "50ms", "--every", "0s", "--faults", "1")
+	require.Len(t, r.Faults, 1)
 	require.False(t, r.Faults[0].Leader)
 }
 

@@ -15,9 +15,10 @@ const long = `Calls a method at a steady rate, does harm to the processes that s
 and reports for each fault how long it took until calls succeeded again, and which calls failed.
 
 The processes are the servers of the aegis dev that runs the project in the current directory, or
-those of --pid. They have to be on this machine, of the same user, and no parent of this command.
-aegis chaos pauses each for some milliseconds to find out which instance it is: the one that does
-not answer meanwhile. The next fault waits until all instances that should be there serve again.
+those of --pid. They have to be on this machine, a Unix system, of the same user, and no parent of
+this command. aegis chaos pauses each for some milliseconds to find out which instance it is: the
+one that does not answer meanwhile. The next fault waits until all instances that should be there
+serve again.
 
 The method is load balanced or single active and has one request and one response, or is a command,
 which is sent, and whose result is waited for. The calls are real ones. The request is JSON, @FILE,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/chaos"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
 	"github.com/aegisrpc/aegis/internal/procs"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
@@ -130,8 +131,8 @@ type report struct {
 	}
 }
 
-// chaos runs the command, and returns its report.
-func chaos(t *testing.T, nats *aegistest.NATS, code int, args ...string) (*report, string) {
+// play runs the command, and returns its report.
+func play(t *testing.T, nats *aegistest.NATS, code int, args ...string) (*report, string) {
 	t.Helper()
 	got := clitest.Run(t, env(nats), append(append([]string{"chaos"}, args...), "--yes", "--output", "json")...)
 	return parse(t, got, code), got.Err
@@ -151,9 +152,9 @@ func env(nats *aegistest.NATS) []string { return []string{"NATS_URL=" + nats.URL
 // stopped tells whether a process is stopped by a signal.
 func stopped(t *testing.T, pid int) bool {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ps", "-o", "state=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
+	is, err := chaos.Stopped(pid)
 	require.NoError(t, err)
-	return strings.HasPrefix(strings.TrimSpace(string(out)), "T")
+	return is
 }
 
 // awaitPause waits until a process is paused for longer than it takes to identify it.

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,13 +73,14 @@ func run(ctx context.Context, app *cli.App, o *order, agreed *consent.Flags, arg
 	s.identifier = &identifier{nc: conn.NATS(), service: s.service, crowd: s.crowd}
 	s.traffic = newTraffic(call)
 	s.report = newReport(m.FullName(), o)
-	if err := s.play(ctx); err != nil {
-		return err
+	failure := s.play(ctx)
+	if failure != nil && len(s.report.Faults) == 0 {
+		return failure
 	}
 	if err := s.report.show(app); err != nil {
 		return err
 	}
-	return s.report.verdict()
+	return cmp.Or(failure, s.report.verdict())
 }
 
 // connect connects to the NATS that aegis dev has started, or else to that of the flags and
@@ -184,7 +186,7 @@ func (s *session) play(ctx context.Context) error {
 	err := s.faults(ctx)
 	s.traffic.stop()
 	if err != nil {
-		end() // nobody will see the report
+		end() // the rest of the calls is of no interest
 	}
 	s.progress.Sayf("waiting for the calls in flight")
 	if failed := <-called; err == nil {
