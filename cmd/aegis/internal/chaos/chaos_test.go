@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,16 +140,16 @@ func TestWrongUse(t *testing.T) {
 	require.NoError(t, err)
 	ended.Kill()
 
-	echo, order, outside := pids(echoes), pids(orders), fmt.Sprint(outsider.Pid())
+	echo, order, outside := pids(echoes), pids(orders), strconv.Itoa(outsider.Pid())
 	for _, c := range []struct {
 		name string
 		args string
 		code int
 		says string
 	}{
-		{"no such process", "kill echo.v1.EchoService/Echo --pid " + fmt.Sprint(ended.Pid()), 1, "there is no such process"},
+		{"no such process", "kill echo.v1.EchoService/Echo --pid " + strconv.Itoa(ended.Pid()), 1, "there is no such process"},
 		{"init", "kill echo.v1.EchoService/Echo --pid 1", 1, "process 1 is no server"},
-		{"a parent", "kill echo.v1.EchoService/Echo --pid " + fmt.Sprint(os.Getpid()), 1, "one of its parents"},
+		{"a parent", "kill echo.v1.EchoService/Echo --pid " + strconv.Itoa(os.Getpid()), 1, "one of its parents"},
 		{"no server", "kill echo.v1.EchoService/Echo --pid " + outside, 1, "does not serve echo.v1.EchoService"},
 		{"another service", "kill echo.v1.EchoService/Echo --pid " + order, 1, "does not serve echo.v1.EchoService"},
 		{"no dev", "kill echo.v1.EchoService/Echo", 1, "no aegis dev runs"},
@@ -199,7 +200,7 @@ func TestProcessOfAnotherUserIsRefused(t *testing.T) {
 		_ = cmd.Process.Kill() // the test fails if it has ended
 		_ = cmd.Wait()         // it was killed
 	})
-	got := clitest.Run(t, nil, "chaos", "kill", echoMethod, "-y", "--pid", fmt.Sprint(cmd.Process.Pid))
+	got := clitest.Run(t, nil, "chaos", "kill", echoMethod, "-y", "--pid", strconv.Itoa(cmd.Process.Pid))
 	require.Equal(t, 1, got.Code)
 	require.Contains(t, got.Err, "is of another user, with the id 65534")
 	require.NoError(t, cmd.Process.Signal(syscall.Signal(0)))

@@ -89,18 +89,14 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// inject does a fault, waits for the recovery, and returns what happened. It returns nil if
-// ctx ended before the fault.
+// inject does a fault, waits for the recovery, and returns what happened.
 func (s *session) inject(ctx context.Context, number int) (*faultReport, error) {
 	sleep(ctx, s.order.every)
 	if ctx.Err() != nil {
-		return nil, nil //nolint:nilnil // there was no fault
+		return nil, ctx.Err()
 	}
 	v, err := s.choose(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, nil //nolint:nilnil // there was no fault
-		}
 		return nil, err
 	}
 	s.traffic.reset()
@@ -195,16 +191,16 @@ func (s *session) awaitRecovery(ctx context.Context, v *victim, at time.Duration
 		}
 		return failover != load.Never && oldest > begun, nil
 	})
-	if errors.Is(err, errTooLong) {
+	switch {
+	case err == nil:
+		return true, "", nil
+	case errors.Is(err, errTooLong):
 		return false, problem, nil
-	}
-	if ctx.Err() != nil {
-		return false, "interrupted", nil
-	}
-	if err != nil {
+	case ctx.Err() != nil:
+		return false, "interrupted", nil //nolint:nilerr // the report is for what happened before
+	default:
 		return false, "", err
 	}
-	return true, "", nil
 }
 
 // unsettled tells in what the instances are not as they should be after a fault.

@@ -15,7 +15,7 @@ import (
 // inspect reads what the system knows of a process.
 func inspect(pid int) (info, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	stat, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of a process
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 		return info{}, errNoProcess
 	}

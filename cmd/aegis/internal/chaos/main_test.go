@@ -53,7 +53,7 @@ var servers = sync.OnceValues(func() (string, error) {
 	}
 	dir := filepath.Join(root, "build", "chaostest")
 	for _, name := range []string{"echo", "order"} {
-		cmd := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, name), "./examples/"+name+"/server") //nolint:gosec // names of its own
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, name), "./examples/"+name+"/server")
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", errors.New(string(out))
@@ -69,7 +69,7 @@ func serve(t *testing.T, nats *aegistest.NATS, name string, n int, args ...strin
 	require.NoError(t, err)
 	var all []*procs.Process
 	for range n {
-		cmd := exec.Command(filepath.Join(dir, name), append([]string{"--nats", nats.URL(), "--heartbeat", "200ms"}, args...)...) //nolint:noctx,gosec // killed below
+		cmd := exec.Command(filepath.Join(dir, name), append([]string{"--nats", nats.URL(), "--heartbeat", "200ms"}, args...)...)
 		running := make(chan struct{})
 		p, err := procs.Start(name, cmd, func(out io.Reader) {
 			for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -217,7 +217,7 @@ func main() {
 `
 
 // outsiderCommand is a process that serves nothing.
-func outsiderCommand() *exec.Cmd { return exec.Command("sleep", "3600") } //nolint:noctx // killed by the test
+func outsiderCommand() *exec.Cmd { return exec.Command("sleep", "3600") }
 
 // figure reads a number of the table.
 func figure(t *testing.T, out, name string) int {

@@ -120,7 +120,7 @@ func (r *report) total(t *traffic, interrupted bool) {
 	r.Totals = totals{Calls: rec.Calls, Failed: rec.Errors, Unknown: t.unknown.Load(), Apart: rec.Errors, Codes: make(map[string]code)}
 	for c, n := range rec.Codes {
 		if c > 0 && n > 0 {
-			r.Totals.Codes[aegis.Code(c).String()] = code{n, rec.Examples[uint8(c)]} //nolint:gosec // below 256
+			r.Totals.Codes[aegis.Code(c).String()] = code{n, rec.Examples[uint8(c)]}
 		}
 	}
 	var all []float64

@@ -193,19 +193,22 @@ func (s *session) play(ctx context.Context) error {
 		err = failed
 	}
 	s.report.total(s.traffic, ctx.Err() != nil)
+	if ctx.Err() != nil {
+		return nil // the report is for what happened before
+	}
 	return err
 }
 
 // faults does the faults one after the other, until all are done, one is not recovered
 // from, or ctx ends.
 func (s *session) faults(ctx context.Context) error {
-	if err := s.warmUp(ctx); err != nil || ctx.Err() != nil {
+	if err := s.warmUp(ctx); err != nil {
 		return err
 	}
 	for number := 1; number <= s.order.faults && ctx.Err() == nil; number++ {
 		s.progress.Sayf("fault %d of %d", number, s.order.faults)
 		r, err := s.inject(ctx, number)
-		if r == nil || err != nil {
+		if err != nil {
 			return err
 		}
 		s.report.Faults = append(s.report.Faults, r)
@@ -239,9 +242,6 @@ func (s *session) warmUp(ctx context.Context) error {
 		succeeded = len(calls)
 		return succeeded >= warmUpCalls && time.Since(begun) >= warmUp, nil
 	})
-	if ctx.Err() != nil {
-		return nil // the report says so
-	}
 	if errors.Is(err, errTooLong) {
 		return fmt.Errorf("only %d calls of %s have succeeded within %s, without any fault: use a --rate that the service can keep up with",
 			succeeded, s.method.FullName(), s.order.wait)

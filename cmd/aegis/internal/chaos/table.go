@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	show "github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
@@ -23,7 +24,7 @@ func (r *report) show(app *cli.App) error {
 // table is one row for each figure.
 func (r *report) table(t *cli.Table) {
 	t.Header("FIGURE", "VALUE")
-	faults := fmt.Sprint(len(r.Faults))
+	faults := strconv.Itoa(len(r.Faults))
 	if len(r.Faults) < r.order.faults {
 		faults += fmt.Sprintf(" of %d", r.order.faults)
 	}
@@ -56,7 +57,7 @@ func (r *report) table(t *cli.Table) {
 
 func coloured(n int64) cli.Styled {
 	if n > 0 {
-		return cli.Styled{Text: fmt.Sprint(n), Colour: cli.Yellow}
+		return cli.Styled{Text: strconv.FormatInt(n, 10), Colour: cli.Yellow}
 	}
 	return cli.Styled{Text: "0", Colour: cli.Green}
 }

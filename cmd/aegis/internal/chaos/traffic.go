@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,5 +105,5 @@ func (t *traffic) since() (all []ended, oldest time.Duration) {
 	for _, start := range t.flying {
 		oldest = min(oldest, start)
 	}
-	return t.ended[:len(t.ended):len(t.ended)], oldest
+	return slices.Clip(t.ended), oldest
 }
