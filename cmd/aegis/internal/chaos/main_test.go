@@ -210,7 +210,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := echoserver.Run(ctx, []string{"--heartbeat", "200ms"}, os.Stdout); err != nil {
+	if err := echoserver.Run(ctx, []string{"--heartbeat", "1s"}, os.Stdout); err != nil {
 		panic(err)
 	}
 }
