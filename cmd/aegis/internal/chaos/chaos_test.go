@@ -77,6 +77,17 @@ func TestGracefulStopLosesNoCall(t *testing.T) {
 	require.Zero(t, p.State().ExitCode(), "SIGTERM ends the server well")
 }
 
+func TestCommandsOutliveTheirServer(t *testing.T) {
+	t.Parallel()
+	nats := aegistest.StartNATS(t)
+	all := serve(t, nats, "order", 2)
+	clitest.Run(t, env(nats), "call", placeOrder, strings.ReplaceAll(anOrder, "{{.UUID}}", "first")) // there is a leader now
+	r, _ := play(t, nats, 0, "kill", "order.v1.OrderService/ReconcileBook", "--pid", pids(all), "--rate", "20", "--every", "0s", "--max-failed", "0")
+	require.Len(t, r.Faults, 1)
+	require.False(t, r.Faults[0].Leader)
+	require.Greater(t, r.Totals.Calls, int64(20))
+}
+
 func TestExceededLimitsFail(t *testing.T) {
 	t.Parallel()
 	nats := aegistest.StartNATS(t)
