@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aegisrpc/aegis/internal/natsversion"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
@@ -69,12 +70,12 @@ func (s *Stores) Subjects(ctx context.Context, stream, filter string) (int, erro
 }
 
 // consumerPause is the oldest nats-server that pauses consumers.
-var consumerPause = version{2, 11, 0}
+var consumerPause = natsversion.Version{2, 11, 0}
 
 // Pause has a consumer deliver nothing until a time, or deliver again if that is past. The
 // error wraps ErrOld if the NATS server cannot do that.
 func (s *Stores) Pause(ctx context.Context, stream, consumer string, until time.Time) error {
-	if found, ok := parseVersion(s.nc.ConnectedServerVersion()); ok && found.before(consumerPause) {
+	if found, ok := natsversion.Parse(s.nc.ConnectedServerVersion()); ok && found.Before(consumerPause) {
 		return fmt.Errorf("the consumer %s of the stream %s cannot be paused: %w: "+
 			"that needs nats-server %s or later on every server with JetStream, and this one is %s",
 			consumer, stream, ErrOld, consumerPause, s.nc.ConnectedServerVersion())

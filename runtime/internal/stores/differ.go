@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // adjust changes a stream that exists so that it fits, as far as it has to fit and as the
@@ -170,7 +172,7 @@ func (w *Want) unworkable(have *jetstream.StreamConfig, p Policy) error {
 			"what exceeds it; ask for no size, or %s", w.Name, ErrDifferent, w.withoutLoss())
 	}
 	for _, subject := range w.Subjects {
-		if !slices.ContainsFunc(have.Subjects, func(filter string) bool { return covers(filter, subject) }) {
+		if !slices.ContainsFunc(have.Subjects, func(filter string) bool { return wire.Covers(filter, subject) }) {
 			return fmt.Errorf("the stream %s %w: its list of subjects is %v, and %v is needed; add them with nats stream edit %s --subjects %q",
 				w.Name, ErrDifferent, have.Subjects, w.Subjects, w.Name, strings.Join(w.Subjects, ","))
 		}
@@ -213,22 +215,6 @@ func flagsText(flags []string) string {
 		return ""
 	}
 	return " " + strings.Join(flags, " ")
-}
-
-// covers reports whether a filter matches all subjects that another filter matches.
-func covers(filter, subject string) bool {
-	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
-	for i, token := range f {
-		switch {
-		case token == ">":
-			return len(s) > i
-		case i >= len(s) || s[i] == ">":
-			return false
-		case token != "*" && token != s[i]:
-			return false
-		}
-	}
-	return len(f) == len(s)
 }
 
 // missingMetadata returns the wanted entries of the metadata that the stream does not have.

@@ -4,14 +4,16 @@ import (
 	"context"
 	"fmt"
 	"maps"
+
+	"github.com/aegisrpc/aegis/internal/natsversion"
 )
 
 // SetMetadata gives the metadata of a stream that exists an entry, and leaves all else of the
 // stream as it is. It returns an error that wraps ErrOld where the NATS server keeps no
 // metadata.
 func (s *Stores) SetMetadata(ctx context.Context, stream, key, value string) error {
-	found, ok := parseVersion(s.nc.ConnectedServerVersion())
-	if ok && found.before(streamMetadata) {
+	found, ok := natsversion.Parse(s.nc.ConnectedServerVersion())
+	if ok && found.Before(streamMetadata) {
 		return fmt.Errorf("the stream %s: %w: streams have metadata from nats-server %s on, and this one is %s", stream, ErrOld, streamMetadata, found)
 	}
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)

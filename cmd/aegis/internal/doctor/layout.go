@@ -99,19 +99,3 @@ func want(subjects wire.Subjects, kind streamKind, service string) wanted {
 	}
 	return w
 }
-
-// covers reports whether a filter matches all subjects that another filter matches.
-func covers(filter, subject string) bool {
-	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
-	for i, token := range f {
-		switch {
-		case token == ">":
-			return len(s) > i
-		case i >= len(s) || s[i] == ">":
-			return false
-		case token != "*" && token != s[i]:
-			return false
-		}
-	}
-	return len(f) == len(s)
-}

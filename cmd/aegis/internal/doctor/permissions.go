@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aegisrpc/aegis/internal/natsversion"
 	"github.com/aegisrpc/aegis/internal/wire"
 )
 
@@ -184,10 +185,10 @@ func (l *look) attemptHeard(ctx context.Context, trials []trial) error {
 			break
 		}
 	}
-	v, known := parseVersion(l.nc.ConnectedServerVersion())
+	v, known := natsversion.Parse(l.nc.ConnectedServerVersion())
 	why := ""
 	switch {
-	case !known || v.before(oldestForTracing):
+	case !known || v.Before(oldestForTracing):
 		why = "the NATS server is older than " + oldestForTracing.String() + ", and a message there would be a heartbeat"
 	case dest == "":
 		why = "this user may publish nowhere else, and a message there would be a heartbeat"

@@ -180,7 +180,7 @@ func orphansOfMany(s *stream, filter string, nobody bool) queue {
 func orphansOf(s *stream, prefix string, taken []string) []queue {
 	groups := make(map[string]uint64)
 	for subject, n := range s.State.Subjects {
-		if slices.ContainsFunc(taken, func(filter string) bool { return covers(filter, subject) }) {
+		if slices.ContainsFunc(taken, func(filter string) bool { return wire.Covers(filter, subject) }) {
 			continue
 		}
 		method, rest, _ := strings.Cut(strings.TrimPrefix(subject, prefix), ".")

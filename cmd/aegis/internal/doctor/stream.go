@@ -83,7 +83,7 @@ func unusable(w *wanted, c *jetstream.StreamConfig, kind streamKind) []Finding {
 		return bad(anew, "its storage is %v, and file is needed", c.Storage)
 	}
 	for _, subject := range w.subjects {
-		if !slices.ContainsFunc(c.Subjects, func(filter string) bool { return covers(filter, subject) }) {
+		if !slices.ContainsFunc(c.Subjects, func(filter string) bool { return wire.Covers(filter, subject) }) {
 			return bad(fmt.Sprintf("nats stream edit %s --subjects %q", c.Name, strings.Join(w.subjects, ",")), "it does not take %s", subject)
 		}
 	}

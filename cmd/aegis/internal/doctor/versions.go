@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aegisrpc/aegis/internal/natsversion"
 )
 
 // seenServer is a NATS server whose version is known, or not.
@@ -138,18 +140,18 @@ func greeting(ctx context.Context, address string) seenServer {
 func judgeVersions(seen []seenServer) []Finding {
 	var found []Finding
 	var unseen, names []string
-	var oldest version
+	var oldest natsversion.Version
 	oldestName, known := "", false
 	versions := map[string]bool{}
 	for _, s := range seen {
-		v, readable := parseVersion(s.version)
+		v, readable := natsversion.Parse(s.version)
 		if !readable {
 			unseen = append(unseen, s.name)
 			continue
 		}
 		versions[s.version] = true
 		names = append(names, s.name+" "+s.version)
-		if !known || v.before(oldest) {
+		if !known || v.Before(oldest) {
 			oldest, oldestName, known = v, s.name, true
 		}
 	}
@@ -167,21 +169,21 @@ func judgeVersions(seen []seenServer) []Finding {
 	return append(found, judgePatterns(oldest, oldestName)...)
 }
 
-func judgePatterns(oldest version, name string) []Finding {
+func judgePatterns(oldest natsversion.Version, name string) []Finding {
 	at := fmt.Sprintf("nats-server %s (%s)", oldest, name)
-	upgrade := func(f Finding, to version) Finding {
+	upgrade := func(f Finding, to natsversion.Version) Finding {
 		return f.so("upgrade the NATS servers to %s or later; no program needs a restart for that", to)
 	}
-	if oldest.before(oldestForCalls) {
+	if oldest.Before(oldestForCalls) {
 		return []Finding{upgrade(failure("versions.calls", "", "%s is older than %s: no pattern was tried with it", at, oldestForCalls), oldestForCalls)}
 	}
 	found := []Finding{ok("versions.calls", "", "calls, streams, broadcasts, events, leaders and discovery work with %s", at)}
-	if oldest.before(oldestForPartitions) {
+	if oldest.Before(oldestForPartitions) {
 		found = append(found, upgrade(info("versions.partitions", "",
 			"%s keeps no metadata: that the numbers of partitions of an event agree is not compared", at),
 			oldestForPartitions))
 	}
-	if oldest.before(oldestForCommands) {
+	if oldest.Before(oldestForCommands) {
 		return append(found, upgrade(warning("versions.commands", "", "commands need nats-server %s on every server with JetStream, and %s is older; "+
 			"a send is FAILED_PRECONDITION", oldestForCommands, at), oldestForCommands))
 	}

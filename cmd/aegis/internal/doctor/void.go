@@ -86,7 +86,7 @@ func (l *look) nameStreams(ctx context.Context, probes []voidProbe) {
 		}
 		for _, s := range streams {
 			for _, subject := range s.Config.Subjects {
-				if covers(subject, l.subjects.Void(probes[i].kind, "x")) {
+				if wire.Covers(subject, l.subjects.Void(probes[i].kind, "x")) {
 					probes[i].other = s.Config.Name
 				}
 			}

@@ -1,4 +1,4 @@
-package stores
+package wire
 
 import "testing"
 
@@ -20,7 +20,7 @@ func TestCovers(t *testing.T) {
 		{"a.b", "a.b.c", false},
 		{"x.>", "a.>", false},
 	} {
-		if got := covers(c.filter, c.subject); got != c.want {
+		if got := Covers(c.filter, c.subject); got != c.want {
 			t.Errorf("%s covers %s: %v", c.filter, c.subject, got)
 		}
 	}
