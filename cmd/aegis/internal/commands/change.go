@@ -7,27 +7,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/consent"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
 
 // change is a subcommand that does the same to one command or to many.
 type change struct {
-	app     *cli.App
-	verb    string // at the beginning of a sentence, such as "Cancel"
-	done    string // such as "canceled"
-	do      func(*aegisadmin.Admin, context.Context, *aegisadmin.Command) error
-	filter  filterFlags
-	all     bool
-	consent consent.Flags
+	stored.Change
+
+	do     func(*aegisadmin.Admin, context.Context, *aegisadmin.Command) error
+	filter filterFlags
+}
+
+func newChange(app *cli.App, verb, done string, do func(*aegisadmin.Admin, context.Context, *aegisadmin.Command) error) *change {
+	return &change{
+		Change: stored.Change{App: app, Noun: "command", Verb: verb, Done: done, ID: "ID", Filters: []string{"state", "priority", "older"}},
+		do:     do,
+	}
 }
 
 // cancel returns the subcommand that cancels commands.
 func cancel(app *cli.App) *cobra.Command {
-	c := &change{app: app, verb: "Cancel", done: "canceled", do: (*aegisadmin.Admin).CancelCommand}
-	return c.command(&cobra.Command{
+	return newChange(app, "Cancel", "canceled", (*aegisadmin.Admin).CancelCommand).command(&cobra.Command{
 		Use:   "cancel SERVICE[/METHOD] [ID]",
 		Short: "Cancel a command, or all that the flags pick",
 		Long: "Cancels commands as their senders can: a command that no worker has begun never begins, and the\n" +
@@ -41,8 +44,7 @@ func cancel(app *cli.App) *cobra.Command {
 
 // remove returns the subcommand that deletes commands.
 func remove(app *cli.App) *cobra.Command {
-	c := &change{app: app, verb: "Delete", done: "deleted", do: (*aegisadmin.Admin).DeleteCommand}
-	return c.command(&cobra.Command{
+	return newChange(app, "Delete", "deleted", (*aegisadmin.Admin).DeleteCommand).command(&cobra.Command{
 		Use:   "delete SERVICE[/METHOD] [ID]",
 		Short: "Delete a command from the queue, or all that the flags pick",
 		Long: "Takes commands out of the queue as if they had never been sent: they have no result, and callers\n" +
@@ -56,11 +58,10 @@ func remove(app *cli.App) *cobra.Command {
 
 func (c *change) command(cmd *cobra.Command) *cobra.Command {
 	c.filter.define(cmd)
-	cmd.Flags().BoolVar(&c.all, "all", false, "all commands of the service or the method (default false)")
-	c.consent.Define(cmd)
+	c.Define(cmd)
 	cmd.Args = cobra.RangeArgs(1, 2)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		t, err := target.Parse(args[0])
+		t, err := methods.Parse(args[0])
 		if err != nil {
 			return err
 		}
@@ -68,17 +69,10 @@ func (c *change) command(cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		picked := cmd.Flags().Changed("state") || cmd.Flags().Changed("priority") || cmd.Flags().Changed("older")
-		switch one := len(args) == 2; {
-		case one && (picked || c.all):
-			return cli.Usagef("an ID names one command: leave out --all, --state, --priority and --older")
-		case !one && !picked && !c.all:
-			return cli.Usagef("which commands? Name an ID, or pick them with --state, --priority or --older, or say --all")
-		}
-		if err := c.consent.Check(c.app); err != nil {
+		if err := c.Check(cmd, len(args) == 2); err != nil {
 			return err
 		}
-		return withAdmin(cmd.Context(), c.app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
+		return stored.WithAdmin(cmd.Context(), c.App, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
 			if len(args) == 2 {
 				return c.one(ctx, admin, t, args[1])
 			}
@@ -88,17 +82,8 @@ func (c *change) command(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// outcome is what was done, as JSON shows it.
-type outcome struct {
-	Service string   `json:"service"`
-	Method  string   `json:"method,omitempty"`
-	Done    int      `json:"done"`
-	Failed  int      `json:"failed"`
-	Errors  []string `json:"errors,omitempty"`
-}
-
 // one changes one command.
-func (c *change) one(ctx context.Context, admin *aegisadmin.Admin, t target.Target, id string) error {
+func (c *change) one(ctx context.Context, admin *aegisadmin.Admin, t methods.Target, id string) error {
 	command, err := admin.Command(ctx, t.Service, id)
 	if err != nil {
 		return err
@@ -106,19 +91,19 @@ func (c *change) one(ctx context.Context, admin *aegisadmin.Admin, t target.Targ
 	if command.Method == "" {
 		return fmt.Errorf("the command %s has ended already, as %s", id, command.State)
 	}
-	agreed, err := c.consent.Ask(ctx, c.app, fmt.Sprintf("%s the command %s of %s.%s, which is %s.", c.verb, id, t.Service, command.Method, command.State))
+	agreed, err := c.Ask(ctx, fmt.Sprintf("the command %s of %s/%s, which is %s.", id, t.Service, command.Method, command.State))
 	if !agreed || err != nil {
 		return err
 	}
 	if err := c.do(admin, ctx, command); err != nil {
 		return err
 	}
-	return c.report(outcome{Service: t.Service, Method: command.Method, Done: 1})
+	return c.Report(&stored.Outcome{Service: t.Service, Method: command.Method, Done: 1})
 }
 
 // many changes all commands that a filter picks, counted first.
-func (c *change) many(ctx context.Context, admin *aegisadmin.Admin, t target.Target, f aegisadmin.CommandFilter) error {
-	reading := c.app.Progress("counting the commands of " + t.String())
+func (c *change) many(ctx context.Context, admin *aegisadmin.Admin, t methods.Target, f aegisadmin.CommandFilter) error {
+	reading := c.App.Progress("counting the commands of " + t.String())
 	defer reading.Done()
 	n, last := 0, uint64(0)
 	byState := map[aegisadmin.CommandState]int{}
@@ -134,13 +119,13 @@ func (c *change) many(ctx context.Context, admin *aegisadmin.Admin, t target.Tar
 		if err := nothing(ctx, admin, t); err != nil {
 			return err
 		}
-		c.app.Notef("There are no such commands. Nothing was changed.")
-		if c.app.JSON() {
-			return c.report(outcome{Service: t.Service, Method: t.Name})
+		c.App.Notef("There are no such commands. Nothing was changed.")
+		if c.App.JSON() {
+			return c.Report(&stored.Outcome{Service: t.Service, Method: t.Name})
 		}
 		return nil
 	}
-	agreed, err := c.consent.Ask(ctx, c.app, fmt.Sprintf("%s %s of %s (%s).", c.verb, target.Count(n, "command"), t, states(byState)))
+	agreed, err := c.Ask(ctx, fmt.Sprintf("%s of %s (%s).", c.Count(n), t, states(byState)))
 	if !agreed || err != nil {
 		return err
 	}
@@ -161,51 +146,25 @@ func states(n map[aegisadmin.CommandState]int) string {
 	return text
 }
 
-// maxErrors bounds the errors that are told one by one.
-const maxErrors = 20
-
 // each changes the commands up to a sequence: those that came later were not counted.
-func (c *change) each(ctx context.Context, admin *aegisadmin.Admin, t target.Target, f aegisadmin.CommandFilter, last uint64, n int) error {
-	working := c.app.Progress(fmt.Sprintf("0 of %d %s", n, c.done))
-	defer working.Done()
-	o := outcome{Service: t.Service, Method: t.Name}
+func (c *change) each(ctx context.Context, admin *aegisadmin.Admin, t methods.Target, f aegisadmin.CommandFilter, last uint64, n int) error {
+	so, end := c.Working(n)
+	defer end()
+	o := stored.Outcome{Service: t.Service, Method: t.Name}
 	for command, err := range admin.Commands(ctx, t.Service, f) {
 		if err != nil {
-			return fmt.Errorf("%d of %d %s, then: %w", o.Done, n, c.done, err)
+			return c.Broken(o.Done, n, err)
 		}
 		if command.Sequence > last {
 			break
 		}
-		switch err := c.do(admin, ctx, command); {
-		case err == nil:
-			o.Done++
-		case ctx.Err() != nil:
-			return fmt.Errorf("%d of %d %s, then: %w", o.Done, n, c.done, err)
-		default:
-			if o.Failed++; len(o.Errors) < maxErrors {
-				o.Errors = append(o.Errors, command.ID+": "+err.Error())
-			}
+		err = c.do(admin, ctx, command)
+		if err != nil && ctx.Err() != nil {
+			return c.Broken(o.Done, n, err)
 		}
-		working.Sayf("%d of %d %s", o.Done, n, c.done)
+		o.Add(stored.Left{ID: command.ID}, err)
+		so(o.Done)
 	}
-	working.Done()
-	return c.report(o)
-}
-
-// report says what was done; commands that could not be changed are an error.
-func (c *change) report(o outcome) error {
-	if c.app.JSON() {
-		if err := c.app.PrintJSON(o); err != nil {
-			return err
-		}
-	} else if err := c.app.Printf("%s %s.\n", target.Count(o.Done, "command"), c.done); err != nil {
-		return err
-	}
-	if o.Failed == 0 {
-		return nil
-	}
-	for _, e := range o.Errors {
-		c.app.Notef("%s", cli.Clean(e))
-	}
-	return fmt.Errorf("%s not %s", target.Count(o.Failed, "command"), c.done)
+	end()
+	return c.Report(&o)
 }

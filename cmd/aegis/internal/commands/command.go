@@ -9,7 +9,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/pausing"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -28,17 +28,13 @@ func Command(app *cli.App) *cobra.Command {
 			"  aegis commands pause order.v1.OrderService/ReconcileBook --for 1h",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
+			return stored.WithAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
 				return count(ctx, app, admin, args)
 			})
 		},
 	}
 	c.AddCommand(list(app), show(app), cancel(app), remove(app), pausing.Pause(app, pausing.Commands), pausing.Resume(app, pausing.Commands))
 	return c
-}
-
-func withAdmin(ctx context.Context, app *cli.App, use func(context.Context, *aegis.Conn, *aegisadmin.Admin) error) error {
-	return app.WithConn(ctx, func(ctx context.Context, conn *aegis.Conn) error { return use(ctx, conn, aegisadmin.New(conn)) })
 }
 
 // method is the commands of a method as JSON shows them.
@@ -64,7 +60,7 @@ type level struct {
 func methodOf(m *aegisadmin.CommandMethod) method {
 	row := method{
 		Service: m.Service, Method: m.Method, Waiting: m.Waiting, Scheduled: m.Scheduled, UnderWay: m.UnderWay,
-		Redelivered: m.Redelivered, Levels: []level{}, Oldest: moment(m.Oldest), Workers: m.Workers, PausedUntil: moment(m.PausedUntil),
+		Redelivered: m.Redelivered, Levels: []level{}, Oldest: stored.Moment(m.Oldest), Workers: m.Workers, PausedUntil: stored.Moment(m.PausedUntil),
 	}
 	for _, l := range m.Levels {
 		row.Levels = append(row.Levels, level{Priority: l.Priority, Waiting: l.Waiting, UnderWay: l.UnderWay})
@@ -72,22 +68,11 @@ func methodOf(m *aegisadmin.CommandMethod) method {
 	return row
 }
 
-// moment returns nil for no time, so that JSON has none.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
 // count prints the numbers of the commands of a service, or of all services.
 func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []string) error {
-	services := args
-	if len(args) == 0 {
-		var err error
-		if services, err = admin.Services(ctx); err != nil {
-			return err
-		}
+	services, err := stored.Services(ctx, admin, args)
+	if err != nil {
+		return err
 	}
 	rows := []method{}
 	for _, service := range services {
@@ -101,7 +86,7 @@ func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []st
 	}
 	if len(rows) == 0 {
 		if len(args) > 0 {
-			if err := target.Unknown(ctx, admin, args[0], "commands"); err != nil {
+			if err := stored.Unknown(ctx, admin, args[0], "commands"); err != nil {
 				return err
 			}
 		}
@@ -115,7 +100,7 @@ func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []st
 		for _, r := range rows {
 			oldest := ""
 			if r.Oldest != nil {
-				oldest = target.Age(*r.Oldest)
+				oldest = cli.Age(*r.Oldest)
 			}
 			t.Row(r.Service, r.Method, r.Waiting, r.Scheduled, r.UnderWay, r.Redelivered, oldest, r.remarks())
 		}
@@ -126,7 +111,7 @@ func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []st
 func (m *method) remarks() cli.Styled {
 	switch {
 	case m.PausedUntil != nil:
-		return cli.Styled{Text: "paused for " + target.In(*m.PausedUntil), Colour: cli.Yellow}
+		return cli.Styled{Text: "paused for " + cli.In(*m.PausedUntil), Colour: cli.Yellow}
 	case !m.Workers:
 		return cli.Styled{Text: "no worker yet", Colour: cli.Yellow}
 	default:

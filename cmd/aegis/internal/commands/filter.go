@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
 
@@ -25,7 +25,7 @@ func (f *filterFlags) define(c *cobra.Command) {
 }
 
 // filter returns the filter for the commands of a service or a method.
-func (f *filterFlags) filter(t target.Target) (aegisadmin.CommandFilter, error) {
+func (f *filterFlags) filter(t methods.Target) (aegisadmin.CommandFilter, error) {
 	filter := aegisadmin.CommandFilter{Method: t.Name, Priority: f.priority, Older: f.older}
 	for _, s := range f.states {
 		switch state := aegisadmin.CommandState(strings.ToUpper(s)); state {

@@ -10,8 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/payload"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -19,7 +20,7 @@ import (
 // list returns the subcommand that lists commands.
 func list(app *cli.App) *cobra.Command {
 	var filter filterFlags
-	var limit int
+	var limit stored.Limit
 	c := &cobra.Command{
 		Use:   "list SERVICE[/METHOD]",
 		Short: "List the commands in the queue, the oldest first",
@@ -29,7 +30,7 @@ func list(app *cli.App) *cobra.Command {
 			"  aegis commands list order.v1.OrderService --state retrying --older 10m --limit 20",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.Parse(args[0])
+			t, err := methods.Parse(args[0])
 			if err != nil {
 				return err
 			}
@@ -37,16 +38,16 @@ func list(app *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if limit < 0 {
-				return cli.Usagef("--limit %d: use 0 for all, or more", limit)
+			if err := limit.Check(); err != nil {
+				return err
 			}
-			return withAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
-				return listCommands(ctx, app, admin, t, f, limit)
+			return stored.WithAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
+				return listCommands(ctx, app, admin, t, f, &limit)
 			})
 		},
 	}
 	filter.define(c)
-	c.Flags().IntVar(&limit, "limit", 100, "list at most so many commands; 0 for all")
+	limit.Define(c, "commands")
 	return c
 }
 
@@ -86,7 +87,7 @@ type failure struct {
 func rowOf(c *aegisadmin.Command) row {
 	r := row{
 		Service: c.Service, Method: c.Method, ID: c.ID, State: string(c.State), Priority: c.Priority, Stored: c.Stored, Sequence: c.Sequence,
-		Due: moment(c.Due), Expires: moment(c.Expires), Failures: c.Failures, FailedAt: moment(c.FailedAt), Attempt: c.Attempt,
+		Due: stored.Moment(c.Due), Expires: stored.Moment(c.Expires), Failures: c.Failures, FailedAt: stored.Moment(c.FailedAt), Attempt: c.Attempt,
 		Canceling: c.Canceling, Metadata: c.Header, Bytes: len(c.Data),
 	}
 	if c.Progress != nil {
@@ -98,54 +99,29 @@ func rowOf(c *aegisadmin.Command) row {
 	return r
 }
 
-func listCommands(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to target.Target, f aegisadmin.CommandFilter, limit int) error {
-	reading := app.Progress("reading the commands of " + to.String())
-	defer reading.Done()
-	var rows []row
-	more := false
-	n := 0
-	for c, err := range admin.Commands(ctx, to.Service, f) {
-		if err != nil {
-			return err
-		}
-		if n++; limit > 0 && n > limit {
-			more = true
-			break
-		}
-		if !app.JSON() {
-			rows = append(rows, rowOf(c))
-			continue
-		}
-		if err := app.PrintLine(rowOf(c)); err != nil {
-			return err
-		}
+func listCommands(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to methods.Target, f aegisadmin.CommandFilter, limit *stored.Limit) error {
+	n, err := stored.List(app, "reading the commands of "+to.String(), limit, admin.Commands(ctx, to.Service, f), rowOf, fillRows)
+	if n > 0 || err != nil {
+		return err
 	}
-	reading.Done()
-	if n == 0 {
-		if err := nothing(ctx, admin, to); err != nil {
-			return err
-		}
-		app.Notef("There are no such commands.")
-		return nil
+	if err := nothing(ctx, admin, to); err != nil {
+		return err
 	}
-	if more {
-		defer app.Notef("There are more than %d; see them with --limit 0.", limit)
+	app.Notef("There are no such commands.")
+	return nil
+}
+
+func fillRows(t *cli.Table, rows []row) {
+	t.Header("ID", "METHOD", "STATE", "PRIORITY", "AGE", "FAILED", "PROGRESS", "DUE IN", "SIZE")
+	for i := range rows {
+		r := &rows[i]
+		t.Row(r.ID, r.Method, stateCell(r), r.Priority, cli.Age(r.Stored), r.Failures, r.progressText(), r.dueText(), cli.Bytes(r.Bytes))
 	}
-	if app.JSON() {
-		return nil
-	}
-	return app.Print(rows, func(t *cli.Table) {
-		t.Header("ID", "METHOD", "STATE", "PRIORITY", "AGE", "FAILED", "PROGRESS", "DUE IN", "SIZE")
-		for i := range rows {
-			r := &rows[i]
-			t.Row(r.ID, r.Method, stateCell(r), r.Priority, target.Age(r.Stored), r.Failures, r.progressText(), r.dueText(), target.Bytes(uint64(r.Bytes)))
-		}
-	})
 }
 
 // nothing returns why there are no commands, if the name is wrong.
-func nothing(ctx context.Context, admin *aegisadmin.Admin, to target.Target) error {
-	if err := target.Unknown(ctx, admin, to.Service, "commands"); err != nil || to.Name == "" {
+func nothing(ctx context.Context, admin *aegisadmin.Admin, to methods.Target) error {
+	if err := stored.Unknown(ctx, admin, to.Service, "commands"); err != nil || to.Name == "" {
 		return err
 	}
 	methods, err := admin.CommandMethods(ctx, to.Service)
@@ -159,7 +135,7 @@ func nothing(ctx context.Context, admin *aegisadmin.Admin, to target.Target) err
 		}
 		names = append(names, m.Method)
 	}
-	return target.UnknownName("method with commands or workers", to.Name, names)
+	return stored.UnknownName("method with commands or workers", to.Name, names)
 }
 
 func stateCell(r *row) cli.Styled {
@@ -192,5 +168,5 @@ func (r *row) dueText() string {
 	if r.Due == nil {
 		return ""
 	}
-	return target.In(*r.Due)
+	return cli.In(*r.Due)
 }

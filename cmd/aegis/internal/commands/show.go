@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/payload"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -29,11 +30,11 @@ func show(app *cli.App) *cobra.Command {
 		Example: "  aegis commands show order.v1.OrderService 3FJ2.1\n  aegis commands show order.v1.OrderService/ReconcileBook 3FJ2.1 -o json",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.Parse(args[0])
+			t, err := methods.Parse(args[0])
 			if err != nil {
 				return err
 			}
-			return withAdmin(c.Context(), app, func(ctx context.Context, conn *aegis.Conn, admin *aegisadmin.Admin) error {
+			return stored.WithAdmin(c.Context(), app, func(ctx context.Context, conn *aegis.Conn, admin *aegisadmin.Admin) error {
 				command, err := admin.Command(ctx, t.Service, args[1])
 				if err != nil {
 					return err
@@ -47,7 +48,7 @@ func show(app *cli.App) *cobra.Command {
 	}
 }
 
-func showCommand(ctx context.Context, app *cli.App, conn *aegis.Conn, c *aegisadmin.Command, t target.Target) error {
+func showCommand(ctx context.Context, app *cli.App, conn *aegis.Conn, c *aegisadmin.Command, t methods.Target) error {
 	r := rowOf(c)
 	ended := c.State == aegisadmin.Succeeded
 	if r.Method == "" {
@@ -86,7 +87,7 @@ func (r *row) lines(ended bool) [][2]string {
 		{"Method", r.Method},
 		{"State", stateCell(r).Text},
 		{"Priority", r.Priority},
-		{stored, target.Clock(r.Stored) + ", " + target.Age(r.Stored) + " ago"},
+		{stored, cli.Clock(r.Stored) + ", " + cli.Age(r.Stored) + " ago"},
 	}
 	add := func(name, text string) {
 		if text != "" {
@@ -94,15 +95,15 @@ func (r *row) lines(ended bool) [][2]string {
 		}
 	}
 	if r.Due != nil {
-		add("Due", target.Clock(*r.Due)+", in "+r.dueText())
+		add("Due", cli.Clock(*r.Due)+", in "+r.dueText())
 	}
 	if r.Expires != nil {
-		add("Expires", target.Clock(*r.Expires))
+		add("Expires", cli.Clock(*r.Expires))
 	}
 	if r.Failures > 0 {
-		add("Failed", target.Count(r.Failures, "attempt"))
+		add("Failed", cli.Count(r.Failures, "attempt"))
 		if r.FailedAt != nil {
-			add("Last failure", target.Clock(*r.FailedAt))
+			add("Last failure", cli.Clock(*r.FailedAt))
 		}
 	}
 	if r.Attempt > 0 {

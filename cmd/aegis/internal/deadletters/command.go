@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
@@ -30,17 +31,13 @@ func Command(app *cli.App) *cobra.Command {
 			"  aegis deadletters retry order.v1.OrderService/ReconcileBook --reason 'UNAVAILABLE: no limits'",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
+			return stored.WithAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
 				return count(ctx, app, admin, args)
 			})
 		},
 	}
 	c.AddCommand(list(app), show(app), retry(app), remove(app))
 	return c
-}
-
-func withAdmin(ctx context.Context, app *cli.App, use func(context.Context, *aegis.Conn, *aegisadmin.Admin) error) error {
-	return app.WithConn(ctx, func(ctx context.Context, conn *aegis.Conn) error { return use(ctx, conn, aegisadmin.New(conn)) })
 }
 
 // group is a group of dead letters as JSON shows it.
@@ -58,11 +55,11 @@ type group struct {
 }
 
 func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []string) error {
-	var to target.Target
+	var to methods.Target
 	services := []string{}
 	var err error
 	if len(args) > 0 {
-		to, err = target.Parse(args[0])
+		to, err = methods.Parse(args[0])
 		services = append(services, to.Service)
 	} else {
 		services, err = admin.Services(ctx)
@@ -87,7 +84,7 @@ func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []st
 	reading.Done()
 	if len(groups) == 0 {
 		if len(args) > 0 {
-			if err := target.Unknown(ctx, admin, to.Service, "dead letters"); err != nil {
+			if err := stored.Unknown(ctx, admin, to.Service, "dead letters"); err != nil {
 				return err
 			}
 		}
@@ -99,14 +96,14 @@ func count(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []st
 	return app.Print(groups, func(t *cli.Table) {
 		t.Header("SERVICE", "METHOD", "SUBSCRIBER", "COUNT", "LAST", "REASON")
 		for _, g := range groups {
-			t.Row(g.Service, g.Method, g.Consumer, g.Count, target.Age(g.Last)+" ago", g.Reason)
+			t.Row(g.Service, g.Method, g.Consumer, g.Count, cli.Age(g.Last)+" ago", g.Reason)
 		}
 	})
 }
 
 // none says that a filter picks nothing, or why the name in it is wrong.
-func none(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to target.Target) error {
-	if err := target.Unknown(ctx, admin, to.Service, "dead letters"); err != nil {
+func none(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to methods.Target) error {
+	if err := stored.Unknown(ctx, admin, to.Service, "dead letters"); err != nil {
 		return err
 	}
 	if to.Name != "" {

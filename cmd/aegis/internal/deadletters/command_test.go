@@ -77,7 +77,7 @@ func TestDeadLetters(t *testing.T) {
 	assert.Contains(t, r.Err, "--yes")
 	r = run(t, n, "retry", careservice.Service)
 	assert.Equal(t, 2, r.Code)
-	assert.Contains(t, r.Err, "which letters?")
+	assert.Contains(t, r.Err, "which dead letters?")
 	r = run(t, n, "retry", careservice.Service, "--reason", groups[0].Reason, "--dry-run")
 	assert.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Err, "Would do: Put back 3 dead letters of "+careservice.Service)

@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/payload"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -21,11 +22,11 @@ import (
 type filterFlags struct{ reason, consumer string }
 
 func (f *filterFlags) define(c *cobra.Command) {
-	c.Flags().StringVar(&f.reason, "reason", "", "only letters with this reason; words with digits may differ, as in the groups (default all)")
+	c.Flags().StringVar(&f.reason, "reason", "", "only dead letters with this reason; words with digits may differ, as in the groups (default all)")
 	c.Flags().StringVar(&f.consumer, "subscriber", "", "only events that this subscriber gave up, as the groups show it (default all)")
 }
 
-func (f *filterFlags) filter(t target.Target) aegisadmin.LetterFilter {
+func (f *filterFlags) filter(t methods.Target) aegisadmin.LetterFilter {
 	return aegisadmin.LetterFilter{Method: t.Name, Reason: aegisadmin.ReasonPattern(f.reason), Consumer: f.consumer}
 }
 
@@ -57,7 +58,7 @@ func letterOf(d *aegis.DeadLetter) letter {
 // list returns the subcommand that lists dead letters.
 func list(app *cli.App) *cobra.Command {
 	var filter filterFlags
-	var limit int
+	var limit stored.Limit
 	c := &cobra.Command{
 		Use:   "list SERVICE[/METHOD]",
 		Short: "List dead letters, the oldest first",
@@ -66,67 +67,44 @@ func list(app *cli.App) *cobra.Command {
 			"  aegis deadletters list order.v1.OrderService/OrderPlaced --subscriber g-risk-OrderPlaced --limit 20",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.Parse(args[0])
+			t, err := methods.Parse(args[0])
 			if err != nil {
 				return err
 			}
-			if limit < 0 {
-				return cli.Usagef("--limit %d: use 0 for all, or more", limit)
+			if err := limit.Check(); err != nil {
+				return err
 			}
-			return withAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
-				return listLetters(ctx, app, admin, t, filter.filter(t), limit)
+			return stored.WithAdmin(c.Context(), app, func(ctx context.Context, _ *aegis.Conn, admin *aegisadmin.Admin) error {
+				return listLetters(ctx, app, admin, t, filter.filter(t), &limit)
 			})
 		},
 	}
 	filter.define(c)
-	c.Flags().IntVar(&limit, "limit", 100, "list at most so many letters; 0 for all")
+	limit.Define(c, "dead letters")
 	return c
 }
 
-func listLetters(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to target.Target, f aegisadmin.LetterFilter, limit int) error {
-	reading := app.Progress("reading the dead letters of " + to.String())
-	defer reading.Done()
-	var rows []letter
-	n, more := 0, false
-	for d, err := range admin.DeadLetters(ctx, to.Service, f) {
-		if err != nil {
-			return err
-		}
-		if n++; limit > 0 && n > limit {
-			more = true
-			break
-		}
-		if !app.JSON() {
-			rows = append(rows, letterOf(d))
-			continue
-		}
-		if err := app.PrintLine(letterOf(d)); err != nil {
-			return err
-		}
+func listLetters(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, to methods.Target, f aegisadmin.LetterFilter, limit *stored.Limit) error {
+	n, err := stored.List(app, "reading the dead letters of "+to.String(), limit, admin.DeadLetters(ctx, to.Service, f), letterOf, fillLetters)
+	if n > 0 || err != nil {
+		return err
 	}
-	reading.Done()
-	if n == 0 {
-		return none(ctx, app, admin, to)
+	return none(ctx, app, admin, to)
+}
+
+func fillLetters(t *cli.Table, rows []letter) {
+	t.Header("SEQUENCE", "METHOD", "SUBSCRIBER", "AGE", "ATTEMPTS", "SIZE", "REASON")
+	for i := range rows {
+		r := &rows[i]
+		t.Row(r.Sequence, r.Method, r.Consumer, cli.Age(r.Time), r.Attempts, r.size(), r.Reason)
 	}
-	if more {
-		defer app.Notef("There are more than %d; see them with --limit 0.", limit)
-	}
-	if app.JSON() {
-		return nil
-	}
-	return app.Print(rows, func(t *cli.Table) {
-		t.Header("SEQUENCE", "METHOD", "SUBSCRIBER", "AGE", "ATTEMPTS", "SIZE", "REASON")
-		for _, r := range rows {
-			t.Row(r.Sequence, r.Method, r.Consumer, target.Age(r.Time), r.Attempts, r.size(), r.Reason)
-		}
-	})
 }
 
 func (l *letter) size() string {
 	if l.Omitted > 0 {
-		return target.Bytes(uint64(l.Omitted)) + " left out"
+		return cli.Bytes(l.Omitted) + " left out"
 	}
-	return target.Bytes(uint64(l.Bytes))
+	return cli.Bytes(l.Bytes)
 }
 
 // sequenceOf reads the sequence of a dead letter.
@@ -147,7 +125,7 @@ func show(app *cli.App) *cobra.Command {
 		Example: "  aegis deadletters show order.v1.OrderService 17\n  aegis deadletters show order.v1.OrderService 17 -o json",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.Parse(args[0])
+			t, err := methods.Parse(args[0])
 			if err != nil {
 				return err
 			}
@@ -180,7 +158,7 @@ func showLetter(ctx context.Context, app *cli.App, conn *aegis.Conn, d *aegis.De
 		add("Method", l.Method)
 		add("Command", l.Command)
 		add("Subscriber", l.Consumer)
-		add("Given up", target.Clock(l.Time)+", "+target.Age(l.Time)+" ago")
+		add("Given up", cli.Clock(l.Time)+", "+cli.Age(l.Time)+" ago")
 		add("Attempts", strconv.Itoa(l.Attempts))
 		add("Reason", l.Reason)
 		add("Published to", l.Subject)
@@ -188,7 +166,7 @@ func showLetter(ctx context.Context, app *cli.App, conn *aegis.Conn, d *aegis.De
 			add("Metadata "+key, strings.Join(l.Metadata[key], ", "))
 		}
 		if l.Omitted > 0 {
-			add("Message", target.Bytes(uint64(l.Omitted))+" were left out, as NATS would not have taken the letter")
+			add("Message", cli.Bytes(l.Omitted)+" were left out, as NATS would not have taken the letter")
 			return
 		}
 		add("Message", l.Message.Text())

@@ -14,7 +14,8 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/consent"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	"github.com/aegisrpc/aegis/internal/near"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
@@ -101,7 +102,7 @@ func show(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []str
 			r := &rows[i]
 			since, term := "", ""
 			if r.Since != nil {
-				since, term = target.Age(*r.Since), strconv.FormatUint(r.Term, 10)
+				since, term = cli.Age(*r.Since), strconv.FormatUint(r.Term, 10)
 			}
 			t.Row(r.Service, r.Group, r.Instance, term, since, strings.Join(r.standing(), ", "), r.remarks())
 		}
@@ -173,7 +174,7 @@ func handOver(app *cli.App) *cobra.Command {
 		Example: "  aegis leaders handover order.v1.OrderService\n  aegis leaders handover order.v1.OrderService/eu --to orders-2 --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.Parse(args[0])
+			t, err := methods.Parse(args[0])
 			if err != nil {
 				return err
 			}
@@ -209,7 +210,7 @@ type handedOver struct {
 	Millis   int64  `json:"millis"`
 }
 
-func move(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, t target.Target, h aegisadmin.HandOver, agree *consent.Flags, wait time.Duration) error {
+func move(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, t methods.Target, h aegisadmin.HandOver, agree *consent.Flags, wait time.Duration) error {
 	now, err := find(ctx, admin, t)
 	if err != nil {
 		return err
@@ -250,7 +251,7 @@ func move(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, t target.T
 }
 
 // find returns the group.
-func find(ctx context.Context, admin *aegisadmin.Admin, t target.Target) (*leadership, error) {
+func find(ctx context.Context, admin *aegisadmin.Admin, t methods.Target) (*leadership, error) {
 	found, err := admin.Leaders(ctx, t.Service)
 	if err != nil {
 		return nil, err
@@ -266,7 +267,7 @@ func find(ctx context.Context, admin *aegisadmin.Admin, t target.Target) (*leade
 		}
 		names = append(names, found[i].Group)
 	}
-	return nil, target.UnknownName("group of "+t.Service, t.Name, names)
+	return nil, stored.UnknownName("group of "+t.Service, t.Name, names)
 }
 
 // possible returns why a leadership cannot be handed over, as far as that is known before

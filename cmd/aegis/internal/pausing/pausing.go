@@ -11,7 +11,8 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/consent"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -65,7 +66,7 @@ func Pause(app *cli.App, kind Kind) *cobra.Command {
 		Example: kind.example("pause", " --for 1h") + "\n" + kind.example("pause", " --until 2026-12-24T18:00:00Z --yes"),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.ParseMethod(args[0])
+			t, err := methods.ParseMethod(args[0])
 			if err != nil {
 				return err
 			}
@@ -112,7 +113,7 @@ func Resume(app *cli.App, kind Kind) *cobra.Command {
 		Example: kind.example("resume", ""),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := target.ParseMethod(args[0])
+			t, err := methods.ParseMethod(args[0])
 			if err != nil {
 				return err
 			}
@@ -134,7 +135,7 @@ type outcome struct {
 }
 
 // change pauses work until a time, or resumes it if there is none.
-func (o *choice) change(ctx context.Context, app *cli.App, t target.Target, until time.Time) error {
+func (o *choice) change(ctx context.Context, app *cli.App, t methods.Target, until time.Time) error {
 	if err := o.consent.Check(app); err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (o *choice) change(ctx context.Context, app *cli.App, t target.Target, unti
 }
 
 // sentence says what is about to happen.
-func sentence(w *aegisadmin.Work, t target.Target, until time.Time) string {
+func sentence(w *aegisadmin.Work, t methods.Target, until time.Time) string {
 	pending, underWay := w.Pending()
 	what := "the commands of " + t.String()
 	switch {
@@ -178,11 +179,11 @@ func sentence(w *aegisadmin.Work, t target.Target, until time.Time) string {
 		return fmt.Sprintf("Resume %s: %d wait.", what, pending)
 	}
 	return fmt.Sprintf("Pause %s until %s: %d wait, and %d that are under way are finished, but not tried again meanwhile.",
-		what, target.Clock(until), pending, underWay)
+		what, cli.Clock(until), pending, underWay)
 }
 
 // find finds the work.
-func (o *choice) find(ctx context.Context, admin *aegisadmin.Admin, t target.Target) (*aegisadmin.Work, error) {
+func (o *choice) find(ctx context.Context, admin *aegisadmin.Admin, t methods.Target) (*aegisadmin.Work, error) {
 	works, err := admin.Work(ctx, t.Service)
 	if err != nil {
 		return nil, err
@@ -209,12 +210,12 @@ func (o *choice) find(ctx context.Context, admin *aegisadmin.Admin, t target.Tar
 	case len(found) > 1:
 		return nil, cli.Usagef("several get the events of %s; say which with --group or --instance: %s", t, names(found))
 	case len(others) > 0:
-		return nil, target.UnknownName("group or instance of "+t.String(), o.group+o.instance, others)
+		return nil, stored.UnknownName("group or instance of "+t.String(), o.group+o.instance, others)
 	}
-	if err := target.Unknown(ctx, admin, t.Service, "work"); err != nil {
+	if err := stored.Unknown(ctx, admin, t.Service, "work"); err != nil {
 		return nil, err
 	}
-	return nil, target.UnknownName(
+	return nil, stored.UnknownName(
 		[...]string{"method with commands of which a worker has been there", "method with durable events to which somebody has subscribed"}[o.kind],
 		t.Name, methods)
 }
@@ -246,5 +247,5 @@ func (o *choice) print(app *cli.App, w *aegisadmin.Work, until time.Time) error 
 		return app.Printf("The work of %s/%s goes on.\n", w.Service, w.Method)
 	}
 	return app.Printf("The work of %s/%s is paused until %s. `aegis %s resume` ends that before.\n",
-		w.Service, w.Method, target.Clock(until), o.kind.parent())
+		w.Service, w.Method, cli.Clock(until), o.kind.parent())
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/pausing"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/target"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/stored"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisadmin"
 )
@@ -78,7 +78,7 @@ type consumer struct {
 func streamOf(s *aegisadmin.Stream) stream {
 	row := stream{
 		Service: s.Service, Kind: s.Kind, Stream: s.Name, Messages: s.Messages, Bytes: s.Bytes, MaxBytes: s.MaxBytes, MaxMessages: s.MaxMessages,
-		Refuses: s.Refuses, Replicas: s.Replicas, Leader: s.Leader, Behind: s.Behind, First: moment(s.First), Last: moment(s.Last), Consumers: []consumer{},
+		Refuses: s.Refuses, Replicas: s.Replicas, Leader: s.Leader, Behind: s.Behind, First: stored.Moment(s.First), Last: stored.Moment(s.Last), Consumers: []consumer{},
 	}
 	if s.MaxAge > 0 {
 		row.MaxAge = s.MaxAge.String()
@@ -87,28 +87,17 @@ func streamOf(s *aegisadmin.Stream) stream {
 		c := &s.Consumers[i]
 		row.Consumers = append(row.Consumers, consumer{
 			Consumer: c.Name, Pending: c.Pending, UnderWay: c.UnderWay, MaxUnderWay: c.MaxUnderWay, Redelivered: c.Redelivered,
-			Floor: c.Floor, Delivered: c.Delivered, Requests: c.Requests, LastDelivery: moment(c.LastDelivery), LastAck: moment(c.LastAck),
-			AckWait: c.AckWait.String(), PausedUntil: moment(c.PausedUntil),
+			Floor: c.Floor, Delivered: c.Delivered, Requests: c.Requests, LastDelivery: stored.Moment(c.LastDelivery), LastAck: stored.Moment(c.LastAck),
+			AckWait: c.AckWait.String(), PausedUntil: stored.Moment(c.PausedUntil),
 		})
 	}
 	return row
 }
 
-// moment returns nil for no time, so that JSON has none.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
 func show(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []string) error {
-	services := args
-	if len(args) == 0 {
-		var err error
-		if services, err = admin.Services(ctx); err != nil {
-			return err
-		}
+	services, err := stored.Services(ctx, admin, args)
+	if err != nil {
+		return err
 	}
 	rows := []stream{}
 	for _, service := range services {
@@ -122,7 +111,7 @@ func show(ctx context.Context, app *cli.App, admin *aegisadmin.Admin, args []str
 	}
 	switch {
 	case len(rows) == 0 && len(args) > 0:
-		return target.Unknown(ctx, admin, args[0], "streams")
+		return stored.Unknown(ctx, admin, args[0], "streams")
 	case app.JSON():
 		return app.PrintJSON(rows)
 	case len(rows) == 0:
@@ -141,13 +130,13 @@ func fillStreams(t *cli.Table, rows []stream) {
 		r := &rows[i]
 		oldest := ""
 		if r.First != nil {
-			oldest = target.Age(*r.First)
+			oldest = cli.Age(*r.First)
 		}
 		lag := uint64(0)
 		for _, c := range r.Consumers {
 			lag = max(lag, c.Pending)
 		}
-		t.Row(r.Service, r.Kind, r.Messages, target.Bytes(r.Bytes), oldest, r.limits(), r.replicas(), len(r.Consumers), lag)
+		t.Row(r.Service, r.Kind, r.Messages, cli.Bytes(r.Bytes), oldest, r.limits(), r.replicas(), len(r.Consumers), lag)
 	}
 }
 
@@ -156,11 +145,11 @@ func (s *stream) limits() string {
 	var list []string
 	if s.MaxAge != "" {
 		if age, err := time.ParseDuration(s.MaxAge); err == nil {
-			list = append(list, target.Span(age))
+			list = append(list, cli.Span(age))
 		}
 	}
 	if s.MaxBytes > 0 {
-		list = append(list, target.Bytes(uint64(s.MaxBytes)))
+		list = append(list, cli.Bytes(s.MaxBytes))
 	}
 	if s.MaxMessages > 0 {
 		list = append(list, fmt.Sprintf("%d messages", s.MaxMessages))
@@ -194,7 +183,7 @@ func consumers(app *cli.App, rows []stream) error {
 			for _, c := range rows[i].Consumers {
 				ack := ""
 				if c.LastAck != nil {
-					ack = target.Age(*c.LastAck) + " ago"
+					ack = cli.Age(*c.LastAck) + " ago"
 				}
 				t.Row(rows[i].Kind, c.Consumer, c.Pending, fmt.Sprintf("%d/%d", c.UnderWay, c.MaxUnderWay), c.Redelivered, c.Floor, c.Requests, ack, c.remarks())
 			}
@@ -206,7 +195,7 @@ func consumers(app *cli.App, rows []stream) error {
 func (c *consumer) remarks() cli.Styled {
 	switch {
 	case c.PausedUntil != nil:
-		return cli.Styled{Text: "paused for " + target.In(*c.PausedUntil), Colour: cli.Yellow}
+		return cli.Styled{Text: "paused for " + cli.In(*c.PausedUntil), Colour: cli.Yellow}
 	case c.Requests == 0 && c.Pending > 0 && c.UnderWay == 0:
 		return cli.Styled{Text: "nobody asks for messages", Colour: cli.Red}
 	case c.MaxUnderWay > 1 && c.UnderWay >= c.MaxUnderWay && c.Pending > 0:
