@@ -240,10 +240,10 @@ func TestTheStrategyAndTheInstanceAreObeyed(t *testing.T) {
 	run(t, nats, echoMethod, `{"text": "b"}`, "--requests", "100", "--strategy", "round-robin", "--callers", "1")
 	assert.Equal(t, 50, count(one, "b"))
 	untilOneGetsMost(t, func(text string) (int, int) {
-		run(t, nats, echoMethod, `{"text": "`+text+`"}`, "--requests", "1000", "--callers", "1", "--strategy", "sticky:k")
+		run(t, nats, echoMethod, `{"text": "`+text+`"}`, "--requests", "1000", "--callers", "1", "--key", "k")
 		return count(one, text), count(two, text)
 	})
-	for _, strategy := range []string{"queue", "random", "least-loaded"} {
+	for _, strategy := range []string{"queue-group", "random", "least-loaded"} {
 		run(t, nats, echoMethod, `{"text": "d"}`, "--requests", "10", "--strategy", strategy)
 	}
 }
@@ -367,10 +367,10 @@ func TestWrongUseIsToldBeforeAnyCall(t *testing.T) {
 		echoMethod + " --rate 9 --expected-interval 3s":       "2 closed loops",
 		echoMethod + " --max-errors 3":                        "2 percentage",
 		echoMethod + " --max-errors x%":                       "2 percentage",
-		echoMethod + " -H x":                                  "2 NAME:VALUE",
+		echoMethod + " -H x":                                  "2 KEY: VALUE",
 		echoMethod + " --strategy best":                       "2 round-robin",
-		echoMethod + " --strategy sticky:":                    "2 round-robin",
-		echoMethod + " --strategy queue --instance x":         "2 leave one out",
+		echoMethod + " --strategy sticky:k":                   "2 round-robin",
+		echoMethod + " --strategy random --instance x":        "2 give one of them",
 		echoMethod + " --await":                               "2 no command",
 		echoMethod + ` {"text":"{{.Nn}}"}`:                    "2 {{.N}}",
 		echoMethod + ` {"text":"{{"}`:                         "2 {{.N}}",
@@ -381,8 +381,8 @@ func TestWrongUseIsToldBeforeAnyCall(t *testing.T) {
 		"echo.v1.EchoServce/Echo":                             "1 did you mean echo.v1.EchoService?",
 		testProto + "StreamService/Sum":                       "1 stream of requests",
 		testProto + "BroadcastService/Tell --instance x":      "2 a broadcast",
-		testProto + "EventService/Core --strategy queue":      "2 an event",
-		testProto + "LeaderService/Lead --strategy queue":     "2 leader",
+		testProto + "EventService/Core --strategy random":     "2 an event",
+		testProto + "LeaderService/Lead --strategy random":    "2 leader",
 	} {
 		r := clitest.Run(t, nil, append([]string{"bench", "--server", nats.URL()}, strings.Fields(args)...)...)
 		assert.Empty(t, r.Out, args)

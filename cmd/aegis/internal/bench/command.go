@@ -14,6 +14,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -50,9 +51,8 @@ const examples = `  aegis bench echo.v1.EchoService/Echo '{"text": "hello"}'
 type flags struct {
 	load     loadFlags
 	data     string
-	headers  []string
-	instance string
-	strategy string
+	metadata methods.Metadata
+	route    methods.Route
 	await    bool
 	limits   limitFlags
 	save     string
@@ -78,11 +78,10 @@ func Command(app *cli.App) *cobra.Command {
 	}
 	s := c.Flags()
 	f.load.define(c)
-	s.StringVar(&f.data, "data", "", "the request: JSON, @FILE, or - for standard input (default: an empty request)")
-	s.StringArrayVarP(&f.headers, "header", "H", nil, "metadata of each call, NAME:VALUE; can be repeated")
-	s.StringVar(&f.instance, "instance", "", "the instance that gets all calls (default: any)")
-	s.StringVar(&f.strategy, "strategy", "", "how an instance is picked: "+strategyNames+" (default: the queue group, or the method's key)")
-	s.BoolVar(&f.await, "await", false, "a command ends with its result, not when it is stored")
+	s.StringVar(&f.data, "data", "", "the request: JSON, @FILE, or - for the standard input (default: the empty message)")
+	f.metadata.Define(s, "each call")
+	f.route.Define(s)
+	s.BoolVar(&f.await, "await", false, "a command has ended with its result (default: when it is stored)")
 	f.limits.define(c)
 	s.StringVar(&f.save, "save", "", "file that the report is written to, as JSON")
 	s.StringVar(&f.compare, "compare", "", "report of an earlier run, from --save, to compare with")
@@ -102,7 +101,14 @@ func run(ctx context.Context, app *cli.App, f *flags, args []string, given func(
 			return err
 		}
 	}
-	text, err := readData(app.In, f.data, args[1:])
+	if f.data != "" && len(args) > 1 {
+		return cli.Usagef("the request is given twice: as an argument, and with --data; leave one out")
+	}
+	arg := f.data
+	if len(args) > 1 {
+		arg = args[1]
+	}
+	text, err := methods.Text(app, arg)
 	if err != nil {
 		return err
 	}

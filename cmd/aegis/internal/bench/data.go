@@ -2,8 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -49,30 +47,4 @@ func (d *data) marshalled(callers int) (source[emptypb.Empty], error) {
 		all[i].ProtoReflect().SetUnknown(b)
 	}
 	return func(worker int, _ int64) (*emptypb.Empty, error) { return all[worker], nil }, nil
-}
-
-// readData returns the JSON that --data or the argument names.
-func readData(in io.Reader, flag string, args []string) (string, error) {
-	if len(args) > 0 {
-		if flag != "" {
-			return "", cli.Usagef("the request is given twice: as an argument, and with --data; leave one out")
-		}
-		flag = args[0]
-	}
-	switch {
-	case flag == "-":
-		b, err := io.ReadAll(in)
-		if err != nil {
-			return "", fmt.Errorf("read the request from standard input: %w", err)
-		}
-		return string(b), nil
-	case strings.HasPrefix(flag, "@"):
-		b, err := os.ReadFile(flag[1:])
-		if err != nil {
-			return "", fmt.Errorf("read the request: %w", err)
-		}
-		return string(b), nil
-	default:
-		return flag, nil
-	}
 }

@@ -3,12 +3,12 @@ package bench
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/load"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/internal/spec"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -26,98 +26,61 @@ type session struct {
 
 // prepare finds the method and makes it a target.
 func (f *flags) prepare(ctx context.Context, app *cli.App, conn *aegis.Conn, o *order, name, text string) (*session, error) {
-	service, method, err := splitMethod(name)
+	found, err := methods.Find(ctx, conn, name)
 	if err != nil {
 		return nil, err
 	}
-	found, err := find(ctx, conn, service, method)
+	service := found.Service().Descriptor()
+	all, err := spec.FromDescriptor(service)
 	if err != nil {
 		return nil, err
 	}
-	options, err := f.options(found.method)
+	method := all.Method(found.Name())
+	options, err := f.options(method)
 	if err != nil {
 		return nil, err
 	}
-	header, err := parseHeaders(f.headers)
+	header, err := f.metadata.Header()
 	if err != nil {
 		return nil, err
 	}
-	d, err := newData(text, found.request)
+	d, err := newData(text, found.Request)
 	if err != nil {
 		return nil, err
 	}
-	a := &aim{conn: conn, service: found.service, method: found.method, options: options, await: f.await, timeout: f.timeout, header: header}
+	a := &aim{conn: conn, service: service, method: method, options: options, await: f.await, timeout: f.timeout, header: header}
 	t, err := targetOf(a, d, o.callers)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{app: app, order: o, method: found.method, target: t, clock: load.Wall()}
+	s := &session{app: app, order: o, method: method, target: t, clock: load.Wall()}
 	switch {
 	case t.endless: // nobody waits for what may never end
 	case f.timeout > 0:
 		s.drain = f.timeout + time.Second
 	default:
-		s.drain = max(found.method.Timeout, app.Timeout) + time.Second
+		s.drain = max(method.Timeout, app.Timeout) + time.Second
 	}
 	return s, nil
 }
-
-// splitMethod splits SERVICE/METHOD; SERVICE.METHOD, as the method's full name is written, will
-// do too.
-func splitMethod(name string) (service, method string, err error) {
-	at := strings.LastIndexByte(name, '/')
-	if at < 0 {
-		at = strings.LastIndexByte(name, '.')
-	}
-	if at <= 0 || at == len(name)-1 {
-		return "", "", cli.Usagef("%q is no method: write SERVICE/METHOD, such as echo.v1.EchoService/Echo", name)
-	}
-	return name[:at], name[at+1:], nil
-}
-
-// parseHeaders reads NAME:VALUE.
-func parseHeaders(texts []string) (aegis.Header, error) {
-	header := make(aegis.Header)
-	for _, text := range texts {
-		name, value, ok := strings.Cut(text, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, cli.Usagef("--header %q: write NAME:VALUE", text)
-		}
-		header.Add(name, strings.TrimSpace(value))
-	}
-	return header, nil
-}
-
-const strategyNames = "queue, round-robin, random, least-loaded or sticky:KEY"
 
 // options are those of the client.
 func (f *flags) options(m *spec.Method) ([]aegis.ClientOption, error) {
 	if f.await && m.Pattern != spec.Command {
 		return nil, cli.Usagef("--await: %s is no command; leave it out", m.Desc.FullName())
 	}
-	called := m.Pattern == spec.LoadBalanced || m.Pattern == spec.SingleActive
+	options, err := f.route.Options()
+	if len(options) == 0 || err != nil {
+		return nil, err
+	}
 	switch {
-	case f.instance == "" && f.strategy == "":
-		return nil, nil
-	case f.instance != "" && f.strategy != "":
-		return nil, cli.Usagef("--instance and --strategy: both select the instance; leave one out")
-	case !called:
-		return nil, cli.Usagef("--instance and --strategy: %s is %s, and no instance is picked for it; leave them out", m.Desc.FullName(), article(m.Pattern))
-	case f.instance != "":
-		return []aegis.ClientOption{aegis.ToInstance(f.instance)}, nil
-	case m.Pattern == spec.SingleActive:
-		return nil, cli.Usagef("--strategy: %s is single active, its calls go to the leader; leave it out", m.Desc.FullName())
+	case m.Pattern != spec.LoadBalanced && m.Pattern != spec.SingleActive:
+		return nil, cli.Usagef("--instance, --strategy and --key: %s is %s, and no instance is selected for it; leave them out",
+			m.Desc.FullName(), article(m.Pattern))
+	case m.Pattern == spec.SingleActive && !f.route.Leader():
+		return nil, cli.Usagef("--strategy and --key: %s is single active, its calls go to the leader; leave them out", m.Desc.FullName())
 	}
-	strategies := map[string]aegis.CallOption{
-		"queue": aegis.QueueGroup(), "round-robin": aegis.RoundRobin(), "random": aegis.Random(), "least-loaded": aegis.LeastLoaded(),
-	}
-	if key, ok := strings.CutPrefix(f.strategy, "sticky:"); ok && key != "" {
-		return []aegis.ClientOption{aegis.StickyKey(key)}, nil
-	}
-	if o, ok := strategies[f.strategy]; ok {
-		return []aegis.ClientOption{o}, nil
-	}
-	return nil, cli.Usagef("--strategy %s: use %s", f.strategy, strategyNames)
+	return []aegis.ClientOption{options[0]}, nil
 }
 
 func article(p spec.Pattern) string {

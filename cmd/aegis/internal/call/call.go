@@ -76,7 +76,7 @@ func (c *caller) run(ctx context.Context, args []string) error {
 	if c.o.trace {
 		return c.runTraced(ctx, args)
 	}
-	ctx, call, err := methods.WithMetadata(ctx, c.o.headers)
+	ctx, call, err := c.o.metadata.Attach(ctx)
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ func Result(app *cli.App) *cobra.Command {
 		Use:   "result SERVICE/METHOD ID",
 		Short: "Print the result of a command",
 		Long: "Prints the result of a command that has succeeded, as JSON. The exit code is 1 if the command has\n" +
-			"failed, was canceled, has expired or is not known; and, unless --wait is given, if it has not ended.",
-		Example: "  aegis result order.v1.OrderService/ReconcileBook 8Nq2S4kD --wait",
+			"failed, was canceled, has expired or is not known; and, unless --await is given, if it has not ended.",
+		Example: "  aegis result order.v1.OrderService/ReconcileBook 8Nq2S4kD --await",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withCommand(c.Context(), app, args, func(ctx context.Context, command *aegisreflect.Command) error {
@@ -38,14 +38,14 @@ func Result(app *cli.App) *cobra.Command {
 					return err
 				}
 				if !status.State.Ended() {
-					return aegis.Errorf(aegis.CodeFailedPrecondition, "the command has not ended, it is %s (attempt %d); --wait waits for it",
+					return aegis.Errorf(aegis.CodeFailedPrecondition, "the command has not ended, it is %s (attempt %d); --await waits for it",
 						status.State, status.Attempt)
 				}
 				return await(ctx, app, command, false)
 			})
 		},
 	}
-	c.Flags().BoolVar(&wait, "wait", false, "wait until the command has ended")
+	c.Flags().BoolVar(&wait, "await", false, "wait until the command has ended (default: fail if it has not)")
 	return c
 }
 
@@ -88,7 +88,7 @@ func printProgress(app *cli.App, p *aegis.Progress) error {
 
 // Cancel returns the subcommand cancel.
 func Cancel(app *cli.App) *cobra.Command {
-	return &cobra.Command{
+	return cli.OneFormat(&cobra.Command{
 		Use:   "cancel SERVICE/METHOD ID",
 		Short: "Cancel a command",
 		Long: "Cancels a command: one that waits is not begun any more, and the context of a handler that works on\n" +
@@ -113,7 +113,7 @@ func Cancel(app *cli.App) *cobra.Command {
 				return nil
 			})
 		},
-	}
+	})
 }
 
 func withCommand(ctx context.Context, app *cli.App, args []string, use func(context.Context, *aegisreflect.Command) error) error {

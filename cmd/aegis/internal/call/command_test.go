@@ -38,7 +38,7 @@ func TestACommandIsFoundByItsID(t *testing.T) {
 	again := clitest.Run(t, env, "send", work, `{"text": "it"}`, "--key", "invoice-7")
 	assert.Equal(t, r.Out, again.Out, again.Err)
 
-	r = clitest.Run(t, env, "result", work, id, "--wait")
+	r = clitest.Run(t, env, "result", work, id, "--await")
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.JSONEq(t, `{"text": "done: it"}`, r.Out)
 	r = clitest.Run(t, env, "progress", work, id)
@@ -63,7 +63,7 @@ func TestACommandThatWaitsCanBeCanceled(t *testing.T) {
 	assert.Contains(t, r.Err, "has not ended")
 	r = clitest.Run(t, env, "cancel", work, id)
 	require.Equal(t, 0, r.Code, r.Err)
-	r = clitest.Run(t, env, "result", work, id, "--wait")
+	r = clitest.Run(t, env, "result", work, id, "--await")
 	assert.Equal(t, 1, r.Code)
 	assert.Contains(t, r.Err, "CANCELLED")
 	for _, args := range [][]string{{"--not-before", "soon"}, {"--priority", "top"}} {

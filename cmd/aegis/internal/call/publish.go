@@ -20,7 +20,7 @@ type stored struct {
 
 // Publish returns the subcommand publish.
 func Publish(app *cli.App) *cobra.Command {
-	var headers []string
+	var metadata methods.Metadata
 	var id string
 	c := &cobra.Command{
 		Use:   "publish SERVICE/METHOD [JSON...]",
@@ -36,16 +36,16 @@ func Publish(app *cli.App) *cobra.Command {
 				return cli.Usagef("--id is that of one event: give one")
 			}
 			return withMethod(c.Context(), app, args[0], func(ctx context.Context, m *aegisreflect.Method) error {
-				return publish(ctx, app, m, args[1:], headers, id)
+				return publish(ctx, app, m, args[1:], &metadata, id)
 			})
 		},
 	}
-	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "metadata of the events, as `'KEY: VALUE'`; may be given several times")
+	metadata.Define(c.Flags(), "the events")
 	c.Flags().StringVar(&id, "id", "", "message id: a durable event with an id that was stored lately is not stored again")
 	return c
 }
 
-func publish(ctx context.Context, app *cli.App, m *aegisreflect.Method, args, headers []string, id string) error {
+func publish(ctx context.Context, app *cli.App, m *aegisreflect.Method, args []string, metadata *methods.Metadata, id string) error {
 	var opts []aegis.PublishOption
 	if id != "" {
 		opts = append(opts, aegis.MessageID(id))
@@ -55,7 +55,7 @@ func publish(ctx context.Context, app *cli.App, m *aegisreflect.Method, args, he
 		if err != nil {
 			return err
 		}
-		withMetadata, _, err := methods.WithMetadata(ctx, headers)
+		withMetadata, _, err := metadata.Attach(ctx)
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 
 // sendOptions are the flags of send.
 type sendOptions struct {
-	headers   []string
+	metadata  methods.Metadata
 	key       string
 	notBefore string
 	expiry    string
@@ -58,19 +58,19 @@ func Send(app *cli.App) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVarP(&o.headers, "header", "H", nil, "metadata of the command, as `'KEY: VALUE'`; may be given several times")
-	f.StringVar(&o.key, "key", "", "key of which there is one command at most: sending it again gives the same id")
+	o.metadata.Define(f, "the command")
+	f.StringVar(&o.key, "key", "", "key of which there is one command at most: sending it again gives the same id (default: none)")
 	f.StringVar(&o.notBefore, "not-before", "", "`TIME` before which the command is not begun: RFC 3339, or a duration from now (default: at once)")
 	f.StringVar(&o.expiry, "expiry", "", "`TIME` after which the command is not begun any more: RFC 3339, or a duration from now (default: never)")
-	f.StringVar(&o.priority, "priority", "normal", "low, normal or high")
-	f.BoolVar(&o.await, "await", false, "wait for the result")
+	f.StringVar(&o.priority, "priority", "normal", "how soon a worker takes the command: high, normal or low")
+	f.BoolVar(&o.await, "await", false, "print the result of the command when it has ended (default: print its id when it is stored)")
 	return c
 }
 
 func (o *sendOptions) sendOptions(now time.Time) ([]aegis.SendOption, error) {
 	level, known := priorities[o.priority]
 	if !known {
-		return nil, cli.Usagef("--priority %s: use low, normal or high", o.priority)
+		return nil, cli.Usagef("--priority %s: use high, normal or low", o.priority)
 	}
 	var opts []aegis.SendOption
 	if level != aegis.PriorityNormal {
@@ -124,7 +124,7 @@ func send(ctx context.Context, app *cli.App, m *aegisreflect.Method, args []stri
 	if err != nil {
 		return err
 	}
-	withMetadata, _, err := methods.WithMetadata(ctx, o.headers)
+	withMetadata, _, err := o.metadata.Attach(ctx)
 	if err != nil {
 		return err
 	}

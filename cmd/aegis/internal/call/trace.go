@@ -57,7 +57,7 @@ func (c *caller) runTraced(ctx context.Context, args []string) error {
 	if msg.Data, err = proto.Marshal(req); err != nil {
 		return err
 	}
-	_, call, err := methods.WithMetadata(ctx, c.o.headers)
+	_, call, err := c.o.metadata.Attach(ctx)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,9 @@ func (a *App) Root() *cobra.Command {
 	f.BoolVar(&a.noColor, "no-color", false, "never colour the output, as if NO_COLOR were set (default: colours on a terminal)")
 	f.DurationVar(&a.Timeout, "timeout", 5*time.Second, "how long one question to NATS or to a service may take")
 	f.BoolVarP(&a.Verbose, "verbose", "v", false, "show the log of the connection on standard error")
+	belongs(f, "output", forOutput)
+	belongs(f, "timeout", forLink)
+	belongs(f, "verbose", forLink)
 	a.bindLink(c)
 	return c
 }
@@ -90,7 +93,7 @@ func (a *App) settle(c *cobra.Command) error {
 	if a.output != formatTable && a.output != formatJSON {
 		return Usagef("--output %s: use %s or %s", a.output, formatTable, formatJSON)
 	}
-	if err := refuseLinkFlags(c); err != nil {
+	if err := refuse(c); err != nil {
 		return err
 	}
 	if a.Timeout <= 0 {

@@ -6,15 +6,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisenv"
 )
-
-// linkFlag is the annotation of flags that are about the connection, and of commands that
-// make none.
-const linkFlag = "aegis_link"
 
 // bindLink defines the flags that say where NATS is and who the user is there.
 func (a *App) bindLink(c *cobra.Command) {
@@ -25,41 +20,9 @@ func (a *App) bindLink(c *cobra.Command) {
 			short = "s"
 		}
 		f.StringVarP(value, name, short, "", usage+" [$"+variable+"]")
-		_ = f.SetAnnotation(name, linkFlag, nil) // fails only for a flag that is not defined
+		belongs(f, name, forLink)
 	})
 	a.settings.SelectedContext = true
-}
-
-// Offline marks a command that does not connect to the NATS of the flags, so that these
-// are not in its help, and are refused.
-func Offline(c *cobra.Command) *cobra.Command {
-	if c.Annotations == nil {
-		c.Annotations = make(map[string]string)
-	}
-	c.Annotations[linkFlag] = "none"
-	return c
-}
-
-// offline tells whether Offline has marked a command or one above it.
-func offline(c *cobra.Command) bool {
-	for ; c != nil; c = c.Parent() {
-		if c.Annotations[linkFlag] != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// refuseLinkFlags returns an error if a command that makes no connection is told where to
-// connect to.
-func refuseLinkFlags(c *cobra.Command) error {
-	var err error
-	c.Flags().Visit(func(f *pflag.Flag) {
-		if _, link := f.Annotations[linkFlag]; link && err == nil && offline(c) {
-			err = Usagef("%s connects to no NATS that is told by flags; leave --%s out", c.CommandPath(), f.Name)
-		}
-	})
-	return err
 }
 
 // Connect connects to NATS as the flags and the environment say. The caller closes the

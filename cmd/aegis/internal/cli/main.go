@@ -73,6 +73,7 @@ func Main(build func(*App) *cobra.Command, args []string) int {
 	root.SetOut(app.Out)
 	root.SetErr(app.Err)
 	strict(root)
+	frugal(root)
 	err := root.ExecuteContext(ctx)
 	return app.exitCode(ctx, err)
 }

@@ -98,8 +98,25 @@ func commands(b *strings.Builder, parent *cobra.Command) {
 		if table := flagTable(c.NonInheritedFlags()); table != "" {
 			b.WriteString("\n" + table)
 		}
+		b.WriteString(takes(c))
 		commands(b, c)
 	}
+}
+
+// takes says which flags of all commands a command takes, if it does not take all.
+func takes(c *cobra.Command) string {
+	taken, refused := cli.Taken(c)
+	names, verb := refused, "all but"
+	switch {
+	case len(refused) == 0 || !c.Runnable():
+		return ""
+	case len(taken) < len(refused):
+		names, verb = taken, "only"
+	}
+	for i, name := range names {
+		names[i] = "`--" + name + "`"
+	}
+	return "\nOf the flags of all commands it takes " + verb + " " + strings.Join(names, ", ") + ".\n"
 }
 
 // flagTable returns a table of flags, "" if there are none to show.

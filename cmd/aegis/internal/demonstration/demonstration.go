@@ -47,5 +47,5 @@ func Command(app *cli.App) *cobra.Command {
 			return cli.Exit(0) // the demo ends its servers with SIGTERM, and that is no failure
 		},
 	})
-	return cli.Offline(c)
+	return cli.OneFormat(cli.Offline(c))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/internal/spec"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisreflect"
 )
@@ -127,7 +128,7 @@ func methodOf(m *aegisreflect.Method) (Method, error) {
 	out := Method{
 		Method: m.Name(), Pattern: m.Pattern().String(), Kind: kindOf(m), Request: string(d.Input().FullName()),
 		Response: string(d.Output().FullName()), Group: m.Group(), Durable: m.Durable(), Comment: aegisreflect.Comment(d),
-		Template: Template(d.Input()),
+		Template: methods.Sample(d.Input()),
 	}
 	if m.Timeout() > 0 {
 		out.Timeout = m.Timeout().String()
@@ -186,26 +187,9 @@ func describeMethod(app *cli.App, m *aegisreflect.Method) error {
 	d := m.Descriptor()
 	fmt.Fprintf(&b, "\nrequest   %s\n%s", out.Request, shape(app, d.Input()))
 	fmt.Fprintf(&b, "\nresponse  %s\n%s", out.Response, shape(app, d.Output()))
-	fmt.Fprintf(&b, "\n  %s\n", callLine(m, out.Template))
+	fmt.Fprintf(&b, "\n  %s\n", methods.Invocation(d, spec.Pattern(m.Pattern()), ""))
 	_, err = fmt.Fprint(app.Out, b.String())
 	return err
-}
-
-// callLine returns the command that calls a method.
-func callLine(m *aegisreflect.Method, template json.RawMessage) string {
-	verb := "call"
-	switch m.Pattern() {
-	case aegisreflect.PatternCommand:
-		verb = "send"
-	case aegisreflect.PatternEvent:
-		verb = "publish"
-	default:
-	}
-	line := fmt.Sprintf("aegis %s %s/%s", verb, m.Service().Name(), m.Name())
-	if string(template) != "{}" {
-		line += " '" + string(template) + "'"
-	}
-	return line
 }
 
 // comment returns the comment of a declaration, indented, with a line end before it.

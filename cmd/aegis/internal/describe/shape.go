@@ -1,7 +1,6 @@
 package describe
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -71,76 +70,4 @@ func element(f protoreflect.FieldDescriptor) string {
 // wellKnown tells whether a message has a JSON of its own, as timestamps have.
 func wellKnown(m protoreflect.MessageDescriptor) bool {
 	return strings.HasPrefix(string(m.FullName()), "google.protobuf.")
-}
-
-// Template returns JSON with all fields of a message, to be filled in. Of a oneof it has
-// the first field.
-func Template(m protoreflect.MessageDescriptor) json.RawMessage {
-	var b strings.Builder
-	writeTemplate(&b, m, 1)
-	return json.RawMessage(b.String())
-}
-
-func writeTemplate(b *strings.Builder, m protoreflect.MessageDescriptor, depth int) {
-	b.WriteByte('{')
-	first := true
-	for i := range m.Fields().Len() {
-		f := m.Fields().Get(i)
-		if o := f.ContainingOneof(); o != nil && !o.IsSynthetic() && o.Fields().Get(0) != f {
-			continue
-		}
-		if f.Message() != nil && depth == deepest {
-			continue
-		}
-		if !first {
-			b.WriteString(", ")
-		}
-		first = false
-		fmt.Fprintf(b, "%q: ", f.JSONName())
-		writeValue(b, f, depth)
-	}
-	b.WriteByte('}')
-}
-
-func writeValue(b *strings.Builder, f protoreflect.FieldDescriptor, depth int) {
-	switch {
-	case f.IsMap():
-		b.WriteString("{}")
-	case f.IsList() && f.Message() != nil:
-		b.WriteByte('[')
-		writeElement(b, f, depth)
-		b.WriteByte(']')
-	case f.IsList():
-		b.WriteString("[]")
-	default:
-		writeElement(b, f, depth)
-	}
-}
-
-// ownJSON are the values of messages whose JSON is no object.
-var ownJSON = map[protoreflect.FullName]string{
-	"google.protobuf.Timestamp": `"2026-01-01T00:00:00Z"`, "google.protobuf.Duration": `"1s"`, "google.protobuf.FieldMask": `""`,
-	"google.protobuf.Struct": "{}", "google.protobuf.Value": "null", "google.protobuf.ListValue": "[]", "google.protobuf.Any": "{}",
-	"google.protobuf.StringValue": `""`, "google.protobuf.BytesValue": `""`, "google.protobuf.BoolValue": "false",
-	"google.protobuf.Int32Value": "0", "google.protobuf.UInt32Value": "0", "google.protobuf.Int64Value": `"0"`,
-	"google.protobuf.UInt64Value": `"0"`, "google.protobuf.FloatValue": "0", "google.protobuf.DoubleValue": "0",
-}
-
-func writeElement(b *strings.Builder, f protoreflect.FieldDescriptor, depth int) {
-	switch {
-	case f.Message() != nil:
-		if text, own := ownJSON[f.Message().FullName()]; own {
-			b.WriteString(text)
-			return
-		}
-		writeTemplate(b, f.Message(), depth+1)
-	case f.Enum() != nil:
-		fmt.Fprintf(b, "%q", f.Enum().Values().Get(min(1, f.Enum().Values().Len()-1)).Name())
-	case f.Kind() == protoreflect.StringKind, f.Kind() == protoreflect.BytesKind:
-		b.WriteString(`""`)
-	case f.Kind() == protoreflect.BoolKind:
-		b.WriteString("false")
-	default:
-		b.WriteString("0")
-	}
 }

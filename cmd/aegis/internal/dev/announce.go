@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/internal/spec"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -101,25 +102,8 @@ func (a *announcer) invocations(service string, events bool) []string {
 	var lines []string
 	for _, m := range s.Methods {
 		if (m.Pattern == spec.Event) == events {
-			lines = append(lines, "  "+a.invocation(m))
+			lines = append(lines, "  "+methods.Invocation(m.Desc, m.Pattern, a.flags))
 		}
 	}
 	return lines
-}
-
-// invocation is the command that uses a method.
-func (a *announcer) invocation(m *spec.Method) string {
-	verb := "call"
-	switch m.Pattern {
-	case spec.Event:
-		verb = "publish"
-	case spec.Command:
-		verb = "send"
-	case spec.LoadBalanced, spec.SingleActive, spec.Broadcast:
-	}
-	command := "aegis " + verb + a.flags + " " + string(m.Desc.Parent().FullName()) + "/" + m.Name
-	if m.Desc.IsStreamingClient() { // its messages are lines
-		return "echo '" + sample(m.Desc.Input()) + "' | " + command
-	}
-	return command + " '" + sample(m.Desc.Input()) + "'"
 }

@@ -6,10 +6,6 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	_ "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	"github.com/aegisrpc/aegis/runtime/aegisenv"
@@ -30,37 +26,6 @@ func TestClientsAreNoServers(t *testing.T) {
 	assert.True(t, p.isClient("/srv/me/client-area/shop/cmd/shop-client"))
 	assert.True(t, p.isClient("/srv/me/client-area/shop/cmd/clients/web"))
 	assert.False(t, p.isClient("/srv/me/client-area/shop/cmd/shop"))
-}
-
-// The sample of each message that this test links is read as that message.
-func TestSamplesFitTheirMessages(t *testing.T) {
-	t.Parallel()
-	var count int
-	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
-		count += fit(t, f.Messages())
-		return true
-	})
-	assert.Greater(t, count, 50)
-	desc, err := protoregistry.GlobalFiles.FindDescriptorByName("order.v1.PlaceOrderRequest")
-	require.NoError(t, err)
-	order, ok := desc.(protoreflect.MessageDescriptor)
-	require.True(t, ok)
-	want := `{"id": "id", "symbol": "symbol", "side": "SIDE_BUY", "quantity": 1, "priceCents": 1}`
-	assert.Equal(t, want, sample(order))
-}
-
-func fit(t *testing.T, messages protoreflect.MessageDescriptors) (count int) {
-	t.Helper()
-	for i := range messages.Len() {
-		m := messages.Get(i)
-		if m.IsMapEntry() {
-			continue
-		}
-		count += 1 + fit(t, m.Messages())
-		err := protojson.UnmarshalOptions{AllowPartial: true}.Unmarshal([]byte(sample(m)), dynamicpb.NewMessage(m))
-		assert.NoError(t, err, "%s: %s", m.FullName(), sample(m))
-	}
-	return count
 }
 
 // linked returns the link that these global flags make.

@@ -62,7 +62,7 @@ func Command(app *cli.App) *cobra.Command {
 	f.BoolVar(&clean, "clean", false, "delete what is in the out directories and was not generated (default as the template says)")
 	f.BoolVar(&imports, "include-imports", false, "generate imported files too, except well-known types (default as the template says)")
 	f.BoolVar(&wkt, "include-wkt", false, "with --include-imports: well-known types too (default as the template says)")
-	return c
+	return cli.Offline(c)
 }
 
 // given returns the value of a flag; nil if the command line does not have it.

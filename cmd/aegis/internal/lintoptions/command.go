@@ -61,7 +61,7 @@ func Command(app *cli.App) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&against, "against", "", "how the services were: a directory, an image or a git ref (required)")
-	return c
+	return cli.Offline(c)
 }
 
 func lint(ctx context.Context, app *cli.App, against, input string) error {

@@ -47,7 +47,7 @@ func Command(app *cli.App, version string) *cobra.Command {
 	f.StringArrayVar(&o.services, "service", nil, "offer the methods of this service alone; may be given several times (default: all services)")
 	f.BoolVar(&o.allowWrites, "allow-writes", false, "offer methods that may change something, too")
 	f.IntVar(&o.maxMessages, "max-messages", 100, "how many messages of a stream a tool returns at most")
-	return c
+	return cli.OneFormat(c)
 }
 
 func serve(ctx context.Context, app *cli.App, conn *aegis.Conn, o *options, version string) error {

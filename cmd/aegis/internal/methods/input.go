@@ -31,7 +31,7 @@ func Request(app *cli.App, m *aegisreflect.Method, args []string) (*dynamicpb.Me
 	if len(args) == 0 {
 		return m.Request([]byte("{}"))
 	}
-	text, err := Text(app, args[0])
+	text, err := read(app, args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,16 @@ func Request(app *cli.App, m *aegisreflect.Method, args []string) (*dynamicpb.Me
 }
 
 // Text returns the JSON that an argument gives: JSON, @FILE, or - for the standard input.
-func Text(app *cli.App, arg string) ([]byte, error) {
+// Without an argument it is that of the empty message.
+func Text(app *cli.App, arg string) (string, error) {
+	if arg == "" {
+		return "{}", nil
+	}
+	text, err := read(app, arg)
+	return string(text), err
+}
+
+func read(app *cli.App, arg string) ([]byte, error) {
 	if arg == stdin {
 		text, err := io.ReadAll(app.In)
 		if err != nil {

@@ -44,7 +44,7 @@ func Command(app *cli.App) *cobra.Command {
 	fl.StringVar(&f.module, "module", "", "path of the Go module (default example.com/NAME)")
 	fl.StringVar(&f.aegis, "aegis", "", "version of Aegis, such as v0.1.0, or the path of a checkout of it (default that of this program)")
 	_ = c.RegisterFlagCompletionFunc("pattern", cobra.FixedCompletions(patternNames(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
-	return c
+	return cli.Offline(c)
 }
 
 // made is what init says in JSON.

@@ -1,0 +1,46 @@
+package methods_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	_ "github.com/aegisrpc/aegis/examples/order/gen/order/v1" // messages of all kinds
+)
+
+// The sample of each message that this test links is read as that message.
+func TestSamplesFitTheirMessages(t *testing.T) {
+	t.Parallel()
+	var count int
+	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
+		count += fit(t, f.Messages())
+		return true
+	})
+	assert.Greater(t, count, 50)
+	desc, err := protoregistry.GlobalFiles.FindDescriptorByName("order.v1.PlaceOrderRequest")
+	require.NoError(t, err)
+	order, ok := desc.(protoreflect.MessageDescriptor)
+	require.True(t, ok)
+	want := `{"id": "id", "symbol": "symbol", "side": "SIDE_BUY", "quantity": 1, "priceCents": 1}`
+	assert.Equal(t, want, string(methods.Sample(order)))
+}
+
+func fit(t *testing.T, messages protoreflect.MessageDescriptors) (count int) {
+	t.Helper()
+	for i := range messages.Len() {
+		m := messages.Get(i)
+		if m.IsMapEntry() {
+			continue
+		}
+		count += 1 + fit(t, m.Messages())
+		err := protojson.UnmarshalOptions{AllowPartial: true}.Unmarshal(methods.Sample(m), dynamicpb.NewMessage(m))
+		assert.NoError(t, err, "%s: %s", m.FullName(), methods.Sample(m))
+	}
+	return count
+}
