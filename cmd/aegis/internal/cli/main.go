@@ -72,6 +72,8 @@ func Main(build func(*App) *cobra.Command, args []string) int {
 	root.SetIn(app.In)
 	root.SetOut(app.Out)
 	root.SetErr(app.Err)
+	root.SetHelpCommand(helpCommand(root))
+	root.InitDefaultHelpCmd()
 	strict(root)
 	frugal(root)
 	err := root.ExecuteContext(ctx)
@@ -119,13 +121,26 @@ func strict(c *cobra.Command) {
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return Usagef("%s: %s; see %s --help", c.CommandPath(), err, c.CommandPath())
+			return wrongArgs(c, len(args))
 		}
 		return nil
 	}
 	for _, sub := range c.Commands() {
 		strict(sub)
 	}
+}
+
+// wrongArgs returns the error for a command with too few arguments, or too many.
+func wrongArgs(c *cobra.Command, n int) error {
+	given := "1 argument is given"
+	if n != 1 {
+		given = fmt.Sprintf("%d arguments are given", n)
+	}
+	_, takes, _ := strings.Cut(strings.TrimSuffix(c.Use, " [flags]"), " ")
+	if takes == "" {
+		takes = "no argument"
+	}
+	return Usagef("%s takes %s, and %s; see %s --help", c.CommandPath(), takes, given, c.CommandPath())
 }
 
 func unknownCommand(c *cobra.Command, name string) error {

@@ -15,7 +15,8 @@ const (
 )
 
 // Table is rows of cells under a header. On a terminal it fits the width: long cells are
-// cut, and where even that does not fit, each row becomes a list of its cells. Where
+// cut, and where even that does not fit, each row becomes a list of its cells. A table
+// without a header is a list of facts, of which none is cut: its lines are broken. Where
 // nobody at a terminal reads it, nothing is cut.
 type Table struct {
 	style  Style
@@ -50,12 +51,14 @@ func (t *Table) write(w io.Writer) error {
 	var b strings.Builder
 	switch {
 	case len(t.rows) == 0 && len(t.header) == 0:
+	case len(t.header) == 0:
+		t.facts(&b, widths)
 	case t.fit(widths):
 		t.lines(&b, widths)
 	default:
 		t.lists(&b)
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, Fit(b.String(), t.width))
 	return err
 }
 
@@ -125,6 +128,25 @@ func (t *Table) line(b *strings.Builder, row []Styled, widths []int) {
 		}
 	}
 	b.WriteByte('\n')
+}
+
+// facts writes rows without a header; the last cells are broken so that their lines stand
+// below each other.
+func (t *Table) facts(b *strings.Builder, widths []int) {
+	last := len(widths) - 1
+	column := 0
+	for _, w := range widths[:last] {
+		column += w + len(gap)
+	}
+	narrow := t.width > 0 && t.width-column < 2*narrowest
+	for _, row := range t.rows {
+		if t.width > 0 && !narrow && len(row) == len(widths) {
+			text := Fit(row[last].Text, t.width-column)
+			row[last].Text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", column))
+		}
+		full := append(append([]int{}, widths[:last]...), utf8.RuneCountInString(row[len(row)-1].Text))
+		t.line(b, row, full)
+	}
 }
 
 // lists writes each row as a list of its cells, with an empty line between rows.

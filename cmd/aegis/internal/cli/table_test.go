@@ -31,7 +31,7 @@ func TestATableFitsTheTerminal(t *testing.T) {
 			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), width, "%q", line)
 		}
 	}
-	assert.Equal(t, "SERVICE: a\nNEXT: b\n", render(t, 5, func(t *Table) {
+	assert.Equal(t, "SERVICE: a\nNEXT: b\n", render(t, 12, func(t *Table) {
 		t.Header("SERVICE", "NEXT")
 		t.Row("a", "b")
 	}), "no room for columns")

@@ -94,8 +94,7 @@ func Run(tb testing.TB, env []string, args ...string) Result {
 // RunInput is Run with this standard input.
 func RunInput(tb testing.TB, env []string, input string, args ...string) Result {
 	tb.Helper()
-	p := start(tb, "", env, bytes.NewReader([]byte(input)), args)
-	return p.Wait(tb)
+	return start(tb, "", env, bytes.NewReader([]byte(input)), args).Wait(tb)
 }
 
 // RunIn is Run in a directory.
@@ -130,13 +129,16 @@ func StartInput(tb testing.TB, env []string, in io.Reader, args ...string) *Proc
 	return start(tb, "", env, in, args)
 }
 
-func start(tb testing.TB, dir string, env []string, in io.Reader, args []string) *Process {
+func start(tb testing.TB, dir string, env []string, in io.Reader, args []string, change ...func(*exec.Cmd)) *Process {
 	tb.Helper()
 	cmd := exec.Command(Binary(tb), args...) //nolint:noctx,gosec // ended below, built here
 	p := &Process{cmd: cmd, out: newOutput(), err: newOutput(), done: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, p.out, p.err
 	p.cmd.Dir, p.cmd.WaitDelay = dir, time.Second
 	p.cmd.Env = append(environment(tb), env...)
+	for _, c := range change {
+		c(cmd)
+	}
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatalf("start aegis: %v", err)
 	}
@@ -149,6 +151,13 @@ func start(tb testing.TB, dir string, env []string, in io.Reader, args []string)
 		<-p.done
 	})
 	return p
+}
+
+// StartTo starts the command with a standard output of the test's own, which Process.Out
+// does not have then.
+func StartTo(tb testing.TB, env []string, out *os.File, args ...string) *Process {
+	tb.Helper()
+	return start(tb, "", env, nil, args, func(c *exec.Cmd) { c.Stdout = out })
 }
 
 // environment returns the environment of the test without what would change how the

@@ -1,13 +1,10 @@
 package consent_test
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/careservice"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
@@ -15,22 +12,6 @@ import (
 )
 
 func TestMain(m *testing.M) { clitest.Main(m) }
-
-// terminal returns both ends of a terminal: the person's, and the program's.
-func terminal(t *testing.T) (person, program *os.File) {
-	t.Helper()
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = person.Close() })
-	fd := int(person.Fd())
-	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	require.NoError(t, err)
-	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = program.Close() })
-	return person, program
-}
 
 // A person at a terminal is asked, and nothing is done unless the answer is yes.
 func TestPersonIsAsked(t *testing.T) {
@@ -49,7 +30,7 @@ func TestPersonIsAsked(t *testing.T) {
 		if c.answer == "n\n" {
 			careservice.Send(t, client, "x")
 		}
-		person, program := terminal(t)
+		person, program := clitest.Terminal(t, 80)
 		p := clitest.StartInput(t, nil, program, args...)
 		p.Err().Await(t, "Delete 1 command of "+careservice.Service+" (1 WAITING). Go on? [y/N]")
 		_, err := person.WriteString(c.answer)
@@ -66,7 +47,7 @@ func TestQuestionIsInterrupted(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
 	cmd := careservice.Send(t, careservice.Client(t, n), "x")
-	_, program := terminal(t)
+	_, program := clitest.Terminal(t, 80)
 	p := clitest.StartInput(t, nil, program, "commands", "delete", careservice.Service, cmd.ID(), "--server", n.URL())
 	p.Err().Await(t, "[y/N]")
 	p.Interrupt(t)

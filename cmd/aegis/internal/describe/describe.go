@@ -111,8 +111,8 @@ func describeService(ctx context.Context, app *cli.App, conn *aegis.Conn, s *aeg
 	if out.Version != "" {
 		head += "  version " + cli.Clean(out.Version)
 	}
-	if err := app.Printf("%s\n%s\n%d instances: %s\n\n", head, comment(out.Comment, ""), len(out.Instances),
-		cli.Clean(strings.Join(out.Instances, ", "))); err != nil {
+	if err := app.Printf("%s", app.Fit(fmt.Sprintf("%s\n%s\n%s: %s\n\n", head, comment(out.Comment, ""), cli.Count(len(out.Instances), "instance"),
+		cli.Clean(strings.Join(out.Instances, ", "))))); err != nil {
 		return err
 	}
 	return app.Print(nil, func(t *cli.Table) {
@@ -188,8 +188,7 @@ func describeMethod(app *cli.App, m *aegisreflect.Method) error {
 	fmt.Fprintf(&b, "\nrequest   %s\n%s", out.Request, shape(app, d.Input()))
 	fmt.Fprintf(&b, "\nresponse  %s\n%s", out.Response, shape(app, d.Output()))
 	fmt.Fprintf(&b, "\n  %s\n", methods.Invocation(d, spec.Pattern(m.Pattern()), ""))
-	_, err = fmt.Fprint(app.Out, b.String())
-	return err
+	return app.Printf("%s", app.Fit(b.String()))
 }
 
 // comment returns the comment of a declaration, indented, with a line end before it.

@@ -38,7 +38,7 @@ func TestDescribeShowsWhatTheProtoSays(t *testing.T) {
 	r := clitest.Run(t, env, "describe", "order.v1.OrderService")
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Out, "OrderService keeps one order book, however many processes serve it")
-	assert.Contains(t, r.Out, "1 instances: one")
+	assert.Contains(t, r.Out, "1 instance: one")
 	assert.Regexp(t, `PlaceOrder +single active +unary +order\.v1\.PlaceOrderRequest`, r.Out)
 	assert.Regexp(t, `OrderPlaced +event `, r.Out)
 

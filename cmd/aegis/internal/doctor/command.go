@@ -21,15 +21,13 @@ type flags struct {
 	checks      []string
 	list, print bool
 	failOn      string
-	watch       bool
-	interval    time.Duration
+	again       cli.Again
 }
 
 const (
 	failNever       = "never"
 	defaultStuck    = 30 * time.Second
 	defaultInterval = 5 * time.Second
-	leastInterval   = 100 * time.Millisecond
 )
 
 // Command returns the subcommand doctor.
@@ -61,8 +59,7 @@ func Command(app *cli.App) *cobra.Command {
 	s.StringVar(&f.scope.Monitor, "monitor", "",
 		"URL of the monitoring port of a NATS server, such as http://127.0.0.1:8222, for sync_interval (default none)")
 	s.DurationVar(&f.scope.StuckAfter, "stuck-after", defaultStuck, "how long a message may wait before it counts as stuck, if nobody has it in hand")
-	s.BoolVarP(&f.watch, "watch", "w", false, "go on looking, and print what changes, until Ctrl-C")
-	s.DurationVar(&f.interval, "interval", defaultInterval, "pause between two looks of --watch")
+	f.again.Define(s, "print what changes", defaultInterval)
 	return c
 }
 
@@ -81,19 +78,17 @@ func (f *flags) check() error {
 		return cli.Usagef("--fail-on %s: use warning, error or never", f.failOn)
 	case f.scope.StuckAfter < 0:
 		return cli.Usagef("--stuck-after %s: must not be negative", f.scope.StuckAfter)
-	case f.interval < leastInterval:
-		return cli.Usagef("--interval %s: use at least %s", f.interval, leastInterval)
 	case f.scope.Service != "" && !registry.ValidService(f.scope.Service):
 		return cli.Usagef("--service %s: it is no full name of a service, such as order.v1.OrderService", f.scope.Service)
 	case f.scope.Instance != "" && !wire.ValidInstance(f.scope.Instance):
 		return cli.Usagef("--instance %s: use 1 to 64 characters of A-Z a-z 0-9 _ -", f.scope.Instance)
 	case f.print && f.scope.Role == "":
 		return cli.Usagef("--print-permissions: say with --role whose; use %s", roleNames())
-	case f.print && f.watch:
+	case f.print && f.again.On:
 		return cli.Usagef("--print-permissions and --watch: give one of them")
 	}
-	if f.scope.Role == "" {
-		return nil
+	if err := f.again.Check(); err != nil || f.scope.Role == "" {
+		return err
 	}
 	r, err := roleNamed(f.scope.Role)
 	if err == nil && r.service && f.scope.Service == "" {
@@ -123,8 +118,8 @@ func run(ctx context.Context, app *cli.App, f *flags) error {
 	defer s.nc.Close()
 	p := &painter{style: app.Style}
 	p.width, _ = app.Terminal()
-	if f.watch {
-		return newWatch(app, s, f.scope, picked, f.interval, p).run(ctx)
+	if f.again.On {
+		return newWatch(app, s, f.scope, picked, f.again.Every, p).run(ctx)
 	}
 	return lookOnce(ctx, app, s, f, picked, p)
 }

@@ -112,7 +112,7 @@ func (p *painter) findingAfter(lead string, f *Finding) string {
 	if f.Remedy != "" {
 		p.wrap(&b, strings.Repeat(" ", indent)+p.style.Paint(cli.Bold, "→")+" ", cli.Clean(f.Remedy))
 	}
-	return b.String()
+	return cli.Fit(b.String(), p.width)
 }
 
 // wrap writes a text in lines that begin with lead, or with as many blanks.
@@ -155,6 +155,6 @@ func (p *painter) report(r *Report) string {
 	for _, f := range r.findings() {
 		b.WriteString(p.finding(&f))
 	}
-	b.WriteString("\n" + r.summary() + "\n")
+	b.WriteString("\n" + cli.Fit(r.summary()+"\n", p.width))
 	return b.String()
 }

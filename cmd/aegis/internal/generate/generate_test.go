@@ -163,7 +163,7 @@ func TestFilesThatCannotBeGeneratedAreRefused(t *testing.T) {
 		"no files":     {files: map[string]string{"buf.gen.yaml": both}, want: "aegis: no .proto file is selected: *"},
 		"no template":  {files: map[string]string{"a.proto": ""}, want: "aegis: there is no buf.gen.yaml here; *"},
 		"wkt alone":    {files: map[string]string{"buf.gen.yaml": both}, args: []string{"--include-wkt"}, code: 2, want: "aegis: --include-wkt needs --include-imports beside it\n"},
-		"two inputs":   {files: map[string]string{"buf.gen.yaml": both}, args: []string{"a", "b"}, code: 2, want: "aegis: aegis generate: accepts at most 1 arg(s), received 2; *"},
+		"two inputs":   {files: map[string]string{"buf.gen.yaml": both}, args: []string{"a", "b"}, code: 2, want: "aegis: aegis generate takes [INPUT], and 2 arguments are given; *"},
 		"bad yaml":     {files: map[string]string{"buf.gen.yaml": "version: v2\nplugins: [\n"}, want: "aegis: nothing is generated, because of 1 problem in the configuration:\nbuf.gen.yaml:*: no YAML: *"},
 		"bad buf.yaml": {files: map[string]string{"buf.gen.yaml": both, "buf.yaml": "version: v2\ndeps: [buf.build/a/b]\n"}, want: "aegis: nothing is generated, because of 1 problem in the configuration:\nbuf.yaml:2:8: the dependency buf.build/a/b is not supported, *"},
 	} {

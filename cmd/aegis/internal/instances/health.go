@@ -34,8 +34,7 @@ const (
 
 // Health returns the subcommand health.
 func Health(app *cli.App) *cobra.Command {
-	var watched bool
-	var every time.Duration
+	var again cli.Again
 	c := &cobra.Command{
 		Use:   "health [SERVICE]",
 		Short: "Show how well the instances are: grade, rate, errors, latency, findings",
@@ -50,8 +49,8 @@ func Health(app *cli.App) *cobra.Command {
 				service = args[0]
 			}
 			return app.WithConn(c.Context(), func(ctx context.Context, conn *aegis.Conn) error {
-				if watched {
-					return app.Live(ctx, every, func(app *cli.App) error {
+				if again.On {
+					return app.Live(ctx, &again, func(app *cli.App) error {
 						reports, err := readReports(ctx, conn, service)
 						if err != nil {
 							return err
@@ -63,8 +62,7 @@ func Health(app *cli.App) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVarP(&watched, "watch", "w", false, "draw the terminal again and again until Ctrl-C")
-	c.Flags().DurationVar(&every, "interval", time.Second, "how often --watch draws")
+	again.Define(c.Flags(), "draw the terminal", time.Second)
 	return c
 }
 

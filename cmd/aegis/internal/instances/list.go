@@ -76,7 +76,7 @@ func listInstances(ctx context.Context, app *cli.App, conn *aegis.Conn, name str
 	return app.Print(rows, func(t *cli.Table) {
 		t.Header("INSTANCE", "STATE", "VERSION", "UP", "LEADS", "GRADE", "REMARKS")
 		for _, r := range rows {
-			t.Row(r.Instance, stateCell(r.State), r.Version, age(r.Started), leadNames(r.Leads), r.gradeCell(), strings.Join(r.remarks(), ", "))
+			t.Row(r.Instance, stateCell(r.State), r.Version, cli.Age(r.Started), leadNames(r.Leads), r.gradeCell(), strings.Join(r.remarks(), ", "))
 		}
 	})
 }

@@ -171,23 +171,3 @@ func leadNames(leads []Lead) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// age returns how long ago something began, in one unit.
-func age(since time.Time) string {
-	if since.IsZero() {
-		return ""
-	}
-	d := time.Since(since)
-	switch {
-	case d < 0:
-		return "0s"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
-}

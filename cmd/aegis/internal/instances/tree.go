@@ -20,8 +20,7 @@ type branch struct {
 
 // Tree returns the subcommand tree.
 func Tree(app *cli.App) *cobra.Command {
-	var watched bool
-	var every time.Duration
+	var again cli.Again
 	c := &cobra.Command{
 		Use:   "tree [SERVICE]",
 		Short: "Show services, instances, subscribers and leaders as a tree",
@@ -32,15 +31,14 @@ func Tree(app *cli.App) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return app.WithConn(c.Context(), func(ctx context.Context, conn *aegis.Conn) error {
 				draw := func(app *cli.App) error { return drawTree(ctx, app, conn, args) }
-				if watched {
-					return app.Live(ctx, every, draw)
+				if again.On {
+					return app.Live(ctx, &again, draw)
 				}
 				return draw(app)
 			})
 		},
 	}
-	c.Flags().BoolVarP(&watched, "watch", "w", false, "draw the terminal again and again until Ctrl-C")
-	c.Flags().DurationVar(&every, "interval", time.Second, "how often --watch draws")
+	again.Define(c.Flags(), "draw the terminal", time.Second)
 	return c
 }
 
@@ -81,7 +79,7 @@ func drawTree(ctx context.Context, app *cli.App, conn *aegis.Conn, args []string
 		return nil
 	}
 	for _, s := range services {
-		if err := app.Printf("%s", serviceBranch(app, s, members[s.Service]).draw("", "")); err != nil {
+		if err := app.Printf("%s", app.Fit(serviceBranch(app, s, members[s.Service]).draw("", ""))); err != nil {
 			return err
 		}
 	}
@@ -107,14 +105,14 @@ func instanceBranch(app *cli.App, i Instance) branch {
 	if i.Version != "" {
 		words = append(words, "version "+cli.Clean(i.Version))
 	}
-	words = append(words, "up "+age(i.Started))
+	words = append(words, "up "+cli.Age(i.Started))
 	if remarks := i.remarks(); len(remarks) > 0 {
 		words = append(words, app.Style.Paint(cli.Red, cli.Clean(strings.Join(remarks, ", "))))
 	}
 	b := branch{text: strings.Join(words, "  ")}
 	for _, l := range i.Leads {
 		b.branches = append(b.branches, branch{
-			text: app.Style.Paint(cli.Cyan, fmt.Sprintf("leads %s  term %d  for %s", cli.Clean(l.Group), l.Term, age(l.Since))),
+			text: app.Style.Paint(cli.Cyan, fmt.Sprintf("leads %s  term %d  for %s", cli.Clean(l.Group), l.Term, cli.Age(l.Since))),
 		})
 	}
 	return b

@@ -132,12 +132,12 @@ func printChange(app *cli.App, c change) error {
 	var text strings.Builder
 	text.WriteString(app.Style.Paint(cli.Dim, c.Time.Format("15:04:05.000")) + "  " + app.Style.Paint(c.colour(), fmt.Sprintf("%-17s", c.Kind)))
 	if c.Instance != nil {
-		fmt.Fprintf(&text, "  %s  %s", c.Instance.Service, app.Style.Paint(cli.Bold, cli.Clean(c.Instance.Instance)))
+		fmt.Fprintf(&text, "  %s  %s", cli.Clean(c.Instance.Service), app.Style.Paint(cli.Bold, cli.Clean(c.Instance.Instance)))
 	}
 	for _, note := range c.notes() {
 		text.WriteString("  " + cli.Clean(note))
 	}
-	return app.Printf("%s\n", strings.TrimRight(text.String(), " "))
+	return app.Printf("%s\n", app.Fit(strings.TrimRight(text.String(), " ")))
 }
 
 // notes returns what there is to say about a change besides its kind and instance.

@@ -9,6 +9,7 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/chaos"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/commands"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/complete"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/deadletters"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/demonstration"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/describe"
@@ -54,5 +55,6 @@ func Command(app *cli.App) *cobra.Command {
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
 		call.Publish(app), call.Subscribe(app), bench.Command(app), chaos.Command(app), mcp.Command(app, codegen.Version))
 	add(groupCare, commands.Command(app), deadletters.Command(app), streams.Command(app), leaders.Command(app), doctor.Command(app))
+	complete.Add(app, c)
 	return c
 }

@@ -181,7 +181,7 @@ func TestWrongUseIsRefused(t *testing.T) {
 		{[]string{"con"}, "has a meaning of its own"},
 		{[]string{"order-linux"}, `Go would take the generated files order_linux.pb.go for files of linux alone`},
 		{[]string{"order-test"}, `let the name end in another word than "test"`},
-		{[]string{"shop", "desk"}, "accepts 1 arg(s), received 2"},
+		{[]string{"shop", "desk"}, "aegis init takes NAME, and 2 arguments are given"},
 		{[]string{"shop", "--module", "shop"}, "its first part has a dot"},
 		{[]string{"shop", "--module", "example.com//shop"}, "a module's path is one that Go can import"},
 		{[]string{"shop", "--module", "example.com/shop "}, "a module's path is one that Go can import"},
