@@ -50,7 +50,11 @@ func Command(app *cli.App) *cobra.Command {
 					return failure(app, nil, err)
 				}
 				caller := &caller{app: app, conn: conn, method: method, opts: callOpts, o: o}
-				return failure(app, method.Service(), caller.run(ctx, args[1:]))
+				err = caller.run(ctx, args[1:])
+				if ctx.Err() != nil {
+					return err // Ctrl-C is no failure to tell of
+				}
+				return failure(app, method.Service(), err)
 			})
 		},
 	}

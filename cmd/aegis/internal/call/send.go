@@ -115,7 +115,11 @@ func withMethod(ctx context.Context, app *cli.App, arg string, use func(context.
 		if err != nil {
 			return failure(app, nil, err)
 		}
-		return failure(app, m.Service(), use(ctx, m))
+		err = use(ctx, m)
+		if ctx.Err() != nil {
+			return err // Ctrl-C is no failure to tell of
+		}
+		return failure(app, m.Service(), err)
 	})
 }
 

@@ -24,7 +24,7 @@ const Service = aegistestv1aegis.JobServiceName
 const Patience = 30 * time.Second
 
 // Worker works commands: the text of one that begins with "dies" is its error for good,
-// until Mend; "waits" waits for its context.
+// until Mend; "waits" waits for its context, or for Mend.
 type Worker struct {
 	mu     sync.Mutex
 	mended bool
@@ -37,23 +37,28 @@ func (w *Worker) Mend() {
 	w.mended = true
 }
 
+func (w *Worker) isMended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mended
+}
+
 // Work works a command.
 func (w *Worker) Work(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
-	w.mu.Lock()
-	mended := w.mended
-	w.mu.Unlock()
 	switch text := req.GetText(); {
-	case mended:
+	case w.isMended():
 	case strings.HasPrefix(text, "dies"):
 		return nil, aegis.Permanent(errors.New(text))
 	case strings.HasPrefix(text, "waits"):
-		return nil, w.wait(ctx)
+		if err := w.wait(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return &testv1.WorkResponse{Text: "done: " + req.GetText()}, nil
 }
 
-// wait reports until ctx ends: without reports the attempt would take too long.
-func (*Worker) wait(ctx context.Context) error {
+// wait reports until ctx or Mend ends it: without reports the attempt would take too long.
+func (w *Worker) wait(ctx context.Context) error {
 	job, _ := aegis.JobFromContext(ctx)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -65,6 +70,9 @@ func (*Worker) wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+			if w.isMended() {
+				return nil
+			}
 		}
 	}
 }

@@ -30,14 +30,24 @@ func (a *App) bindLink(c *cobra.Command) {
 func (a *App) Connect(ctx context.Context, opts ...aegis.ConnOption) (*aegis.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
-	return a.settings.Connect(ctx, append([]aegis.ConnOption{aegis.WithLogger(a.Logger())}, opts...)...)
+	a.Logger().Info("aegis: connecting to NATS")
+	conn, err := a.settings.Connect(ctx, append([]aegis.ConnOption{aegis.WithLogger(a.Logger())}, opts...)...)
+	if err == nil {
+		a.Logger().Info("aegis: connected", "nats", conn.NATS().ConnectedUrlRedacted())
+	}
+	return conn, err
 }
 
 // ConnectNATS is Connect for a connection without Aegis.
 func (a *App) ConnectNATS(ctx context.Context, opts ...nats.Option) (*nats.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
-	return a.settings.ConnectNATS(ctx, opts...)
+	a.Logger().Info("aegis: connecting to NATS")
+	nc, err := a.settings.ConnectNATS(ctx, opts...)
+	if err == nil {
+		a.Logger().Info("aegis: connected", "nats", nc.ConnectedUrlRedacted())
+	}
+	return nc, err
 }
 
 // Settings returns the settings of the connection, with the values of the flags alone.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -13,11 +15,11 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		Args:                  cobra.ArbitraryArgs,
 		DisableFlagsInUseLine: true,
 		PersistentPreRunE:     func(*cobra.Command, []string) error { return nil },
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			if c, rest := walk(root, args); len(rest) == 0 {
 				for _, sub := range c.Commands() {
-					if sub.IsAvailableCommand() {
+					if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), begun) {
 						names = append(names, sub.Name()+"\t"+sub.Short)
 					}
 				}
@@ -29,6 +31,8 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			if len(rest) > 0 {
 				return unknownCommand(c, rest[0])
 			}
+			c.InitDefaultHelpFlag()
+			c.InitDefaultVersionFlag()
 			return c.Help()
 		},
 	}

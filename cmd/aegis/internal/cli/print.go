@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf16"
 )
 
 // Print writes a value as JSON, or the table that fill makes of it. Nothing is written
@@ -48,7 +49,26 @@ func encode(value any, indent string) ([]byte, error) {
 	if err := e.Encode(value); err != nil {
 		return nil, fmt.Errorf("the output as JSON: %w", err)
 	}
-	return b.Bytes(), nil
+	return inert(b.Bytes()), nil
+}
+
+// inert escapes the characters in the strings of JSON that would control a terminal or turn
+// the direction of the text, and that encoding/json leaves as they are.
+func inert(text []byte) []byte {
+	if !bytes.ContainsFunc(text, controls) {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		if !controls(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.Bytes()
 }
 
 // Printf writes text to standard output.
