@@ -48,11 +48,9 @@ func failure(app *cli.App, service *aegisreflect.Service, err error) error {
 	}
 	f := describeError(service, err)
 	if app.JSON() {
-		text, jsonErr := json.Marshal(map[string]*failed{"error": f})
-		if jsonErr != nil {
+		if app.NoteJSON(map[string]*failed{"error": f}) != nil {
 			return err
 		}
-		app.Notef("%s", text)
 		return cli.Exit(1)
 	}
 	if len(f.Details) > 0 {

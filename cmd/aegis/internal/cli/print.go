@@ -77,6 +77,16 @@ func (a *App) Printf(format string, args ...any) error {
 	return err
 }
 
+// NoteJSON writes a value as one line of JSON to standard error.
+func (a *App) NoteJSON(value any) error {
+	b, err := encode(value, "")
+	if err != nil {
+		return err
+	}
+	_, err = a.Err.Write(b)
+	return err
+}
+
 // Notef writes a line for a person to standard error.
 func (a *App) Notef(format string, args ...any) {
 	_, _ = io.WriteString(a.Err, strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")+"\n")

@@ -74,9 +74,10 @@ func TestNamesAreCompleted(t *testing.T) {
 func TestCompletionDoesNotWait(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
-	r := clitest.Run(t, []string{"NATS_URL=nats://192.0.2.1:4222"}, "__completeNoDesc", "ls", "")
+	r := clitest.Run(t, []string{"NATS_URL=" + silent(t)}, "__completeNoDesc", "ls", "")
 	assert.Equal(t, 0, r.Code)
 	assert.Equal(t, ":4\n", r.Out)
 	assert.NotContains(t, r.Err, "NATS")
-	assert.Less(t, time.Since(begun), 30*time.Second, "the connection alone would take the operating system minutes")
+	assert.GreaterOrEqual(t, time.Since(begun), time.Second, "it has not asked")
+	assert.Less(t, time.Since(begun), 30*time.Second)
 }
