@@ -3,12 +3,12 @@ package call_test
 import (
 	"context"
 	"errors"
-	"io"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/testservice"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -33,47 +33,6 @@ func (probe) Do(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse,
 	}
 	call.ResponseHeader().Set("served-for", call.RequestHeader().Get("tenant"))
 	return &testv1.DoResponse{Text: req.GetText(), InstanceName: call.Instance()}, nil
-}
-
-// streams serves streams of all kinds.
-type streams struct {
-	aegistestv1aegis.UnimplementedStreamServiceServer
-}
-
-func (streams) Count(_ context.Context, req *testv1.CountRequest, out aegis.Sender[testv1.CountResponse]) error {
-	for n := range req.GetNumbers() {
-		if err := out.Send(&testv1.CountResponse{Number: n + 1}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (streams) Sum(_ context.Context, in aegis.Receiver[testv1.SumRequest]) (*testv1.SumResponse, error) {
-	res := &testv1.SumResponse{}
-	for req, err := range in.All() {
-		if err != nil {
-			return nil, err
-		}
-		res.Sum += req.GetNumber()
-		res.Numbers++
-	}
-	return res, nil
-}
-
-func (streams) Chat(_ context.Context, in aegis.Receiver[testv1.ChatRequest], out aegis.Sender[testv1.ChatResponse]) error {
-	for {
-		req, err := in.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := out.Send(&testv1.ChatResponse{Text: "you said " + req.GetText()}); err != nil {
-			return err
-		}
-	}
 }
 
 // teller serves a broadcast.
@@ -110,7 +69,7 @@ func serve(t *testing.T, nats *aegistest.NATS, name string, told teller) {
 	aegistest.Serve(t, nats.Connect(t), func(srv *aegis.Server) error {
 		return errors.Join(
 			aegistestv1aegis.RegisterProbeServiceServer(srv, probe{}),
-			aegistestv1aegis.RegisterStreamServiceServer(srv, streams{}),
+			aegistestv1aegis.RegisterStreamServiceServer(srv, testservice.Streams{}),
 			aegistestv1aegis.RegisterBroadcastServiceServer(srv, told),
 			aegistestv1aegis.RegisterJobServiceServer(srv, worker{}),
 		)

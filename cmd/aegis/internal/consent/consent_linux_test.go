@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/careservice"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/testservice"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
@@ -17,8 +17,8 @@ func TestMain(m *testing.M) { clitest.Main(m) }
 func TestPersonIsAsked(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	client := careservice.Client(t, n)
-	args := []string{"commands", "delete", careservice.Service, "--all", "--server", n.URL()}
+	client := testservice.Client(t, n)
+	args := []string{"commands", "delete", testservice.Service, "--all", "--server", n.URL()}
 	for _, c := range []struct {
 		answer, out, err string
 		code             int
@@ -28,11 +28,11 @@ func TestPersonIsAsked(t *testing.T) {
 		{"y\n", "1 command deleted.", "[y/N]", 0},
 	} {
 		if c.answer == "n\n" {
-			careservice.Send(t, client, "x")
+			testservice.Send(t, client, "x")
 		}
 		person, program := clitest.Terminal(t, 80)
 		p := clitest.StartInput(t, nil, program, args...)
-		p.Err().Await(t, "Delete 1 command of "+careservice.Service+" (1 WAITING). Go on? [y/N]")
+		p.Err().Await(t, "Delete 1 command of "+testservice.Service+" (1 WAITING). Go on? [y/N]")
 		_, err := person.WriteString(c.answer)
 		require.NoError(t, err)
 		r := p.Wait(t)
@@ -46,12 +46,12 @@ func TestPersonIsAsked(t *testing.T) {
 func TestQuestionIsInterrupted(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	cmd := careservice.Send(t, careservice.Client(t, n), "x")
+	cmd := testservice.Send(t, testservice.Client(t, n), "x")
 	_, program := clitest.Terminal(t, 80)
-	p := clitest.StartInput(t, nil, program, "commands", "delete", careservice.Service, cmd.ID(), "--server", n.URL())
+	p := clitest.StartInput(t, nil, program, "commands", "delete", testservice.Service, cmd.ID(), "--server", n.URL())
 	p.Err().Await(t, "[y/N]")
 	p.Interrupt(t)
 	assert.Equal(t, 130, p.Wait(t).Code)
-	r := clitest.Run(t, nil, "commands", "show", careservice.Service, cmd.ID(), "--server", n.URL())
+	r := clitest.Run(t, nil, "commands", "show", testservice.Service, cmd.ID(), "--server", n.URL())
 	assert.Equal(t, 0, r.Code, r.Err)
 }

@@ -98,7 +98,7 @@ func TestDoctorUsedWrongly(t *testing.T) {
 		"--print-permissions":           "say with --role whose",
 		"--service a..b":                "no full name of a service",
 		"--fail-on sometimes":           "use warning, error or never",
-		"--interval 1ms":                "use at least 100ms",
+		"--interval 1ms":                "use 100ms or more",
 		"--instance a.b":                "use 1 to 64 characters",
 		"--stuck-after -1s":             "must not be negative",
 	} {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/testservice"
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -17,13 +17,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-const patience = 30 * time.Second
+const subcommand testservice.Subcommand = "leaders"
 
-// run runs aegis leaders against a NATS server.
-func run(t *testing.T, n *aegistest.NATS, args ...string) clitest.Result {
-	t.Helper()
-	return clitest.Run(t, nil, append(append([]string{"leaders"}, args...), "--server", n.URL())...)
-}
+const patience = 30 * time.Second
 
 // desk is an instance that says who has answered.
 type desk struct {
@@ -70,30 +66,30 @@ func leader(t *testing.T, n *aegistest.NATS, standing int) string {
 func TestLeadershipIsHandedOver(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	r := run(t, n)
+	r := subcommand.Run(t, n)
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Err, "No single active service has had a leader here.")
 	stand(t, n, "one")
 	require.Equal(t, "one", leader(t, n, 0))
-	r = run(t, n)
+	r = subcommand.Run(t, n)
 	assert.Contains(t, r.Out, "nobody stands by")
-	r = run(t, n, "handover", orderv1aegis.OrderServiceName, "--yes")
+	r = subcommand.Run(t, n, "handover", orderv1aegis.OrderServiceName, "--yes")
 	assert.Equal(t, 1, r.Code)
 	assert.Contains(t, r.Err, "nobody stands by but one")
 
 	stand(t, n, "two")
 	stand(t, n, "three")
 	require.Equal(t, "one", leader(t, n, 2))
-	r = run(t, n, "handover", orderv1aegis.OrderServiceName, "--to", "thre", "--yes")
+	r = subcommand.Run(t, n, "handover", orderv1aegis.OrderServiceName, "--to", "thre", "--yes")
 	assert.Equal(t, 1, r.Code)
 	assert.Contains(t, r.Err, "did you mean three?")
-	r = run(t, n, "handover", orderv1aegis.OrderServiceName)
+	r = subcommand.Run(t, n, "handover", orderv1aegis.OrderServiceName)
 	assert.Equal(t, 2, r.Code, "nobody can be asked")
-	r = run(t, n, "handover", orderv1aegis.OrderServiceName, "--dry-run")
+	r = subcommand.Run(t, n, "handover", orderv1aegis.OrderServiceName, "--dry-run")
 	assert.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Err, "to any of three, two")
 	require.Equal(t, "one", leader(t, n, 2))
-	r = run(t, n, "handover", orderv1aegis.OrderServiceName+"/default", "--to", "three", "--yes")
+	r = subcommand.Run(t, n, "handover", orderv1aegis.OrderServiceName+"/default", "--to", "three", "--yes")
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Out, "three leads "+orderv1aegis.OrderServiceName)
 
@@ -108,7 +104,7 @@ func TestLeadershipIsHandedOver(t *testing.T) {
 		Term     uint64
 		NextTerm uint64 `json:"next_term"`
 	}
-	r = run(t, n, "handover", orderv1aegis.OrderServiceName, "--yes", "-o", "json")
+	r = subcommand.Run(t, n, "handover", orderv1aegis.OrderServiceName, "--yes", "-o", "json")
 	require.Equal(t, 0, r.Code, r.Err)
 	require.NoError(t, json.Unmarshal([]byte(r.Out), &done))
 	assert.Equal(t, "three", done.From)
@@ -126,9 +122,9 @@ func TestWrongNamesOfLeaders(t *testing.T) {
 		"did you mean default?":               {"handover", "order.v1.OrderService/defalt", "--yes"},
 		"one leads already":                   {"handover", "order.v1.OrderService", "--to", "one", "--yes"},
 	} {
-		r := run(t, n, args...)
+		r := subcommand.Run(t, n, args...)
 		assert.Equal(t, 1, r.Code, args)
 		assert.Contains(t, r.Err, want)
 	}
-	assert.Equal(t, 2, run(t, n, "handover", "order.v1.OrderService", "--wait", "0s").Code)
+	assert.Equal(t, 2, subcommand.Run(t, n, "handover", "order.v1.OrderService", "--wait", "0s").Code)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/testservice"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -48,30 +49,6 @@ func (worker) Work(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkRe
 		return nil, err
 	}
 	return &testv1.WorkResponse{Text: "done " + req.GetText()}, nil
-}
-
-type streams struct {
-	aegistestv1aegis.UnimplementedStreamServiceServer
-}
-
-func (streams) Count(_ context.Context, req *testv1.CountRequest, out aegis.Sender[testv1.CountResponse]) error {
-	for n := range req.GetNumbers() {
-		if err := out.Send(&testv1.CountResponse{Number: n + 1}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (streams) Sum(_ context.Context, in aegis.Receiver[testv1.SumRequest]) (*testv1.SumResponse, error) {
-	res := &testv1.SumResponse{}
-	for req, err := range in.All() {
-		if err != nil {
-			return nil, err
-		}
-		res.Sum += req.GetNumber()
-	}
-	return res, nil
 }
 
 // client is a client of the official SDK, connected to the command.
@@ -138,7 +115,7 @@ func serve(t *testing.T, nats *aegistest.NATS) {
 		return errors.Join(
 			aegistestv1aegis.RegisterProbeServiceServer(srv, probe{}),
 			aegistestv1aegis.RegisterJobServiceServer(srv, worker{}),
-			aegistestv1aegis.RegisterStreamServiceServer(srv, streams{}),
+			aegistestv1aegis.RegisterStreamServiceServer(srv, testservice.Streams{}),
 		)
 	})
 }
@@ -193,7 +170,7 @@ func TestWritesCommandsAndStreamsAreToolsIfAllowed(t *testing.T) {
 	assert.JSONEq(t, `{"responses": [{"number": "1"}, {"number": "2"}], "more": true}`, text)
 	text, failed = c.call("aegistest-v1-StreamService-Sum", map[string]any{"requests": []any{map[string]any{"number": 40}, map[string]any{"number": 2}}}, "")
 	assert.False(t, failed, text)
-	assert.JSONEq(t, `{"sum": "42"}`, text)
+	assert.JSONEq(t, `{"sum": "42", "numbers": "2"}`, text)
 }
 
 func TestToolsComeWithTheServices(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/careservice"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/root"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/testservice"
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
@@ -97,15 +97,15 @@ func newWorld(t *testing.T) *world {
 			}, aegis.Compete("risk")),
 		)
 	}, aegis.WithInstance("an-instance-with-a-long-name-that-no-terminal-of-40-columns-has-"), sick)
-	t.Cleanup(careservice.Serve(t, w.nats).Mend)
-	client := careservice.Client(t, w.nats)
-	done := careservice.Send(t, client, "x")
+	t.Cleanup(testservice.Serve(t, w.nats).Mend)
+	client := testservice.Client(t, w.nats)
+	done := testservice.Send(t, client, "x")
 	_, err := done.Result(t.Context())
 	require.NoError(t, err)
-	died := careservice.Send(t, client, "dies of "+hostile)
+	died := testservice.Send(t, client, "dies of "+hostile)
 	_, err = died.Result(t.Context())
 	require.Error(t, err)
-	w.waits, w.done = careservice.Send(t, client, "waits").ID(), done.ID()
+	w.waits, w.done = testservice.Send(t, client, "waits").ID(), done.ID()
 	w.hostileRecords(t)
 	pub, err := aegistestv1aegis.NewEventServicePublisher(w.nats.Connect(t))
 	require.NoError(t, err)

@@ -9,40 +9,35 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/careservice"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/testservice"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-// run runs aegis streams against a NATS server.
-func run(t *testing.T, n *aegistest.NATS, args ...string) clitest.Result {
-	t.Helper()
-	return clitest.Run(t, nil, append(append([]string{"streams"}, args...), "--server", n.URL())...)
-}
+const subcommand testservice.Subcommand = "streams"
 
 func TestStreamsAndTheirConsumers(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	r := run(t, n)
+	r := subcommand.Run(t, n)
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Err, "Nothing is stored here.")
-	r = run(t, n, "-o", "json")
+	r = subcommand.Run(t, n, "-o", "json")
 	assert.JSONEq(t, "[]", r.Out)
 
-	careservice.Send(t, careservice.Client(t, n), "x")
-	r = run(t, n)
+	testservice.Send(t, testservice.Client(t, n), "x")
+	r = subcommand.Run(t, n)
 	require.Equal(t, 0, r.Code, r.Err)
-	assert.Contains(t, r.Out, careservice.Service)
+	assert.Contains(t, r.Out, testservice.Service)
 	assert.Contains(t, r.Out, "commands")
-	careservice.Serve(t, n)
-	r = run(t, n, careservice.Service)
+	testservice.Serve(t, n)
+	r = subcommand.Run(t, n, testservice.Service)
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Out, "w-Work-n")
 	assert.Contains(t, r.Out, "DONE UP TO")
-	r = run(t, n, careservice.Service, "-o", "json")
+	r = subcommand.Run(t, n, testservice.Service, "-o", "json")
 	var streams []struct {
 		Kind      string
 		Consumers []struct{ Consumer string }
@@ -51,9 +46,9 @@ func TestStreamsAndTheirConsumers(t *testing.T) {
 	assert.Equal(t, "commands", streams[0].Kind)
 	assert.Len(t, streams[0].Consumers, 6)
 
-	r = run(t, n, "aegistest.v1.JobServce")
+	r = subcommand.Run(t, n, "aegistest.v1.JobServce")
 	assert.Equal(t, 1, r.Code)
-	assert.Contains(t, r.Err, "did you mean "+careservice.Service+"?")
+	assert.Contains(t, r.Err, "did you mean "+testservice.Service+"?")
 }
 
 func TestEventsOfAGroupArePaused(t *testing.T) {
@@ -68,15 +63,15 @@ func TestEventsOfAGroupArePaused(t *testing.T) {
 		})
 	}
 	method := aegistestv1aegis.EventServiceName + "/Stored"
-	r := run(t, n, "pause", method, "--for", "1h", "--yes")
+	r := subcommand.Run(t, n, "pause", method, "--for", "1h", "--yes")
 	assert.Equal(t, 2, r.Code)
 	assert.Contains(t, r.Err, "--group audit, --group risk")
-	r = run(t, n, "pause", method, "--group", "rsik", "--for", "1h", "--yes")
+	r = subcommand.Run(t, n, "pause", method, "--group", "rsik", "--for", "1h", "--yes")
 	assert.Equal(t, 1, r.Code)
 	assert.Contains(t, r.Err, "did you mean risk?")
-	r = run(t, n, "pause", method, "--group", "risk", "--for", "1h", "--yes")
+	r = subcommand.Run(t, n, "pause", method, "--group", "risk", "--for", "1h", "--yes")
 	require.Equal(t, 0, r.Code, r.Err)
-	r = run(t, n, aegistestv1aegis.EventServiceName)
+	r = subcommand.Run(t, n, aegistestv1aegis.EventServiceName)
 	assert.Contains(t, r.Out, "paused for 59m")
 
 	pub, err := aegistestv1aegis.NewEventServicePublisher(n.Connect(t))
@@ -87,13 +82,13 @@ func TestEventsOfAGroupArePaused(t *testing.T) {
 		select {
 		case group := <-got:
 			return group
-		case <-time.After(careservice.Patience):
+		case <-time.After(testservice.Patience):
 			t.Fatal("no event")
 			return ""
 		}
 	}
 	require.Equal(t, "audit", next())
-	r = run(t, n, "resume", method, "--group", "risk", "--yes")
+	r = subcommand.Run(t, n, "resume", method, "--group", "risk", "--yes")
 	require.Equal(t, 0, r.Code, r.Err)
 	require.Equal(t, "risk", next())
 }

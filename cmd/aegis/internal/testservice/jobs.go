@@ -1,5 +1,4 @@
-// Package careservice has the services of the tests of the commands for stored work.
-package careservice
+package testservice
 
 import (
 	"context"
