@@ -140,15 +140,13 @@ func (a argument) find(ctx context.Context, conn *aegis.Conn, begun string) []st
 	}
 	return slices.DeleteFunc(found, func(name string) bool {
 		word, _, _ := strings.Cut(name, "\t")
-		return !strings.HasPrefix(word, begun) || strings.ContainsFunc(word, strange)
+		return !strings.HasPrefix(word, begun) || strings.ContainsFunc(word, func(r rune) bool { return !strings.ContainsRune(nameCharacters, r) })
 	})
 }
 
-// strange tells whether a character is none of the names that protos can have: a shell
-// might understand it.
-func strange(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-' || r == '/')
-}
+// nameCharacters are those of the names that protos and instances can have: a shell might
+// understand others.
+const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/"
 
 func running(ctx context.Context, conn *aegis.Conn) ([]string, error) { return conn.Services(ctx) }
 

@@ -2,6 +2,7 @@ package root_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,7 +91,7 @@ func TestJSONIsAllJSON(t *testing.T) {
 			for {
 				var value any
 				err := values.Decode(&value)
-				if err == io.EOF { //nolint:errorlint // as the decoder has it
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				require.NoError(t, err, r.Out)

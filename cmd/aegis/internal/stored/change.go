@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,16 +40,15 @@ func (c *Change) Define(cmd *cobra.Command) {
 // both, and unless somebody agrees or can be asked to.
 func (c *Change) Check(cmd *cobra.Command, named bool) error {
 	picked := c.all
-	flags := ""
 	for _, name := range c.Filters {
 		picked = picked || cmd.Flags().Changed(name)
-		flags += ", --" + name
 	}
+	flags := "--all, --" + strings.Join(c.Filters, ", --")
 	switch {
 	case named && picked:
-		return cli.Usagef("with %s, leave out --all%s: it names the %s", c.ID, flags, c.Noun)
+		return cli.Usagef("with %s, leave out %s: it names the %s", c.ID, flags, c.Noun)
 	case !named && !picked:
-		return cli.Usagef("which %ss? Name %s, or pick them with --all%s", c.Noun, c.ID, flags)
+		return cli.Usagef("which %ss? Name %s, or pick them with %s", c.Noun, c.ID, flags)
 	}
 	return c.consent.Check(c.App)
 }

@@ -78,7 +78,8 @@ type consumer struct {
 func streamOf(s *aegisadmin.Stream) stream {
 	row := stream{
 		Service: s.Service, Kind: s.Kind, Stream: s.Name, Messages: s.Messages, Bytes: s.Bytes, MaxBytes: s.MaxBytes, MaxMessages: s.MaxMessages,
-		Refuses: s.Refuses, Replicas: s.Replicas, Leader: s.Leader, Behind: s.Behind, First: stored.Moment(s.First), Last: stored.Moment(s.Last), Consumers: []consumer{},
+		Refuses: s.Refuses, Replicas: s.Replicas, Leader: s.Leader, Behind: s.Behind, First: stored.Moment(s.First), Last: stored.Moment(s.Last),
+		Consumers: []consumer{},
 	}
 	if s.MaxAge > 0 {
 		row.MaxAge = s.MaxAge.String()
