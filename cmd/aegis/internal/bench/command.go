@@ -83,8 +83,8 @@ func Command(app *cli.App) *cobra.Command {
 	f.route.Define(s)
 	s.BoolVar(&f.await, "await", false, "a command has ended with its result (default: when it is stored)")
 	f.limits.define(c)
-	s.StringVar(&f.save, "save", "", "file that the report is written to, as JSON")
-	s.StringVar(&f.compare, "compare", "", "report of an earlier run, from --save, to compare with")
+	s.StringVar(&f.save, "save", "", "file that the report is written to, as JSON (default: none)")
+	s.StringVar(&f.compare, "compare", "", "report of an earlier run, from --save, to compare with (default: none)")
 	return c
 }
 

@@ -41,7 +41,7 @@ func Publish(app *cli.App) *cobra.Command {
 		},
 	}
 	metadata.Define(c.Flags(), "the events")
-	c.Flags().StringVar(&id, "id", "", "message id: a durable event with an id that was stored lately is not stored again")
+	c.Flags().StringVar(&id, "id", "", "message id: a durable event with an id that was stored lately is not stored again (default: none)")
 	return c
 }
 

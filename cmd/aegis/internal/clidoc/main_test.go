@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -40,6 +41,26 @@ func TestEachCommandHasHelpThatHelps(t *testing.T) {
 			if sub.Runnable() {
 				assert.NotEmpty(t, sub.Example, "%s has no example", sub.CommandPath())
 			}
+			visit(sub)
+		}
+	}
+	visit(root.Command(new(cli.App)))
+}
+
+// A flag says what holds without it: its value is in the help, or the text says so.
+func TestEachFlagSaysItsDefault(t *testing.T) {
+	t.Parallel()
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		c.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
+			zero := f.DefValue == "" || f.DefValue == "0" || f.DefValue == "0s" || f.DefValue == "[]"
+			if f.Name == "help" || !zero || c.Name() == "help" || c.Name() == "completion" {
+				return
+			}
+			said := strings.Contains(f.Usage, "default") || strings.Contains(f.Usage, "required") || strings.Contains(f.Usage, "is needed")
+			assert.True(t, said || len(f.Annotations) > 0, "%s --%s: %s", c.CommandPath(), f.Name, f.Usage)
+		})
+		for _, sub := range c.Commands() {
 			visit(sub)
 		}
 	}

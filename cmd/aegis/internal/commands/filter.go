@@ -19,8 +19,8 @@ type filterFlags struct {
 }
 
 func (f *filterFlags) define(c *cobra.Command) {
-	c.Flags().StringSliceVar(&f.states, "state", nil, "only commands in these states: scheduled, waiting, running, retrying (default all)")
-	c.Flags().StringVar(&f.priority, "priority", "", "only commands of this priority: high, normal or low (default all)")
+	c.Flags().StringSliceVar(&f.states, "state", nil, "only commands in these states: scheduled, waiting, running, retrying (default: all)")
+	c.Flags().StringVar(&f.priority, "priority", "", "only commands of this priority: high, normal or low (default: all)")
 	c.Flags().DurationVar(&f.older, "older", 0, "only commands that were stored at least so long ago, such as 10m (default 0: all)")
 }
 

@@ -22,8 +22,8 @@ import (
 type filterFlags struct{ reason, consumer string }
 
 func (f *filterFlags) define(c *cobra.Command) {
-	c.Flags().StringVar(&f.reason, "reason", "", "only dead letters with this reason; words with digits may differ, as in the groups (default all)")
-	c.Flags().StringVar(&f.consumer, "subscriber", "", "only events that this subscriber gave up, as the groups show it (default all)")
+	c.Flags().StringVar(&f.reason, "reason", "", "only dead letters with this reason; words with digits may differ, as in the groups (default: all)")
+	c.Flags().StringVar(&f.consumer, "subscriber", "", "only events that this subscriber gave up, as the groups show it (default: all)")
 }
 
 func (f *filterFlags) filter(t methods.Target) aegisadmin.LetterFilter {

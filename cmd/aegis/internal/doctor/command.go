@@ -49,15 +49,15 @@ func Command(app *cli.App) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), app, &f) },
 	}
 	s := c.Flags()
-	s.StringVar(&f.scope.Service, "service", "", "full name of the one service to examine (default all services)")
-	s.StringVar(&f.scope.Role, "role", "", "role whose permissions are tried: "+roleNames()+" (default none)")
-	s.StringVar(&f.scope.Instance, "instance", "", "name of the instance that --role is about (default any instance)")
+	s.StringVar(&f.scope.Service, "service", "", "full name of the one service to examine (default: all services)")
+	s.StringVar(&f.scope.Role, "role", "", "role whose permissions are tried: "+roleNames()+" (default: none)")
+	s.StringVar(&f.scope.Instance, "instance", "", "name of the instance that --role is about (default: any instance)")
 	s.BoolVar(&f.print, "print-permissions", false, "print the permissions that --role needs, for the configuration of nats-server, and end")
-	s.StringSliceVar(&f.checks, "check", nil, "names of the checks to run, with commas (default all); --list has the names")
+	s.StringSliceVar(&f.checks, "check", nil, "names of the checks to run, with commas (default: all); --list has the names")
 	s.BoolVar(&f.list, "list", false, "list the checks and end")
 	s.StringVar(&f.failOn, "fail-on", Failure.String(), "severity from which on the exit code is 1: warning, error or never")
 	s.StringVar(&f.scope.Monitor, "monitor", "",
-		"URL of the monitoring port of a NATS server, such as http://127.0.0.1:8222, for sync_interval (default none)")
+		"URL of the monitoring port of a NATS server, such as http://127.0.0.1:8222, for sync_interval (default: none)")
 	s.DurationVar(&f.scope.StuckAfter, "stuck-after", defaultStuck, "how long a message may wait before it counts as stuck, if nobody has it in hand")
 	f.again.Define(s, "print what changes", defaultInterval)
 	return c

@@ -56,12 +56,12 @@ func Command(app *cli.App) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.Template, "template", "", "template, a file (.yaml, .yml, .json) or its text (default buf.gen.yaml)")
 	f.StringVarP(&o.Base, "output", "o", ".", "directory that the out of each plugin is relative to")
-	f.StringSliceVar(&o.Paths, "path", nil, "only files in this file or directory; may be given several times (default all)")
-	f.StringSliceVar(&o.ExcludePaths, "exclude-path", nil, "no files in this file or directory; may be given several times (default none)")
-	f.StringVar(&o.Config, "config", "", "a buf.yaml in place of that of the workspace")
-	f.BoolVar(&clean, "clean", false, "delete what is in the out directories and was not generated (default as the template says)")
-	f.BoolVar(&imports, "include-imports", false, "generate imported files too, except well-known types (default as the template says)")
-	f.BoolVar(&wkt, "include-wkt", false, "with --include-imports: well-known types too (default as the template says)")
+	f.StringSliceVar(&o.Paths, "path", nil, "only files in this file or directory; may be given several times (default: all)")
+	f.StringSliceVar(&o.ExcludePaths, "exclude-path", nil, "no files in this file or directory; may be given several times (default: none)")
+	f.StringVar(&o.Config, "config", "", "a buf.yaml in place of that of the workspace (default: that of the workspace)")
+	f.BoolVar(&clean, "clean", false, "delete what is in the out directories and was not generated (default: as the template says)")
+	f.BoolVar(&imports, "include-imports", false, "generate imported files too, except well-known types (default: as the template says)")
+	f.BoolVar(&wkt, "include-wkt", false, "with --include-imports: well-known types too (default: as the template says)")
 	return cli.Offline(c)
 }
 

@@ -46,7 +46,7 @@ type choice struct {
 func (o *choice) define(c *cobra.Command) {
 	if o.kind == Events {
 		c.Flags().StringVar(&o.group, "group", "", "the group whose events are meant (default: the only group or instance there is)")
-		c.Flags().StringVar(&o.instance, "instance", "", "the instance whose events are meant, where each instance gets all of them (default none)")
+		c.Flags().StringVar(&o.instance, "instance", "", "the instance whose events are meant, where each instance gets all of them (default: none)")
 		c.MarkFlagsMutuallyExclusive("group", "instance")
 	}
 	o.consent.Define(c)

@@ -42,7 +42,7 @@ func Command(app *cli.App) *cobra.Command {
 	fl.StringSliceVar(&f.patterns, "pattern", []string{methods[0].Pattern},
 		"patterns that the service shows, with commas: "+strings.Join(patternNames(), ", "))
 	fl.StringVar(&f.module, "module", "", "path of the Go module (default example.com/NAME)")
-	fl.StringVar(&f.aegis, "aegis", "", "version of Aegis, such as v0.1.0, or the path of a checkout of it (default that of this program)")
+	fl.StringVar(&f.aegis, "aegis", "", "version of Aegis, such as v0.1.0, or the path of a checkout of it (default: that of this program)")
 	_ = c.RegisterFlagCompletionFunc("pattern", cobra.FixedCompletions(patternNames(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
 	return cli.Offline(c)
 }
