@@ -49,7 +49,7 @@ func Subscribe(app *cli.App) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&from, "from", "new", "first event: new, all, a sequence, a time (RFC 3339), or a duration before now")
-	c.Flags().IntVar(&count, "count", 0, "how many events to print (default 0: all, until Ctrl-C)")
+	c.Flags().IntVarP(&count, "count", "c", 0, "how many events to print (default 0: all, until Ctrl-C)")
 	return c
 }
 

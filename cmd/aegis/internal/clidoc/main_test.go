@@ -66,3 +66,26 @@ func TestEachFlagSaysItsDefault(t *testing.T) {
 	}
 	visit(root.Command(new(cli.App)))
 }
+
+// A letter stands for the same flag in all commands.
+func TestShorthandsMeanOneFlag(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{}
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Shorthand == "" {
+				return
+			}
+			if name, known := names[f.Shorthand]; known {
+				assert.Equal(t, name, f.Name, "%s -%s", c.CommandPath(), f.Shorthand)
+			}
+			names[f.Shorthand] = f.Name
+		})
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root.Command(new(cli.App)))
+	assert.Equal(t, "dry-run", names["n"])
+}

@@ -60,7 +60,7 @@ func Command(app *cli.App) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.IntVarP(&o.instances, "instances", "n", 1, "how many processes of each server run: 1 to 100")
+	f.IntVar(&o.instances, "instances", 1, "how many processes of each server run: 1 to 100")
 	f.IntVar(&o.port, "port", 0, "port of NATS (default 4222, or a free one if 4222 is taken)")
 	f.DurationVar(&o.grace, "grace", 10*time.Second, "how long a server may take to stop before it is killed")
 	f.BoolVar(&o.clean, "clean", false, "delete first what NATS has stored: events, commands, results (default: it is kept)")
