@@ -55,7 +55,8 @@ func (f *loadFlags) define(c *cobra.Command) {
 	s.Int64Var(&f.requests, "requests", 0, "how many calls are made (default: as many as the duration has)")
 	s.DurationVar(&f.warmUp, "warm-up", 0, fmt.Sprintf("calls before the measurement, which do not count (default %s, 0s with --requests)", defaultWarmUp))
 	s.StringVar(&f.shape, "shape", constant, "shape of an open loop: constant, ramp, spike, wave, burst or stress")
-	s.Float64Var(&f.peak, "peak", 0, "the other rate of ramp, spike and wave, which need it, or the highest that stress tries (default: no limit), in calls a second")
+	s.Float64Var(&f.peak, "peak", 0,
+		"the other rate of ramp, spike and wave, which need it, or the highest that stress tries (default: no limit), in calls a second")
 	s.DurationVar(&f.period, "period", 0, "length of a ramp, a spike, a wave, a burst's interval, or a step of stress (defaults above)")
 	s.DurationVar(&f.expected, "expected-interval", 0, "closed loop: correct latencies as if each caller called this often (default: no correction)")
 }
