@@ -60,6 +60,19 @@ func TestNoEscapesWithoutATerminal(t *testing.T) {
 	})
 }
 
+// What watch prints as it happens controls no terminal either.
+func TestNoEscapesInWhatIsWatched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := clitest.Start(t, w.env("NO_COLOR=", "TERM=xterm"), "watch")
+	p.Out().AwaitThat(t, "has the version", func(out string) bool { return strings.Contains(out, "title") })
+	p.Interrupt(t)
+	r := p.Wait(t)
+	assert.Equal(t, 130, r.Code)
+	harmless(t, r.Out)
+	assert.Contains(t, r.Out, `\x1b[31m`)
+}
+
 // harmless checks that a text has no character that controls a terminal.
 func harmless(t *testing.T, text string) {
 	t.Helper()
