@@ -132,14 +132,15 @@ func (s *session) prepare(args []string) (func(ctx context.Context, worker int, 
 	case s.order.target == "":
 		s.order.target = targetRandom
 	}
-	text := []byte("{}")
+	arg := ""
 	if len(args) > 0 {
-		var err error
-		if text, err = methods.Text(s.app, args[0]); err != nil {
-			return nil, err
-		}
+		arg = args[0]
 	}
-	requests, err := methods.NewTemplate(string(text), s.method.Request)
+	text, err := methods.Text(s.app, arg)
+	if err != nil {
+		return nil, err
+	}
+	requests, err := methods.NewTemplate(text, s.method.Request)
 	if err != nil {
 		return nil, err
 	}
