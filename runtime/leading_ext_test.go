@@ -82,6 +82,12 @@ type candidate struct {
 // stand runs a candidate on a connection of its own.
 func stand(t *testing.T, n *aegistest.NATS, d *desk, opts ...aegis.ServerOption) *candidate {
 	t.Helper()
+	return standWith(t, n, d, fast, opts...)
+}
+
+// standWith is stand with another election.
+func standWith(t *testing.T, n *aegistest.NATS, d *desk, election aegis.ServiceOption, opts ...aegis.ServerOption) *candidate {
+	t.Helper()
 	c := &candidate{desk: d, conn: n.Connect(t)}
 	running := make(chan struct{})
 	var err error
@@ -91,7 +97,7 @@ func stand(t *testing.T, n *aegistest.NATS, d *desk, opts ...aegis.ServerOption)
 		}
 	}))...)
 	require.NoError(t, err)
-	require.NoError(t, orderv1aegis.RegisterOrderServiceServer(c.srv, d, fast))
+	require.NoError(t, orderv1aegis.RegisterOrderServiceServer(c.srv, d, election))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.srv.Run(ctx) }()
