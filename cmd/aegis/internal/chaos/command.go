@@ -86,11 +86,11 @@ func faultCommand(app *cli.App, k kind, short, about string) *cobra.Command {
 		f.IntSliceVar(&o.pids, "pid", nil, "ids of the processes, with commas (default: the servers of aegis dev)")
 	}
 	f.IntVar(&o.faults, "faults", 0, faultsUsage(k))
-	every := 2 * time.Second
+	every, usage := 2*time.Second, "how long calls go on undisturbed before each fault"
 	if k == restart {
-		every = 0
+		every, usage = 0, usage+" (default 0s)"
 	}
-	f.DurationVar(&o.every, "every", every, "how long calls go on undisturbed before each fault")
+	f.DurationVar(&o.every, "every", every, usage)
 	if k == pause {
 		f.DurationVar(&o.pause, "pause", 5*time.Second, "how long a process is paused")
 	}

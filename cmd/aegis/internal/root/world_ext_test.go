@@ -145,7 +145,8 @@ func (w *world) env(more ...string) []string {
 // aegis; nil for a command whose own tests have to do, as it needs more than NATS.
 func (w *world) arguments() map[string][]string {
 	return map[string][]string{
-		"demo": nil, "dev": nil, "chaos": nil, "generate": nil, "init": nil, "lint-options": nil, // run processes, or need a project
+		"demo": nil, "dev": nil, "generate": nil, "init": nil, "lint-options": nil, // run processes, or need a project
+		"chaos kill": nil, "chaos pause": nil, "chaos stop": nil, "chaos restart": nil, // these as well
 		"ls": {}, "tree": {}, "watch": {}, "health": {}, "ping": {}, "describe": {orders},
 		"call":     {probes + "/Do", `{"text": "hello"}`},
 		"send":     {jobs + "/Once"},
