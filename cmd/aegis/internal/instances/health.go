@@ -44,10 +44,7 @@ func Health(app *cli.App) *cobra.Command {
 		Example: "  aegis health\n  aegis health order.v1.OrderService --watch",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			service := aegis.AllServices
-			if len(args) == 1 {
-				service = args[0]
-			}
+			service := serviceOf(args)
 			return app.WithConn(c.Context(), func(ctx context.Context, conn *aegis.Conn) error {
 				if again.On {
 					return app.Live(ctx, &again, func(app *cli.App) error {

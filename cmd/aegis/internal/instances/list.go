@@ -81,6 +81,14 @@ func listInstances(ctx context.Context, app *cli.App, conn *aegis.Conn, name str
 	})
 }
 
+// serviceOf returns the service that the arguments name, all services if they name none.
+func serviceOf(args []string) string {
+	if len(args) == 0 {
+		return aegis.AllServices
+	}
+	return args[0]
+}
+
 // unknownService returns the error for a service that has no instance, with the name that
 // was probably meant.
 func unknownService(ctx context.Context, conn *aegis.Conn, name string) error {

@@ -37,10 +37,7 @@ func Watch(app *cli.App) *cobra.Command {
 		Example: "  aegis watch\n  aegis watch order.v1.OrderService -o json | jq .kind",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			service := aegis.AllServices
-			if len(args) == 1 {
-				service = args[0]
-			}
+			service := serviceOf(args)
 			return app.WithConn(c.Context(), func(ctx context.Context, conn *aegis.Conn) error {
 				return watch(ctx, app, conn, service)
 			})

@@ -12,9 +12,9 @@ import (
 	"github.com/aegisrpc/aegis/runtime/aegisreflect"
 )
 
-// Split splits an argument such as order.v1.OrderService/GetOrder into the names of the
+// split splits an argument such as order.v1.OrderService/GetOrder into the names of the
 // service and of the method. A dot in place of the slash will do, too.
-func Split(arg string) (service, method string, err error) {
+func split(arg string) (service, method string, err error) {
 	service, method, found := strings.Cut(arg, "/")
 	if !found {
 		if i := strings.LastIndexByte(arg, '.'); i > 0 {
@@ -30,7 +30,7 @@ func Split(arg string) (service, method string, err error) {
 // Find returns the method that an argument names, by reflection. The service may be named
 // without its package if only one service that runs has that name.
 func Find(ctx context.Context, conn *aegis.Conn, arg string) (*aegisreflect.Method, error) {
-	service, method, err := Split(arg)
+	service, method, err := split(arg)
 	if err != nil {
 		return nil, err
 	}
