@@ -14,11 +14,16 @@
 //	order_events.go          the programs that are told of each order
 //	order_commands.go        commands that run while servers are lost
 //	order_balance.go         what the client was told against what the book says
+//	lasting.go               the demo that goes on until Ctrl-C
+//	lasting_server.go        its servers, which are started again
+//	lasting_load.go          what they are asked to do
+//	lasting_faults.go        what is done to them
 package demo
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -71,8 +76,30 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return Program{Self: []string{self}, Next: next}.Run(ctx, args, out)
+	p := Program{Self: []string{self}, Next: next}
+	if len(args) > 0 && roles[args[0]] != nil {
+		return p.Play(ctx, args, out)
+	}
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.BoolVar(&p.Forever, "forever", false, ForeverUsage)
+	faults := flags.Bool("faults", true, FaultsUsage)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q; the demo takes none", flags.Arg(0))
+	}
+	p.NoFaults = !*faults
+	return p.Show(ctx, out)
 }
+
+// The usage of the flags of the demo.
+const (
+	ForeverUsage = "keep servers under load and faults until Ctrl-C, and start those again that end"
+	FaultsUsage  = "with --forever, kill and pause servers"
+)
+
+var errNoFaults = errors.New("--faults=false is for --forever: the parts of the demo are about their faults")
 
 // Program is a program that shows the demo.
 type Program struct {
@@ -80,25 +107,38 @@ type Program struct {
 	Self []string
 	// Next is printed when all went as promised.
 	Next string
+	// Forever keeps servers under load until the context ends, in place of the parts that are
+	// counted in the end.
+	Forever bool
+	// NoFaults leaves it to others to kill and pause those servers.
+	NoFaults bool
 }
 
-// Run shows the demo if there are no arguments, else it does the task of one of the demo's
-// processes. The error says what did not go as promised.
-func (p Program) Run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 0 {
-		return p.show(ctx, out)
-	}
+// Play does the task of one of the demo's processes, as its first argument says.
+func (Program) Play(ctx context.Context, args []string, out io.Writer) error {
 	role, known := roles[args[0]]
 	if !known {
-		return fmt.Errorf("unknown argument %q; the demo takes none", args[0])
+		return fmt.Errorf("unknown role %q", args[0])
 	}
 	return role(ctx, args[1:], out)
 }
 
-func (p Program) show(ctx context.Context, out io.Writer) error {
+// Show shows the demo. The error says what did not go as promised. With Forever, the end of
+// the context is no error.
+func (p Program) Show(ctx context.Context, out io.Writer) error {
+	if p.NoFaults && !p.Forever {
+		return errNoFaults
+	}
 	s, err := openStage(out, p.Self)
 	if err != nil {
 		return err
+	}
+	if p.Forever {
+		err := s.showLasting(ctx, !p.NoFaults)
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = nil // it was interrupted before it had begun
+		}
+		return errors.Join(err, s.close())
 	}
 	err = s.show(ctx, parts)
 	if ctx.Err() != nil {

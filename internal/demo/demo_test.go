@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aegisrpc/aegis/internal/devstate"
 	"github.com/aegisrpc/aegis/internal/program"
 )
 
@@ -71,8 +74,57 @@ func TestDemoFailsWhenAServerDiesThatShouldNot(t *testing.T) {
 }
 
 func TestDemoRefusesArguments(t *testing.T) {
-	err := Run(t.Context(), []string{"--fast"}, os.Stdout)
-	require.EqualError(t, err, `unknown argument "--fast"; the demo takes none`)
+	err := Run(t.Context(), []string{"fast"}, os.Stdout)
+	require.EqualError(t, err, `unknown argument "fast"; the demo takes none`)
+	err = Run(t.Context(), []string{"--faults=false"}, os.Stdout)
+	require.ErrorContains(t, err, "is for --forever")
+}
+
+func TestDemoGoesOnUntilItIsInterrupted(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t, "--forever")
+	d.awaitLine("it goes on until Ctrl-C")
+	place := devstate.Place{Dir: filepath.Join(d.cache, "aegis", "demo")}
+	state, err := place.Read()
+	require.NoError(t, err)
+	require.True(t, state.Faults)
+	require.Equal(t, d.cmd.Process.Pid, state.PID)
+	var names []string
+	for _, s := range state.Servers {
+		names = append(names, s.Name)
+	}
+	require.Equal(t, []string{"echo-1", "echo-2", "echo-3", "monitor-1", "order-1", "order-2", "order-3", "risk-1", "risk-2"}, names)
+
+	echo, err := os.FindProcess(state.Servers[0].PID)
+	require.NoError(t, err)
+	require.NoError(t, echo.Kill())
+	d.awaitLine("echo-1 has ended (signal: killed), and is started again")
+	d.awaitLine("leads, and is killed (SIGKILL)")
+	d.awaitLine("leads in term")
+	last, err := place.Read()
+	require.NoError(t, err)
+	require.NoError(t, d.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 0, d.finish(), d)
+	require.Empty(t, d.stderr.String(), d)
+	require.Regexp(t, `stopping; in all [\d,]+ calls, \d+ failed; [1-9][\d,]* orders, .* [1-9]\d* commands done, 0 failed`, d.stdout.String())
+	for _, s := range append(state.Servers, last.Servers...) {
+		requireEnded(t, s.PID)
+	}
+	d.requireNothingLeft(0)
+	require.NoDirExists(t, place.Dir)
+}
+
+func TestDemoIsFoundOnlyOnce(t *testing.T) {
+	t.Parallel()
+	first := startDemo(t, "--forever", "--faults=false")
+	first.awaitLine("aegis chaos kill --demo")
+	second := startDemoWith(t, first.cache, "--forever")
+	second.awaitLine(fmt.Sprintf("will not find this demo: another aegis demo --forever runs here (process %d)", first.cmd.Process.Pid))
+	require.NoError(t, second.cmd.Process.Signal(os.Interrupt)) // before it has begun
+	require.Equal(t, 0, second.finish(), second)
+	require.NoError(t, first.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 0, first.finish(), first)
+	require.NotContains(t, first.stdout.String(), "SIG")
 }
 
 // demoRun is a running demo.
@@ -83,16 +135,23 @@ type demoRun struct {
 	stdout strings.Builder
 	stderr bytes.Buffer
 	temp   string
+	cache  string // that of the user
 }
 
-// startDemo starts the demo with a folder for temporary files of its own.
-func startDemo(t *testing.T) *demoRun {
+// startDemo starts the demo with folders for temporary files and for the user's cache of its
+// own.
+func startDemo(t *testing.T, args ...string) *demoRun {
+	t.Helper()
+	return startDemoWith(t, t.TempDir(), args...)
+}
+
+func startDemoWith(t *testing.T, cache string, args ...string) *demoRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 	path, err := os.Executable()
 	require.NoError(t, err)
-	d := &demoRun{t: t, cmd: exec.CommandContext(ctx, path), temp: t.TempDir()}
-	d.cmd.Env = append(os.Environ(), asDemo+"=1", "TMPDIR="+d.temp)
+	d := &demoRun{t: t, cmd: exec.CommandContext(ctx, path, args...), temp: t.TempDir(), cache: cache}
+	d.cmd.Env = append(os.Environ(), asDemo+"=1", "TMPDIR="+d.temp, "XDG_CACHE_HOME="+d.cache)
 	d.cmd.Stderr = &d.stderr
 	stdout, err := d.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -168,15 +227,20 @@ func (d *demoRun) requireNothingLeft(processes int) {
 	named := pids(d.stdout.String())
 	require.GreaterOrEqual(d.t, len(named), processes, d)
 	for _, pid := range named {
-		p, err := os.FindProcess(pid)
-		if err == nil {
-			err = p.Signal(syscall.Signal(0))
-		}
-		require.ErrorIs(d.t, err, os.ErrProcessDone, "process %d: %s", pid, d)
+		requireEnded(d.t, pid)
 	}
 	files, err := os.ReadDir(d.temp)
 	require.NoError(d.t, err)
 	require.Empty(d.t, files, d)
+}
+
+func requireEnded(t *testing.T, pid int) {
+	t.Helper()
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Signal(syscall.Signal(0))
+	}
+	require.ErrorIs(t, err, os.ErrProcessDone, "process %d", pid)
 }
 
 var pidPattern = regexp.MustCompile(`\(process (\d+)\)`)

@@ -19,6 +19,9 @@ const (
 	orderInFlight = 4
 	// orderEvery is how often each of those that place orders places one.
 	orderEvery = 3 * time.Millisecond
+	// The faults, for people.
+	isKilled  = "is killed (SIGKILL)"
+	isStopped = "is stopped (SIGTERM)"
 	// orderListLimit bounds how long it takes to list the book.
 	orderListLimit = 10 * time.Second
 )
@@ -126,8 +129,8 @@ func (o *orderShow) runClient(ctx context.Context) error {
 	}
 	o.stage.sayf("%s places %s orders, %d at a time", client, thousands(load.count), load.inFlight)
 	faults := []*orderFault{
-		{what: "is killed (SIGKILL)", after: "the kill", do: (*process).killRunning, at: orderKillAt},
-		{what: "is stopped (SIGTERM)", after: "the stop began", do: stopLeader, at: orderStopAt},
+		{what: isKilled, after: "the kill", do: (*process).killRunning, at: orderKillAt},
+		{what: isStopped, after: "the stop began", do: stopLeader, at: orderStopAt},
 	}
 	for lines := json.NewDecoder(client.stdout); ; {
 		var news orderNews

@@ -10,6 +10,12 @@ import (
 	"syscall"
 )
 
+// The kinds of programs that are told of orders.
+const (
+	riskKind    = "risk"
+	monitorKind = "monitor"
+)
+
 // orderAudience has to get every event OrderPlaced: it is one monitor, or the
 // instances of the risk service, which share the events.
 type orderAudience struct {
@@ -30,7 +36,7 @@ func startAudiences(ctx context.Context, s *stage) (all []*orderAudience, err er
 	for _, a := range []struct {
 		kind  string
 		names []string
-	}{{"risk", []string{"risk-1", "risk-2"}}, {"monitor", []string{"monitor-1"}}, {"monitor", []string{"monitor-2"}}} {
+	}{{riskKind, []string{"risk-1", "risk-2"}}, {monitorKind, []string{"monitor-1"}}, {monitorKind, []string{"monitor-2"}}} {
 		audience, err := startAudience(ctx, s, a.kind, a.names...)
 		if err != nil {
 			return nil, err

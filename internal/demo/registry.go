@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -26,7 +28,9 @@ type registry struct {
 
 // openRegistry watches a service through a connection of its own.
 func openRegistry(ctx context.Context, s *stage, service string) (*registry, error) {
-	conn, err := aegis.Connect(ctx, s.nats.ClientURL())
+	// There is no registry before the first server, which is no news here.
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	conn, err := aegis.Connect(ctx, s.nats.ClientURL(), aegis.WithLogger(log))
 	if err != nil {
 		return nil, err
 	}

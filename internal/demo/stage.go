@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
@@ -24,6 +25,7 @@ const (
 // stage is shared by the parts. Its close ends and removes everything that was
 // started and made on it.
 type stage struct {
+	saying    sync.Mutex // of one line
 	out       io.Writer
 	self      []string // the command that starts this program again
 	began     time.Time
@@ -67,6 +69,8 @@ func (s *stage) show(ctx context.Context, parts []part) error {
 
 // sayf prints a line that begins with the time since the demo's start.
 func (s *stage) sayf(format string, args ...any) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
 	fmt.Fprintf(s.out, "%6.2f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
+	"github.com/aegisrpc/aegis/internal/devstate"
 	"github.com/aegisrpc/aegis/internal/procs"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
@@ -163,7 +163,7 @@ func TestWrongUse(t *testing.T) {
 		{"a parent", "kill echo.v1.EchoService/Echo --pid " + strconv.Itoa(os.Getpid()), 1, "one of its parents"},
 		{"no server", "kill echo.v1.EchoService/Echo --pid " + outside, 1, "does not serve echo.v1.EchoService"},
 		{"another service", "kill echo.v1.EchoService/Echo --pid " + order, 1, "does not serve echo.v1.EchoService"},
-		{"no dev", "kill echo.v1.EchoService/Echo", 1, "no aegis dev runs"},
+		{"no dev", "kill echo.v1.EchoService/Echo", 1, "no aegis dev is to be found"},
 		{"restart", "restart echo.v1.EchoService/Echo --pid " + echo, 2, "unknown flag: --pid"},
 		{"method", "kill echo.v1.EchoService/Ecco --pid " + echo, 1, "did you mean Echo?"},
 		{"pattern", "kill order.v1.OrderService/ReloadLimits --pid " + order, 2, "load balanced or single active"},
@@ -247,16 +247,49 @@ func TestOnlyTheFollowerMayBeHarmed(t *testing.T) {
 	require.False(t, r.Faults[0].Leader)
 }
 
+func TestServersOfTheDemoComeBack(t *testing.T) {
+	t.Parallel()
+	env := []string{"XDG_CACHE_HOME=" + t.TempDir()}
+	got := clitest.Run(t, env, "chaos", "kill", echoMethod, "--demo", "-y")
+	require.Equal(t, 1, got.Code)
+	require.Contains(t, got.Err, "run `aegis demo --forever --faults=false`")
+
+	demo := clitest.Start(t, env, "demo", "--forever", "--faults=false")
+	demo.Out().Await(t, "aegis chaos kill --demo")
+	got = clitest.Run(t, env, "chaos", "kill", placeOrder, anOrder, "--demo", "-y", "--faults", "2", "--every", "0s", "-o", "json")
+	killed := parse(t, got, 0).Faults
+	require.Len(t, killed, 2)
+	for _, f := range killed {
+		require.True(t, f.Recovered, f.Problem)
+		require.True(t, f.Leader)
+		demo.Out().Await(t, f.Instance+" has ended (signal: killed), and is started again")
+	}
+	got = clitest.Run(t, env, "chaos", "restart", echoMethod, aText, "--demo", "-y", "--faults", "2", "-o", "json")
+	require.Len(t, parse(t, got, 0).Faults, 2)
+	got = clitest.Run(t, env, "chaos", "kill", echoMethod, "--demo", "-y", "--server", "nats://127.0.0.1:1")
+	require.Equal(t, 2, got.Code, got.Err)
+	got = clitest.Run(t, env, "chaos", "kill", echoMethod, "--demo", "-y", "--pid", "1")
+	require.Equal(t, 2, got.Code, got.Err)
+	demo.Interrupt(t)
+	require.Equal(t, 130, demo.Wait(t).Code)
+
+	demo = clitest.Start(t, env, "demo", "--forever")
+	demo.Out().Await(t, "of the echo service")
+	got = clitest.Run(t, env, "chaos", "kill", echoMethod, "--demo", "-y")
+	require.Equal(t, 1, got.Code)
+	require.Contains(t, got.Err, "the demo kills and pauses servers by itself")
+}
+
 func TestServersOfDevComeBack(t *testing.T) {
 	t.Parallel()
 	dir := project(t)
-	state := filepath.Join(dir, devstate.Dir)
+	place := devstate.Project(dir)
 	dev := clitest.StartIn(t, dir, nil, "dev", "--instances", "2")
 	dev.Out().Await(t, "is served")
 	var before *devstate.State
 	require.Eventually(t, func() bool {
 		var err error
-		before, err = devstate.Read(state)
+		before, err = place.Read()
 		return err == nil && len(before.Servers) == 2
 	}, patience, 20*time.Millisecond)
 	require.Equal(t, dev.Pid(), before.PID)
@@ -266,7 +299,7 @@ func TestServersOfDevComeBack(t *testing.T) {
 	dev.Out().Await(t, "has ended by itself")
 	got = clitest.RunIn(t, dir, nil, "chaos", "restart", echoMethod, aText, "-y", "--faults", "3", "-o", "json")
 	require.Len(t, parse(t, got, 0).Faults, 3)
-	after, err := devstate.Read(state)
+	after, err := place.Read()
 	require.NoError(t, err)
 	require.Len(t, after.Servers, 2)
 	require.NotEqual(t, before.Servers, after.Servers)
@@ -277,10 +310,10 @@ func TestServersOfDevComeBack(t *testing.T) {
 	dev.Wait(t)
 	got = clitest.RunIn(t, dir, nil, "chaos", "kill", echoMethod, "-y")
 	require.Equal(t, 1, got.Code)
-	require.Contains(t, got.Err, fmt.Sprintf("process %d has left", dev.Pid()))
+	require.Contains(t, got.Err, fmt.Sprintf("process %d, aegis dev, has left", dev.Pid()))
 	text, err := json.Marshal(map[string]int{"version": 99})
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(state, "dev.json"), text, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(place.Dir, "dev.json"), text, 0o600))
 	got = clitest.RunIn(t, dir, nil, "chaos", "kill", echoMethod, "-y")
 	require.Equal(t, 1, got.Code)
 	require.Contains(t, got.Err, "is of version 99")

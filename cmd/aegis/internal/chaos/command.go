@@ -14,8 +14,8 @@ import (
 const long = `Calls a method at a steady rate, does harm to the processes that serve it, one after the other,
 and reports for each fault how long it took until calls succeeded again, and which calls failed.
 
-The processes are the servers of the aegis dev that runs the project in the current directory, or
-those of --pid. They have to be on this machine, a Unix system, of the same user, and no parent of
+The processes are the servers of the aegis dev that runs the project in the current directory, with
+--demo those of aegis demo --forever --faults=false, or those of --pid. They have to be on this machine, a Unix system, of the same user, and no parent of
 this command. aegis chaos pauses each for some milliseconds to find out which instance it is: the
 one that does not answer meanwhile. The next fault waits until all instances that should be there
 serve again.
@@ -45,16 +45,16 @@ func Command(app *cli.App) *cobra.Command {
 	}
 	c.AddCommand(
 		faultCommand(app, kill, "Kill servers (SIGKILL)",
-			"Kills servers with SIGKILL, so that they can finish nothing. aegis dev starts a server that was\n"+
-				"killed again, after a pause of its own; a process of --pid it does not."),
+			"Kills servers with SIGKILL, so that they can finish nothing. aegis dev and the demo start\n"+
+				"a server that was killed again, after a pause of their own; nobody does a process of --pid."),
 		faultCommand(app, pause, "Pause servers (SIGSTOP), and let them go on",
 			"Pauses servers with SIGSTOP, as if their machine hung, and lets them go on with SIGCONT."),
 		faultCommand(app, stop, "Stop servers gracefully (SIGTERM)",
-			"Stops servers with SIGTERM, so that they finish what they do. aegis dev starts them again when they\n"+
-				"have ended; a process of --pid it does not."),
+			"Stops servers with SIGTERM, so that they finish what they do. aegis dev and the demo start them again\n"+
+				"when they have ended; nobody does a process of --pid."),
 		faultCommand(app, restart, "Kill servers, and start them again at once",
-			"Kills servers of aegis dev with SIGKILL, and has it start them again at once. By default the next\n"+
-				"one is killed as soon as the last serves again."),
+			"Kills servers of aegis dev or of the demo with SIGKILL, and has it start them again at once. By\n"+
+				"default the next one is killed as soon as the last serves again."),
 	)
 	return c
 }
@@ -85,6 +85,7 @@ func faultCommand(app *cli.App, k kind, short, about string) *cobra.Command {
 	if k != restart {
 		f.IntSliceVar(&o.pids, "pid", nil, "ids of the processes, with commas (default: the servers of aegis dev)")
 	}
+	f.BoolVar(&o.demo, "demo", false, "the servers of aegis demo --forever --faults=false")
 	f.IntVar(&o.faults, "faults", 0, faultsUsage(k))
 	every, usage := 2*time.Second, "how long calls go on undisturbed before each fault"
 	if k == restart {

@@ -15,7 +15,7 @@ const (
 	// glance is how often a recovery is looked for.
 	glance = 20 * time.Millisecond
 	// parting is how long a server that is being stopped is still waited for after Ctrl-C,
-	// so that aegis dev can be asked to start it again.
+	// so that its keeper can be asked to start it again.
 	parting = 5 * time.Second
 )
 
@@ -133,17 +133,17 @@ func (s *session) harm(ctx context.Context, v *victim) error {
 		s.crowd.bury(v.id)
 	}
 	s.progress.Sayf("%s: waiting until calls succeed and all instances serve", v)
-	if s.fleet.dev == "" {
+	if s.fleet.keeper == nil {
 		s.fleet.drop(v.process)
 		return nil
 	}
 	if s.order.kind == kill {
-		return nil // aegis dev starts it again by itself
+		return nil // the keeper starts it again by itself
 	}
 	return s.startAgain(ctx, v)
 }
 
-// startAgain waits until aegis dev has seen the end of a server, and asks it to start the
+// startAgain waits until the keeper has seen the end of a server, and asks it to start the
 // server again.
 func (s *session) startAgain(ctx context.Context, v *victim) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.order.wait)
@@ -216,7 +216,7 @@ func (s *session) unsettled(v *victim) (string, error) {
 		return "the instance " + v.instance + " does not serve", nil
 	case (s.order.kind == kill || s.order.kind == stop) && s.crowd.has(v.id):
 		return "the instance " + v.instance + " is still in the registry", nil
-	case s.order.kind != pause && s.fleet.dev == "":
+	case s.order.kind != pause && s.fleet.keeper == nil:
 		expected-- // nobody starts it again
 	}
 	if len(serving) < expected {

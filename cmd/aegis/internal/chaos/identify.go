@@ -180,20 +180,20 @@ func (q *question) hear(ctx context.Context, within time.Duration) bool {
 	return true
 }
 
-// identifyAll finds out which instances the processes are. Those of aegis dev that are none
-// serve something else.
+// identifyAll finds out which instances the processes are. Those of aegis dev and of
+// the demo that are none serve something else.
 func (f *identifier) identifyAll(ctx context.Context, all *fleet) error {
 	var serving []*process
 	for _, p := range all.processes {
 		if p.id == "" && !p.other {
 			id, err := f.identify(ctx, p)
 			if err != nil {
-				if all.dev != "" && errors.Is(err, errNoProcess) {
-					continue // aegis dev has not noticed it yet
+				if all.keeper != nil && errors.Is(err, errNoProcess) {
+					continue // the keeper has not noticed it yet
 				}
 				return err
 			}
-			if id == "" && all.dev == "" {
+			if id == "" && all.keeper == nil {
 				return fmt.Errorf("%s does not serve %s by this NATS: all instances answer while it is paused", p, f.service)
 			}
 			p.id, p.other = id, id == ""

@@ -39,7 +39,8 @@ const (
 // order is what the user asks for.
 type order struct {
 	kind    kind
-	pids    []int // empty: the servers of aegis dev
+	pids    []int // empty: the servers of aegis dev, or of the demo
+	demo    bool
 	faults  int
 	every   time.Duration
 	pause   time.Duration
@@ -62,6 +63,9 @@ func (o *order) check(given func(string) bool) error {
 	}
 	slices.Sort(o.pids)
 	o.pids = slices.Compact(o.pids)
+	if o.demo && len(o.pids) > 0 {
+		return cli.Usagef("--demo and --pid: use one of them")
+	}
 	// Processes of others do not come back by themselves.
 	lasting := len(o.pids) > 0 && (o.kind == kill || o.kind == stop)
 	if !given("faults") {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
+	"github.com/aegisrpc/aegis/internal/devstate"
 )
 
 var errNoProcess = errors.New("there is no such process")
@@ -22,7 +22,7 @@ type info struct {
 // process is a process that may be harmed.
 type process struct {
 	pid    int
-	name   string // that of the server in aegis dev, or of the program
+	name   string // that of the server in aegis dev or demo, or of the program
 	handle *os.Process
 	// id is that of the process in the registry, once identify has found it.
 	id string
@@ -86,18 +86,21 @@ func ancestors() ([]int, error) {
 
 // fleet is all processes that may be harmed.
 type fleet struct {
-	dev       string // the directory of aegis dev; "" with --pid
+	keeper    *devstate.Place // of the command that starts them again; nil with --pid
 	processes []*process
 }
 
-// findFleet finds the processes of --pid, or else the servers of aegis dev. What it knows of
-// aegis dev is nil with --pid.
-func findFleet(pids []int) (*fleet, *devstate.State, error) {
-	if len(pids) == 0 {
+// findFleet finds the processes of --pid, or else the servers of aegis dev or of the demo,
+// whose state is nil with --pid.
+func findFleet(o *order) (*fleet, *devstate.State, error) {
+	switch {
+	case o.demo:
+		return demoFleet()
+	case len(o.pids) == 0:
 		return devFleet()
 	}
 	f := &fleet{}
-	for _, pid := range pids {
+	for _, pid := range o.pids {
 		p, err := open(pid, "")
 		if err != nil {
 			return nil, nil, err
@@ -108,27 +111,49 @@ func findFleet(pids []int) (*fleet, *devstate.State, error) {
 }
 
 func devFleet() (*fleet, *devstate.State, error) {
-	dir, err := devstate.Find()
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: run `aegis dev --instances 3` in the project and this command in the same directory, or name processes with --pid", err)
+	place, err := devstate.FindProject()
+	if err == nil {
+		return keptFleet(place, "run `aegis dev --instances 3` in the project and this command in the same directory, name processes with --pid, or use --demo")
 	}
-	f := &fleet{dev: dir}
+	return nil, nil, fmt.Errorf("%w: change into one that aegis dev runs, name processes with --pid, or use --demo", err)
+}
+
+func demoFleet() (*fleet, *devstate.State, error) {
+	place, err := devstate.Demo()
+	if err != nil {
+		return nil, nil, err
+	}
+	f, state, err := keptFleet(place, "run `aegis demo --forever --faults=false` as this user")
+	if err == nil && state.Faults {
+		return nil, nil, errors.New("the demo kills and pauses servers by itself, so that its faults would be taken for those of this command: " +
+			"run `aegis demo --forever --faults=false`")
+	}
+	return f, state, err
+}
+
+// keptFleet is the servers of a command that starts them again. The hint is for a person who
+// has not started it.
+func keptFleet(place devstate.Place, hint string) (*fleet, *devstate.State, error) {
+	f := &fleet{keeper: &place}
 	state, err := f.refresh()
+	if errors.Is(err, devstate.ErrNone) {
+		return nil, nil, fmt.Errorf("%w: %s", err, hint)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(f.processes) == 0 {
-		return nil, nil, errors.New("aegis dev runs no server now: see its output")
+		return nil, nil, fmt.Errorf("%s runs no server now: see its output", place.Command)
 	}
 	return f, state, nil
 }
 
-// refresh takes over the processes that aegis dev runs now.
+// refresh takes over the processes that aegis dev or the demo runs now.
 func (f *fleet) refresh() (*devstate.State, error) {
-	if f.dev == "" {
-		return nil, nil //nolint:nilnil // there is no aegis dev
+	if f.keeper == nil {
+		return nil, nil //nolint:nilnil // nobody starts them again
 	}
-	state, err := devstate.Read(f.dev)
+	state, err := f.keeper.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +165,7 @@ func (f *fleet) refresh() (*devstate.State, error) {
 		}
 		p, err := open(s.PID, s.Name)
 		if errors.Is(err, errNoProcess) {
-			continue // aegis dev has not noticed it yet
+			continue // the keeper has not noticed it yet
 		}
 		if err != nil {
 			return nil, err

@@ -10,8 +10,8 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/consent"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/internal/devstate"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisreflect"
 )
@@ -40,11 +40,11 @@ type session struct {
 // run does the faults and reports them. An error is one of the preparation, or says what
 // was exceeded.
 func run(ctx context.Context, app *cli.App, o *order, agreed *consent.Flags, args []string) error {
-	all, dev, err := findFleet(o.pids)
+	all, kept, err := findFleet(o)
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, app, dev)
+	conn, err := connect(ctx, app, all.keeper, kept)
 	if err != nil {
 		return err
 	}
@@ -83,23 +83,23 @@ func run(ctx context.Context, app *cli.App, o *order, agreed *consent.Flags, arg
 	return cmp.Or(failure, s.report.verdict())
 }
 
-// connect connects to the NATS that aegis dev has started, or else to that of the flags and
+// connect connects to the NATS that the keeper of the servers has started, or else to that of the flags and
 // the environment.
-func connect(ctx context.Context, app *cli.App, dev *devstate.State) (*aegis.Conn, error) {
+func connect(ctx context.Context, app *cli.App, keeper *devstate.Place, kept *devstate.State) (*aegis.Conn, error) {
 	settings := app.Settings()
-	if dev == nil || dev.NATS == "" {
+	if kept == nil || kept.NATS == "" {
 		return app.Connect(ctx)
 	}
 	if settings.URL != "" || settings.Context != "" {
-		return nil, cli.Usagef("aegis dev has a NATS of its own, %s: leave --server and --context out, or name processes with --pid", dev.NATS)
+		return nil, cli.Usagef("%s has a NATS of its own, %s: leave --server and --context out, or name processes with --pid", keeper.Command, kept.NATS)
 	}
 	ctx, cancel := context.WithTimeout(ctx, app.Timeout)
 	defer cancel()
 	opts := []aegis.ConnOption{aegis.WithLogger(app.Logger())}
-	if dev.Namespace != "" {
-		opts = append(opts, aegis.WithNamespace(dev.Namespace))
+	if kept.Namespace != "" {
+		opts = append(opts, aegis.WithNamespace(kept.Namespace))
 	}
-	return aegis.Connect(ctx, dev.NATS, opts...)
+	return aegis.Connect(ctx, kept.NATS, opts...)
 }
 
 // intention tells what is about to happen.

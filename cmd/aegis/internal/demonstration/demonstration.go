@@ -21,27 +21,36 @@ const roleName = "role"
 
 // Command returns the subcommand demo.
 func Command(app *cli.App) *cobra.Command {
-	show := func(c *cobra.Command, args []string) error {
-		self, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		return demo.Program{Self: []string{self, "demo", roleName}, Next: next}.Run(c.Context(), args, app.Out)
-	}
+	shown := demo.Program{Next: next}
+	faults := true
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show calls, leaders, events and commands while servers are killed",
 		Long: "Starts a NATS server and several processes on this machine, has them make calls, place orders,\n" +
 			"tell of them by events and add them up by commands, kills and stops servers meanwhile, and counts\n" +
-			"in the end. It takes about 15 s, needs a Unix system, and leaves nothing behind.",
-		Example: "  aegis demo",
-		RunE:    func(c *cobra.Command, _ []string) error { return show(c, nil) },
+			"in the end. It takes about 15 s, needs a Unix system, and leaves nothing behind.\n\n" +
+			"With --forever it keeps servers running, under load, for you to look at and to harm yourself:\n" +
+			"without faults of its own, aegis chaos --demo finds its servers.",
+		Example: "  aegis demo\n  aegis demo --forever --faults=false",
+		RunE: func(c *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			shown.Self, shown.NoFaults = []string{self, c.Name(), roleName}, !faults
+			if shown.NoFaults && !shown.Forever {
+				return cli.Usagef("--faults=false is for --forever: else the demo is about its faults")
+			}
+			return shown.Show(c.Context(), app.Out)
+		},
 	}
+	c.Flags().BoolVar(&shown.Forever, "forever", false, demo.ForeverUsage)
+	c.Flags().BoolVar(&faults, "faults", true, demo.FaultsUsage)
 	c.AddCommand(&cobra.Command{
 		Use: roleName, Short: "One of the processes of the demo", Example: "  aegis demo", Hidden: true,
 		Args: cobra.MinimumNArgs(1), DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := show(c, args); err != nil {
+			if err := shown.Play(c.Context(), args, app.Out); err != nil {
 				return err
 			}
 			return cli.Exit(0) // the demo ends its servers with SIGTERM, and that is no failure

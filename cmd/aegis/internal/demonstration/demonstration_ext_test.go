@@ -19,6 +19,14 @@ func TestDemoRunsFromTheBinaryAlone(t *testing.T) {
 	assert.Contains(t, r.Out, "aegis init")
 }
 
+func TestFaultsAreLeftOutOfADemoThatGoesOnOnly(t *testing.T) {
+	t.Parallel()
+	r := clitest.Run(t, nil, "demo", "--faults=false")
+	assert.Equal(t, 2, r.Code)
+	assert.Contains(t, r.Err, "--forever")
+	assert.Empty(t, r.Out)
+}
+
 func TestDemoEndsWithCtrlC(t *testing.T) {
 	t.Parallel()
 	p := clitest.Start(t, []string{"TMPDIR=" + t.TempDir()}, "demo")

@@ -305,7 +305,7 @@ func TestSecondDevInOneProjectIsRefused(t *testing.T) {
 	p.Out().Await(t, "server | serving")
 	r := clitest.RunIn(t, filepath.Join(dir, "server"), nil, "dev")
 	assert.Equal(t, 1, r.Code)
-	assert.Equal(t, fmt.Sprintf("aegis: another aegis dev runs this project (process %d): end it first\n", p.Pid()), r.Err)
+	assert.Equal(t, fmt.Sprintf("aegis: another aegis dev runs here (process %d): end it first\n", p.Pid()), r.Err)
 	interrupt(t, p)
 }
 
@@ -429,7 +429,7 @@ func TestWrongUseIsRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		{empty, nil, "is not in a project, as no folder above it has a go.mod: change into one, or make one with `aegis init NAME`"},
+		{empty, nil, "has a go.mod, so that it is in no project of aegis dev: change into one, or make one with `aegis init NAME`"},
 		{without, nil, "has neither ./server nor ./cmd, where servers are looked for"},
 		{library, nil, "there is no main package in ./server/..."},
 		{library, []string{"./server"}, "package example.com/tiny/server is no program"},

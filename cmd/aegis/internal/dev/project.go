@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
+	"github.com/aegisrpc/aegis/internal/devstate"
 )
 
 // project is a folder with a go.mod.
@@ -20,22 +20,19 @@ type project struct {
 	dir string
 	// state is the directory in which dev keeps programs and the files of NATS.
 	state string
+	place devstate.Place
 }
 
 // findProject finds the project that the current directory belongs to.
 func findProject() (*project, error) {
-	here, err := os.Getwd()
+	place, err := devstate.FindProject()
+	if errors.Is(err, devstate.ErrNone) {
+		return nil, cli.Usagef("%v: change into one, or make one with `aegis init NAME`", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for dir := here; ; dir = filepath.Dir(dir) {
-		if info, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil && !info.IsDir() {
-			return &project{dir: dir, state: filepath.Join(dir, devstate.Dir)}, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return nil, cli.Usagef("%s is not in a project, as no folder above it has a go.mod: change into one, or make one with `aegis init NAME`", here)
-		}
-	}
+	return &project{dir: filepath.Dir(place.Dir), state: place.Dir, place: place}, nil
 }
 
 // makeState makes the directory of dev, which ignores itself in git.

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/devstate"
+	"github.com/aegisrpc/aegis/internal/devstate"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -25,7 +25,7 @@ type session struct {
 	announcer
 
 	project   *project
-	register  *register
+	register  *devstate.Register
 	servers   []server
 	instances map[string][]*instance // by the names of their servers
 
@@ -62,7 +62,7 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 	if err := p.makeState(); err != nil {
 		return err
 	}
-	locked, err := lock(p.state)
+	locked, err := p.place.Lock()
 	if err != nil {
 		return err
 	}
@@ -83,8 +83,10 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 		return err
 	}
 	defer stopNATS()
-	s.register = newRegister(p.state, url, o.link.namespace(), out)
-	defer s.register.close()
+	s.register = devstate.NewRegister(p.place, devstate.State{NATS: url, Namespace: o.link.namespace()}, func(err error) {
+		out.sayf(warning, "aegis chaos will not find the servers: %v", err)
+	})
+	defer s.register.Close()
 	conn, err := o.link.connect(ctx, app, url)
 	if err != nil {
 		return err
@@ -168,7 +170,7 @@ func (s *session) start(ctx context.Context, o options, url string, all *sync.Wa
 			i := &instance{
 				name: name, dir: s.project.dir, env: env, grace: o.grace, out: s.out,
 				lines: s.out.lines(name, len(instances)), next: make(chan string, 1), again: make(chan struct{}, 1),
-				report: func(pid int) { s.register.runs(devstate.Server{Name: name, Package: srv.pkg, PID: pid}) },
+				report: func(pid int) { s.register.Runs(devstate.Server{Name: name, Package: srv.pkg, PID: pid}) },
 			}
 			instances = append(instances, i)
 			s.instances[srv.name] = append(s.instances[srv.name], i)
@@ -178,7 +180,7 @@ func (s *session) start(ctx context.Context, o options, url string, all *sync.Wa
 		all.Go(func() { i.run(ctx) })
 	}
 	asked := make(chan os.Signal, 1)
-	notifyStartAgain(asked)
+	devstate.NotifyStartAgain(asked)
 	all.Go(func() { startAgain(ctx, asked, instances) })
 }
 
