@@ -155,6 +155,41 @@ func TestReplicasThatCannotBeMadeNowAreMadeLater(t *testing.T) {
 	require.Equal(t, 1, log.count("the stream "+bucket+" stays at 1 replicas, where 3 are asked for"))
 }
 
+// NATS has no compare-and-set for streams: a process that changes something else, and has read
+// the stream before, takes the replicas away again.
+func TestReplicasThatAnotherProcessUndoesAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	conn, js := c.ready(t)
+	mustStore(t, newPublisher(t, conn), "1")
+	before, err := js.Stream(t.Context(), eventStream)
+	require.NoError(t, err)
+	nc := plain(t, conn)
+	var undone atomic.Int64
+	_, err = nc.Subscribe("HELD.>", func(msg *nats.Msg) {
+		on := &nats.Msg{Subject: "$JS.API" + strings.TrimPrefix(msg.Subject, "HELD"), Header: msg.Header, Data: msg.Data}
+		if !strings.HasSuffix(msg.Subject, ".STREAM.UPDATE."+eventStream) || undone.Add(1) > 1 {
+			on.Reply = msg.Reply
+			_ = nc.PublishMsg(on)
+			return
+		}
+		raised, err := nc.RequestMsg(on, clusterPatience)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := js.UpdateStream(t.Context(), before.CachedInfo().Config); err != nil {
+			t.Error(err)
+		}
+		_ = nc.Publish(msg.Reply, raised.Data)
+	})
+	require.NoError(t, err)
+	held := connectTo(t, c.urls(), aegis.WithJetStreamAPIPrefix("HELD"))
+	mustStore(t, newPublisher(t, held, threefold), "2")
+	require.Equal(t, int64(1), undone.Load())
+	c.becomeThreefold(t, js, eventStream)
+}
+
 // Where there are not so many servers it stays as it is, and says so once.
 func TestReplicasThatThereAreNoServersForAreToldOnce(t *testing.T) {
 	t.Parallel()

@@ -13,16 +13,19 @@ import (
 )
 
 // A stream that could not be given its replicas is tried again: soon, then after pauses
-// that double up to raiseAgain.
+// that double up to raiseAgain. One that has them is looked at as often as lasting says:
+// NATS has no compare-and-set for streams, so that another process that changes something
+// else, such as the metadata, and has read the stream before takes the replicas away again.
 const (
 	raiseAgain = time.Minute
 	raiseSoon  = 2 * time.Second
+	lasting    = 2
 )
 
 // Raise gives a stream the replicas that are asked for, and never takes any away: which
 // process comes first must not decide how safe the stream is. If that fails, warn is
-// told, and the stream stays as it is; where it may succeed later, it is tried again in
-// the background.
+// told, and the stream stays as it is. Where it may succeed later, it is tried again in the
+// background, where also a stream that has its replicas is looked at for a while.
 func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want, warn func(string)) jetstream.Stream {
 	have := stream.CachedInfo().Config
 	switch {
@@ -41,8 +44,7 @@ func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want,
 		return stream
 	}
 	s.raised.Store(want.Name, time.Now())
-	have.Replicas = want.Replicas
-	raised, err := s.update(ctx, have)
+	raised, _, err := s.raiseNow(ctx, want.Name, want.Replicas)
 	if err != nil {
 		warn(fmt.Sprintf("the stream %s stays at %d replicas, where %d are asked for: %v", want.Name, stream.CachedInfo().Config.Replicas, want.Replicas, err))
 		if passes(err) {
@@ -50,6 +52,7 @@ func (s *Stores) Raise(ctx context.Context, stream jetstream.Stream, want *Want,
 		}
 		return stream
 	}
+	s.raiseLater(want)
 	return raised
 }
 
@@ -59,8 +62,8 @@ func passes(err error) bool {
 	return !errors.Is(err, ErrPermission) && jserror.Code(err) != jserror.NotClustered
 }
 
-// raiseLater tries again in the background until the stream has its replicas, does not
-// exist any more, or can never have them.
+// raiseLater gives the stream its replicas in the background, until it has kept them for a
+// while, does not exist any more, or can never have them.
 func (s *Stores) raiseLater(want *Want) {
 	name, replicas := want.Name, want.Replicas
 	if _, tried := s.raising.LoadOrStore(name, true); tried {
@@ -68,9 +71,15 @@ func (s *Stores) raiseLater(want *Want) {
 	}
 	if s.start == nil || !s.start(func(ctx context.Context) {
 		defer s.raising.Delete(name)
-		for pause := raiseSoon; bus.Wait(ctx, pause); pause = min(2*pause, raiseAgain) {
-			if err := s.raiseNow(ctx, name, replicas); err == nil || !passes(err) {
+		seen := 0
+		for pause := raiseSoon; seen < lasting && bus.Wait(ctx, pause); pause = min(2*pause, raiseAgain) {
+			_, has, err := s.raiseNow(ctx, name, replicas)
+			if errors.Is(err, jetstream.ErrStreamNotFound) || err != nil && !passes(err) {
 				return
+			}
+			seen++
+			if !has {
+				seen = 0
 			}
 		}
 	}) {
@@ -78,22 +87,25 @@ func (s *Stores) raiseLater(want *Want) {
 	}
 }
 
-// raiseNow gives a stream its replicas, unless it has as many or is gone.
-func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) error {
+// raiseNow gives a stream its replicas, unless it has as many. Of one that is gone, the
+// process that makes it anew asks for the replicas.
+func (s *Stores) raiseNow(ctx context.Context, name string, replicas int) (stream jetstream.Stream, has bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
-	stream, err := s.info(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // the process that makes it anew asks for its replicas
-	}
+	end, err := s.turn(ctx, name)
 	if err != nil {
-		return err
+		return nil, false, err
+	}
+	defer end()
+	stream, err = s.info(ctx, name) // once more, so that a change that was made meanwhile stays
+	if err != nil {
+		return nil, false, err
 	}
 	cfg := stream.CachedInfo().Config
 	if cfg.Replicas >= replicas {
-		return nil
+		return stream, true, nil
 	}
 	cfg.Replicas = replicas
-	_, err = s.update(ctx, cfg)
-	return err
+	stream, err = s.update(ctx, cfg)
+	return stream, false, err
 }
