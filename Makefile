@@ -29,7 +29,9 @@ test: ## Run the tests
 	$(GO) test -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) ./...
 
 # The runtime's tests keep time, and the detector makes everything slow: they have
-# the machine for themselves.
+# the machine for themselves. The packages that are left out run in one goroutine (and
+# build many programs in their tests), or are tested as another package too.
+RACELESS = /runtime|/cmd/aegis/internal/(scaffold|lintoptions|demonstration|clidoc)
 .PHONY: race
 race: ## Run the tests with the race detector (needs a C compiler)
 	@cc=$$($(GO) env CC); command -v $${cc%% *} >/dev/null || { \
@@ -37,7 +39,7 @@ race: ## Run the tests with the race detector (needs a C compiler)
 		echo "Install one (Debian: apt-get install gcc libc6-dev) or name yours in CC."; \
 		exit 1; }
 	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) ./runtime
-	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -v '/runtime$$')
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -Ev '($(RACELESS))$$')
 
 .PHONY: generate
 generate: ## Generate the code of all protos with the plugin of this tree, docs/cli.md and llms.txt
