@@ -184,7 +184,9 @@ func TestReplicasThatAnotherProcessUndoesAreMadeAgain(t *testing.T) {
 		_ = nc.Publish(msg.Reply, raised.Data)
 	})
 	require.NoError(t, err)
-	held := connectTo(t, c.urls(), aegis.WithJetStreamAPIPrefix("HELD"))
+	require.NoError(t, nc.Flush())
+	// The other servers of the cluster learn of the subscription later.
+	held := connectTo(t, nc.ConnectedUrl(), aegis.WithJetStreamAPIPrefix("HELD"))
 	mustStore(t, newPublisher(t, held, threefold), "2")
 	require.Equal(t, int64(1), undone.Load())
 	c.becomeThreefold(t, js, eventStream)
