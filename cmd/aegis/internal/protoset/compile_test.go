@@ -78,6 +78,20 @@ func TestMistakesAreInTheOrderOfTheirPositions(t *testing.T) {
 	}, found.Mistakes)
 }
 
+func TestACycleOfImportsIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		_, err := Compile(context.Background(), &texts{
+			"a.proto": "syntax = \"proto3\";\nimport \"b.proto\";\n",
+			"b.proto": "syntax = \"proto3\";\nimport \"a.proto\";\n",
+		}, []string{"a.proto", "b.proto"})
+		var mistakes *MistakesError
+		require.ErrorAs(t, err, &mistakes)
+		require.Len(t, mistakes.Mistakes, 1, err.Error())
+		require.Contains(t, err.Error(), "detected cyclic import")
+	}
+}
+
 func TestAnErrorOfTheSourcesIsReturned(t *testing.T) {
 	t.Parallel()
 	_, err := Compile(context.Background(), failing{}, []string{"a.proto"})

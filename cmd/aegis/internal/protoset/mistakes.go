@@ -61,6 +61,18 @@ func mistakesOf(found *report.Report) error {
 	slices.SortStableFunc(all.Mistakes, func(a, b Mistake) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Text, b.Text))
 	})
-	all.Mistakes = slices.Compact(all.Mistakes)
+	all.Mistakes = onlyFirst(slices.Compact(all.Mistakes), "detected cyclic import")
 	return all
+}
+
+// onlyFirst leaves out all mistakes but the first whose text begins so. The compiler, which
+// works on several files at once, tells of a cycle of imports at any of them, and sometimes
+// at more than one.
+func onlyFirst(all []Mistake, prefix string) []Mistake {
+	told := false
+	return slices.DeleteFunc(all, func(m Mistake) bool {
+		again := told && strings.HasPrefix(m.Text, prefix)
+		told = told || strings.HasPrefix(m.Text, prefix)
+		return again
+	})
 }
