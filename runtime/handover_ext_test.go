@@ -103,19 +103,26 @@ func TestHandOverUnderLoad(t *testing.T) {
 		})
 	}
 	conn := n.Connect(t)
-	last := uint64(0)
-	for range 2 {
-		for _, to := range []string{"b", "c", "a"} {
-			eventuallyAmong(t, conn, to)
-			began := time.Now()
-			answer := handOver(t, conn, fmt.Sprintf(`{"to":%q}`, to))
-			require.Empty(t, answer.Refused)
-			require.Equal(t, to, answer.Next.Instance)
-			require.GreaterOrEqual(t, answer.Term, last)
-			require.Greater(t, answer.Next.Term, answer.Term)
-			last = answer.Next.Term
-			t.Logf("%s -> %s in %v", answer.Instance, to, time.Since(began))
+	last, missed := uint64(0), 0
+	targets := []string{"b", "c", "a", "b", "c", "a"}
+	for len(targets) > 0 {
+		to := targets[0]
+		eventuallyAmong(t, conn, to)
+		began := time.Now()
+		answer := handOver(t, conn, fmt.Sprintf(`{"to":%q}`, to))
+		require.Empty(t, answer.Refused)
+		require.GreaterOrEqual(t, answer.Term, last)
+		require.Greater(t, answer.Next.Term, answer.Term)
+		last = answer.Next.Term
+		t.Logf("%s -> %s, for %s, in %v", answer.Instance, answer.Next.Instance, to, time.Since(began))
+		if answer.Next.Instance == to {
+			targets = targets[1:]
+			continue
 		}
+		// Another one follows that hears of it too late, or if that one does nothing for two
+		// seconds, as on a machine that stalls. Were it left to chance, it would be half of all.
+		missed++
+		require.Less(t, missed, 3)
 	}
 	cancel()
 	callers.Wait()
