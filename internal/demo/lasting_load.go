@@ -19,7 +19,7 @@ const (
 	lastingCallers = 4
 	// callEvery, lastingOrderEvery, commandEvery and broadcastEvery are the paces of the
 	// load: of each caller, and of all orders, commands and broadcasts.
-	callEvery         = 20 * time.Millisecond
+	callEvery         = 40 * time.Millisecond
 	lastingOrderEvery = 100 * time.Millisecond
 	commandEvery      = 3 * time.Second
 	broadcastEvery    = 20 * time.Second

@@ -256,7 +256,7 @@ func TestServersOfTheDemoComeBack(t *testing.T) {
 
 	demo := clitest.Start(t, env, "demo", "--forever", "--faults=false")
 	demo.Out().Await(t, "aegis chaos kill --demo")
-	got = clitest.Run(t, env, "chaos", "kill", placeOrder, anOrder, "--demo", "-y", "--faults", "2", "--every", "0s", "-o", "json")
+	got = clitest.Run(t, env, "chaos", "kill", placeOrder, anOrder, "--demo", "-y", "--faults", "2", "--every", "0s", "--rate", "10", "-o", "json") // the demo has a load of its own
 	killed := parse(t, got, 0).Faults
 	require.Len(t, killed, 2)
 	for _, f := range killed {
@@ -264,7 +264,7 @@ func TestServersOfTheDemoComeBack(t *testing.T) {
 		require.True(t, f.Leader)
 		demo.Out().Await(t, f.Instance+" has ended (signal: killed), and is started again")
 	}
-	got = clitest.Run(t, env, "chaos", "restart", echoMethod, aText, "--demo", "-y", "--faults", "2", "-o", "json")
+	got = clitest.Run(t, env, "chaos", "restart", echoMethod, aText, "--demo", "-y", "--faults", "2", "--rate", "10", "-o", "json")
 	require.Len(t, parse(t, got, 0).Faults, 2)
 	got = clitest.Run(t, env, "chaos", "kill", echoMethod, "--demo", "-y", "--server", "nats://127.0.0.1:1")
 	require.Equal(t, 2, got.Code, got.Err)
