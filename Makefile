@@ -39,7 +39,7 @@ race: ## Run the tests with the race detector (needs a C compiler)
 		echo "Install one (Debian: apt-get install gcc libc6-dev) or name yours in CC."; \
 		exit 1; }
 	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) ./runtime
-	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -Ev '($(RACELESS))$$')
+	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -Ev '($(RACELESS))$$')
 
 .PHONY: generate
 generate: ## Generate the code of all protos with the plugin of this tree, docs/cli.md and llms.txt

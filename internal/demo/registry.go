@@ -17,7 +17,7 @@ import (
 const heartbeat = 500 * time.Millisecond
 
 // registryLimit bounds how long the registry may take to be as it should be.
-const registryLimit = 10 * time.Second
+const registryLimit = 30 * time.Second
 
 // registry watches the instances of a part's service, and prints them.
 type registry struct {

@@ -225,7 +225,7 @@ func TestReportIsPrintedWhenTheNextFaultIsImpossible(t *testing.T) {
 	serve(t, nats, "order", 1)
 	// The pause is much longer than a lease, so that another one leads then even if the
 	// machine is busy; that one may not be harmed.
-	got := clitest.Run(t, env(nats), "chaos", "pause", placeOrder, anOrder, "-y", "--every", "0s", "--pause", "8s", "--pid", pids(first), "--faults", "2")
+	got := clitest.Run(t, env(nats), "chaos", "pause", placeOrder, anOrder, "-y", "--every", "0s", "--rate", "20", "--pause", "8s", "--pid", pids(first), "--faults", "2")
 	require.Equal(t, 1, got.Code)
 	require.Contains(t, got.Out, "fault 1: paused order")
 	require.Regexp(t, `faults +1 of 2`, got.Out)
@@ -238,7 +238,7 @@ func TestOnlyTheFollowerMayBeHarmed(t *testing.T) {
 	leader := serve(t, nats, "order", 1)
 	clitest.Run(t, env(nats), "call", placeOrder, strings.ReplaceAll(anOrder, "{{.UUID}}", "first")) // it leads now
 	follower := serve(t, nats, "order", 1)
-	got := clitest.Run(t, env(nats), "chaos", "pause", placeOrder, anOrder, "--pid", pids(follower), "-y", "--every", "0s")
+	got := clitest.Run(t, env(nats), "chaos", "pause", placeOrder, anOrder, "--pid", pids(follower), "-y", "--every", "0s", "--rate", "20")
 	require.Equal(t, 1, got.Code)
 	require.Contains(t, got.Err, fmt.Sprintf("the leader is the instance order-%d", leader[0].Pid()))
 	require.Contains(t, got.Err, "--target random")

@@ -134,6 +134,9 @@ type report struct {
 // play runs the command, and returns its report.
 func play(t *testing.T, nats *aegistest.NATS, code int, args ...string) (*report, string) {
 	t.Helper()
+	if !slices.Contains(args, "--rate") {
+		args = append(args, "--rate", "20") // the machine may be busy
+	}
 	got := clitest.Run(t, env(nats), append(append([]string{"chaos"}, args...), "--yes", "--output", "json")...)
 	return parse(t, got, code), got.Err
 }
