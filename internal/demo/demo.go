@@ -99,7 +99,8 @@ const (
 	FaultsUsage  = "with --forever, kill and pause servers"
 )
 
-var errNoFaults = errors.New("--faults=false is for --forever: the parts of the demo are about their faults")
+// ErrNoFaults is the error of Program.Show for NoFaults without Forever.
+var ErrNoFaults = errors.New("--faults=false is for --forever: the parts of the demo are about their faults")
 
 // Program is a program that shows the demo.
 type Program struct {
@@ -127,7 +128,7 @@ func (Program) Play(ctx context.Context, args []string, out io.Writer) error {
 // the context is no error.
 func (p Program) Show(ctx context.Context, out io.Writer) error {
 	if p.NoFaults && !p.Forever {
-		return errNoFaults
+		return ErrNoFaults
 	}
 	s, err := openStage(out, p.Self)
 	if err != nil {

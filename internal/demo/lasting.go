@@ -3,10 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
-	"os/signal"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -88,6 +85,7 @@ func (l *lasting) announce(faults bool) (end func()) {
 // start starts all servers.
 func (l *lasting) start(ctx context.Context, servers *sync.WaitGroup, limits *orderLimits) {
 	serve := []string{"--heartbeat", heartbeat.String()}
+	var again []chan struct{}
 	for _, kind := range []struct {
 		name, role string
 		count      int
@@ -104,15 +102,11 @@ func (l *lasting) start(ctx context.Context, servers *sync.WaitGroup, limits *or
 				again: make(chan struct{}, 1), report: l.report,
 			}
 			l.keepers[k.name] = k
+			again = append(again, k.again)
 			servers.Go(func() { k.run(ctx) })
 		}
 	}
-	asked := make(chan os.Signal, 1)
-	devstate.NotifyStartAgain(asked)
-	servers.Go(func() {
-		defer signal.Stop(asked)
-		startAgain(ctx, asked, slices.Collect(maps.Values(l.keepers)))
-	})
+	servers.Go(devstate.PassStartAgain(ctx, again))
 }
 
 func (l *lasting) report(name string, pid int) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -129,24 +128,6 @@ func (k *keeper) signal(sig syscall.Signal) error {
 		return err
 	}
 	return p.Signal(sig)
-}
-
-// startAgain has the servers that have ended start again whenever another command asks for
-// it.
-func startAgain(ctx context.Context, asked <-chan os.Signal, keepers []*keeper) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-asked:
-		}
-		for _, k := range keepers {
-			select {
-			case k.again <- struct{}{}:
-			default:
-			}
-		}
-	}
 }
 
 // lastLines keeps the end of what is written to it.

@@ -4,6 +4,7 @@
 //	state.go           what is in the file, and who may read and write it
 //	place.go           where it is
 //	register.go        the state as it changes
+//	again.go           what other commands ask of the one that runs servers
 //	sys_*.go           locks and signals, which are a matter of the system
 package devstate
 

@@ -24,5 +24,5 @@ func held(path string) bool {
 // StartAgain returns an error, as there are no signals here.
 func (*State) StartAgain() error { return errors.ErrUnsupported }
 
-// NotifyStartAgain does nothing, as there are no signals here.
-func NotifyStartAgain(chan<- os.Signal) {}
+// notifyStartAgain does nothing, as there are no signals here.
+func notifyStartAgain(chan<- os.Signal) {}

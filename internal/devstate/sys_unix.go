@@ -48,6 +48,6 @@ func held(path string) bool {
 // StartAgain asks the command to start the servers again that have ended.
 func (s *State) StartAgain() error { return syscall.Kill(s.PID, syscall.SIGUSR1) }
 
-// NotifyStartAgain has asked get what StartAgain of other processes asks for, until
+// notifyStartAgain has asked get what StartAgain of other processes asks for, until
 // signal.Stop.
-func NotifyStartAgain(asked chan<- os.Signal) { signal.Notify(asked, syscall.SIGUSR1) }
+func notifyStartAgain(asked chan<- os.Signal) { signal.Notify(asked, syscall.SIGUSR1) }

@@ -2,6 +2,7 @@
 package demonstration
 
 import (
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -38,10 +39,10 @@ func Command(app *cli.App) *cobra.Command {
 				return err
 			}
 			shown.Self, shown.NoFaults = []string{self, c.Name(), roleName}, !faults
-			if shown.NoFaults && !shown.Forever {
-				return cli.Usagef("--faults=false is for --forever: else the demo is about its faults")
+			if err = shown.Show(c.Context(), app.Out); errors.Is(err, demo.ErrNoFaults) {
+				return cli.Usagef("%v", err)
 			}
-			return shown.Show(c.Context(), app.Out)
+			return err
 		},
 	}
 	c.Flags().BoolVar(&shown.Forever, "forever", false, demo.ForeverUsage)

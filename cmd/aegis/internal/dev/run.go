@@ -164,6 +164,7 @@ func (s *session) start(ctx context.Context, o options, url string, all *sync.Wa
 	s.instances = make(map[string][]*instance)
 	env := o.link.environment(os.Environ(), url)
 	var instances []*instance
+	var again []chan struct{}
 	for _, srv := range s.servers {
 		for number := range o.instances {
 			name := srv.instance(number, o.instances)
@@ -173,34 +174,14 @@ func (s *session) start(ctx context.Context, o options, url string, all *sync.Wa
 				report: func(pid int) { s.register.Runs(devstate.Server{Name: name, Package: srv.pkg, PID: pid}) },
 			}
 			instances = append(instances, i)
+			again = append(again, i.again)
 			s.instances[srv.name] = append(s.instances[srv.name], i)
 		}
 	}
 	for _, i := range instances {
 		all.Go(func() { i.run(ctx) })
 	}
-	asked := make(chan os.Signal, 1)
-	devstate.NotifyStartAgain(asked)
-	all.Go(func() { startAgain(ctx, asked, instances) })
-}
-
-// startAgain has the instances that have ended start again whenever another command asks
-// for it.
-func startAgain(ctx context.Context, asked chan os.Signal, instances []*instance) {
-	defer signal.Stop(asked)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-asked:
-		}
-		for _, i := range instances {
-			select {
-			case i.again <- struct{}{}:
-			default:
-			}
-		}
-	}
+	all.Go(devstate.PassStartAgain(ctx, again))
 }
 
 // update generates and builds what a change asks for, and has the instances run the
