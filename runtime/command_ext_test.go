@@ -221,10 +221,10 @@ func TestCancelEndsTheHandlersContext(t *testing.T) {
 		}
 		return nil, ctx.Err()
 	}})
-	client := newJobClient(t, conn)
+	client, elsewhere := newJobClient(t, conn), another(t, conn)
 	cmd := send(t, client, "")
 	receive(t, "it runs", started)
-	require.NoError(t, aegistestv1aegis.JobServiceWorkCommand(another(t, conn), cmd.ID()).Cancel(t.Context()))
+	require.NoError(t, aegistestv1aegis.JobServiceWorkCommand(elsewhere, cmd.ID()).Cancel(t.Context()))
 	_, err := outcome(t.Context(), cmd)
 	require.Equal(t, aegis.CodeCanceled, aegis.CodeOf(err))
 	require.True(t, aegis.IsWireError(err))
