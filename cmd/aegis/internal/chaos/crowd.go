@@ -61,16 +61,20 @@ func (c *crowd) serving() ([]string, error) {
 	return ids, c.err
 }
 
-// leader returns the id of the process that leads a group, "" if none does.
+// leader returns the id of the process that leads a group, "" if none does. A process that
+// was frozen says that it leads until it finds out that another one does, in a later term.
 func (c *crowd) leader(group string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	leader, latest := "", uint64(0)
 	for id, i := range c.instances {
-		if !c.killed[id] && slices.ContainsFunc(i.Leading, func(t aegis.Term) bool { return t.Group == group }) {
-			return id
+		for _, t := range i.Leading {
+			if t.Group == group && t.Token > latest && !c.killed[id] {
+				leader, latest = id, t.Token
+			}
 		}
 	}
-	return ""
+	return leader
 }
 
 // name returns the name of an instance by the id of its process.
