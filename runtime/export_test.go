@@ -1,8 +1,15 @@
 package aegis
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
+)
 
 // What black-box tests look at inside.
+
+// DetectPauses makes servers notice pauses as early as they do outside of tests.
+func DetectPauses() { handling.SetLateness(handling.TickLateness) }
 
 // CancelsNoted returns how many cancels wait for their requests.
 func (s *Server) CancelsNoted() int { return s.pool.Noted() }

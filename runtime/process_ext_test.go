@@ -38,6 +38,7 @@ const (
 )
 
 func runHelper(kind string) int {
+	aegis.DetectPauses()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)

@@ -6,6 +6,10 @@
 //		return echov1aegis.RegisterEchoServiceServer(srv, echo{})
 //	})
 //	client, err := echov1aegis.NewEchoServiceClient(conn)
+//
+// A server refuses calls of unknown age after a pause of its process. In a program that
+// imports this package a pause is 5 s and not half a second, as machines on which tests run
+// are busy, and the calls of a test would be refused for that.
 package aegistest
 
 import (
@@ -15,6 +19,7 @@ import (
 	"time"
 
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/internal/handling"
 
 	"github.com/aegisrpc/aegis/internal/embednats"
 )
@@ -24,6 +29,11 @@ const (
 	startTimeout = 30 * time.Second
 	stopTimeout  = 60 * time.Second
 )
+
+// testPause is how late a process of tests may be before it takes itself for paused.
+const testPause = 5 * time.Second
+
+func init() { handling.SetLateness(testPause) } //nolint:gochecknoinits // before any server is made, whoever makes it
 
 // NATS is a NATS server with JetStream, on a free port of the loopback
 // interface, with its files in the test's temporary folder.

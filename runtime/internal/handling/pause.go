@@ -9,8 +9,16 @@ import (
 // TickInterval is the time between two calls of Ticked.
 const TickInterval = 100 * time.Millisecond
 
-// tickLateness is how much later a tick may come before that is taken for a pause.
-const tickLateness = 400 * time.Millisecond
+// TickLateness is how much later a tick may come before that is taken for a pause.
+const TickLateness = 400 * time.Millisecond
+
+// lateness is TickLateness, but in tests.
+var lateness = TickLateness
+
+// SetLateness puts another duration in the place of TickLateness. It is for tests, before
+// any server is made: a process that gets no processor for half a second because others are
+// tested beside it has not been paused.
+func SetLateness(d time.Duration) { lateness = d }
 
 // PauseDetector notices that the process did not run for a while (SIGSTOP, a
 // suspended machine, starvation). The messages that then wait in its socket are of unknown
@@ -34,14 +42,14 @@ func (p *PauseDetector) Start(now time.Time) { p.epoch = now }
 // Stale reports whether a request that a worker looks at now is of unknown age. It
 // notices a pause even if that has ended before the next tick.
 func (p *PauseDetector) Stale(now time.Time) bool {
-	return p.suspect.Load() || now.Sub(p.epoch)-time.Duration(p.tick.Load()) > TickInterval+tickLateness
+	return p.suspect.Load() || now.Sub(p.epoch)-time.Duration(p.tick.Load()) > TickInterval+lateness
 }
 
 // Ticked is called every 100 ms by one goroutine. It returns the payload of a
 // message that the process has to send to itself, or nil.
 func (p *PauseDetector) Ticked(now time.Time) []byte {
 	since := now.Sub(p.epoch)
-	late := since-time.Duration(p.tick.Load()) > TickInterval+tickLateness
+	late := since-time.Duration(p.tick.Load()) > TickInterval+lateness
 	if late {
 		p.suspect.Store(true) // before the tick, or a request slips through in between
 	}

@@ -32,7 +32,7 @@ func TestTicksInTimeAreNoPause(t *testing.T) {
 	for range 50 {
 		require.Nil(t, p.after(TickInterval))
 		require.False(t, p.isStale())
-		require.Nil(t, p.after(TickInterval+tickLateness), "late, but not too late")
+		require.Nil(t, p.after(TickInterval+TickLateness), "late, but not too late")
 		require.False(t, p.isStale())
 	}
 }
@@ -40,7 +40,7 @@ func TestTicksInTimeAreNoPause(t *testing.T) {
 func TestAfterAPauseRequestsAreStaleUntilAMessageToOneselfIsBack(t *testing.T) {
 	t.Parallel()
 	p := newTicking()
-	barrier := p.after(TickInterval + tickLateness + 1)
+	barrier := p.after(TickInterval + TickLateness + 1)
 	require.NotNil(t, barrier)
 	for range 5 {
 		require.True(t, p.isStale())
@@ -61,7 +61,7 @@ func TestPauseIsNoticedBeforeTheTick(t *testing.T) {
 	t.Parallel()
 	p := newTicking()
 	p.after(TickInterval)
-	p.now = p.now.Add(TickInterval + tickLateness)
+	p.now = p.now.Add(TickInterval + TickLateness)
 	require.False(t, p.isStale())
 	p.now = p.now.Add(1)
 	require.True(t, p.isStale())
