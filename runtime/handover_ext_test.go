@@ -66,18 +66,21 @@ func eventuallyStand(t *testing.T, conn *aegis.Conn, names ...string) {
 	require.Eventually(t, func() bool { return slices.Equal(standing(t, conn), names) }, leaderDeadline, 10*time.Millisecond)
 }
 
+// steady has no leader suspended, or lose its lease, because the machine is busy.
+func steady() aegis.ServiceOption {
+	return aegis.WithElection(election.Config{Lease: 2 * time.Second, Window: 500 * time.Millisecond})
+}
+
 // A leadership that is handed over to an instance is there, and neither runs a call twice
 // nor loses one.
 func TestHandOverUnderLoad(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
 	var acting actors
-	// No leader is to be suspended because the machine is busy: its calls would fail.
-	steady := aegis.WithElection(election.Config{Lease: 2 * time.Second, Window: 500 * time.Millisecond})
-	first := standWith(t, n, &desk{name: "a", onHandle: acting.handle}, steady)
+	first := standWith(t, n, &desk{name: "a", onHandle: acting.handle}, steady())
 	first.leads(t)
 	for _, name := range []string{"b", "c"} {
-		standWith(t, n, &desk{name: name, onHandle: acting.handle}, steady)
+		standWith(t, n, &desk{name: name, onHandle: acting.handle}, steady())
 	}
 	client := newOrders(t, n.Connect(t))
 	_, err := place(t, client)
@@ -203,7 +206,7 @@ func TestHandOverIsRefused(t *testing.T) {
 func TestHandOverByForce(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	alone := stand(t, n, &desk{name: "alone"})
+	alone := standWith(t, n, &desk{name: "alone"}, steady())
 	term := alone.leads(t)
 	ctx, cancel := context.WithTimeout(t.Context(), leaderDeadline)
 	defer cancel()
