@@ -6,27 +6,38 @@ import (
 	"fmt"
 )
 
-// MaxReport bounds what [Report.Encode] returns, in bytes.
+// MaxReport bounds what [Report.Encode] returns, in bytes, the spread left aside.
 const MaxReport = 2 << 10
 
 // Report is a snapshot and its assessment.
 type Report struct {
 	Snapshot
 	Assessment
+	// Spread is the latencies of all requests since the start. Only the reports of single
+	// methods in $SRV.STATS have it; it is nil in others.
+	Spread Spread `json:"spread,omitempty"`
 }
 
 // Encode returns the report as JSON, without the figures of single methods and
 // in at most [MaxReport] bytes: about 220, and 480 with errors of every code. If all
-// findings would exceed that, only the first ones are left in.
+// findings would exceed that, only the first ones are left in. A spread takes up to 1.5 kB
+// more.
 func (r *Report) Encode() ([]byte, error) {
 	short := *r
-	short.Methods = nil
+	short.Methods, short.Spread = nil, nil
 	for {
 		data, err := json.Marshal(short)
-		if err != nil || len(data) <= MaxReport || len(short.Findings) == 0 {
-			return data, err
+		switch {
+		case err != nil:
+			return nil, err
+		case len(data) > MaxReport && len(short.Findings) > 0:
+			short.Findings = short.Findings[:len(short.Findings)-1]
+		case r.Spread == nil:
+			return data, nil
+		default:
+			short.Spread = r.Spread
+			return json.Marshal(short)
 		}
-		short.Findings = short.Findings[:len(short.Findings)-1]
 	}
 }
 
@@ -56,6 +67,9 @@ func DecodeReport(data []byte) (Report, error) {
 func (r *Report) check() error {
 	if r.Score < 0 || r.Score > 100 {
 		return fmt.Errorf("%w: a score of %v", ErrReport, r.Score)
+	}
+	if err := r.Spread.check(); err != nil {
+		return err
 	}
 	return r.Stats.check()
 }

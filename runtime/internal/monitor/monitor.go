@@ -127,20 +127,22 @@ func (m *Monitor) Metrics(recorder *health.Recorder) json.RawMessage {
 	if recorder == nil {
 		return nil
 	}
-	return m.encode(recorder.Stats(time.Now()))
+	return encode(m.Assess(health.Snapshot{Stats: recorder.Stats(time.Now())}))
 }
 
 // Micro returns the figures of one method for the tools for NATS micro: the counts
-// since the start of the process, and a report of the method alone.
+// since the start of the process, and a report of the method alone with the latencies since
+// the start.
 func (m *Monitor) Micro(method *Method) micro.Stats {
 	stats := method.counted()
-	stats.Data = m.encode(method.Health.Stats(time.Now()))
+	report := m.Assess(health.Snapshot{Stats: method.Health.Stats(time.Now())})
+	report.Spread = method.Health.Spread()
+	stats.Data = encode(report)
 	return stats
 }
 
 // encode returns nil for figures that have no JSON, of which there are none.
-func (m *Monitor) encode(stats health.Stats) json.RawMessage {
-	report := m.Assess(health.Snapshot{Stats: stats})
+func encode(report health.Report) json.RawMessage {
 	data, err := report.Encode()
 	if err != nil {
 		return nil
