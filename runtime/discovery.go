@@ -51,6 +51,9 @@ type Instance struct {
 	// Instances with the same hash were built from the same proto. It is "" while the instance
 	// starts, and for one that serves none, as with an older version of Aegis.
 	Descriptors string
+	// Heard is when the last heartbeat of the instance came, by this process's clock. It is
+	// zero if none did, and in the changes of WatchInstances.
+	Heard time.Time
 
 	metrics json.RawMessage
 }
@@ -128,6 +131,9 @@ func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error
 	for i, one := range known {
 		list[i] = publicInstance(one.Record)
 		list[i].metrics = one.Metrics
+		if one.Heard >= 0 {
+			list[i].Heard = c.directory.Time(one.Heard)
+		}
 	}
 	slices.SortFunc(list, func(a, b Instance) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))

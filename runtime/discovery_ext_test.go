@@ -96,6 +96,13 @@ func TestInstancesAreVisibleFromStartToStop(t *testing.T) {
 	require.Len(t, instances, 1)
 	require.Equal(t, "1.2.3", instances[0].Version)
 	require.WithinDuration(t, time.Now(), instances[0].Started, time.Minute)
+	eventually(t, "a heartbeat was heard", func() bool {
+		instances, err := watcher.Instances(t.Context(), probeName)
+		return err == nil && len(instances) == 1 && !instances[0].Heard.IsZero()
+	})
+	instances, err = watcher.Instances(t.Context(), probeName)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), instances[0].Heard, time.Minute)
 	services, err := watcher.Services(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{probeName}, services)

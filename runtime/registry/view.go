@@ -49,6 +49,7 @@ type entry struct {
 	metrics  json.RawMessage
 	load     Load
 	heard    time.Duration // when it was heard last, in the view's own time
+	beat     time.Duration // when its last heartbeat came, by the clock; negative: none has
 	listed   bool          // the store has its key
 	removed  bool          // the store had its key, and has it no more
 	revision uint64        // of the key, 0 in a new bucket
@@ -164,7 +165,11 @@ func (v *View) Heard(now time.Duration, b *Beat) {
 	default:
 		e = v.replace(key, e, r)
 	}
-	if e == nil || r.Change < e.record.Change {
+	if e == nil {
+		return
+	}
+	e.beat = v.now
+	if r.Change < e.record.Change {
 		return
 	}
 	e.metrics, e.load = b.Metrics, b.Load
@@ -278,7 +283,7 @@ func (v *View) join(key Key, r *Record) *entry {
 		return nil
 	}
 	delete(v.gone, key)
-	e := &entry{record: r, heard: v.heard}
+	e := &entry{record: r, heard: v.heard, beat: -1}
 	v.live[key] = e
 	v.next = min(v.next, e.due())
 	v.tell(Diff(nil, r, 0))
@@ -287,7 +292,7 @@ func (v *View) join(key Key, r *Record) *entry {
 
 // replace puts another process in the place of an instance.
 func (v *View) replace(key Key, old *entry, r *Record) *entry {
-	e := &entry{record: r, heard: v.heard, revision: old.revision}
+	e := &entry{record: r, heard: v.heard, beat: -1, revision: old.revision}
 	v.live[key] = e
 	v.next = min(v.next, e.due())
 	v.tell(Diff(old.record, r, old.ending()))
@@ -339,12 +344,14 @@ type Instance struct {
 	Record  *Record         // not to be changed
 	Metrics json.RawMessage // of its last heartbeat; not to be changed
 	Load    Load            // of its last heartbeat
+	// Heard is when that came, by the clock that the view is told; negative if none has.
+	Heard time.Duration
 }
 
 // Instances calls f with every instance, in no order, until f returns false.
 func (v *View) Instances(f func(Instance) bool) {
 	for _, e := range v.live {
-		if !f(Instance{e.record, e.metrics, e.load}) {
+		if !f(Instance{e.record, e.metrics, e.load, e.beat}) {
 			return
 		}
 	}

@@ -102,6 +102,29 @@ func TestALifeAsAWatcherSeesIt(t *testing.T) {
 	require.Zero(t, w.view.Len())
 }
 
+func TestAViewKnowsWhenAHeartbeatCame(t *testing.T) {
+	t.Parallel()
+	w, a := watch(t), start("a", "P1", 1)
+	heard := func() (at time.Duration) {
+		w.view.Instances(func(i registry.Instance) bool { at = i.Heard; return true })
+		return at
+	}
+	w.view.Record(w.now, 1, a.in(registry.Starting))
+	require.Negative(t, heard(), "a record is no heartbeat")
+	w.after(time.Second)
+	r := a.in(registry.Running)
+	w.heard(r)
+	require.Equal(t, w.now, heard())
+	w.after(time.Second)
+	w.view.Record(w.now, 2, r)
+	w.view.Connection(w.now, true)
+	require.Equal(t, w.now-time.Second, heard())
+	w.heard(r)
+	require.Equal(t, w.now, heard())
+	w.view.Record(w.now, 3, start("a", "P2", 2).in(registry.Starting))
+	require.Negative(t, heard(), "another process was not heard")
+}
+
 func TestSilenceExpiresAfterThreeHeartbeats(t *testing.T) {
 	t.Parallel()
 	w := watch(t)

@@ -84,6 +84,9 @@ func (d *Directory) Close() {
 // now reads the clock of the views.
 func (d *Directory) now() time.Duration { return time.Since(d.epoch) }
 
+// Time returns the time of a reading of that clock.
+func (d *Directory) Time(reading time.Duration) time.Time { return d.epoch.Add(reading) }
+
 // View returns the view of a service, or of all services for "", once the view is true.
 // The caller releases it. The error wraps [ErrNotReady], or is that of ctx.
 func (d *Directory) View(ctx context.Context, service string) (*View, error) {
