@@ -10,6 +10,9 @@ const (
 	// LiveReply is where a process receives answers, and NATS's word that nobody
 	// listens: the process that was asked and the number of the probe follow.
 	LiveReply = "reply"
+	// LiveHere is where nobody reads what is sent, and NATS's word that nobody listens tells
+	// those who only look that the candidates of a process are gone.
+	LiveHere = "here"
 )
 
 // Probe is the body of the question whether a process lives.

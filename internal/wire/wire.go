@@ -129,6 +129,18 @@ func (s Subjects) Who(service, group string) string { return join(s.ns, KindWho,
 // Led is the subject on which a new leader says that it serves.
 func (s Subjects) Led(service, group string) string { return join(s.ns, KindLed, service, group) }
 
+// LedAll covers the Led subjects of all groups.
+func (s Subjects) LedAll() string { return s.Kind(KindLed) }
+
+// ParseLed reads service and group out of a Led subject of this namespace.
+func (s Subjects) ParseLed(subject string) (service, group string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, join(s.ns, KindLed, ""))
+	if !ok {
+		return "", "", false
+	}
+	return ParseRegistryKey(rest)
+}
+
 // Beat is the subject of the heartbeats of an instance of a service.
 func (s Subjects) Beat(service, instance string) string {
 	return join(s.ns, KindBeat, service, instance)

@@ -26,6 +26,20 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
+func TestLedSubjectsAreRead(t *testing.T) {
+	t.Parallel()
+	s := wire.NewSubjects("ns")
+	require.Equal(t, "ns.led.>", s.LedAll())
+	service, group, ok := s.ParseLed(s.Led("a.v1.S", "g"))
+	require.True(t, ok)
+	require.Equal(t, "a.v1.S", service)
+	require.Equal(t, "g", group)
+	for _, subject := range []string{"", "ns.led", "ns.led.", "ns.led.x", "ns.led.x.", "ns.led..g", "other.led.a.v1.S.g", "ns.lead.a.v1.S.g"} {
+		_, _, ok := s.ParseLed(subject)
+		require.False(t, ok, subject)
+	}
+}
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]struct{ namespace, instance bool }{
