@@ -21,6 +21,9 @@ type DeadLetter struct {
 	Sequence uint64
 	// Time is when the message was given up, by the NATS server's clock.
 	Time time.Time
+	// Sent is when the message was stored where it was published, by the NATS server's clock;
+	// zero if that is not known.
+	Sent time.Time
 	// Reason is the last error, and Attempts how many attempts counted.
 	Reason   string
 	Attempts int
@@ -138,7 +141,7 @@ func newDeadLetter(l *work.StoredLetter) *DeadLetter {
 		header = Header{} // the message is dead for other reasons too
 	}
 	return &DeadLetter{
-		Service: l.Service, Method: l.Method, Sequence: l.Sequence, Time: l.Time,
+		Service: l.Service, Method: l.Method, Sequence: l.Sequence, Time: l.Time, Sent: l.Sent,
 		Reason: l.Reason, Attempts: l.Attempts, ID: l.ID, Consumer: l.Consumer,
 		Subject: l.Subject, Origin: l.Origin, Header: header, Data: l.Data, ContentType: wire.HeaderValue(l.Header, wire.HeaderContentType), Omitted: l.Omitted,
 		stored: l,

@@ -24,9 +24,24 @@ type LetterFilter struct {
 	Reason string
 	// Consumer is the consumer that gave up an event, as DeadLetter has it; "" for all.
 	Consumer string
+	// ID is the id of a command; "" for all, and for events.
+	ID string
+	// After is a sequence after which the letters come; 0 for all.
+	After uint64
 	// UpTo is the sequence of the last letter; 0 for all. PutBack and Discard leave letters
 	// alone that come after they have begun.
 	UpTo uint64
+}
+
+// check returns an error for a filter that can match nothing.
+func (f *LetterFilter) check() error {
+	if f.ID != "" && !wire.ValidCommandID(f.ID) {
+		return aegis.Errorf(aegis.CodeInvalidArgument, "%q is no id of a command", f.ID)
+	}
+	if f.Method != "" {
+		return checkToken("a method", f.Method)
+	}
+	return nil
 }
 
 func (f *LetterFilter) wants(d *aegis.DeadLetter) bool {
@@ -126,18 +141,34 @@ func (a *Admin) DeadLetterGroups(ctx context.Context, service string) ([]LetterG
 // The loop ends after an error.
 func (a *Admin) DeadLetters(ctx context.Context, service string, f LetterFilter) iter.Seq2[*aegis.DeadLetter, error] {
 	return func(yield func(*aegis.DeadLetter, error) bool) {
-		for d, err := range a.conn.DeadLetters(ctx, service) {
+		if err := f.check(); err != nil {
+			yield(nil, err)
+			return
+		}
+		for after := f.After; ; {
+			d, err := a.nextLetter(ctx, service, &f, after+1)
 			switch {
 			case err != nil:
 				yield(nil, err)
 				return
-			case f.UpTo != 0 && d.Sequence > f.UpTo:
+			case d == nil, f.UpTo != 0 && d.Sequence > f.UpTo:
 				return
 			case f.wants(d) && !yield(d, nil):
 				return
 			}
+			after = d.Sequence
 		}
 	}
+}
+
+// nextLetter returns the oldest letter from a sequence on that has the method and the id of a
+// filter; nil if there is none.
+func (a *Admin) nextLetter(ctx context.Context, service string, f *LetterFilter, sequence uint64) (*aegis.DeadLetter, error) {
+	found, err := a.in.NextLetter(ctx, service, f.Method, f.ID, sequence)
+	if found == nil || err != nil {
+		return nil, err
+	}
+	return found.(*aegis.DeadLetter), nil //nolint:forcetypeassert // it says so
 }
 
 // LetterCount is how many dead letters a filter picks.

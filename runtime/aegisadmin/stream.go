@@ -49,6 +49,9 @@ type Consumer struct {
 	// Floor is the sequence up to which all messages were acknowledged, and Delivered the
 	// last one that was delivered.
 	Floor, Delivered uint64
+	// Deliveries is how many deliveries there were since the consumer was made, repeated ones
+	// among them.
+	Deliveries uint64
 	// Requests is how many requests for messages wait: 0 while nobody asks.
 	Requests int
 	// LastDelivery and LastAck are when that last happened; zero for never since the
@@ -128,7 +131,7 @@ func consumerOf(info *jetstream.ConsumerInfo) Consumer {
 	c := Consumer{
 		Name: info.Name, Pending: info.NumPending, UnderWay: info.NumAckPending, MaxUnderWay: max(info.Config.MaxAckPending, 0),
 		Redelivered: info.NumRedelivered, Floor: info.AckFloor.Stream, Delivered: info.Delivered.Stream,
-		Requests: info.NumWaiting, AckWait: info.Config.AckWait,
+		Deliveries: info.Delivered.Consumer, Requests: info.NumWaiting, AckWait: info.Config.AckWait,
 	}
 	if info.Delivered.Last != nil {
 		c.LastDelivery = *info.Delivered.Last

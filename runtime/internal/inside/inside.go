@@ -3,6 +3,8 @@
 package inside
 
 import (
+	"context"
+
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -15,6 +17,10 @@ type Conn struct {
 	Layout stores.Layout // of the connection's namespace
 	// Error returns the error that users get for a status; nil for nil.
 	Error func(*status.Status) error
+	// NextLetter returns the oldest dead letter of a service from a sequence on, an
+	// *aegis.DeadLetter; nil if there is none. The method and the id of the command are "" for
+	// all of them.
+	NextLetter func(ctx context.Context, service, method, id string, sequence uint64) (any, error)
 }
 
 // open is set by package aegis, which imports this one, and cannot be imported by it.

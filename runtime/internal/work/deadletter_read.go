@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type StoredLetter struct {
 	Header          nats.Header
 	Data            []byte
 	Omitted         int       // bytes of data that were left out
+	Sent            time.Time // when the message was stored; zero if that is not known
 	Created         time.Time // the stream of the letter; a stream that is made anew counts anew
 }
 
@@ -56,7 +58,13 @@ func (o *DeadLetterOffice) Letter(ctx context.Context, service string, sequence 
 // Next returns the oldest dead letter of a service from the sequence on; nil if there is
 // none.
 func (o *DeadLetterOffice) Next(ctx context.Context, service string, sequence uint64) (*StoredLetter, *status.Status) {
-	return o.get(ctx, service, sequence, jetstream.WithGetMsgSubject(o.Layout.Subjects.DeadAll(service)))
+	return o.NextOf(ctx, service, "", "", sequence)
+}
+
+// NextOf is Next for the letters of a method, and those of the command with an id; "" for all.
+func (o *DeadLetterOffice) NextOf(ctx context.Context, service, method, id string, sequence uint64) (*StoredLetter, *status.Status) {
+	subject := o.Layout.Subjects.Dead(service, cmp.Or(method, "*"), cmp.Or(id, ">"))
+	return o.get(ctx, service, sequence, jetstream.WithGetMsgSubject(subject))
 }
 
 // get returns the letter at a sequence, or with options the next one from there.
@@ -98,6 +106,7 @@ func (o *DeadLetterOffice) parse(service string, msg *jetstream.RawStreamMsg) (*
 		Reason: msg.Header.Get(wire.HeaderDeadReason), Consumer: msg.Header.Get(wire.HeaderDeadConsumer),
 		Subject: msg.Header.Get(wire.HeaderDeadSubject), Header: msg.Header, Data: msg.Data,
 	}
+	l.Sent = sentOf(msg.Header.Get(wire.HeaderMessageID))
 	l.Attempts, _ = strconv.Atoi(msg.Header.Get(wire.HeaderDeadAttempts))
 	l.Omitted, _ = strconv.Atoi(msg.Header.Get(wire.HeaderDeadOmitted))
 	l.Origin, _ = strconv.ParseUint(msg.Header.Get(wire.HeaderDeadSequence), 10, 64)
@@ -135,4 +144,18 @@ func (o *DeadLetterOffice) Discard(ctx context.Context, l *StoredLetter) *status
 		return nil
 	}
 	return stores.StatusOf(fmt.Errorf("dead letter %d of %s cannot be deleted: %w", l.Sequence, l.Service, err))
+}
+
+// sentOf reads out of the message id of a letter when its message was stored; zero if it does
+// not say that.
+func sentOf(id string) time.Time {
+	tokens := strings.Split(id, ".")
+	if len(tokens) < 2 {
+		return time.Time{}
+	}
+	at, err := strconv.ParseInt(tokens[len(tokens)-2], 10, 64)
+	if err != nil || at <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, at)
 }
