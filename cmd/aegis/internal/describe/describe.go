@@ -15,6 +15,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/internal/sample"
 	"github.com/aegisrpc/aegis/internal/spec"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisreflect"
@@ -128,7 +129,7 @@ func methodOf(m *aegisreflect.Method) (Method, error) {
 	out := Method{
 		Method: m.Name(), Pattern: m.Pattern().String(), Kind: kindOf(m), Request: string(d.Input().FullName()),
 		Response: string(d.Output().FullName()), Group: m.Group(), Durable: m.Durable(), Comment: aegisreflect.Comment(d),
-		Template: methods.Sample(d.Input()),
+		Template: sample.JSON(d.Input()),
 	}
 	if m.Timeout() > 0 {
 		out.Timeout = m.Timeout().String()

@@ -1,4 +1,4 @@
-package methods_test
+package sample_test
 
 import (
 	"testing"
@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	_ "github.com/aegisrpc/aegis/examples/order/gen/order/v1" // messages of all kinds
+	"github.com/aegisrpc/aegis/internal/sample"
 )
 
 // The sample of each message that this test links is read as that message.
@@ -28,7 +28,7 @@ func TestSamplesFitTheirMessages(t *testing.T) {
 	order, ok := desc.(protoreflect.MessageDescriptor)
 	require.True(t, ok)
 	want := `{"id": "id", "symbol": "symbol", "side": "SIDE_BUY", "quantity": 1, "priceCents": 1}`
-	assert.Equal(t, want, string(methods.Sample(order)))
+	assert.Equal(t, want, string(sample.JSON(order)))
 }
 
 func fit(t *testing.T, messages protoreflect.MessageDescriptors) (count int) {
@@ -39,8 +39,8 @@ func fit(t *testing.T, messages protoreflect.MessageDescriptors) (count int) {
 			continue
 		}
 		count += 1 + fit(t, m.Messages())
-		err := protojson.UnmarshalOptions{AllowPartial: true}.Unmarshal(methods.Sample(m), dynamicpb.NewMessage(m))
-		assert.NoError(t, err, "%s: %s", m.FullName(), methods.Sample(m))
+		err := protojson.UnmarshalOptions{AllowPartial: true}.Unmarshal(sample.JSON(m), dynamicpb.NewMessage(m))
+		assert.NoError(t, err, "%s: %s", m.FullName(), sample.JSON(m))
 	}
 	return count
 }

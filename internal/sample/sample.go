@@ -1,4 +1,5 @@
-package methods
+// Package sample makes JSON that fits a message, for people to edit.
+package sample
 
 import (
 	"encoding/json"
@@ -6,44 +7,18 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/aegisrpc/aegis/internal/spec"
 )
 
 // deepest is how many messages within messages a sample shows: with more nobody would see
 // what it is about.
 const deepest = 2
 
-// Sample returns JSON that fits a message type, on one line. Each field has a value, but
+// JSON returns JSON that fits a message type, on one line. Each field has a value, but
 // for those that are deep inside; of a oneof the first.
-func Sample(m protoreflect.MessageDescriptor) json.RawMessage {
+func JSON(m protoreflect.MessageDescriptor) json.RawMessage {
 	var b strings.Builder
 	writeMessage(&b, m, 0)
 	return json.RawMessage(b.String())
-}
-
-// Invocation returns the command line that uses a method with a sample of its request.
-// flags is what follows the name of the subcommand, such as " --server nats://...", or
-// nothing.
-func Invocation(m protoreflect.MethodDescriptor, pattern spec.Pattern, flags string) string {
-	verb := "call"
-	switch pattern {
-	case spec.Event:
-		verb = "publish"
-	case spec.Command:
-		verb = "send"
-	case spec.LoadBalanced, spec.SingleActive, spec.Broadcast:
-	}
-	command := "aegis " + verb + flags + " " + string(m.Parent().FullName()) + "/" + string(m.Name())
-	request := string(Sample(m.Input()))
-	switch {
-	case m.IsStreamingClient(): // its messages are lines
-		return "echo '" + request + "' | " + command
-	case request == "{}" && pattern != spec.Event: // publish without an event reads the standard input
-		return command
-	default:
-		return command + " '" + request + "'"
-	}
 }
 
 func writeMessage(b *strings.Builder, m protoreflect.MessageDescriptor, depth int) {
