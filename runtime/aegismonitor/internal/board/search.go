@@ -1,0 +1,134 @@
+package board
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/aegisrpc/aegis/internal/monitorapi"
+	"github.com/aegisrpc/aegis/internal/wire"
+)
+
+// maxResults is how many results a search has.
+const maxResults = 50
+
+// The kinds of results, in the order in which equally good ones come.
+var kinds = []string{"command", "service", "instance", "method", "group", "queue", "stream"}
+
+// match is a result and how good it is: less is better.
+type match struct {
+	monitorapi.Result
+
+	fit int
+}
+
+// finder gathers what has a text in its name.
+type finder struct {
+	text    string
+	matches []match
+}
+
+// Search returns what has a text in its name, without regard to case, the best matches
+// first. A text with the form of a command's id may be the id of a command of each service
+// that has a queue.
+func (b *Board) Search(text string) *monitorapi.Results {
+	b.mu.Lock()
+	defer b.unlock()
+	text = strings.TrimSpace(text)
+	f := finder{text: strings.ToLower(text)}
+	if f.text == "" {
+		return &monitorapi.Results{Results: []monitorapi.Result{}}
+	}
+	levels, methods := b.levels(), b.methodLevels()
+	for _, s := range b.sorted() {
+		if wire.ValidCommandID(text) && len(s.work.queues) > 0 {
+			f.matches = append(f.matches, match{Result: monitorapi.Result{
+				Kind: "command", Service: s.name, Name: text, Level: monitorapi.LevelUnknown,
+			}})
+		}
+		f.service(s, worse(monitorapi.LevelOK, levels[s.name]))
+		for _, m := range b.methods(s) {
+			f.look("method", s, m.Name, "", worse(monitorapi.LevelOK, methods[s.name+"."+m.Name]))
+		}
+		for _, q := range sortedBy(s.work.queues) {
+			f.look("queue", s, q.counts.Method, "", worse(monitorapi.LevelOK, methods[s.name+"."+q.counts.Method]))
+		}
+	}
+	return f.results()
+}
+
+// methodLevels returns the worst level of the findings of each method, by its full name.
+func (b *Board) methodLevels() map[string]monitorapi.Level {
+	levels := map[string]monitorapi.Level{}
+	for _, f := range b.judge.shown {
+		if f.Method != "" {
+			name := f.Service + "." + f.Method
+			levels[name] = worse(levels[name], f.Level)
+		}
+	}
+	return levels
+}
+
+// service looks at the names of a service, but those of its methods.
+func (f *finder) service(s *service, level monitorapi.Level) {
+	if s.listed() {
+		f.look("service", s, s.name, "", level)
+	}
+	for _, i := range s.fleet.ordered(all) {
+		f.look("instance", s, i.facts.Name, i.facts.Name, i.level)
+	}
+	for _, g := range sortedBy(s.groups) {
+		f.look("group", s, g.name, "", g.level())
+	}
+	for i := range s.work.streams {
+		f.look("stream", s, s.work.streams[i].Name, "", levelOf(streamFindings(s, &s.work.streams[i])))
+	}
+}
+
+func (f *finder) look(kind string, s *service, name, instance string, level monitorapi.Level) {
+	fit, ok := fits(strings.ToLower(name), f.text)
+	if !ok {
+		return
+	}
+	f.matches = append(f.matches, match{fit: fit, Result: monitorapi.Result{
+		Kind: kind, Service: s.name, Name: name, Instance: instance, Level: level,
+	}})
+}
+
+// fits reports whether a text is in a name, and how well: 0 for the name itself or its last
+// part, 1 for the beginning of the last part, 2 for the beginning of any part, else 3.
+func fits(name, text string) (int, bool) {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch at := strings.Index(name, text); {
+	case at < 0:
+		return 0, false
+	case name == text || last == text:
+		return 0, true
+	case strings.HasPrefix(last, text):
+		return 1, true
+	case at == 0 || strings.ContainsRune(".-_", rune(name[at-1])):
+		return 2, true
+	default:
+		return 3, true
+	}
+}
+
+func (f *finder) results() *monitorapi.Results {
+	slices.SortStableFunc(f.matches, func(a, b match) int {
+		return cmp.Or(cmp.Compare(a.fit, b.fit), cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Service, b.Service))
+	})
+	r := &monitorapi.Results{Results: []monitorapi.Result{}, More: len(f.matches) > maxResults}
+	for _, m := range f.matches[:min(len(f.matches), maxResults)] {
+		r.Results = append(r.Results, m.Result)
+	}
+	return r
+}
+
+// level returns how bad it is how a group is led.
+func (g *group) level() monitorapi.Level {
+	if g.state() == monitorapi.LeaderLeads {
+		return monitorapi.LevelOK
+	}
+	return monitorapi.LevelAttention
+}

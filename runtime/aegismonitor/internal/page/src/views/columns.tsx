@@ -1,0 +1,67 @@
+// The columns of the tables that have many.
+
+import { bytes, milliseconds, visible } from '../format.ts';
+import { Figure, Grade, Lasting, ServiceText, Spark, State, Text, Time, Unit } from '../parts.tsx';
+import type { Column } from '../table.tsx';
+import type { Figures, Instance, LeaderName, Service } from '../types.ts';
+
+function figureColumns<T extends Figures>(): Column<T>[] {
+  return [
+    { key: 'rate', title: 'Calls/s', width: 74, figures: true, sort: (row) => row.perSecond, cell: (row) => <Figure of={row.perSecond} /> },
+    { key: 'errors', title: 'Errors', width: 70, figures: true, sort: (row) => row.errorPercent, cell: (row) => <Figure of={row.errorPercent} unit="%" /> },
+    { key: 'p50', title: 'p50', width: 74, figures: true, sort: (row) => row.p50Ms, cell: (row) => <Unit of={milliseconds(row.p50Ms)} /> },
+    { key: 'p99', title: 'p99', width: 74, figures: true, sort: (row) => row.p99Ms, cell: (row) => <Unit of={milliseconds(row.p99Ms)} /> },
+  ];
+}
+
+const [rate, errors, p50, p99] = figureColumns<Service>() as [Column<Service>, Column<Service>, Column<Service>, Column<Service>];
+
+export const serviceColumns: Column<Service>[] = [
+  { key: 'name', title: 'Service', least: 220, sort: (s) => s.name, cell: (s) => <ServiceText of={s.name} /> },
+  { key: 'grade', title: 'Grade', width: 58, sort: (s) => s.score, cell: (s) => <Grade grade={s.grade} score={s.score} /> },
+  { key: 'state', title: 'State', width: 190, cell: (s) => <State level={s.level}><Text of={s.why} /></State> },
+  { key: 'leader', title: 'Leader', width: 150, cell: (s) => <LeaderCell leaders={s.leaders} /> },
+  { key: 'instances', title: 'Running', width: 80, figures: true, sort: (s) => s.instances, hint: 'Running instances of all', cell: (s) => (s.running === s.instances ? s.instances : `${s.running} of ${s.instances}`) },
+  rate,
+  { key: 'hour', title: 'Last hour', width: 132, cell: (s) => <Spark values={s.hour} /> },
+  errors, p50, p99,
+];
+
+// LeaderCell names the leader, and of several groups the first one without.
+function LeaderCell({ leaders }: { leaders: LeaderName[] }) {
+  const worst = leaders.find((leader) => leader.state !== 'leads') ?? leaders[0];
+  if (worst === undefined) return <span class="dim">–</span>;
+  const others = leaders.length > 1 ? `+${leaders.length - 1}` : '';
+  const all = leaders.map((l) => `${visible(l.group)}: ${l.instance === '' ? 'none' : visible(l.instance)} ${l.state}`).join('\n');
+  return (
+    <span class="text" title={all}>
+      {worst.state === 'leads' ? (
+        <bdi class="mono">{visible(worst.instance)}</bdi>
+      ) : (
+        <span class="bad">{worst.state === 'silent' ? 'silent' : 'no leader'}</span>
+      )}{' '}
+      <span class="dim">{others}</span>
+    </span>
+  );
+}
+
+export const instanceColumns: Column<Instance>[] = [
+  { key: 'name', title: 'Instance', least: 120, sort: (i) => i.name, cell: (i) => <Text of={i.name} mono /> },
+  { key: 'grade', title: 'Grade', width: 58, sort: (i) => i.score, cell: (i) => <Grade grade={i.grade} score={i.score} /> },
+  { key: 'state', title: 'State', width: 100, sort: (i) => i.state, cell: (i) => <State level={i.level}>{i.state === '' ? '' : visible(i.state.toLowerCase())}</State> },
+  { key: 'why', title: 'Why', least: 120, cell: (i) => <Text of={why(i)} /> },
+  { key: 'leads', title: 'Leads', width: 72, sort: (i) => i.leads.length, cell: (i) => <Text of={i.leads.join(', ')} mono /> },
+  { key: 'version', title: 'Version', width: 70, sort: (i) => i.version, cell: (i) => <Text of={i.version} mono /> },
+  { key: 'started', title: 'Up for', width: 64, figures: true, hint: 'Since its process started', sort: (i) => -Date.parse(i.started), cell: (i) => <Lasting since={i.started} /> },
+  { key: 'heard', title: 'Heard', width: 58, figures: true, hint: 'Its last heartbeat', sort: (i) => (i.heard === null ? null : -Date.parse(i.heard)), cell: (i) => <Time at={i.heard} /> },
+  ...figureColumns<Instance>(),
+  { key: 'inflight', title: 'In flight', width: 68, figures: true, sort: (i) => i.inFlight, cell: (i) => <Figure of={i.inFlight} /> },
+  { key: 'cpu', title: 'CPU', width: 58, figures: true, sort: (i) => i.cpuPercent, cell: (i) => <Figure of={i.cpuPercent} unit="%" /> },
+  { key: 'memory', title: 'Memory', width: 74, figures: true, sort: (i) => i.memoryBytes, cell: (i) => <Unit of={bytes(i.memoryBytes)} /> },
+];
+
+// why says what is to be said of an instance beside its state.
+function why(i: Instance): string {
+  const refused = Object.entries(i.refused).filter(([, n]) => n > 0).map(([reason, n]) => `refused ${n}: ${reason}`);
+  return [i.subscriber ? 'subscriber' : '', i.why, ...refused].filter((text) => text !== '').join('; ');
+}
