@@ -18,11 +18,11 @@ FUZZTIME ?= 10s
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: ## Servers share calls and elect leaders over NATS while some are killed and stopped
-	$(GO) run ./examples/demo
+demo: ## Servers share calls and elect leaders over NATS while some are killed and stopped; MONITOR=1 goes on and shows them on a web page
+	$(GO) run ./examples/demo $(if $(MONITOR),--forever --monitor)
 
 .PHONY: test
 test: ## Run the tests
@@ -42,7 +42,7 @@ race: ## Run the tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $$($(GO) list ./... | grep -Ev '($(RACELESS))$$')
 
 .PHONY: generate
-generate: ## Generate the code of all protos with the plugin of this tree, docs/cli.md and llms.txt
+generate: ## Generate the code of all protos with the plugin of this tree, docs/cli.md, llms.txt and the monitor's openapi.json
 	$(BUF) generate
 	$(BUF) generate --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis
 	$(BUF) build --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/golden/image.binpb
@@ -50,10 +50,11 @@ generate: ## Generate the code of all protos with the plugin of this tree, docs/
 	$(BUF) build --config internal/codegen/against.before.buf.yaml --exclude-path proto/aegis -o internal/codegen/against/before.binpb
 	$(BUF) build --config internal/codegen/against.after.buf.yaml --exclude-path proto/aegis -o internal/codegen/against/after.binpb
 	$(GO) run ./cmd/aegis/internal/clidoc
+	$(GO) generate ./runtime/aegismonitor/internal/openapi
 
 .PHONY: checkgenerate
 checkgenerate: generate ## Fail unless the committed generated code is what make generate gives
-	@git --no-pager diff --exit-code -- '*.pb.go' '*.aegis.go' '*.binpb' docs/cli.md llms.txt || { \
+	@git --no-pager diff --exit-code -- '*.pb.go' '*.aegis.go' '*.binpb' docs/cli.md llms.txt runtime/aegismonitor/internal/openapi/openapi.json || { \
 		echo "make checkgenerate: generated code differs from what is committed (above)."; \
 		echo "Commit what make generate wrote, or undo the change that led to it."; \
 		exit 1; }
@@ -61,6 +62,22 @@ checkgenerate: generate ## Fail unless the committed generated code is what make
 	test -z "$$new" || { \
 		echo "make checkgenerate: generated files that are not committed:"; echo "$$new"; \
 		echo "Add them to the commit."; \
+		exit 1; }
+
+# The sources of the monitor's page, and the one target that needs Node and npm: what it
+# writes is committed, so that nobody else needs them.
+PAGE = runtime/aegismonitor/internal/page
+
+.PHONY: page
+page: ## Build the monitor's page from its TypeScript, after its checks and tests; commit it (needs Node 20 and npm)
+	cd $(PAGE) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
+.PHONY: checkpage
+checkpage: page ## Fail unless the committed page is what make page gives
+	@git --no-pager diff --exit-code --stat -- $(PAGE)/dist && \
+	test -z "$$(git ls-files --others --exclude-standard -- $(PAGE)/dist)" || { \
+		echo "make checkpage: the page differs from what is committed."; \
+		echo "Commit what make page wrote, or undo the change that led to it."; \
 		exit 1; }
 
 .PHONY: buftest
@@ -78,6 +95,24 @@ natstest: ## Use the real nats command line tool on running services
 .PHONY: oldnatstest
 oldnatstest: ## Run services on NATS servers of older versions, which it builds
 	$(GO) test -tags oldnatstest -count 1 -timeout 10m ./internal/oldnatstest
+
+.PHONY: test-browser
+test-browser: ## Test the monitor's page in Chromium (needs npm and chromium); pictures go to build/pictures
+	cd internal/browsertest && npm ci --silent --no-audit --no-fund && $(GO) vet ./... && $(GO) test -count 1 -timeout 15m ./...
+
+.PHONY: pictures
+pictures: test-browser ## Take the pictures of docs/monitor.md anew
+	@mkdir -p docs/images
+	@for p in overview-1440-light:overview-light overview-1440-dark:overview-dark service-1440-light:service overview-390-light:phone; do \
+		cp "build/pictures/$${p%:*}.png" "docs/images/monitor-$${p#*:}.png"; done
+
+.PHONY: monitorload
+monitorload: ## Measure a monitor of 1,000 instances with 100 open pages, and how soon it shows dead leaders; ARGS= has options (-h)
+	$(GO) run ./internal/monitorload $(ARGS)
+
+.PHONY: deploytest
+deploytest: ## Test the rules and the dashboard in deploy with Prometheus's own code, which it builds
+	cd runtime/aegismonitor/internal/deploytest && $(GO) test -count 1 -timeout 15m ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, gofumpt and buf lint

@@ -18,6 +18,7 @@
 //	lasting_server.go        its servers, which are started again
 //	lasting_load.go          what they are asked to do
 //	lasting_faults.go        what is done to them
+//	lasting_monitor.go       the monitor that shows them
 package demo
 
 import (
@@ -83,6 +84,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.BoolVar(&p.Forever, "forever", false, ForeverUsage)
 	faults := flags.Bool("faults", true, FaultsUsage)
+	flags.BoolVar(&p.Monitor, "monitor", false, MonitorUsage)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -97,10 +99,12 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 const (
 	ForeverUsage = "keep servers under load and faults until Ctrl-C, and start those again that end"
 	FaultsUsage  = "with --forever, kill and pause servers"
+	MonitorUsage = "with --forever, show the servers on a web page (default: without one)"
 )
 
-// ErrNoFaults is the error of Program.Show for NoFaults without Forever.
-var ErrNoFaults = errors.New("--faults=false is for --forever: the parts of the demo are about their faults")
+// ErrNotForever is wrapped by the error of Program.Show for NoFaults or Monitor without
+// Forever.
+var ErrNotForever = errors.New("is for --forever")
 
 // Program is a program that shows the demo.
 type Program struct {
@@ -113,6 +117,8 @@ type Program struct {
 	Forever bool
 	// NoFaults leaves it to others to kill and pause those servers.
 	NoFaults bool
+	// Monitor serves a web page that shows those servers.
+	Monitor bool
 }
 
 // Play does the task of one of the demo's processes, as its first argument says.
@@ -127,15 +133,18 @@ func (Program) Play(ctx context.Context, args []string, out io.Writer) error {
 // Show shows the demo. The error says what did not go as promised. With Forever, the end of
 // the context is no error.
 func (p Program) Show(ctx context.Context, out io.Writer) error {
-	if p.NoFaults && !p.Forever {
-		return ErrNoFaults
+	switch {
+	case p.NoFaults && !p.Forever:
+		return fmt.Errorf("--faults=false %w: the parts of the demo are about their faults", ErrNotForever)
+	case p.Monitor && !p.Forever:
+		return fmt.Errorf("--monitor %w: the parts of the demo take seconds", ErrNotForever)
 	}
 	s, err := openStage(out, p.Self)
 	if err != nil {
 		return err
 	}
 	if p.Forever {
-		err := s.showLasting(ctx, !p.NoFaults)
+		err := s.showLasting(ctx, p)
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = nil // it was interrupted before it had begun
 		}

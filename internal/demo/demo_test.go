@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/devstate"
+	"github.com/aegisrpc/aegis/internal/monitorapi"
 	"github.com/aegisrpc/aegis/internal/program"
 )
 
@@ -77,7 +80,11 @@ func TestDemoRefusesArguments(t *testing.T) {
 	err := Run(t.Context(), []string{"fast"}, os.Stdout)
 	require.EqualError(t, err, `unknown argument "fast"; the demo takes none`)
 	err = Run(t.Context(), []string{"--faults=false"}, os.Stdout)
-	require.ErrorContains(t, err, "is for --forever")
+	require.ErrorIs(t, err, ErrNotForever)
+	require.EqualError(t, err, "--faults=false is for --forever: the parts of the demo are about their faults")
+	err = Run(t.Context(), []string{"--monitor"}, os.Stdout)
+	require.ErrorIs(t, err, ErrNotForever)
+	require.ErrorContains(t, err, "--monitor is for --forever")
 }
 
 func TestDemoGoesOnUntilItIsInterrupted(t *testing.T) {
@@ -125,6 +132,30 @@ func TestDemoIsFoundOnlyOnce(t *testing.T) {
 	require.NoError(t, first.cmd.Process.Signal(os.Interrupt))
 	require.Equal(t, 0, first.finish(), first)
 	require.NotContains(t, first.stdout.String(), "SIG")
+}
+
+func TestDemoShowsItselfByAMonitor(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t, "--forever", "--faults=false", "--monitor")
+	_, url, found := strings.Cut(strings.TrimSpace(d.awaitLine("the monitor is at ")), "the monitor is at ")
+	require.True(t, found)
+	d.awaitLine("it goes on until Ctrl-C")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	require.Eventually(t, func() bool {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"api/v1/overview", http.NoBody)
+		require.NoError(t, err)
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		var o monitorapi.Overview
+		require.NoError(t, json.NewDecoder(res.Body).Decode(&o))
+		return len(o.Services) == 2 && o.Totals.Leaders == 1 && o.May == monitorapi.May{Act: true, Call: true, ShowPayloads: true}
+	}, 30*time.Second, 100*time.Millisecond, "it shows both services and the leader")
+	require.NoError(t, d.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 0, d.finish(), d)
+	require.Empty(t, d.stderr.String(), d)
+	d.requireNothingLeft(0)
 }
 
 // demoRun is a running demo.

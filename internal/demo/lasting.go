@@ -27,7 +27,8 @@ type lasting struct {
 }
 
 // showLasting runs the demo that goes on. It returns when no process is left.
-func (s *stage) showLasting(ctx context.Context, faults bool) error {
+func (s *stage) showLasting(ctx context.Context, p Program) error {
+	faults := !p.NoFaults
 	registry, err := openRegistry(ctx, s, orderv1aegis.OrderServiceName)
 	if err != nil {
 		return err
@@ -42,6 +43,13 @@ func (s *stage) showLasting(ctx context.Context, faults bool) error {
 
 	var servers sync.WaitGroup
 	defer servers.Wait()
+	if p.Monitor {
+		stop, err := l.monitor(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	keeping, end := context.WithCancel(context.WithoutCancel(ctx)) // beyond the load
 	defer end()
 	l.start(keeping, &servers, limits)

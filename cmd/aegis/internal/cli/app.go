@@ -99,6 +99,6 @@ func (a *App) settle(c *cobra.Command) error {
 	if a.Timeout <= 0 {
 		return Usagef("--timeout %s: use more than 0", a.Timeout)
 	}
-	a.Style = Style{on: a.width > 0 && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	a.Style = Style{On: a.width > 0 && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 	return nil
 }

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -74,4 +76,24 @@ func (a *App) Logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// ConnectLater is Connect for a command that has something to do without NATS too. If NATS
+// cannot be reached now, the connection is made when it can be, and noted is called with the
+// reason. Settings that are wrong, and a user that NATS refuses, are errors as ever.
+func (a *App) ConnectLater(ctx context.Context, noted func(error), opts ...aegis.ConnOption) (*aegis.Conn, error) {
+	conn, err := a.Connect(ctx, opts...)
+	if err == nil || ctx.Err() != nil || !unreachable(err) {
+		return conn, err
+	}
+	noted(err)
+	opts = append([]aegis.ConnOption{aegis.WithLogger(a.Logger()), aegis.WithNATSOptions(nats.RetryOnFailedConnect(true))}, opts...)
+	return a.settings.Connect(ctx, opts...)
+}
+
+// unreachable tells whether no NATS server has answered.
+func unreachable(err error) bool {
+	op, network := errors.AsType[*net.OpError](err)
+	return network && (op.Op == "dial" || op.Timeout()) ||
+		errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
 }

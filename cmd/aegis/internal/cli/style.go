@@ -11,14 +11,15 @@ type Colour int
 
 // The colours and faces.
 const (
-	Plain  Colour = 0
-	Bold   Colour = 1
-	Dim    Colour = 2
-	Red    Colour = 31
-	Green  Colour = 32
-	Yellow Colour = 33
-	Blue   Colour = 34
-	Cyan   Colour = 36
+	Plain   Colour = 0
+	Bold    Colour = 1
+	Dim     Colour = 2
+	Reverse Colour = 7
+	Red     Colour = 31
+	Green   Colour = 32
+	Yellow  Colour = 33
+	Blue    Colour = 34
+	Cyan    Colour = 36
 )
 
 // Styled is a text with a colour, as a cell of a table.
@@ -28,11 +29,11 @@ type Styled struct {
 }
 
 // Style colours text, or leaves it as it is if nobody at a terminal reads it.
-type Style struct{ on bool }
+type Style struct{ On bool }
 
 // Paint returns the text in a colour.
 func (s Style) Paint(c Colour, text string) string {
-	if !s.on || c == Plain || text == "" {
+	if !s.On || c == Plain || text == "" {
 		return text
 	}
 	return "\x1b[" + strconv.Itoa(int(c)) + "m" + text + "\x1b[0m"

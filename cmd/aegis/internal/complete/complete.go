@@ -38,7 +38,7 @@ func arguments() map[string]argument {
 	command := argument{services: all, names: methods(aegisreflect.PatternCommand), both: true}
 	event := argument{services: all, names: methods(aegisreflect.PatternEvent), both: true}
 	return map[string]argument{
-		"ls": service, "tree": service, "watch": service, "health": service, "ping": service,
+		"ls": service, "tree": service, "watch": service, "health": service, "ping": service, "top": service,
 		"describe": {services: all, names: methods()},
 		"call": {services: running, both: true, names: methods(
 			aegisreflect.PatternLoadBalanced, aegisreflect.PatternSingleActive, aegisreflect.PatternBroadcast)},

@@ -31,15 +31,15 @@ func Command(app *cli.App) *cobra.Command {
 			"tell of them by events and add them up by commands, kills and stops servers meanwhile, and counts\n" +
 			"in the end. It takes about 15 s, needs a Unix system, and leaves nothing behind.\n\n" +
 			"With --forever it keeps servers running, under load, for you to look at and to harm yourself:\n" +
-			"without faults of its own, aegis chaos --demo finds its servers.",
-		Example: "  aegis demo\n  aegis demo --forever --faults=false",
+			"without faults of its own, aegis chaos --demo finds its servers. --monitor shows them on a web page.",
+		Example: "  aegis demo\n  aegis demo --forever --faults=false --monitor",
 		RunE: func(c *cobra.Command, _ []string) error {
 			self, err := os.Executable()
 			if err != nil {
 				return err
 			}
 			shown.Self, shown.NoFaults = []string{self, c.Name(), roleName}, !faults
-			if err = shown.Show(c.Context(), app.Out); errors.Is(err, demo.ErrNoFaults) {
+			if err = shown.Show(c.Context(), app.Out); errors.Is(err, demo.ErrNotForever) {
 				return cli.Usagef("%v", err)
 			}
 			return err
@@ -47,6 +47,7 @@ func Command(app *cli.App) *cobra.Command {
 	}
 	c.Flags().BoolVar(&shown.Forever, "forever", false, demo.ForeverUsage)
 	c.Flags().BoolVar(&faults, "faults", true, demo.FaultsUsage)
+	c.Flags().BoolVar(&shown.Monitor, "monitor", false, demo.MonitorUsage)
 	c.AddCommand(&cobra.Command{
 		Use: roleName, Short: "One of the processes of the demo", Example: "  aegis demo", Hidden: true,
 		Args: cobra.MinimumNArgs(1), DisableFlagParsing: true,

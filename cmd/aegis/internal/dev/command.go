@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/monitorhttp"
 )
 
 // options are the flags of dev.
@@ -16,6 +17,7 @@ type options struct {
 	port      int
 	grace     time.Duration
 	clean     bool
+	monitor   string
 	link      link
 }
 
@@ -42,6 +44,8 @@ func Command(app *cli.App) *cobra.Command {
 			"NATS by NATS_URL. NATS keeps its files in the project, in .aegis/nats, for the next time.\n" +
 			"With the flag --server or --context no NATS is started, and the servers get what the flags\n" +
 			"say.\n\n" +
+			"A monitor shows the services on a web page of this machine, see aegis monitor. It can change\n" +
+			"and call things on the NATS that this command has started, and on another one only read.\n\n" +
 			"Ctrl-C stops the servers gracefully, then NATS, and the exit code is 130. On Linux no server\n" +
 			"outlives this command, even if it is killed.",
 		Example: "  aegis dev\n" +
@@ -63,6 +67,8 @@ func Command(app *cli.App) *cobra.Command {
 	f.IntVar(&o.instances, "instances", 1, "how many processes of each server run: 1 to 100")
 	f.IntVar(&o.port, "port", 0, "port of NATS (default 4222, or a free one if 4222 is taken)")
 	f.DurationVar(&o.grace, "grace", 10*time.Second, "how long a server may take to stop before it is killed")
+	f.StringVar(&o.monitor, "monitor", "", "address of the monitor on this machine, HOST:PORT, or "+monitorOff+
+		" for none (default "+monitorhttp.DefaultAddress+", or a free port if that is taken)")
 	f.BoolVar(&o.clean, "clean", false, "delete first what NATS has stored: events, commands, results (default: it is kept)")
 	return c
 }

@@ -96,6 +96,11 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 		defer cancel()
 		_ = conn.Close(ctx) // it was only read
 	}()
+	stopMonitor, err := s.monitor(ctx, o, conn)
+	if err != nil {
+		return err
+	}
+	defer stopMonitor()
 	return s.serve(ctx, o, conn, url)
 }
 

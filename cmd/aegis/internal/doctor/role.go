@@ -247,7 +247,7 @@ func letterParts() []part {
 	}
 }
 
-// monitorParts have what aegis ls, watch and doctor read; docs/doctor.md lists them.
+// monitorParts have what aegis ls, watch, doctor and monitor read; docs/doctor.md lists them.
 func monitorParts() []part {
 	return []part{
 		{
@@ -265,6 +265,10 @@ func monitorParts() []part {
 			name: "streams and consumers", publish: []string{"J.INFO", "J.STREAM.LIST", "J.STREAM.INFO.*", "J.CONSUMER.LIST.*", "J.STREAM.MSG.GET.*"},
 		},
 		{name: "probes of the connection", publish: []string{probes, "<inbox prefix>.*.live"}},
+		{
+			name: "leaders as they change, candidates and descriptors", optional: true,
+			publish: []string{"ns.live.>", "ns.ask.*.*.*.*.all", "ns.desc.>", "J.DIRECT.GET.>"}, subscribe: []string{"ns.led.>"},
+		},
 	}
 }
 

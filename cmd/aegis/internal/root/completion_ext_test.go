@@ -27,6 +27,7 @@ func TestNamesAreCompleted(t *testing.T) {
 		"tree order":                                      orders,
 		"watch order":                                     orders,
 		"health order":                                    orders,
+		"top order":                                       orders,
 		"ping order":                                      orders,
 		"describe order":                                  orders,
 		"describe order.v1.OrderService/Pl":               orders + "/PlaceOrder",

@@ -38,6 +38,7 @@ func TestInterruptedCommands(t *testing.T) {
 		"send --await":  {[]string{"send", work, `{"text": "waits"}`, "--await"}, "", "under way"},
 		"bench":         {[]string{"bench", probes + "/Do", "--duration", "1h", "--verbose"}, "", "connected"},
 		"doctor":        {[]string{"doctor", "--watch", "-o", "json"}, `"finding"`, ""},
+		"monitor":       {[]string{"monitor", "--listen", "127.0.0.1:0", "-o", "json"}, `"url"`, ""},
 		"mcp":           {[]string{"mcp", "--verbose"}, "", "connected"},
 		"ping":          {[]string{"ping", "--count", "10000", "--verbose"}, "", "connected"},
 		"result":        {[]string{"result", work, w.waits, "--await", "--verbose"}, "", "connected"},

@@ -20,8 +20,10 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/leaders"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/lintoptions"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/mcp"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/monitor"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/scaffold"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/streams"
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/top"
 	"github.com/aegisrpc/aegis/internal/codegen"
 )
 
@@ -51,7 +53,7 @@ func Command(app *cli.App) *cobra.Command {
 	}
 	add(groupBuild, scaffold.Command(app), dev.Command(app), generate.Command(app), lintoptions.Command(app), demonstration.Command(app))
 	add(groupLook, instances.List(app), instances.Tree(app), instances.Watch(app), instances.Health(app), instances.Ping(app),
-		describe.Command(app))
+		describe.Command(app), monitor.Command(app), top.Command(app))
 	add(groupCall, call.Command(app), call.Send(app), call.Result(app), call.Progress(app), call.Cancel(app),
 		call.Publish(app), call.Subscribe(app), bench.Command(app), chaos.Command(app), mcp.Command(app, codegen.Version))
 	add(groupCare, commands.Command(app), deadletters.Command(app), streams.Command(app), leaders.Command(app), doctor.Command(app))

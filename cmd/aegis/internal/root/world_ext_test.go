@@ -148,6 +148,7 @@ func (w *world) arguments() map[string][]string {
 		"demo": nil, "dev": nil, "generate": nil, "init": nil, "lint-options": nil, // run processes, or need a project
 		"chaos kill": nil, "chaos pause": nil, "chaos stop": nil, "chaos restart": nil, // these as well
 		"ls": {}, "tree": {}, "watch": {}, "health": {}, "ping": {}, "describe": {orders},
+		"top":      {}, // without a terminal it says what to use
 		"call":     {probes + "/Do", `{"text": "hello"}`},
 		"send":     {jobs + "/Once"},
 		"result":   {work, w.done},
@@ -156,6 +157,7 @@ func (w *world) arguments() map[string][]string {
 		"publish":  {events + "/Stored", "{}"}, "subscribe": {events + "/Stored", "--from", "all", "--count", "1"},
 		"bench":    {probes + "/Do", "--requests", "100"},
 		"mcp":      {},
+		"monitor":  {"--listen", "127.0.0.1:0"},
 		"commands": {}, "commands list": {jobs}, "commands show": {jobs, w.waits}, "commands cancel": {jobs, w.waits, "--dry-run"},
 		"commands delete": {jobs, "--all", "--dry-run"}, "commands pause": {work, "--for", "1h", "--yes"}, "commands resume": {work, "--yes"},
 		"deadletters": {}, "deadletters list": {jobs}, "deadletters show": {jobs, "1"}, "deadletters retry": {jobs, "1", "--dry-run"},
@@ -167,7 +169,7 @@ func (w *world) arguments() map[string][]string {
 }
 
 // endless are the commands that run until they are ended.
-var endless = []string{"watch", "progress"}
+var endless = []string{"watch", "progress", "monitor"}
 
 // each calls visit for each subcommand that can run, with its path below aegis.
 func each(visit func(path string, c *cobra.Command)) {

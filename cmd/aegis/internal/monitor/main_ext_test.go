@@ -1,0 +1,9 @@
+package monitor_test
+
+import (
+	"testing"
+
+	"github.com/aegisrpc/aegis/cmd/aegis/internal/clitest"
+)
+
+func TestMain(m *testing.M) { clitest.Main(m) }
