@@ -45,6 +45,7 @@ func clusters() []cluster {
 		{"event", []string{"event*"}},
 		{"command", []string{"command*"}},
 		{"generated", []string{"generated"}},
+		{"inside", []string{"inside"}}, // for the packages beside this one
 	}
 }
 

@@ -185,7 +185,7 @@ func files(t *testing.T) []string {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && slices.Contains([]string{".git", ".tmp", "build"}, name):
+		case entry.IsDir() && (slices.Contains([]string{".git", ".tmp", "build"}, name) || slices.Contains([]string{"node_modules", ".build"}, path.Base(name))):
 			return fs.SkipDir
 		case entry.Type().IsRegular() && name != ".git":
 			names = append(names, name)
