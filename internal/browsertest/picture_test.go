@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
@@ -50,6 +51,23 @@ func TestPictures(t *testing.T) {
 			}
 		}
 	}
+}
+
+// All is told by shapes and words as well: the picture is what somebody sees who does not tell
+// red from green.
+func TestThePageWithoutRedAndGreen(t *testing.T) {
+	w := newWorld(t)
+	w.startOrders("order-1", "order-2", "order-3")
+	first := w.leader("")
+	w.watched(first)
+	w.orders[first].Kill()
+	b := startBrowser(t)
+	p := open(t, b, w.page, laptop, false)
+	p.do(command(emulation.SetEmulatedVisionDeficiency, emulation.SetEmulatedVisionDeficiencyParams{
+		Type: emulation.SetEmulatedVisionDeficiencyTypeDeuteranopia,
+	}))
+	p.shows(first+" is lost", "needs attention")
+	p.shot("without-red-and-green")
 }
 
 func TestAnEmptyPageSaysWhatWouldBeThere(t *testing.T) {

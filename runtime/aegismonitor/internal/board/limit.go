@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/aegisrpc/aegis/runtime/aegismonitor/internal/figures"
 )
 
 // What a registry or a stream names may be of any number: of more than this the board takes
@@ -40,6 +42,7 @@ func known(x float64) *float64 {
 	if math.IsNaN(x) || math.IsInf(x, 0) || x < 0 {
 		return nil
 	}
+	x = figures.Rounded(x, 4)
 	return &x
 }
 

@@ -155,7 +155,7 @@ func (s *Series) Hour(now time.Time) []*float64 {
 			}
 		}
 		if known > 0 {
-			values[i] = sum / float64(known)
+			values[i] = Rounded(sum/float64(known), sparkDigits)
 			hour[i] = &values[i]
 		}
 	}

@@ -2,6 +2,7 @@
 // page, so that a thousand are as fluid as ten; each row has the same height for that.
 
 import type { ComponentChildren } from 'preact';
+import { memo } from 'preact/compat';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { formatSort, nextSort, parseSort, sorted, type SortValue } from './sort.ts';
 
@@ -16,6 +17,9 @@ export interface Column<T> {
   untitled?: boolean; // the title is for screen readers alone
   sort?: (row: T) => SortValue;
   cell: (row: T) => ComponentChildren;
+  // What the cell is made of, if it is of nothing but the row: it is made anew when that changes.
+  // Most of what a new document has is what the one before had.
+  of?: (row: T) => string;
 }
 
 interface Props<T> {
@@ -112,7 +116,7 @@ function Row<T>(props: { row: T; index: number; columns: Column<T>[]; link: stri
   return (
     <tr aria-rowindex={props.index + 2} class={(link === '' ? '' : 'opens ') + (props.marked ? 'marked' : '')} onClick={open}>
       {columns.map((column, i) => {
-        const cell = column.cell(row);
+        const cell = <Cell of={column.of?.(row)} make={() => column.cell(row)} />;
         if (i > 0) return <td key={column.key} class={column.figures ? 'r' : ''}>{cell}</td>;
         return (
           <th key={column.key} scope="row">
@@ -123,6 +127,14 @@ function Row<T>(props: { row: T; index: number; columns: Column<T>[]; link: stri
     </tr>
   );
 }
+
+interface CellProps {
+  of: string | undefined;
+  make: () => ComponentChildren;
+}
+
+// Cell is made anew when what it is made of has changed.
+const Cell = memo(({ make }: CellProps) => <>{make()}</>, (a, b) => a.of !== undefined && a.of === b.of);
 
 // Gap has the place of rows that are out of sight.
 function Gap({ rows, columns }: { rows: number; columns: number }) {
