@@ -125,7 +125,9 @@ func serve(t *testing.T, conn *aegis.Conn, name string, register func(*aegis.Ser
 	go func() { done <- srv.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		<-done // with an error where the test has closed the connection
+		if err := <-done; err != nil {
+			t.Log("the server has ended:", err) // as where the test has closed the connection
+		}
 	})
 	t.Cleanup(stop)
 	select {
