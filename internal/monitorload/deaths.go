@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/monitorapi"
 	"github.com/aegisrpc/aegis/internal/procs"
 )
@@ -26,16 +25,11 @@ func measureDeaths(ctx context.Context, deaths int) error {
 	if deaths == 0 {
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "monitorload")
+	n, stop, err := startNATS()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for such
-	n, err := embednats.Start(embednats.Options{StoreDir: dir})
-	if err != nil {
-		return err
-	}
-	defer n.Stop()
+	defer stop()
 	monitor, address, err := startMonitor(n.ClientURL())
 	if err != nil {
 		return err

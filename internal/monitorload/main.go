@@ -3,7 +3,6 @@
 //
 //	fleet/       instances that are made up
 //	pages.go     open pages: readers of live documents
-//	usage.go     processor time and memory of the monitor's process
 //	scale.go     a monitor of the fleet
 //	deaths.go    leaders that are killed, in processes of their own
 //

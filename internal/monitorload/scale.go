@@ -71,18 +71,30 @@ func startMonitor(natsURL string) (p *procs.Process, address string, err error) 
 	return p, strings.TrimSpace(address), nil
 }
 
-// measureScale measures a monitor of a fleet with open pages.
-func measureScale(ctx context.Context, s settings) error {
+// startNATS starts a NATS server with JetStream, which stop ends.
+func startNATS() (n *embednats.Server, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "monitorload")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for such
-	n, err := embednats.Start(embednats.Options{StoreDir: dir})
+	remove := func() { _ = os.RemoveAll(dir) } // it is in the folder for such
+	if n, err = embednats.Start(embednats.Options{StoreDir: dir}); err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return n, func() {
+		n.Stop()
+		remove()
+	}, nil
+}
+
+// measureScale measures a monitor of a fleet with open pages.
+func measureScale(ctx context.Context, s settings) error {
+	n, stop, err := startNATS()
 	if err != nil {
 		return err
 	}
-	defer n.Stop()
+	defer stop()
 	f, err := fleet.New(ctx, n.ClientURL(), s.instances, s.services)
 	if err != nil {
 		return err
@@ -142,7 +154,7 @@ func (s *settings) cost(ctx context.Context, monitor *procs.Process, n *embednat
 	if open != nil {
 		open.reset()
 	}
-	before, err := cpuTime(monitor.Pid())
+	before, err := monitor.CPUTime()
 	if err != nil {
 		return err
 	}
@@ -151,17 +163,17 @@ func (s *settings) cost(ctx context.Context, monitor *procs.Process, n *embednat
 		return err
 	}
 	over := time.Since(began)
-	after, err := cpuTime(monitor.Pid())
+	after, err := monitor.CPUTime()
 	if err != nil {
 		return err
 	}
-	now, peak, err := memory(monitor.Pid())
+	now, most, err := monitor.Memory()
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\n%s:\n", when)
 	fmt.Printf("  processor      %8.1f %% of a core\n", 100*(after-before).Seconds()/over.Seconds())
-	fmt.Printf("  memory         %8.1f MB, at most %.1f MB\n", now, peak)
+	fmt.Printf("  memory         %8.1f MB, at most %.1f MB\n", float64(now)/1e6, float64(most)/1e6)
 	fmt.Printf("  NATS           %8.1f messages a second, in and out, of all clients\n", float64(messagesOf(n)-messages)/over.Seconds())
 	if open != nil {
 		return open.print(over)

@@ -89,3 +89,29 @@ func TestBadEndsAreErrors(t *testing.T) {
 		t.Error("what does not exist was started")
 	}
 }
+
+func TestUsageOfAChildIsRead(t *testing.T) {
+	t.Parallel()
+	p, err := procs.Start("busy", exec.Command("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; read end"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	for deadline := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
+		used, err := p.CPUTime()
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("used %v: %v", used, err)
+		}
+		if used > 0 {
+			break
+		}
+	}
+	if now, most, err := p.Memory(); err != nil || now == 0 || most < now {
+		t.Errorf("memory %d, at most %d: %v", now, most, err)
+	}
+	p.Kill()
+	<-p.Ended()
+	if used, err := p.CPUTime(); err == nil {
+		t.Errorf("it is gone, and used %v", used)
+	}
+}

@@ -8,9 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +38,6 @@ const (
 	manyCandidates = 30
 	manyGroups     = 200
 	perSecond      = "messages/s"
-	ticksPerSecond = 100 // of /proc, on all Linux machines
 )
 
 // Name is the name under which the user asks for the measurements.
@@ -78,12 +74,12 @@ func costOfWaking(ctx context.Context, h *world.Harness) ([]Cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	began, err := cpuTime(c)
+	began, err := c.CPUTime()
 	if err != nil {
 		return nil, err
 	}
 	wait.For(ctx, costTime)
-	ended, err := cpuTime(c)
+	ended, err := c.CPUTime()
 	what := fmt.Sprintf("for comparison: a process that wakes up every %v", w.Election.Probe)
 	return []Cost{{what, 100 * (ended - began).Seconds() / costTime.Seconds(), "% of a core"}}, err
 }
@@ -156,7 +152,7 @@ func meterAll(ctx context.Context, w *world.World, suffix string, standby, leade
 
 // meter measures a process and its connection.
 func meter(ctx context.Context, w *world.World, what string, c standing) ([]Cost, error) {
-	cpu, err := cpuTime(c.Process)
+	cpu, err := c.Process.CPUTime()
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +162,7 @@ func meter(ctx context.Context, w *world.World, what string, c standing) ([]Cost
 	}
 	began := time.Now()
 	wait.For(ctx, costTime)
-	cpuAfter, err := cpuTime(c.Process)
+	cpuAfter, err := c.Process.CPUTime()
 	if err != nil {
 		return nil, err
 	}
@@ -179,25 +175,6 @@ func meter(ctx context.Context, w *world.World, what string, c standing) ([]Cost
 		{what, 100 * (cpuAfter - cpu).Seconds() / seconds, "% of a core"},
 		{what, float64(after-before) / seconds, perSecond},
 	}, nil
-}
-
-// cpuTime returns the processor time that a process has used so far.
-func cpuTime(c *procs.Process) (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.Pid()))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(data), ") ") // the name may have spaces
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc of %s: %q", c.Name, data)
-	}
-	user, uerr := strconv.ParseInt(fields[11], 10, 64)
-	system, serr := strconv.ParseInt(fields[12], 10, 64)
-	if uerr != nil || serr != nil {
-		return 0, fmt.Errorf("/proc of %s: %q", c.Name, data)
-	}
-	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
 }
 
 // messages asks the NATS server how many messages a connection has sent and
