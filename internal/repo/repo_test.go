@@ -29,7 +29,7 @@ func TestDocumentsAreShort(t *testing.T) {
 // internal/usertest, all else by .ci/run or the workflow.
 func TestCommandsInDocumentsAreRun(t *testing.T) {
 	ran := []string{"make", "make ci"} // TestHelpListsAllTargets; .ci/run itself
-	runs := regexp.MustCompile(`(?m)^\s*(?:step \w+|- run:) make ([a-z]+)`)
+	runs := regexp.MustCompile(`(?m)^\s*(?:step [\w-]+|- run:) make ([a-z-]+)`)
 	for _, match := range runs.FindAllStringSubmatch(read(t, ".ci/run")+read(t, ".github/workflows/ci.yaml"), -1) {
 		ran = append(ran, "make "+match[1], "make "+prerequisite(t, match[1]))
 	}
@@ -45,7 +45,7 @@ func TestCommandsInDocumentsAreRun(t *testing.T) {
 
 func TestTargetsNamedInDocumentsExist(t *testing.T) {
 	targets := targets(t)
-	named := regexp.MustCompile("`make ([a-z]+)[^`]*`")
+	named := regexp.MustCompile("`make ([a-z-]+)[^`]*`")
 	for _, name := range documents(t) {
 		for _, match := range named.FindAllStringSubmatch(read(t, name), -1) {
 			assert.Contains(t, targets, match[1], "%s names `make %s`", name, match[1])
@@ -205,7 +205,7 @@ func documents(t *testing.T) []string {
 func targets(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, match := range regexp.MustCompile(`(?m)^\.PHONY: (\w+)$`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
+	for _, match := range regexp.MustCompile(`(?m)^\.PHONY: ([\w-]+)$`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
 		names = append(names, match[1])
 	}
 	require.NotEmpty(t, names)
