@@ -214,8 +214,8 @@ func TestBroadcastStopRules(t *testing.T) {
 	defer cancel()
 	require.Len(t, replies(ctx, t, client, aegis.UntilReplies(3)), 3)
 	require.Len(t, replies(ctx, t, client, aegis.UntilReplies(5)), 5)
-	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(300*time.Millisecond)), 5)
-	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(300*time.Millisecond), aegis.UntilReplies(10)), 5)
+	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(2*time.Second)), 5)
+	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(2*time.Second), aegis.UntilReplies(10)), 5)
 	require.Len(t, replies(ctx, t, client, aegis.UntilSilence(time.Hour), aegis.UntilReplies(2)), 2)
 	require.NoError(t, ctx.Err())
 	for _, o := range []aegis.CallOption{aegis.UntilReplies(0), aegis.UntilReplies(1_000_001), aegis.UntilSilence(0), aegis.ToInstance("i1")} {
