@@ -129,8 +129,11 @@ func (s *Spread) UnmarshalJSON(data []byte) error {
 		}
 		read[Step(at)] = n
 	}
+	if err := read.check(); err != nil {
+		return err
+	}
 	*s = read
-	return read.check()
+	return nil
 }
 
 func (s Spread) check() error {

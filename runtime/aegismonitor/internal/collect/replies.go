@@ -2,6 +2,7 @@ package collect
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -125,16 +126,18 @@ type statsReply struct {
 }
 
 type endpointStats struct {
-	Name     string          `json:"name"`
-	Requests int64           `json:"num_requests"`
-	Errors   int64           `json:"num_errors"`
-	Data     json.RawMessage `json:"data"`
+	Name     string       `json:"name"`
+	Requests int64        `json:"num_requests"`
+	Errors   int64        `json:"num_errors"`
+	Data     methodReport `json:"data"`
 }
 
-// decodeStats reads a reply. It returns false for what is none of an instance of Aegis.
+// decodeStats reads a reply. It returns false for what is none of an instance of Aegis. A
+// value of another type than it should have is left out, and the rest is read.
 func decodeStats(data []byte) (*statsReply, bool) {
 	var s statsReply
-	if json.Unmarshal(data, &s) != nil || s.Type != micro.StatsResponseType || len(s.Endpoints) > maxMethods {
+	var malformed *json.SyntaxError
+	if errors.As(json.Unmarshal(data, &s), &malformed) || s.Type != micro.StatsResponseType || len(s.Endpoints) > maxMethods {
 		return nil, false
 	}
 	service := s.Metadata["service"]
@@ -177,11 +180,7 @@ func (e *endpointStats) method() (board.MethodStats, bool) {
 		return board.MethodStats{}, false
 	}
 	m := board.MethodStats{Method: e.Name, Counts: figures.Counts{Requests: uint64(e.Requests), Errors: uint64(min(e.Errors, e.Requests))}}
-	var report methodReport
-	if json.Unmarshal(e.Data, &report) != nil {
-		return m, true
-	}
-	m.Counts.InFlight, m.Counts.Spread, m.Codes = max(report.InFlight, 0), report.Spread, report.Errors
+	m.Counts.InFlight, m.Counts.Spread, m.Codes = max(e.Data.InFlight, 0), e.Data.Spread, e.Data.Errors
 	return m, true
 }
 
