@@ -15,7 +15,7 @@ const ticksPerSecond = 100
 // returns an error where there is no /proc.
 func (p *Process) CPUTime() (time.Duration, error) {
 	path := fmt.Sprintf("/proc/%d/stat", p.Pid())
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(path) //nolint:gosec // it is of a process that this one has started
 	if err != nil {
 		return 0, err
 	}

@@ -152,7 +152,7 @@ func meterAll(ctx context.Context, w *world.World, suffix string, standby, leade
 
 // meter measures a process and its connection.
 func meter(ctx context.Context, w *world.World, what string, c standing) ([]Cost, error) {
-	cpu, err := c.Process.CPUTime()
+	cpu, err := c.CPUTime()
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func meter(ctx context.Context, w *world.World, what string, c standing) ([]Cost
 	}
 	began := time.Now()
 	wait.For(ctx, costTime)
-	cpuAfter, err := c.Process.CPUTime()
+	cpuAfter, err := c.CPUTime()
 	if err != nil {
 		return nil, err
 	}
