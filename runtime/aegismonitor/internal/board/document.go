@@ -64,7 +64,7 @@ func (b *Board) Service(now time.Time, name string) *monitorapi.ServiceDetail {
 		return d
 	}
 	d.Found = true
-	d.Service = b.row(now, s, b.levels()[s.name])
+	d.Service = b.row(now, s, b.worst()[s.name])
 	d.Instances, d.Methods = s.instances(now), b.methods(s)
 	d.Leaders, d.Queues = b.leadershipsOf(now, s), queuesOf(now, []*service{s})
 	if description := b.descriptions[name]; description != nil {

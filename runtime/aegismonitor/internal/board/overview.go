@@ -11,31 +11,33 @@ import (
 	"github.com/aegisrpc/aegis/runtime/health"
 )
 
-// levels returns the worst level of the findings of each service.
-func (b *Board) levels() map[string]monitorapi.Level {
-	levels := map[string]monitorapi.Level{}
+// worst returns the worst finding of each service.
+func (b *Board) worst() map[string]monitorapi.Finding {
+	worst := map[string]monitorapi.Finding{}
 	for _, f := range b.judge.shown {
-		levels[f.Service] = worse(levels[f.Service], f.Level)
+		if known, ok := worst[f.Service]; !ok || rank(f.Level) > rank(known.Level) {
+			worst[f.Service] = f
+		}
 	}
-	return levels
+	return worst
 }
 
 // rows returns the services that have an instance, or had one within the hour, the worst
 // first.
 func (b *Board) rows(now time.Time, services []*service) []monitorapi.Service {
 	list := []monitorapi.Service{}
-	levels := b.levels()
+	worst := b.worst()
 	for _, s := range services {
 		if s.listed() {
-			list = append(list, b.row(now, s, levels[s.name]))
+			list = append(list, b.row(now, s, worst[s.name]))
 		}
 	}
 	slices.SortStableFunc(list, func(a, b monitorapi.Service) int { return cmp.Compare(rank(b.Level), rank(a.Level)) })
 	return list
 }
 
-// row returns the row of a service, which is at least as bad as its findings.
-func (b *Board) row(now time.Time, s *service, level monitorapi.Level) monitorapi.Service {
+// row returns the row of a service, which is at least as bad as its worst finding.
+func (b *Board) row(now time.Time, s *service, finding monitorapi.Finding) monitorapi.Service {
 	d := monitorapi.Service{
 		Name: s.name, Level: monitorapi.LevelOK, Figures: copied(s.meters.total.figures),
 		Running: s.running(), Versions: []string{}, Leaders: []monitorapi.LeaderName{}, Hour: s.meters.total.series.Hour(now),
@@ -64,21 +66,12 @@ func (b *Board) row(now time.Time, s *service, level monitorapi.Level) monitorap
 	if heard == 0 {
 		d.Level = monitorapi.LevelUnknown
 	}
-	d.Level = worse(d.Level, level)
+	d.Level = worse(d.Level, finding.Level)
 	d.Why = s.why(&d, ill)
-	if ill == 0 && d.Running > 0 && d.Running == d.Instances && rank(level) > rank(monitorapi.LevelOK) {
-		d.Why = b.worstOf(s.name) // it is not the instances
+	if ill == 0 && d.Running > 0 && d.Running == d.Instances && rank(finding.Level) > rank(monitorapi.LevelOK) {
+		d.Why = finding.What // it is not the instances
 	}
 	return d
-}
-
-// worstOf returns the worst finding of a service in a few words; there is one.
-func (b *Board) worstOf(service string) string {
-	i := slices.IndexFunc(b.judge.shown, func(f monitorapi.Finding) bool { return f.Service == service })
-	if i < 0 {
-		return ""
-	}
-	return b.judge.shown[i].What
 }
 
 // why says in words how a service is.

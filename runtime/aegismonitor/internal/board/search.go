@@ -39,14 +39,14 @@ func (b *Board) Search(text string) *monitorapi.Results {
 	if f.text == "" {
 		return &monitorapi.Results{Results: []monitorapi.Result{}}
 	}
-	levels, methods := b.levels(), b.methodLevels()
+	findings, methods := b.worst(), b.methodLevels()
 	for _, s := range b.sorted() {
 		if wire.ValidCommandID(text) && len(s.work.queues) > 0 {
 			f.matches = append(f.matches, match{Result: monitorapi.Result{
 				Kind: "command", Service: s.name, Name: text, Level: monitorapi.LevelUnknown,
 			}})
 		}
-		f.service(s, worse(monitorapi.LevelOK, levels[s.name]))
+		f.service(s, worse(monitorapi.LevelOK, findings[s.name].Level))
 		for _, m := range b.methods(s) {
 			f.look("method", s, m.Name, "", worse(monitorapi.LevelOK, methods[s.name+"."+m.Name]))
 		}
