@@ -164,8 +164,11 @@ func show(ctx context.Context, app *cli.App, client *feed.Client, service string
 	defer cancel()
 	m := newModel(watches.open, app.Style, service)
 	defer m.close()
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(app.In), tea.WithOutput(app.Out),
-		tea.WithoutSignalHandler(), tea.WithFPS(framesPerSecond)).Run()
+	program := tea.NewProgram(m, tea.WithInput(app.In), tea.WithOutput(app.Out),
+		tea.WithoutSignalHandler(), tea.WithFPS(framesPerSecond))
+	// A program that is given the context does not wait for its reader of the terminal when it ends.
+	defer context.AfterFunc(ctx, program.Quit)()
+	_, err := program.Run()
 	switch {
 	case ctx.Err() != nil: // a signal has ended it
 		return nil
