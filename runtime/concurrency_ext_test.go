@@ -2,6 +2,8 @@ package aegis_test
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -173,12 +175,30 @@ func TestCallIsOneRequestAndOneReply(t *testing.T) {
 	client := newClient(t, conn)
 	eventually(t, "the void probe is over", func() bool { return conn.NATS().Stats().InMsgs == 1 })
 	spy := spyOn(t, conn)
-	for range calls {
-		_, err := client.Do(t.Context(), doRequest(""))
+	for range calls { // idempotent ones, which are not refused where the machine stands still for a while
+		_, err := client.Get(t.Context(), getRequest(""))
 		require.NoError(t, err)
 	}
-	eventually(t, "the spy has seen it all", func() bool { return spy.count() >= 2*calls })
+	exchanged := func() (requests, replies int) {
+		asked := map[string]bool{}
+		for _, msg := range spy.all() {
+			switch {
+			case msg.Subject == getSubject:
+				requests++
+				asked[msg.Reply] = true
+			case asked[msg.Subject]:
+				replies++
+			}
+		}
+		return requests, replies
+	}
+	eventually(t, "the spy has seen it all", func() bool { _, replies := exchanged(); return replies >= calls })
 	require.NoError(t, spy.nc.Flush())
-	require.Equal(t, 2*calls, spy.count())
-	require.Len(t, spy.subjects(func(s string) bool { return s == doSubject }), calls)
+	requests, replies := exchanged()
+	require.Equal(t, calls, requests)
+	require.Equal(t, calls, replies)
+	others := spy.subjects(func(s string) bool { return strings.HasPrefix(s, "aegis.") && s != getSubject })
+	require.Empty(t, slices.DeleteFunc(others, func(s string) bool {
+		return strings.HasPrefix(s, "aegis.beat.") || strings.HasPrefix(s, "aegis.live.")
+	}))
 }

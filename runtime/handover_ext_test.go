@@ -182,7 +182,7 @@ func (a *actors) check(t *testing.T) {
 func TestHandOverIsRefused(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	alone := stand(t, n, &desk{name: "alone"})
+	alone := standWith(t, n, &desk{name: "alone"}, steady())
 	term := alone.leads(t)
 	conn := n.Connect(t)
 
@@ -190,7 +190,7 @@ func TestHandOverIsRefused(t *testing.T) {
 	require.Equal(t, wire.HandedOver{Term: term.Token, Instance: "alone", Refused: wire.RefusedAlone}, answer)
 	require.Equal(t, wire.RefusedSelf, handOver(t, conn, `{"to":"alone"}`).Refused)
 	require.Equal(t, wire.RefusedMalformed, handOver(t, conn, `{"to":1}`).Refused)
-	stand(t, n, &desk{name: "other"})
+	standWith(t, n, &desk{name: "other"}, steady())
 	eventuallyStand(t, conn, "other")
 	answer = handOver(t, conn, `{"to":"nobody","force":true}`)
 	require.Equal(t, wire.RefusedUnknown, answer.Refused)

@@ -283,9 +283,9 @@ func TestFailingOnLeadingGivesTheLeadershipBack(t *testing.T) {
 func TestNothingIsServedBeforeOnLeadingReturns(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
-	loading, loaded := make(chan struct{}), make(chan struct{})
+	loading, loaded := make(chan struct{}, 100), make(chan struct{}) // it is elected again where the machine is busy
 	a := stand(t, n, &desk{name: "a", onLeading: func(ctx context.Context, _ aegis.Term) error {
-		close(loading)
+		loading <- struct{}{}
 		select {
 		case <-loaded:
 			return nil
