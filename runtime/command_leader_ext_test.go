@@ -68,7 +68,7 @@ func startArranger(t testing.TB, conn *aegis.Conn, name string, log *arrangement
 	t.Helper()
 	srv, err := aegis.NewServer(conn, append(opts, aegis.WithInstance(name))...)
 	require.NoError(t, err)
-	require.NoError(t, aegistestv1aegis.RegisterLeaderJobServiceServer(srv, arranger{name: name, log: log}))
+	require.NoError(t, aegistestv1aegis.RegisterLeaderJobServiceServer(srv, arranger{name: name, log: log}, steady()))
 	return runServer(t, srv)
 }
 
