@@ -2,8 +2,6 @@ package aegis_test
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -179,26 +177,10 @@ func TestCallIsOneRequestAndOneReply(t *testing.T) {
 		_, err := client.Get(t.Context(), getRequest(""))
 		require.NoError(t, err)
 	}
-	exchanged := func() (requests, replies int) {
-		asked := map[string]bool{}
-		for _, msg := range spy.all() {
-			switch {
-			case msg.Subject == getSubject:
-				requests++
-				asked[msg.Reply] = true
-			case asked[msg.Subject]:
-				replies++
-			}
-		}
-		return requests, replies
-	}
-	eventually(t, "the spy has seen it all", func() bool { _, replies := exchanged(); return replies >= calls })
+	eventually(t, "the spy has seen it all", func() bool { _, replies := spy.exchanged(getSubject); return replies >= calls })
 	require.NoError(t, spy.nc.Flush())
-	requests, replies := exchanged()
+	requests, replies := spy.exchanged(getSubject)
 	require.Equal(t, calls, requests)
 	require.Equal(t, calls, replies)
-	others := spy.subjects(func(s string) bool { return strings.HasPrefix(s, "aegis.") && s != getSubject })
-	require.Empty(t, slices.DeleteFunc(others, func(s string) bool {
-		return strings.HasPrefix(s, "aegis.beat.") || strings.HasPrefix(s, "aegis.live.")
-	}))
+	require.Empty(t, spy.others(getSubject))
 }

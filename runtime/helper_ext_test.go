@@ -354,6 +354,31 @@ func (s *standIn) subjects(want func(subject string) bool) []string {
 	return subjects
 }
 
+// exchanged returns how many requests there were to a subject, and how many replies to them.
+// Servers have requests of their own meanwhile, as for their registration.
+func (s *standIn) exchanged(subject string) (requests, replies int) {
+	asked := map[string]bool{}
+	for _, msg := range s.all() {
+		switch {
+		case msg.Subject == subject:
+			requests++
+			asked[msg.Reply] = true
+		case asked[msg.Subject]:
+			replies++
+		}
+	}
+	return requests, replies
+}
+
+// others returns the subjects of Aegis but one that messages went to, without those on which
+// processes say by themselves that they live.
+func (s *standIn) others(subject string) []string {
+	return s.subjects(func(other string) bool {
+		return strings.HasPrefix(other, "aegis.") && other != subject &&
+			!strings.HasPrefix(other, "aegis.beat.") && !strings.HasPrefix(other, "aegis.live.")
+	})
+}
+
 // unanswered leaves a request unanswered.
 func unanswered(int, *nats.Msg) {}
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -162,15 +161,10 @@ func TestAStickyCallIsTwoMessages(t *testing.T) {
 	for range calls {
 		require.Equal(t, home, touch(t, client, "k"))
 	}
-	var requests, replies int
-	eventually(t, "the spy has seen it all", func() bool {
-		requests = len(spy.subjects(func(s string) bool { return s == "aegis.inst."+home+"."+accountName+".Touch" }))
-		replies = len(spy.subjects(func(s string) bool { return strings.HasPrefix(s, "_INBOX.") }))
-		return requests >= calls && replies >= calls
-	})
+	subject := "aegis.inst." + home + "." + accountName + ".Touch"
+	eventually(t, "the spy has seen it all", func() bool { _, replies := spy.exchanged(subject); return replies >= calls })
+	requests, replies := spy.exchanged(subject)
 	require.Equal(t, calls, requests)
 	require.Equal(t, calls, replies)
-	require.Empty(t, spy.subjects(func(s string) bool {
-		return strings.HasPrefix(s, "aegis.") && !strings.HasPrefix(s, "aegis.inst."+home) && !strings.HasPrefix(s, "aegis.beat.")
-	}))
+	require.Empty(t, spy.others(subject))
 }
