@@ -357,13 +357,15 @@ func (s *standIn) subjects(want func(subject string) bool) []string {
 // exchanged returns how many requests there were to a subject, and how many replies to them.
 // Servers have requests of their own meanwhile, as for their registration.
 func (s *standIn) exchanged(subject string) (requests, replies int) {
-	asked := map[string]bool{}
-	for _, msg := range s.all() {
-		switch {
-		case msg.Subject == subject:
+	all, asked := s.all(), map[string]bool{}
+	for _, msg := range all {
+		if msg.Subject == subject {
 			requests++
 			asked[msg.Reply] = true
-		case asked[msg.Subject]:
+		}
+	}
+	for _, msg := range all { // a reply may come before its request
+		if asked[msg.Subject] {
 			replies++
 		}
 	}
