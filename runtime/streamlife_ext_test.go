@@ -205,9 +205,9 @@ func TestHandlersThatIgnoreTheStopAreNamed(t *testing.T) {
 	require.ErrorContains(t, receive(t, "Run returns", s.done), "aegistest.v1.StreamService.Count (1)")
 }
 
-// A client that vanishes is found out at once, for all its streams together.
-func TestClientThatVanishes(t *testing.T) {
-	t.Parallel()
+// A client that vanishes is found out at once, for all its streams together. The test runs
+// beside no other one, as it counts goroutines.
+func TestClientThatVanishes(t *testing.T) { //nolint:paralleltest // see above
 	const count = 1000
 	conn := connect(t)
 	var open, ended counter
