@@ -167,6 +167,23 @@ func (s Subjects) ParseBeat(subject string) (service, instance string, ok bool) 
 // LeaderBucket is the KV bucket of a namespace that has the records of leaders.
 func LeaderBucket(namespace string) string { return namespace + "-leaders" }
 
+// LeaderKey is the key of a group in that bucket. It ends with when the bucket was created, in
+// nanoseconds since 1970: a write that was meant for a deleted bucket finds no revision to go
+// over in the bucket that was made in its place.
+func LeaderKey(service, group string, created int64) string {
+	return join(service, group, strconv.FormatInt(created, 10))
+}
+
+// ParseLeaderKey reads service, group and creation out of a key.
+func ParseLeaderKey(key string) (service, group, created string, ok bool) {
+	i := strings.LastIndexByte(key, '.')
+	if i < 0 {
+		return "", "", "", false
+	}
+	service, group, ok = ParseRegistryKey(key[:i])
+	return service, group, key[i+1:], ok
+}
+
 // RegistryBucket is the KV bucket of a namespace that has the records of instances.
 func RegistryBucket(namespace string) string { return namespace + "-registry" }
 
@@ -216,6 +233,9 @@ func ValidNamespace(ns string) bool { return validToken(ns, 32, false) }
 // ValidInstance reports whether an instance name is made of 1 to 64 characters
 // of A-Z a-z 0-9 _ -.
 func ValidInstance(name string) bool { return validToken(name, 64, true) }
+
+// ValidMethod reports whether a name can be that of a method in a proto, however long it is.
+func ValidMethod(name string) bool { return validToken(name, len(name), false) }
 
 func validToken(s string, most int, dash bool) bool {
 	if s == "" || len(s) > most {

@@ -206,3 +206,26 @@ func FuzzCallerAlive(f *testing.F) {
 		}
 	})
 }
+
+func TestLeaderKeys(t *testing.T) {
+	t.Parallel()
+	key := wire.LeaderKey("order.v1.OrderService", "default", 1795)
+	require.Equal(t, "order.v1.OrderService.default.1795", key)
+	service, group, created, ok := wire.ParseLeaderKey(key)
+	require.True(t, ok)
+	require.Equal(t, []string{"order.v1.OrderService", "default", "1795"}, []string{service, group, created})
+	for _, key := range []string{"", "a", "a.1", ".a.1", "a..1"} {
+		_, _, _, ok := wire.ParseLeaderKey(key)
+		require.False(t, ok, key)
+	}
+}
+
+func TestNamesOfMethods(t *testing.T) {
+	t.Parallel()
+	for name, valid := range map[string]bool{
+		"PlaceOrder": true, "place_order": true, "_": true, "A1": true, strings.Repeat("x", 1000): true,
+		"": false, "a.b": false, "a-b": false, "a b": false, "é": false, "a*": false,
+	} {
+		require.Equal(t, valid, wire.ValidMethod(name), name)
+	}
+}

@@ -87,10 +87,11 @@ func (a *Admin) leaderRecords(ctx context.Context, service string) ([]Leadership
 		}
 		next = msg.Sequence + 1
 		entry := bucket.EntryOf(msg.Sequence, msg.Header, msg.Data)
-		l, ok := parseLeaderKey(strings.TrimPrefix(msg.Subject, prefix))
+		service, group, _, ok := wire.ParseLeaderKey(strings.TrimPrefix(msg.Subject, prefix))
 		if !ok || entry.Absent {
 			continue
 		}
+		l := Leadership{Service: service, Group: group}
 		record, err := election.DecodeRecord(entry.Data)
 		if err != nil {
 			return nil, aegis.Errorf(aegis.CodeInternal, "the record of %s, group %s, in the bucket %s: %w", l.Service, l.Group, name, err)
@@ -109,16 +110,6 @@ func (a *Admin) leaderRecords(ctx context.Context, service string) ([]Leadership
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Group, b.Group))
 	})
 	return list, nil
-}
-
-// parseLeaderKey reads service and group out of a key, which ends with a creation time.
-func parseLeaderKey(key string) (Leadership, bool) {
-	i := strings.LastIndexByte(key, '.')
-	if i < 0 {
-		return Leadership{}, false
-	}
-	service, group, ok := wire.ParseRegistryKey(key[:i])
-	return Leadership{Service: service, Group: group}, ok
 }
 
 // askCandidates asks the candidates of all groups who they are, and adds their answers.

@@ -242,7 +242,7 @@ func checkPatterns(patterns map[string]string) error {
 	for method, pattern := range patterns {
 		size += len(method) + len(pattern)
 		switch {
-		case !validMethod(method):
+		case !wire.ValidMethod(method):
 			return invalid("corrupt: method %.100q is no name", method)
 		case pattern == "" || strings.ContainsFunc(pattern, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
 			return invalid("corrupt: pattern %.100q is no name", pattern)
@@ -253,16 +253,12 @@ func checkPatterns(patterns map[string]string) error {
 	return nil
 }
 
-func validMethod(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(c rune) bool { return !alphanumeric(c) && c != '_' })
-}
-
 func checkMethods(methods []string) error {
 	size := 0
 	for i, m := range methods {
 		size += len(m)
 		switch {
-		case !validMethod(m):
+		case !wire.ValidMethod(m):
 			return invalid("corrupt: method %.100q is no name", m)
 		case i > 0 && methods[i-1] >= m:
 			return invalid("corrupt: methods are not in order")

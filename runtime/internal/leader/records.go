@@ -68,13 +68,6 @@ func newRecords(o *Options) *records {
 	}
 }
 
-// key returns where the record of a group lies in the bucket that was created then.
-// With the creation in the key, a write that was meant for a deleted bucket finds no
-// revision to go over in the bucket that was made in its place.
-func key(service, group string, created int64) string {
-	return service + "." + group + "." + strconv.FormatInt(created, 10)
-}
-
 // filter returns the subjects of the records of a group, whenever the bucket was made.
 func (r *records) filter(service, group string) string {
 	return r.bucket.Prefix() + service + "." + group + ".*"
@@ -82,13 +75,13 @@ func (r *records) filter(service, group string) string {
 
 // split reads service.group and the creation time out of a record's subject.
 func (r *records) split(subject string) (id string, created int64, ok bool) {
-	rest, ok := strings.CutPrefix(subject, r.bucket.Prefix())
-	i := strings.LastIndexByte(rest, '.')
-	if !ok || i < 0 {
+	key, ok := strings.CutPrefix(subject, r.bucket.Prefix())
+	if !ok {
 		return "", 0, false
 	}
-	created, err := strconv.ParseInt(rest[i+1:], 10, 64)
-	return rest[:i], created, err == nil
+	service, group, since, ok := wire.ParseLeaderKey(key)
+	created, err := strconv.ParseInt(since, 10, 64)
+	return service + "." + group, created, ok && err == nil
 }
 
 // read returns the record of a group, or what NATS has just refused.
@@ -109,7 +102,7 @@ func (r *records) ask(ctx context.Context, service, group string) (election.Entr
 			return election.Entry{}, err
 		}
 		nanos := created.UnixNano()
-		e, err := r.bucket.Read(ctx, key(service, group, nanos))
+		e, err := r.bucket.Read(ctx, wire.LeaderKey(service, group, nanos))
 		if err == nil {
 			var now time.Time
 			if now, err = r.bucket.Created(ctx); err == nil {
@@ -145,7 +138,7 @@ func (r *records) write(ctx context.Context, service, group string, w election.W
 	if err != nil {
 		return 0, err
 	}
-	revision, err = r.bucket.Write(ctx, key(service, group, w.Created), data, w.Over)
+	revision, err = r.bucket.Write(ctx, wire.LeaderKey(service, group, w.Created), data, w.Over)
 	switch err = r.writes.note(err); {
 	case err == nil:
 		return revision, nil

@@ -187,11 +187,12 @@ func (r *records) read(ctx context.Context, messages <-chan *nats.Msg) error {
 // take takes the record of a group.
 func (r *records) take(msg *nats.Msg, revision uint64) {
 	key, ok := strings.CutPrefix(msg.Subject, r.bucket.Prefix())
-	id, created, valid := parseLeaderKey(key)
+	service, group, created, parsed := wire.ParseLeaderKey(key)
 	entry := bucket.EntryOf(revision, msg.Header, msg.Data)
-	if !ok || !valid || entry.Absent {
+	if !ok || !parsed || !registry.ValidService(service) || !wire.ValidInstance(group) || entry.Absent {
 		return
 	}
+	id := groupID{service, group}
 	record, err := election.DecodeRecord(entry.Data)
 	if err != nil {
 		return // what reads all leaders says so
@@ -241,22 +242,4 @@ func (r *records) compare(list []aegisadmin.Leadership) {
 			return
 		}
 	}
-}
-
-// parseLeaderKey reads the group out of a key, and when the bucket of the key was made.
-func parseLeaderKey(key string) (id groupID, created string, ok bool) {
-	rest, created, ok := cutLast(key)
-	if !ok {
-		return groupID{}, "", false
-	}
-	service, group, ok := wire.ParseRegistryKey(rest)
-	return groupID{service, group}, created, ok && registry.ValidService(service) && wire.ValidInstance(group)
-}
-
-func cutLast(key string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(key, '.')
-	if i < 0 {
-		return "", "", false
-	}
-	return key[:i], key[i+1:], true
 }

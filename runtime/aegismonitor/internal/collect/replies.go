@@ -176,7 +176,7 @@ func (s *statsReply) methods() []board.MethodStats {
 
 // method returns what was counted of a method; false for what no instance says.
 func (e *endpointStats) method() (board.MethodStats, bool) {
-	if !validMethod(e.Name) || e.Requests < 0 || e.Errors < 0 {
+	if !wire.ValidMethod(e.Name) || len(e.Name) > maxMethodName || e.Requests < 0 || e.Errors < 0 {
 		return board.MethodStats{}, false
 	}
 	m := board.MethodStats{Method: e.Name, Counts: figures.Counts{Requests: uint64(e.Requests), Errors: uint64(min(e.Errors, e.Requests))}}
@@ -190,19 +190,6 @@ type methodReport struct {
 	InFlight int64                  `json:"in_flight"`
 	Errors   map[health.Code]uint64 `json:"errors"`
 	Spread   health.Spread          `json:"spread"`
-}
-
-// validMethod reports whether a name can be that of a method in a proto.
-func validMethod(name string) bool {
-	if name == "" || len(name) > maxMethodName {
-		return false
-	}
-	for i := range len(name) {
-		if c := name[i]; !wire.IsAlphanumeric(c) && c != '_' {
-			return false
-		}
-	}
-	return true
 }
 
 // merged adds up what follows each other of the same method: a subscriber has several

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -32,17 +33,13 @@ func plain(u *url.URL) bool {
 		return false
 	}
 	for i := range len(u.Path) {
-		if c := u.Path[i]; c != '/' && c != '.' && c != '_' && c != '-' && !isLetterOrDigit(c) {
+		if c := u.Path[i]; c != '/' && c != '.' && c != '_' && c != '-' && !wire.IsAlphanumeric(c) {
 			return false
 		}
 	}
 	segments := strings.Split(u.Path[1:], "/")
 	last := len(segments) - 1
 	return !slices.Contains(segments[:last], "") && !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
-}
-
-func isLetterOrDigit(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // query is what is behind the question mark of an address.
@@ -105,14 +102,7 @@ func methodOf(r *http.Request) (string, error) {
 	return name, nil
 }
 
-func validMethod(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; c != '_' && !isLetterOrDigit(c) {
-			return false
-		}
-	}
-	return name != "" && len(name) <= maxName
-}
+func validMethod(name string) bool { return wire.ValidMethod(name) && len(name) <= maxName }
 
 // readBody reads the only JSON value of a body, which has no other fields than into has.
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
