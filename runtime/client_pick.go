@@ -19,21 +19,25 @@ type targetsKey struct{}
 func (c *Conn) targets() *targets.Tables {
 	return perConn(c, targetsKey{}, func() *targets.Tables {
 		return targets.New(targets.Options{
-			Context: c.ctx, Bus: c.bus, Directory: c.directory, Subjects: c.subjects, Start: c.start, Logger: c.logger,
+			Context: c.ctx, Bus: c.bus, Directory: c.directory, Subjects: c.subjects, Zone: c.standing.origin.Zone, Start: c.start, Logger: c.logger,
 		})
 	})
 }
 
 // strategyOf returns how a call with these options finds its instance.
 func (m *clientMethod) strategyOf(cfg *callConfig) targets.Strategy {
+	s := cfg.strategy
 	switch {
-	case cfg.strategy.Kind != targets.ByDefault:
-		return cfg.strategy
+	case s.Kind != targets.ByDefault:
 	case m.keyField != nil:
-		return targets.Strategy{Kind: targets.ByKey}
-	default:
-		return targets.Strategy{Kind: targets.ByQueueGroup}
+		s.Kind = targets.ByKey
+	case m.method.PreferZone:
+		s.Kind = targets.ByZone
 	}
+	if s.Kind == targets.ByDefault || s.Kind == targets.ByZone && m.client.conn.standing.origin.Zone == "" {
+		s.Kind = targets.ByQueueGroup
+	}
+	return s
 }
 
 // watchTargets returns the method's part of the table of instances. The first call of

@@ -21,7 +21,7 @@ func selectBy(s targets.Strategy) CallOption {
 
 // QueueGroup lets NATS pick the instance: each that listens has the same probability. The
 // client needs to know of no instances. This is the default, except for methods with a
-// sticky_field in the proto.
+// sticky_field or prefer_zone in the proto.
 //
 // QueueGroup and the other strategies are for load balanced methods: the calls of single
 // active methods go to the leader. As options of a client the strategies affect neither
@@ -68,6 +68,30 @@ func StickyKey(key string) CallOption {
 		}
 		c.key = key
 		return selectBy(targets.Strategy{Kind: targets.ByKey}).applyCall(c)
+	})
+}
+
+// PreferZone keeps calls within the zone of this process, see [WithZone], while an instance
+// there can take them: it runs, is healthy, answers, has no more calls than it may run at
+// once, and has refused none as too many within the last 100 ms. Else the call goes to
+// another zone, and the next one is looked at anew; see selection.PreferZone and RoundRobin.
+// It is the default of methods with prefer_zone in the proto. Without a zone of this process
+// it is as QueueGroup.
+func PreferZone() CallOption { return selectBy(targets.Strategy{Kind: targets.ByZone}) }
+
+// WhereLabel sends calls to those instances whose label has a value, see [WithLabels], and
+// among them to the less loaded of two random ones; see LeastLoaded and RoundRobin. Reserved
+// instances are among them, see [WithReserved]. If none has it, the error is
+// ErrNoResponders, and names instances that are there. Make the option once and use it for
+// many calls: it keeps which instances have the label. For several labels, or another choice
+// among the instances, give a strategy of selection.Where to SelectBy.
+func WhereLabel(key, value string) CallOption {
+	s := targets.Strategy{Kind: targets.ByLabel, Own: targets.NewOwn(selection.Where(key, value, nil))}
+	return callOption(func(c *callConfig) error {
+		if key == "" {
+			return invalidOption("the key of the label is empty; leave WhereLabel out for any instance")
+		}
+		return selectBy(s).applyCall(c)
 	})
 }
 

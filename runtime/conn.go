@@ -34,6 +34,7 @@ type Conn struct {
 	ns       string      // the namespace
 	subjects wire.Subjects
 	logger   *slog.Logger
+	standing standing
 
 	ctx     context.Context    //nolint:containedctx // the context of life, for all that wait
 	life    *lifetime.Lifetime // it ends with Close, or when the NATS connection is closed
@@ -136,6 +137,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		ns:       cfg.namespace,
 		subjects: wire.NewSubjects(cfg.namespace),
 		logger:   cfg.logger,
+		standing: cfg.standing,
 		life:     lifetime.New(),
 	}
 	c.ctx = c.life.Context()

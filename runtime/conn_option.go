@@ -7,6 +7,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
 // ConnOption is an option of Connect and NewConn.
@@ -42,12 +43,21 @@ func (o LoggerOption) applyConn(c *connConfig) error {
 }
 
 type connConfig struct {
+	standing
+
 	namespace string
 	logger    *slog.Logger
 	nats      []nats.Option
 	assembly  int64
 	jetStream jetStreamConfig
 	errors    *bus.Errors // nil for a connection that NewConn was given
+}
+
+// standing is how a process stands among the others.
+type standing struct {
+	origin   registry.Origin
+	instance string // of servers that name none; "" for a name that is made up
+	reserved bool   // only calls that choose the process's servers are taken
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {

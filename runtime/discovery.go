@@ -51,6 +51,14 @@ type Instance struct {
 	// Instances with the same hash were built from the same proto. It is "" while the instance
 	// starts, and for one that serves none, as with an older version of Aegis.
 	Descriptors string
+	// Zone, Node, Build and Labels are what the process says of itself, see WithZone,
+	// WithNode, WithBuild and WithLabels; "" and nil for what it does not say. Do not change
+	// the map.
+	Zone, Node, Build string
+	Labels            map[string]string
+	// Reserved: the instance takes only calls that name it or choose it by a label, see
+	// WithReserved.
+	Reserved bool
 	// Heard is when the last heartbeat of the instance came, by this process's clock. It is
 	// zero if none did, and in the changes of WatchInstances.
 	Heard time.Time
@@ -230,6 +238,7 @@ func publicInstance(r *registry.Record) Instance {
 		Service: r.Service, Name: r.Instance, Process: r.Process, Version: r.Version,
 		State: publicState(r.State), Started: r.Started,
 		Unhealthy: r.Unhealthy, NoRespondersHidden: r.NoRespondersHidden, Descriptors: r.Descriptors,
+		Zone: r.Zone, Node: r.Node, Build: r.Build, Labels: r.Labels, Reserved: r.Reserved,
 	}
 	if service, ok := wire.ParseSubscribers(r.Service); ok {
 		i.Service, i.Subscriber = service, true

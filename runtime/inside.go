@@ -12,7 +12,7 @@ import (
 var _ = inside.Provide(func(conn any) inside.Conn {
 	c := conn.(*Conn) //nolint:forcetypeassert // those packages pass nothing else
 	return inside.Conn{
-		Bus: c.bus, Stores: c.stores, Layout: stores.Layout{Namespace: c.ns, Subjects: c.subjects},
+		Bus: c.bus, Stores: c.stores, Layout: stores.Layout{Namespace: c.ns, Subjects: c.subjects}, Logger: c.logger,
 		Error:      func(why *status.Status) error { return errorOrNone(outward(why)) },
 		NextLetter: c.nextLetter,
 	}

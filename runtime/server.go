@@ -1,6 +1,7 @@
 package aegis
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -84,6 +85,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	if err := applyOptions(opts, func(o ServerOption) error { return o.applyServer(&s.cfg) }); err != nil {
 		return nil, err
 	}
+	s.cfg.instance = cmp.Or(s.cfg.instance, conn.standing.instance)
 	s.cfg.named = s.cfg.instance != ""
 	if !s.cfg.named {
 		s.cfg.instance = registrar.NewName()

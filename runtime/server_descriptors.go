@@ -58,6 +58,9 @@ func (s *Server) listenForDescriptors() (settle func(context.Context), err error
 	stop := s.conn.bus.Denials.Watch(concerns, func(d *denials.Denial) { refused.add(d.Subject) })
 	subs := make(map[string]*nats.Subscription)
 	for _, subject := range s.descriptors.Subjects() {
+		if s.conn.standing.reserved && !s.descriptors.OfHash(subject) {
+			continue // the version of a reserved instance is for those who choose the instance
+		}
 		if subs[subject], err = s.calls.Subscribe(subject, wire.Queue); err != nil {
 			stop()
 			return nil, fmt.Errorf("aegis: subscribe: %w", err)

@@ -92,7 +92,7 @@ func (s *service) logMissing(logger *slog.Logger) {
 func (s *Server) offer(m *serverMethod) error {
 	subject, queue := s.conn.subjects.Call(m.service.desc.Name, m.public.Name), wire.Queue
 	switch {
-	case !m.served:
+	case !m.served, s.conn.standing.reserved:
 		return nil
 	case m.method.Pattern == spec.Broadcast:
 		subject, queue = s.conn.subjects.All(m.service.desc.Name, m.public.Name), ""

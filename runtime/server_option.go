@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/spec"
-	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
 	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/offer"
@@ -30,17 +29,9 @@ func (o InterceptorsOption) applyServer(c *serverConfig) error { return o.append
 
 func (o InterceptorsOption) applyService(c *serviceConfig) error { return o.appendTo(&c.interceptors) }
 
-// WithInstance names the instance: 1 to 64 characters of A-Z a-z 0-9 _ -. The
-// name must be unique among the running instances of a service. Default, and
-// what "" means: the first label of the host's name and six random characters.
-func WithInstance(name string) ServerOption {
-	return serverOption(func(c *serverConfig) error {
-		if name != "" && !wire.ValidInstance(name) {
-			return invalidOption("instance %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", name)
-		}
-		c.instance = name
-		return nil
-	})
+func (o InstanceOption) applyServer(c *serverConfig) error {
+	c.instance = o.name
+	return o.check()
 }
 
 // WithGracePeriod sets for how long a server that stops waits for its running

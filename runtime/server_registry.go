@@ -33,6 +33,7 @@ type registration struct {
 func (s *Server) claim(ctx context.Context) error {
 	r := registrar.New(registrar.Options{
 		NATS: s.conn.nc, Link: s.conn.bus.Link, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance,
+		Origin: s.conn.standing.origin, Reserved: s.conn.standing.reserved,
 		Logger:    s.logger,
 		Heartbeat: s.cfg.heartbeat, Bucket: s.cfg.registryBucket.wanted(),
 		Metrics: func(name string) json.RawMessage { return s.monitor.Metrics(s.recorderOf(name)) },
@@ -134,7 +135,20 @@ func (s *Server) microService(service *service) micro.Service {
 
 // microMetadata returns the metadata of the entry of a service.
 func (s *Server) microMetadata(service string) map[string]string {
-	return map[string]string{"service": service, "namespace": s.conn.ns, "instance": s.cfg.instance}
+	m := map[string]string{"service": service, "namespace": s.conn.ns, "instance": s.cfg.instance}
+	standing := &s.conn.standing
+	for key, value := range standing.origin.Labels {
+		m["label."+key] = value
+	}
+	for key, value := range map[string]string{"zone": standing.origin.Zone, "node": standing.origin.Node, "build": standing.origin.Build} {
+		if value != "" {
+			m[key] = value
+		}
+	}
+	if standing.reserved {
+		m["reserved"] = "true"
+	}
+	return m
 }
 
 // comparePatterns has the connection compare the patterns of the methods of all services

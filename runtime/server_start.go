@@ -17,6 +17,9 @@ import (
 func (s *Server) start(ctx context.Context) error {
 	subscribing := denials.NewSubscribing(s.conn.nc, s.conn.bus.Denials, s.doesWithout)
 	defer subscribing.Close()
+	if s.conn.standing.reserved {
+		s.reserve()
+	}
 	if err := s.elect(); err != nil {
 		return fmt.Errorf("aegis: election: %w", err)
 	}
@@ -55,7 +58,7 @@ func (s *Server) start(ctx context.Context) error {
 	settle(ctx)
 	s.comparePatterns()
 	s.registrar.Start()
-	if s.elector != nil {
+	if s.elector != nil && !s.conn.standing.reserved {
 		if err := s.elector.Start(); err != nil {
 			return fmt.Errorf("aegis: election: %w", err)
 		}

@@ -81,6 +81,14 @@ func (r *roster) sortedRegistrants() []registrant {
 	return all
 }
 
+// reserve drops all that a server does without being called by its name.
+func (s *Server) reserve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.work, s.registrants = nil, nil
+	s.logger.Info("aegis: this instance is reserved: it takes only calls that name it or choose it by a label")
+}
+
 // startWork starts all workloads, and returns when all have started, with an error of one
 // that never can. They start at the same time: if NATS is slow, they wait together.
 func (s *Server) startWork(ctx context.Context) error {

@@ -108,9 +108,13 @@ func (c *checker) defaultPattern(m *methodContext) {
 
 func (c *checker) loadBalanced(m *methodContext, at Place, opts *aegisv1.LoadBalanced) {
 	m.decide(LoadBalanced, at)
+	m.PreferZone = opts.GetPreferZone()
 	path := opts.GetStickyField()
 	if path == "" {
 		return
+	}
+	if m.PreferZone {
+		c.addf(at.Field("prefer_zone"), "sticky_field decides which instance of %s is called, in whichever zone it is; leave one of the two out", m.Desc.Name())
 	}
 	at = at.Field("sticky_field")
 	if m.Desc.IsStreamingClient() {

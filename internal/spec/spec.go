@@ -73,6 +73,7 @@ type Method struct {
 
 	Group           string                         // of a single active method or command; else ""
 	StickyField     []protoreflect.FieldDescriptor // the path from the request to the field; nil for none
+	PreferZone      bool                           // calls stay within the zone of their caller while they can
 	MaxMessageBytes int                            // 0 if messages do not travel in chunks
 	Event           *EventSpec                     // nil unless the method is an event
 	Command         *CommandSpec                   // nil unless the method is a command

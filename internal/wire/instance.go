@@ -25,6 +25,12 @@ type Instance struct {
 
 	Patterns    map[string]string `json:"patterns,omitzero"`
 	Descriptors string            `json:"descriptors,omitempty"`
+
+	Zone     string            `json:"zone,omitempty"`
+	Node     string            `json:"node,omitempty"`
+	Build    string            `json:"build,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Reserved bool              `json:"reserved,omitempty"`
 }
 
 // InstanceLead is one group that an instance leads.

@@ -118,7 +118,8 @@ func TestLeaderRecordsAreReadStrictly(t *testing.T) {
 const instance = `{"v":1,"service":"order.v1.OrderService","instance":"a-1","process":"P1","incarnation":7,"change":3,` +
 	`"state":"RUNNING","version":"1.4.0","started":"2023-11-14T22:13:20.000005Z","heartbeat_ms":2000,` +
 	`"leads":[{"group":"default","term":9,"since":"2023-11-14T22:13:21Z"}],` +
-	`"unhealthy":true,"no_responders_hidden":true,"methods":["GetOrder","PlaceOrder"],"patterns":{"PlaceOrder":"command"}}`
+	`"unhealthy":true,"no_responders_hidden":true,"methods":["GetOrder","PlaceOrder"],"patterns":{"PlaceOrder":"command"},` +
+	`"zone":"eu-1a","node":"n7","build":"v3","labels":{"tier":"gold"},"reserved":true}`
 
 func someInstance() *wire.Instance {
 	version := 1
@@ -126,7 +127,9 @@ func someInstance() *wire.Instance {
 		Version: &version, Service: "order.v1.OrderService", Instance: "a-1", Process: "P1", Incarnation: 7, Change: 3,
 		State: "RUNNING", ServiceVersion: "1.4.0", Started: time.Unix(1_700_000_000, 5000).UTC(), HeartbeatMS: 2000,
 		Leads:     []wire.InstanceLead{{Group: "default", Term: 9, Since: time.Unix(1_700_000_001, 0).UTC()}},
-		Unhealthy: true, Hidden: true, Methods: []string{"GetOrder", "PlaceOrder"}, Patterns: map[string]string{"PlaceOrder": "command"},
+		Unhealthy: true, Hidden: true, Methods: []string{"GetOrder", "PlaceOrder"},
+		Zone: "eu-1a", Node: "n7", Build: "v3", Labels: map[string]string{"tier": "gold"}, Reserved: true,
+		Patterns: map[string]string{"PlaceOrder": "command"},
 	}
 }
 
@@ -135,7 +138,7 @@ func TestInstancesOnTheWire(t *testing.T) {
 	data, err := someInstance().Encode()
 	require.NoError(t, err)
 	sameBytes(t, instance, string(data))
-	got, err := wire.DecodeInstance([]byte(`{"zone":"eu",` + instance[1:]))
+	got, err := wire.DecodeInstance([]byte(`{"later":"eu",` + instance[1:]))
 	require.NoError(t, err)
 	require.Equal(t, someInstance(), got)
 

@@ -64,7 +64,7 @@ func (r *Resolver) Use(files *protoregistry.Files) {
 
 // Service returns a service by its full name, such as "order.v1.OrderService". The
 // descriptors are those of Use, else those of one of the servers, else those that were kept
-// with the stored events and commands of the service.
+// with the stored events and commands of the service, else those of a reserved instance.
 //
 // Each call asks a server again which descriptors it has, which takes one round trip, so
 // that a new version is found; descriptors that are known already are not sent again, and
@@ -92,7 +92,27 @@ func (r *Resolver) Service(ctx context.Context, name string) (*Service, error) {
 	if s != nil || errors.Is(err, ErrInvalidDescriptors) {
 		return s, err
 	}
+	if s := r.reserved(ctx, name); s != nil {
+		return s, nil
+	}
 	return nil, r.unknown(ctx, name, failure, err)
+}
+
+// reserved returns a service with the descriptors of a reserved instance, which sends them
+// only to those who name them; nil if there is none.
+func (r *Resolver) reserved(ctx context.Context, name string) *Service {
+	instances, err := r.conn.Instances(ctx, aegis.AllServices)
+	if err != nil {
+		return nil // unknown tells
+	}
+	for _, i := range instances {
+		if i.Service == name && i.Reserved && descset.ValidHash(i.Descriptors) {
+			if s, err := r.download(ctx, name, i.Descriptors); err == nil {
+				return s
+			}
+		}
+	}
+	return nil
 }
 
 // ServiceByHash returns a service with the descriptors of this hash, from a server that has

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +67,31 @@ func TestServiceIsFoundByNameAndCalled(t *testing.T) {
 	res, err := sent.Result(within(t))
 	require.NoError(t, err)
 	require.Contains(t, text(t, reconcile, res), `"orders":"1"`)
+}
+
+// The descriptors of a reserved instance are for those who name them, or have no others.
+func TestAReservedInstanceSendsItsDescriptorsToThoseAlone(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	serve(t, another(t, conn, aegis.WithReserved()), registerProbe, aegis.WithInstance("mine"))
+	anybody := wire.NewSubjects(conn.Namespace()).Descriptors(probeService, wire.AnyDescriptors)
+	_, err := conn.NATS().RequestWithContext(within(t), anybody, nil)
+	require.ErrorIs(t, err, nats.ErrNoResponders)
+
+	r := aegisreflect.New(another(t, conn))
+	do := find(t, r, probeService, "Do") // there are no other descriptors
+	res, err := do.Call(within(t), request(t, do, `{"text": "hi"}`), aegis.ToInstance("mine"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"text": "hi"}`, text(t, do, res))
+
+	other := encoded(t, probeDescriptor())
+	lie(t, conn, probeService, &liar{data: other.Encoded()})
+	serving, err := r.Service(within(t), probeService)
+	require.NoError(t, err)
+	require.Equal(t, other.Hash(), serving.Hash(), "there are others")
+	own, err := r.ServiceByHash(within(t), probeService, do.Service().Hash())
+	require.NoError(t, err)
+	require.Same(t, do.Service(), own)
 }
 
 // A server that stops and another one that has other descriptors.

@@ -49,6 +49,8 @@ var ErrInvalidRecord = errors.New("registry: not a valid record")
 type Record struct {
 	// Condition has the troubles of the instance.
 	Condition
+	// Origin says where the process runs, and what it is a copy of.
+	Origin
 
 	// Service and Instance are the key: the service's full name and the name of
 	// the instance.
@@ -80,6 +82,8 @@ type Record struct {
 	// Descriptors is the hash of the descriptors of the service that the instance serves; ""
 	// if it serves none.
 	Descriptors string
+	// Reserved says that the instance takes only calls that name it, or choose it by a label.
+	Reserved bool
 }
 
 // Serves reports whether the instance has the method, as far as that is known.
@@ -136,6 +140,7 @@ func (r *Record) body() *wire.Instance {
 		Incarnation: r.Incarnation, Change: r.Change, State: string(r.State), ServiceVersion: r.Version,
 		Started: r.Started.UTC(), HeartbeatMS: r.Heartbeat.Milliseconds(), Methods: r.Methods, Patterns: r.Patterns, Descriptors: r.Descriptors,
 		Unhealthy: r.Unhealthy, Hidden: r.NoRespondersHidden,
+		Zone: r.Zone, Node: r.Node, Build: r.Build, Labels: r.Labels, Reserved: r.Reserved,
 	}
 	for _, l := range r.Leads {
 		out.Leads = append(out.Leads, wire.InstanceLead{Group: l.Group, Term: l.Term, Since: l.Since.UTC()})
@@ -198,6 +203,7 @@ func recordOf(in *wire.Instance, service, instance string) (*Record, error) {
 		Incarnation: in.Incarnation, Change: in.Change, State: State(in.State), Version: in.ServiceVersion,
 		Started: in.Started, Heartbeat: time.Duration(in.HeartbeatMS) * time.Millisecond, Methods: in.Methods, Patterns: in.Patterns, Descriptors: in.Descriptors,
 		Condition: Condition{Unhealthy: in.Unhealthy, NoRespondersHidden: in.Hidden},
+		Origin:    Origin{Zone: in.Zone, Node: in.Node, Build: in.Build, Labels: in.Labels}, Reserved: in.Reserved,
 	}
 	for _, l := range in.Leads {
 		r.Leads = append(r.Leads, Lead(l))
@@ -233,7 +239,10 @@ func (r *Record) check() error {
 	if err := checkMethods(r.Methods); err != nil {
 		return err
 	}
-	return checkPatterns(r.Patterns)
+	if err := checkPatterns(r.Patterns); err != nil {
+		return err
+	}
+	return r.Validate()
 }
 
 // checkPatterns takes patterns that it does not know: later versions may have others.

@@ -29,7 +29,7 @@ func BenchmarkPick(b *testing.B) {
 		title    string
 		strategy Strategy
 	}{
-		{"RoundRobin", RoundRobin()}, {"Random", Random()}, {"LeastLoaded", LeastLoaded()}, {"Sticky", Sticky()},
+		{"RoundRobin", RoundRobin()}, {"Random", Random()}, {"LeastLoaded", LeastLoaded()}, {"Sticky", Sticky()}, {"PreferZone", PreferZone("a")},
 	} {
 		for _, n := range []int{4, 10_000} {
 			b.Run(s.title+"/"+strconv.Itoa(n), func(b *testing.B) {

@@ -76,6 +76,7 @@ func strategies() map[string]Strategy {
 		"random":       Random(),
 		"least loaded": LeastLoaded(),
 		"sticky":       Sticky(),
+		"prefer zone":  PreferZone("a"),
 		"first":        StrategyFunc(func(*View, Call) int { return 0 }),
 	}
 }

@@ -23,6 +23,13 @@ type Info struct {
 	// Methods are the methods that the instance serves, in order; nil if they are not known,
 	// and then it is taken to serve all. A process keeps the methods of its first Info.
 	Methods []string
+	// Zone, Build and Labels are what the instance says of itself; see [Instance.Zone],
+	// [Instance.Build] and [Instance.Label]. A process keeps those of its first Info.
+	Zone, Build string
+	Labels      map[string]string
+	// Reserved keeps the instance from being picked by strategies that do not choose it:
+	// see [Chooser]. A process keeps it.
+	Reserved bool
 	// Tag is a value that [Instance.Tag] returns to the driver of the set. A process keeps
 	// the tag of its first Info.
 	Tag any
@@ -59,6 +66,7 @@ type Instance struct {
 	process string
 	hash    uint64
 	methods []string
+	origin  origin
 	tag     any
 
 	candidate   atomic.Bool
@@ -68,6 +76,7 @@ type Instance struct {
 	latency     atomic.Int64 // Load.Latency
 	capacity    atomic.Int64
 	observed    latencyAverage
+	overloaded  atomic.Int64 // until when the instance counts as full, as it has refused a call
 	since       atomic.Int64 // when the instance became a candidate
 
 	// Guarded by Set.mu.
@@ -78,8 +87,18 @@ type Instance struct {
 	deadAt    time.Duration
 }
 
+// origin is what an instance says of itself.
+type origin struct {
+	zone, build string
+	labels      map[string]string
+	reserved    bool
+}
+
 func newInstance(info Info) *Instance {
-	return &Instance{id: info.ID, process: info.Process, hash: hashString(info.ID), methods: info.Methods, tag: info.Tag}
+	return &Instance{
+		id: info.ID, process: info.Process, hash: hashString(info.ID), methods: info.Methods, tag: info.Tag,
+		origin: origin{zone: info.Zone, build: info.Build, labels: info.Labels, reserved: info.Reserved},
+	}
 }
 
 // ID returns the name of the instance within its service.
@@ -97,6 +116,21 @@ func (i *Instance) Serves(method string) bool {
 	_, ok := slices.BinarySearch(i.methods, method)
 	return ok
 }
+
+// Zone returns where the instance runs, "" if unknown.
+func (i *Instance) Zone() string { return i.origin.zone }
+
+// Build returns the version of the program that the instance is, "" if unknown.
+func (i *Instance) Build() string { return i.origin.build }
+
+// Label returns the value of a label of the instance, and whether it has the label.
+func (i *Instance) Label(key string) (string, bool) {
+	value, ok := i.origin.labels[key]
+	return value, ok
+}
+
+// Reserved reports whether only a strategy that chooses the instance may pick it.
+func (i *Instance) Reserved() bool { return i.origin.reserved }
 
 // Tag returns [Info.Tag].
 func (i *Instance) Tag() any { return i.tag }
@@ -124,6 +158,17 @@ func (i *Instance) Load() Load {
 func (i *Instance) InFlight() int {
 	own := i.outstanding.Load()
 	return int(max(own, i.reported.Load()-i.included.Load()+own))
+}
+
+// full reports whether the instance has as many calls as it can run, as far as that is
+// known: by its last heartbeat and the calls of this client process since then, or because
+// it has refused a call within the last 100 ms.
+func (i *Instance) full(now time.Duration) bool {
+	if now < time.Duration(i.overloaded.Load()) {
+		return true
+	}
+	capacity := i.capacity.Load()
+	return capacity > 0 && int64(i.InFlight()) >= capacity
 }
 
 // others returns how many calls of other client processes the instance had at its last

@@ -55,26 +55,33 @@ func LeastLoaded() Strategy { return leastLoaded{} }
 type leastLoaded struct{ Ignorant }
 
 func (leastLoaded) Pick(view *View, call Call) int {
-	n := view.Len()
+	at, _ := view.lessLoaded(view.list, call.Usable)
+	return at // if that is not usable, the picker takes another one
+}
+
+// lessLoaded draws two of the list, and returns the position of the less loaded one. It
+// returns false if none of those that it has drawn can be used.
+func (v *View) lessLoaded(list []*Instance, usable func(*Instance) bool) (int, bool) {
+	n := len(list)
 	if n == 1 {
-		return 0
+		return 0, usable(list[0])
 	}
 	var a, b int
 	for range 1 + redraws {
-		a, b = pair(view.set.cfg.Rand(), n)
-		switch usableA, usableB := call.Usable(view.list[a]), call.Usable(view.list[b]); {
+		a, b = pair(v.set.cfg.Rand(), n)
+		switch usableA, usableB := usable(list[a]), usable(list[b]); {
 		case usableA && usableB:
-			if view.prefersFirst(view.list[a], view.list[b]) {
-				return a
+			if v.prefersFirst(list[a], list[b]) {
+				return a, true
 			}
-			return b
+			return b, true
 		case usableA:
-			return a
+			return a, true
 		case usableB:
-			return b
+			return b, true
 		}
 	}
-	return a // which is not usable, so that the picker takes another one
+	return a, false
 }
 
 // pair returns two different numbers from 0 to n-1.

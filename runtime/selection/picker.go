@@ -13,6 +13,10 @@ import (
 // refusals are quick, and an instance that only refuses would look like the fastest.
 const overloadPenalty = 100 * time.Millisecond
 
+// fullFor is for how long an instance counts as full after it has refused a call. It is
+// short, as an instance that is at its limit has room again all the time.
+const fullFor = 100 * time.Millisecond
+
 // Fault is the panic of a strategy.
 type Fault struct {
 	// Err names the strategy, its method and the value of the panic. It wraps [ErrStrategy].
@@ -80,7 +84,10 @@ func (p *Picker) Finish(instance *Instance, outcome Outcome) {
 	switch outcome.Failure {
 	case FailureNoResponders, FailureStopping:
 		p.set.refused(instance, outcome.Failure)
-	case FailureOverloaded, FailureLost:
+	case FailureOverloaded:
+		instance.overloaded.Store(int64(p.set.cfg.Now() + fullFor))
+		instance.observed.add(p.set.cfg.Now(), max(outcome.Latency, overloadPenalty))
+	case FailureLost:
 		instance.observed.add(p.set.cfg.Now(), max(outcome.Latency, overloadPenalty))
 	case FailureCanceled:
 	case FailureNone:
@@ -92,10 +99,10 @@ func (p *Picker) Finish(instance *Instance, outcome Outcome) {
 // pickFrom picks from a view. It returns nil without an error if no candidate is usable.
 func (p *Picker) pickFrom(view *View, call Call) (*Instance, error) {
 	switch {
-	case view.Len() == 0:
-		return nil, ErrNoInstance
 	case view.broken != nil:
 		return nil, view.broken
+	case view.Len() == 0:
+		return nil, ErrNoInstance
 	}
 	at, err := p.ask(view, call)
 	switch {
@@ -124,20 +131,35 @@ func (p *Picker) current() *View {
 	if previous != nil && previous.version == version {
 		return previous // another call has made it meanwhile
 	}
-	view := &View{set: p.set, version: version, list: p.serving(list)}
+	view := &View{set: p.set, version: version}
+	p.choose(view, list)
 	p.prepare(view, previous)
 	p.view.Store(view)
 	return view
 }
 
-// serving returns the list without the instances that lack the method.
-func (p *Picker) serving(list []*Instance) []*Instance {
-	lacks := func(i *Instance) bool { return !i.Serves(p.method) }
-	if p.method == "" || !slices.ContainsFunc(list, lacks) {
-		return list
+// choose makes the list of a view: the candidates without those that lack the method, or
+// that the strategy does not choose.
+func (p *Picker) choose(view *View, candidates []*Instance) {
+	defer p.rescue("Chooses", &view.broken)
+	drops := func(i *Instance) bool { return p.method != "" && !i.Serves(p.method) || !p.chooses(i) }
+	if slices.ContainsFunc(candidates, drops) {
+		candidates = slices.DeleteFunc(slices.Clone(candidates), drops)
 	}
-	return slices.DeleteFunc(slices.Clone(list), lacks)
+	view.list = candidates
 }
+
+// chooses reports whether the strategy may pick an instance, if that can be picked.
+func (p *Picker) chooses(i *Instance) bool {
+	if chooser, ok := p.strategy.(Chooser); ok {
+		return chooser.Chooses(i)
+	}
+	return !i.Reserved()
+}
+
+// Candidates returns how many instances can be picked now, those included that a call was
+// tried on.
+func (p *Picker) Candidates() int { return p.current().Len() }
 
 func (p *Picker) prepare(view, previous *View) {
 	preparer, ok := p.strategy.(Preparer)

@@ -36,6 +36,14 @@ type Preparer interface {
 	Prepare(view, previous *View) any
 }
 
+// Chooser is implemented by strategies that leave instances out of the view, and by those
+// that may pick reserved instances, which the view of other strategies lacks.
+type Chooser interface {
+	// Chooses reports whether an instance belongs to the view. It depends on nothing but what
+	// the instance says of itself: ID, zone, build, labels, and whether it is reserved.
+	Chooses(instance *Instance) bool
+}
+
 // StrategyFunc is a [Strategy] that is only a function, and is not told how calls end.
 type StrategyFunc func(view *View, call Call) int
 

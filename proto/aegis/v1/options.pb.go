@@ -431,7 +431,12 @@ type LoadBalanced struct {
 	// default value, and a call with an empty text goes to a less loaded instance.
 	// Not for a method whose requests are a stream. Default: none, and NATS
 	// chooses.
-	StickyField   string `protobuf:"bytes,1,opt,name=sticky_field,json=stickyField,proto3" json:"sticky_field,omitempty"`
+	StickyField string `protobuf:"bytes,1,opt,name=sticky_field,json=stickyField,proto3" json:"sticky_field,omitempty"`
+	// Calls stay within the zone of their caller while an instance there can take
+	// them, and go to another zone when none can, unless the client or the call
+	// selects in another way. A caller that does not know its zone leaves the
+	// choice to NATS. Not together with sticky_field. Default: false.
+	PreferZone    bool `protobuf:"varint,2,opt,name=prefer_zone,json=preferZone,proto3" json:"prefer_zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -471,6 +476,13 @@ func (x *LoadBalanced) GetStickyField() string {
 		return x.StickyField
 	}
 	return ""
+}
+
+func (x *LoadBalanced) GetPreferZone() bool {
+	if x != nil {
+		return x.PreferZone
+	}
+	return false
 }
 
 // SingleActive: of all running instances, the elected leader of the group
@@ -1156,9 +1168,11 @@ const file_aegis_v1_options_proto_rawDesc = "" +
 	"\x05retry\x18\v \x01(\v2\x0f.aegis.v1.RetryR\x05retry\x12/\n" +
 	"\x11max_message_bytes\x18\f \x01(\x04H\x01R\x0fmaxMessageBytes\x88\x01\x01B\t\n" +
 	"\apatternB\x14\n" +
-	"\x12_max_message_bytes\"1\n" +
+	"\x12_max_message_bytes\"R\n" +
 	"\fLoadBalanced\x12!\n" +
-	"\fsticky_field\x18\x01 \x01(\tR\vstickyField\"$\n" +
+	"\fsticky_field\x18\x01 \x01(\tR\vstickyField\x12\x1f\n" +
+	"\vprefer_zone\x18\x02 \x01(\bR\n" +
+	"preferZone\"$\n" +
 	"\fSingleActive\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\"\v\n" +
 	"\tBroadcast\"\x85\x03\n" +

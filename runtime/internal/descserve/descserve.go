@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
@@ -43,6 +44,12 @@ func (r *Responder) Subjects() []string {
 		return slices.Sorted(maps.Keys(*sets))
 	}
 	return nil
+}
+
+// OfHash reports whether a subject is that of one version alone, which names its hash.
+func (r *Responder) OfHash(subject string) bool {
+	set := r.find(subject)
+	return set != nil && strings.HasSuffix(subject, "."+set.Hash())
 }
 
 // Of returns the set of a service; nil if there is none.

@@ -33,7 +33,7 @@ type member struct {
 func (g *Gathering) Expect(instances []registry.Instance) {
 	for _, i := range instances {
 		pattern, known := i.Record.Pattern(g.b.Method.Name)
-		if i.Record.State == registry.Running && i.Record.Serves(g.b.Method.Name) && (!known || pattern == patterns.Of(g.b.Method)) {
+		if i.Record.State == registry.Running && !i.Record.Reserved && i.Record.Serves(g.b.Method.Name) && (!known || pattern == patterns.Of(g.b.Method)) {
 			g.members[i.Record.Instance] = &member{subject: g.o.Subjects.Instance(i.Record.Instance, g.b.Service.Name, wire.NoMethod)}
 		}
 	}

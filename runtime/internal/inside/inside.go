@@ -4,6 +4,7 @@ package inside
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
@@ -15,6 +16,7 @@ type Conn struct {
 	Bus    *bus.Bus
 	Stores *stores.Stores
 	Layout stores.Layout // of the connection's namespace
+	Logger *slog.Logger
 	// Error returns the error that users get for a status; nil for nil.
 	Error func(*status.Status) error
 	// NextLetter returns the oldest dead letter of a service from a sequence on, an

@@ -45,6 +45,8 @@ type Options struct {
 	Namespace string
 	Process   string // new at each start
 	Instance  string
+	Origin    registry.Origin
+	Reserved  bool
 	Logger    *slog.Logger
 	Heartbeat time.Duration
 	Bucket    bucket.Settings
@@ -155,6 +157,7 @@ func (r *Registrar) Add(s Service) {
 			Service: s.Name, Instance: r.o.Instance, Process: r.o.Process,
 			Incarnation: registry.NextIncarnation(0, r.started), Change: 1,
 			State: registry.Starting, Version: s.Version, Started: r.started, Heartbeat: r.o.Heartbeat, Methods: s.Methods, Patterns: s.Patterns,
+			Origin: r.o.Origin, Reserved: r.o.Reserved,
 		},
 	})
 }

@@ -95,6 +95,16 @@ func (s *Stores) Pause(ctx context.Context, stream, consumer string, until time.
 	return nil
 }
 
+// ConsumerInfo returns a consumer as its leader knows it. The error is a *jetstream.APIError
+// where JetStream answers that there is none, and wraps ErrUnavailable if nobody answers.
+func (s *Stores) ConsumerInfo(ctx context.Context, stream, consumer string) (*jetstream.ConsumerInfo, error) {
+	info := new(jetstream.ConsumerInfo)
+	if err := s.ask(ctx, "CONSUMER.INFO."+stream+"."+consumer, struct{}{}, info); err != nil {
+		return nil, s.explain("the consumer "+consumer+" of the stream "+stream, err)
+	}
+	return info, nil
+}
+
 // Consumers calls each with the consumers of a stream until it returns false. There is none
 // in a stream that does not exist.
 func (s *Stores) Consumers(ctx context.Context, stream string, each func(*jetstream.ConsumerInfo) bool) error {

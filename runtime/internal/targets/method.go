@@ -18,19 +18,23 @@ const (
 	ByRandom
 	ByLoad
 	ByKey
-	ByOwn // by a strategy of the user
+	ByZone
+	ByOwn   // by a strategy of the user
+	ByLabel // by a strategy that was made for a label
 
 	kinds = iota
 )
 
 // String returns the name of the option for a kind.
 func (k Kind) String() string {
-	return [kinds]string{"", "QueueGroup", "RoundRobin", "Random", "LeastLoaded", "StickyKey", "SelectBy"}[k]
+	return [kinds]string{"", "QueueGroup", "RoundRobin", "Random", "LeastLoaded", "StickyKey", "PreferZone", "SelectBy", "WhereLabel"}[k]
 }
 
-// builtin returns the strategy of a kind other than ByOwn.
-func (k Kind) builtin() selection.Strategy {
+// builtin returns the strategy of a kind other than ByOwn and ByLabel, for callers in a zone.
+func (k Kind) builtin(zone string) selection.Strategy {
 	switch k {
+	case ByZone:
+		return selection.PreferZone(zone)
 	case ByRandom:
 		return selection.Random()
 	case ByLoad:
@@ -45,7 +49,7 @@ func (k Kind) builtin() selection.Strategy {
 // Strategy is the way to find the instance for a call.
 type Strategy struct {
 	Kind Kind
-	Own  *Own // for ByOwn; else nil
+	Own  *Own // for ByOwn and ByLabel; else nil
 }
 
 // TakesKey reports whether the strategy asks for the key of a call.
@@ -101,7 +105,7 @@ func (m *Method) picker(s Strategy) *selection.Picker {
 	if p := slot.Load(); p != nil {
 		return p
 	}
-	slot.CompareAndSwap(nil, m.table.set.MethodPicker(m.name, s.Kind.builtin()))
+	slot.CompareAndSwap(nil, m.table.set.MethodPicker(m.name, s.Kind.builtin(m.table.o.Zone)))
 	return slot.Load()
 }
 

@@ -53,7 +53,7 @@ func (p *Pick) Finish(instance *selection.Instance, latency time.Duration, why *
 }
 
 // Untried reports whether there are instances that the call was not sent to.
-func (p *Pick) Untried() bool { return p.tried.Len() < len(p.method.table.set.Candidates()) }
+func (p *Pick) Untried() bool { return p.tried.Len() < p.picker.Candidates() }
 
 // Nobody returns the status of a call for which Next has returned an error.
 func (p *Pick) Nobody(err error) *status.Status {
@@ -62,10 +62,9 @@ func (p *Pick) Nobody(err error) *status.Status {
 	switch {
 	case errors.Is(err, selection.ErrNoInstance):
 		why = status.Refusal(status.Unavailable, status.ReasonNoResponders,
-			"no instance can take the call: of the %d known of %s, none runs, is healthy, answers and has the method %s",
-			t.set.Len(), t.service, p.method.name)
+			"no instance can take the call: of the %d known of %s, %s", t.set.Len(), t.service, p.picker.Shortage())
 	case errors.Is(err, selection.ErrDeclined):
-		why = status.Newf(status.Unavailable, "the strategy picked none of the %d instances of %s: %w", len(t.set.Candidates()), t.service, err)
+		why = status.Newf(status.Unavailable, "the strategy picked none of the %d instances of %s: %w", p.picker.Candidates(), t.service, err)
 	default:
 		why = status.Newf(status.Internal, "no instance of %s could be picked: %w", t.service, err)
 	}

@@ -31,6 +31,7 @@ type Options struct {
 	Bus       *bus.Bus
 	Directory *directory.Directory
 	Subjects  wire.Subjects
+	Zone      string // of this process, "" if unknown
 	// Start runs a goroutine of the connection, and reports whether that is still open.
 	Start  func(func()) bool
 	Logger *slog.Logger
@@ -159,6 +160,7 @@ func (t *Table) put(r *registry.Record) {
 	to.unhealthy = r.Unhealthy
 	t.set.Put(selection.Info{
 		ID: r.Instance, Process: r.Process, State: selectionState(r.State), Methods: r.Methods,
+		Zone: r.Zone, Build: r.Build, Labels: r.Labels, Reserved: r.Reserved,
 		Unhealthy: to.unhealthy, Tag: to,
 	})
 }
