@@ -49,6 +49,26 @@
 // op://VAULT/ITEM/FIELD (asks the program op, 1Password's). A file of credentials is read
 // anew for each reconnect, anything else once.
 //
+// # Where the program runs
+//
+// [Connect] also finds out where the program runs ([Detect]), logs it in one line, and has
+// the servers of the connection tell it in the registry:
+//
+//	AEGIS_ENVIRONMENT  kubernetes or local; by default kubernetes in a pod
+//	AEGIS_INSTANCE     see aegis.WithInstance
+//	AEGIS_BUILD        see aegis.WithBuild; else OTEL_SERVICE_VERSION, service.version, and
+//	                   what the Go tool has put into the program
+//	AEGIS_NODE         see aegis.WithNode; else k8s.node.name, host.name and, in a pod, NODE_NAME
+//	AEGIS_ZONE         see aegis.WithZone; else cloud.availability_zone and, in a pod, the
+//	                   label topology.kubernetes.io/zone
+//	AEGIS_LABELS       KEY=VALUE,KEY=VALUE, see aegis.WithLabels; they win over those of the pod
+//	AEGIS_RESERVED     true for aegis.WithReserved
+//	AEGIS_PODINFO      folder of the downward API's volume, whose file "labels" has the labels
+//	                   of the pod (default /etc/podinfo)
+//
+// The names with dots are attributes in OTEL_RESOURCE_ATTRIBUTES. In a pod POD_NAME and
+// POD_NAMESPACE are logged, too.
+//
 // # Errors
 //
 // Each error names the variable, flag, field or file that its value came from. Secrets are

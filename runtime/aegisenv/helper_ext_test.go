@@ -25,6 +25,12 @@ func environment(t *testing.T, variables map[string]string) (config string) {
 	config = t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", config)
 	aegisenv.BindFlags(new(aegisenv.Settings), func(_ *string, _, variable, _ string) { t.Setenv(variable, "") })
+	for _, variable := range []string{
+		"AEGIS_ENVIRONMENT", "AEGIS_INSTANCE", "AEGIS_BUILD", "AEGIS_NODE", "AEGIS_ZONE", "AEGIS_LABELS", "AEGIS_RESERVED", "AEGIS_PODINFO",
+		"OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_VERSION", "KUBERNETES_SERVICE_HOST", "POD_NAME", "POD_NAMESPACE", "NODE_NAME",
+	} {
+		t.Setenv(variable, "")
+	}
 	for name, value := range variables {
 		t.Setenv(name, value)
 	}

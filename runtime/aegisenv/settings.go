@@ -11,6 +11,7 @@ import (
 
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/internal/dial"
+	"github.com/aegisrpc/aegis/runtime/internal/inside"
 )
 
 // Settings say where NATS is, who the program is there, and how its Aegis is set up. The
@@ -63,7 +64,8 @@ func Connect(ctx context.Context, opts ...aegis.ConnOption) (*aegis.Conn, error)
 	return Settings{}.Connect(ctx, opts...)
 }
 
-// Connect connects with aegis.Connect. The options of the caller go over the settings, but
+// Connect connects with aegis.Connect, and with the options of the environment that Detect
+// finds, which it logs. The options of the caller go over the settings, but
 // the JetStream can be chosen only once: a domain or an API prefix in both places is an
 // error. The name of the connection is that of the program, unless an option says
 // otherwise. The error wraps ErrInvalid if a setting is invalid; others are those of
@@ -73,7 +75,11 @@ func (s Settings) Connect(ctx context.Context, opts ...aegis.ConnOption) (*aegis
 	if err != nil {
 		return nil, err
 	}
-	own := []aegis.ConnOption{aegis.WithNATSOptions(natsOpts...)}
+	where, err := Detect()
+	if err != nil {
+		return nil, err
+	}
+	own := append([]aegis.ConnOption{aegis.WithNATSOptions(natsOpts...)}, where.Options()...)
 	if r.Namespace != "" {
 		own = append(own, aegis.WithNamespace(r.Namespace))
 	}
@@ -87,6 +93,11 @@ func (s Settings) Connect(ctx context.Context, opts ...aegis.ConnOption) (*aegis
 	if err != nil {
 		return nil, r.explain(err)
 	}
+	level := slog.LevelInfo
+	if where.bare() {
+		level = slog.LevelDebug
+	}
+	inside.Of(conn).Logger.Log(ctx, level, "aegis: connected", "environment", where)
 	return conn, nil
 }
 
