@@ -42,9 +42,11 @@ type Service struct {
 	Grade string   `json:"grade"`
 	Score *float64 `json:"score"`
 	Figures
+	// Instances are those that serve. Reserved ones are counted apart.
 	Instances int `json:"instances"`
 	Running   int `json:"running"`
 	Unhealthy int `json:"unhealthy"`
+	Reserved  int `json:"reserved"`
 	// Versions are those of its instances, in order.
 	Versions []string `json:"versions"`
 	// Leaders are the groups of the service.

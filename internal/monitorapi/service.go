@@ -43,6 +43,18 @@ type Instance struct {
 	Refused map[string]uint64 `json:"refused"`
 	// Leads are the groups that it leads.
 	Leads []string `json:"leads"`
+	Origin
+}
+
+// Origin is what an instance says of itself. The texts are "" if it does not say.
+type Origin struct {
+	Zone   string            `json:"zone"`
+	Node   string            `json:"node"`
+	Build  string            `json:"build"`
+	Labels map[string]string `json:"labels"`
+	// Reserved: it takes only calls that name it or choose it by a label, and is not counted
+	// among the instances of its service.
+	Reserved bool `json:"reserved"`
 }
 
 // Method is one method of a service.

@@ -35,7 +35,11 @@ func (i *instance) document() monitorapi.Instance {
 		State: i.facts.State.String(), Level: i.level, Started: instant(i.facts.Started), Heard: moment(i.heard),
 		Subscriber: i.facts.Subscriber, Why: i.why, Unhealthy: i.ails == unhealthy,
 		Refused: map[string]uint64{}, Leads: []string{},
+		Origin: monitorapi.Origin{
+			Zone: i.facts.Zone, Node: i.facts.Node, Build: i.facts.Build, Labels: map[string]string{}, Reserved: i.facts.Reserved,
+		},
 	}
+	maps.Copy(d.Labels, i.facts.Labels)
 	r := i.report
 	if r == nil {
 		return d

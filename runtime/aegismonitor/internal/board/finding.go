@@ -76,7 +76,7 @@ func (s *service) instanceFindings(now time.Time) []finding {
 	var list []finding
 	servers := s.servers()
 	byAilment := map[ailment][]*instance{}
-	for _, i := range s.fleet.ordered(all) {
+	for _, i := range s.fleet.ordered(func(i *instance) bool { return !i.facts.Reserved }) {
 		byAilment[i.ails] = append(byAilment[i.ails], i)
 	}
 	for _, ails := range []ailment{unhealthy, poor, checked} {
@@ -92,11 +92,15 @@ func (s *service) instanceFindings(now time.Time) []finding {
 	return append(list, s.lostFindings(now)...)
 }
 
-// servers are the instances that are no mere subscribers.
+// serves reports whether an instance takes calls of everybody: it is neither a mere
+// subscriber nor reserved.
+func (i *instance) serves() bool { return !i.facts.Subscriber && !i.facts.Reserved }
+
+// servers are the instances that serve.
 func (s *service) servers() []*instance {
 	var list []*instance
-	for key, i := range s.fleet.present {
-		if !key.subscriber {
+	for _, i := range s.fleet.present {
+		if i.serves() {
 			list = append(list, i)
 		}
 	}
@@ -105,8 +109,8 @@ func (s *service) servers() []*instance {
 
 // running counts the servers that are running.
 func (s *service) running() (n int) {
-	for key, i := range s.fleet.present {
-		if !key.subscriber && i.facts.State == aegis.StateRunning {
+	for _, i := range s.fleet.present {
+		if i.serves() && i.facts.State == aegis.StateRunning {
 			n++
 		}
 	}
@@ -125,8 +129,8 @@ func (s *service) noneRuns() (finding, bool) {
 	}}
 	servers := s.servers()
 	var last *past
-	for key, p := range s.fleet.past {
-		if !key.subscriber && (last == nil || p.at.After(last.at)) {
+	for _, p := range s.fleet.past {
+		if p.instance.serves() && (last == nil || p.at.After(last.at)) {
 			last = p
 		}
 	}
@@ -223,9 +227,10 @@ func (s *service) compared(i *instance) string {
 	return text
 }
 
-// lostFindings are those of instances that were lost, and have not come back.
+// lostFindings are those of instances that were lost, and have not come back. A reserved one
+// is for the one who has started it to look after.
 func (s *service) lostFindings(now time.Time) []finding {
-	lost := s.fleet.gone(func(p *past) bool { return p.expired && now.Sub(p.at) < lostFor })
+	lost := s.fleet.gone(func(p *past) bool { return p.expired && !p.instance.facts.Reserved && now.Sub(p.at) < lostFor })
 	if len(lost) > apart {
 		since := lost[0].at
 		for _, p := range lost {

@@ -284,6 +284,9 @@ func (b *Board) tellJoined(now time.Time, i *instance) {
 	if i.facts.Version != "" {
 		text += ", version " + i.facts.Version
 	}
+	if i.facts.Reserved {
+		text += ", reserved for calls that choose it"
+	}
 	b.tell(now, monitorapi.Event{
 		Kind: monitorapi.EventJoined, Level: monitorapi.LevelOK, Service: i.facts.Service, Instance: i.facts.Name, Text: text,
 	})

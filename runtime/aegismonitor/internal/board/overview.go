@@ -40,7 +40,7 @@ func (b *Board) rows(now time.Time, services []*service) []monitorapi.Service {
 func (b *Board) row(now time.Time, s *service, finding monitorapi.Finding) monitorapi.Service {
 	d := monitorapi.Service{
 		Name: s.name, Level: monitorapi.LevelOK, Figures: copied(s.meters.total.figures),
-		Running: s.running(), Versions: []string{}, Leaders: []monitorapi.LeaderName{}, Hour: s.meters.total.series.Hour(now),
+		Running: s.running(), Reserved: s.reserved(), Versions: []string{}, Leaders: []monitorapi.LeaderName{}, Hour: s.meters.total.series.Hour(now),
 	}
 	servers := s.servers()
 	d.Instances = len(servers)
@@ -74,9 +74,21 @@ func (b *Board) row(now time.Time, s *service, finding monitorapi.Finding) monit
 	return d
 }
 
+// reserved counts the instances that take only calls that choose them.
+func (s *service) reserved() (n int) {
+	for _, i := range s.fleet.present {
+		if i.facts.Reserved {
+			n++
+		}
+	}
+	return n
+}
+
 // why says in words how a service is.
 func (s *service) why(d *monitorapi.Service, ill int) string {
 	switch {
+	case d.Instances == 0 && d.Reserved > 0:
+		return many(d.Reserved, "reserved instance") + " only"
 	case d.Instances == 0 && len(s.fleet.present) > 0:
 		return many(len(s.fleet.present), "subscriber") + " only"
 	case d.Instances == 0 && len(s.meters.counters) > 0:

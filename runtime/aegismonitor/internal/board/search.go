@@ -28,8 +28,8 @@ type finder struct {
 	matches []match
 }
 
-// Search returns what has a text in its name, without regard to case, the best matches
-// first. A text with the form of a command's id may be the id of a command of each service
+// Search returns what has a text in its name, and instances that have it in what they say of
+// themselves, without regard to case, the best matches first. A text with the form of a command's id may be the id of a command of each service
 // that has a queue.
 func (b *Board) Search(text string) *monitorapi.Results {
 	b.mu.Lock()
@@ -48,10 +48,10 @@ func (b *Board) Search(text string) *monitorapi.Results {
 		}
 		f.service(s, worse(monitorapi.LevelOK, findings[s.name].Level))
 		for _, m := range b.methods(s) {
-			f.look("method", s, m.Name, "", worse(monitorapi.LevelOK, methods[s.name+"."+m.Name]))
+			f.look("method", s, m.Name, worse(monitorapi.LevelOK, methods[s.name+"."+m.Name]))
 		}
 		for _, q := range sortedBy(s.work.queues) {
-			f.look("queue", s, q.counts.Method, "", worse(monitorapi.LevelOK, methods[s.name+"."+q.counts.Method]))
+			f.look("queue", s, q.counts.Method, worse(monitorapi.LevelOK, methods[s.name+"."+q.counts.Method]))
 		}
 	}
 	return f.results()
@@ -72,27 +72,49 @@ func (b *Board) methodLevels() map[string]monitorapi.Level {
 // service looks at the names of a service, but those of its methods.
 func (f *finder) service(s *service, level monitorapi.Level) {
 	if s.listed() {
-		f.look("service", s, s.name, "", level)
+		f.look("service", s, s.name, level)
 	}
 	for _, i := range s.fleet.ordered(all) {
-		f.look("instance", s, i.facts.Name, i.facts.Name, i.level)
+		f.instance(s, i)
 	}
 	for _, g := range sortedBy(s.groups) {
-		f.look("group", s, g.name, "", g.level())
+		f.look("group", s, g.name, g.level())
 	}
 	for i := range s.work.streams {
-		f.look("stream", s, s.work.streams[i].Name, "", levelOf(streamFindings(s, &s.work.streams[i])))
+		f.look("stream", s, s.work.streams[i].Name, levelOf(streamFindings(s, &s.work.streams[i])))
 	}
 }
 
-func (f *finder) look(kind string, s *service, name, instance string, level monitorapi.Level) {
-	fit, ok := fits(strings.ToLower(name), f.text)
-	if !ok {
+func (f *finder) look(kind string, s *service, name string, level monitorapi.Level) {
+	if fit, ok := fits(strings.ToLower(name), f.text); ok {
+		f.add(fit, monitorapi.Result{Kind: kind, Service: s.name, Name: name, Level: level})
+	}
+}
+
+func (f *finder) add(fit int, r monitorapi.Result) {
+	f.matches = append(f.matches, match{fit: fit, Result: r})
+}
+
+// saidFit is how well an instance fits that has the text in what it says of itself: worse
+// than any name.
+const saidFit = 4
+
+// instance looks at the name of an instance, and at what it says of itself: its zone, node,
+// build and labels.
+func (f *finder) instance(s *service, i *instance) {
+	r := monitorapi.Result{Kind: "instance", Service: s.name, Name: i.facts.Name, Instance: i.facts.Name, Level: i.level}
+	if fit, ok := fits(strings.ToLower(i.facts.Name), f.text); ok {
+		f.add(fit, r)
 		return
 	}
-	f.matches = append(f.matches, match{fit: fit, Result: monitorapi.Result{
-		Kind: kind, Service: s.name, Name: name, Instance: instance, Level: level,
-	}})
+	has := func(text string) bool { return strings.Contains(strings.ToLower(text), f.text) }
+	found := has(i.facts.Zone) || has(i.facts.Node) || has(i.facts.Build)
+	for key, value := range i.facts.Labels {
+		found = found || has(key+"="+value)
+	}
+	if found {
+		f.add(saidFit, r)
+	}
 }
 
 // fits reports whether a text is in a name, and how well: 0 for the name itself or its last

@@ -33,6 +33,19 @@ func TestSearchFindsEverythingTheBestFirst(t *testing.T) {
 	require.Equal(t, "risk-1", risk[0].Instance)
 }
 
+func TestSearchFindsInstancesByWhatTheySayOfThemselves(t *testing.T) {
+	t.Parallel()
+	b := connected(t)
+	one, two := running(orders, "order-1", nil), running(orders, "anna-2", nil)
+	one.Zone, one.Node, one.Build = "eu-1a", "node-7", "v1.4.0"
+	one.Labels = map[string]string{"Developer": "Anna"}
+	b.Instances(at(0), []aegis.Instance{one, two})
+	for _, text := range []string{"EU-1", "node-7", "1.4", "developer=anna"} {
+		require.Equal(t, []string{"instance order-1"}, found(b.Search(text)), text)
+	}
+	require.Equal(t, []string{"instance anna-2", "instance order-1"}, found(b.Search("anna")), "names come first")
+}
+
 func TestTheIDOfACommandMayBeInEachQueue(t *testing.T) {
 	t.Parallel()
 	b, _ := busy(t)

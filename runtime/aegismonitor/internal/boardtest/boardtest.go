@@ -19,8 +19,9 @@ const (
 	command, event, subscription = "Pack", "Sold", "books"
 )
 
-// Full returns a board as it is at now: three instances, of which one is unhealthy, a group
-// whose second leader leads after a gap of 2 s, commands, events, streams and dead letters.
+// Full returns a board as it is at now: three instances, of which one is unhealthy, a reserved
+// one and a subscriber, a group whose second leader leads after a gap of 2 s, commands, events,
+// streams and dead letters.
 func Full(now time.Time) *board.Board {
 	start := now.Add(-time.Minute)
 	b := board.New(board.Config{Namespace: "test"}, start)
@@ -30,7 +31,9 @@ func Full(now time.Time) *board.Board {
 	} {
 		b.Source(now, name, monitorapi.SourceReady, "")
 	}
-	b.Instances(start, []aegis.Instance{instance("shop-1"), instance("shop-2"), ill(instance("shop-3")), subscriber(instance("books-1"))})
+	b.Instances(start, []aegis.Instance{
+		instance("shop-1"), instance("shop-2"), ill(instance("shop-3")), subscriber(instance("books-1")), reserved(ill(instance("mine"))),
+	})
 	lead(b, start)
 	b.ServiceWork(now, Service, work(now))
 	b.DeadLetters(now, Service, []aegisadmin.LetterGroup{
@@ -53,6 +56,11 @@ func ill(i aegis.Instance) aegis.Instance {
 
 func subscriber(i aegis.Instance) aegis.Instance {
 	i.Subscriber = true
+	return i
+}
+
+func reserved(i aegis.Instance) aegis.Instance {
+	i.Reserved = true
 	return i
 }
 

@@ -87,12 +87,12 @@ func (s *scrape) monitor(o *monitorapi.Overview) {
 }
 
 // instances sends how many instances a service has. Programs that only subscribe to its
-// events are none of them.
+// events are none of them, nor are reserved instances, which take only calls that choose them.
 func (s *scrape) instances(service string, d *monitorapi.ServiceDetail) {
 	states := map[string]int{"STARTING": 0, "RUNNING": 0, "STOPPING": 0}
 	ill := 0
 	for _, i := range d.Instances {
-		if i.Subscriber {
+		if i.Subscriber || i.Reserved {
 			continue
 		}
 		states[i.State]++

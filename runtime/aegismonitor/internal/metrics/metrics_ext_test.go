@@ -85,6 +85,7 @@ func full() *documents {
 			{Name: "b", State: "RUNNING", Unhealthy: true},
 			{Name: "c", State: "STOPPING"},
 			{Name: "d", State: "RUNNING", Subscriber: true, Unhealthy: true},
+			{Name: "e", State: "RUNNING", Unhealthy: true, Origin: monitorapi.Origin{Reserved: true}},
 		}}},
 		leaders: monitorapi.Leaders{Leaders: []monitorapi.Leadership{
 			{Service: "shop.v1.S", Group: "g", State: monitorapi.LeaderLeads, Term: 3},

@@ -95,6 +95,11 @@ export function count(n: number, one: string, many = one + 's'): string {
 const unseen =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]/gu;
 
+// pairs returns labels in order, as aegis call --where takes them.
+export function pairs(labels: Record<string, string>): string {
+  return Object.entries(labels).map(([key, value]) => `${key}=${value}`).sort().join(' ');
+}
+
 // visible returns a text with its unseen characters as escapes.
 export function visible(text: string): string {
   // Nearly all names are plain, and there are thousands of them a second.

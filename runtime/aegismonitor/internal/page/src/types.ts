@@ -309,9 +309,11 @@ export interface Service extends Figures {
   // Grade and Score are the worst of its instances'; "" and null if none is known.
   grade: string;
   score: number | null;
+  // Instances are those that serve. Reserved ones are counted apart.
   instances: number;
   running: number;
   unhealthy: number;
+  reserved: number;
   // Versions are those of its instances, in order.
   versions: string[];
   // Leaders are the groups of the service.
@@ -342,7 +344,7 @@ export interface ServiceDetail extends Header {
 }
 
 // Instance is one instance of a service.
-export interface Instance extends Figures {
+export interface Instance extends Figures, Origin {
   service: string;
   name: string;
   process: string;
@@ -366,6 +368,17 @@ export interface Instance extends Figures {
   refused: Record<string, number>;
   // Leads are the groups that it leads.
   leads: string[];
+}
+
+// Origin is what an instance says of itself. The texts are "" if it does not say.
+export interface Origin {
+  zone: string;
+  node: string;
+  build: string;
+  labels: Record<string, string>;
+  // Reserved: it takes only calls that name it or choose it by a label, and is not counted
+  // among the instances of its service.
+  reserved: boolean;
 }
 
 // Method is one method of a service.

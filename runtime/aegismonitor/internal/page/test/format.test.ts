@@ -49,3 +49,8 @@ test('sizes have units', () => {
   assert.equal(format.count(1, 'letter'), '1 letter');
   assert.equal(format.count(1204, 'letter'), '1,204 letters');
 });
+
+test('labels are in order, as a flag takes them', () => {
+  assert.equal(format.pairs({}), '');
+  assert.equal(format.pairs({ team: 'orders', developer: 'anna', none: '' }), 'developer=anna none= team=orders');
+});

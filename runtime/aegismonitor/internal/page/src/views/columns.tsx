@@ -1,6 +1,6 @@
 // The columns of the tables that have many.
 
-import { bytes, milliseconds, number, visible } from '../format.ts';
+import { bytes, milliseconds, number, pairs, visible } from '../format.ts';
 import { Figure, Grade, Lasting, ServiceText, Spark, State, Text, Time, Unit } from '../parts.tsx';
 import type { Column } from '../table.tsx';
 import type { Figures, Instance, LeaderName, Service } from '../types.ts';
@@ -45,8 +45,14 @@ function LeaderCell({ leaders }: { leaders: LeaderName[] }) {
   );
 }
 
-export const instanceColumns: Column<Instance>[] = [
-  { key: 'name', title: 'Instance', least: 120, sort: (i) => i.name, of: (i) => i.name, cell: (i) => <Text of={i.name} mono /> },
+// instanceColumns are the columns of a table of these instances. Zone, node, build and labels
+// have one only if an instance has such a thing.
+export function instanceColumns(instances: readonly Instance[]): Column<Instance>[] {
+  return [...common, ...said.filter((column) => instances.some((i) => column.of?.(i) !== ''))];
+}
+
+const common: Column<Instance>[] = [
+  { key: 'name', title: 'Instance', least: 120, sort: (i) => i.name, of: (i) => `${i.name} ${i.reserved}`, cell: (i) => <InstanceText of={i} /> },
   { key: 'grade', title: 'Grade', width: 58, sort: (i) => i.score, of: (i) => `${i.grade} ${number(i.score)}`, cell: (i) => <Grade grade={i.grade} score={i.score} /> },
   { key: 'state', title: 'State', width: 100, sort: (i) => i.state, of: (i) => `${i.level} ${i.state}`, cell: (i) => <State level={i.level}>{i.state === '' ? '' : visible(i.state.toLowerCase())}</State> },
   { key: 'why', title: 'Why', least: 120, of: why, cell: (i) => <Text of={why(i)} /> },
@@ -59,6 +65,31 @@ export const instanceColumns: Column<Instance>[] = [
   { key: 'cpu', title: 'CPU', width: 58, figures: true, sort: (i) => i.cpuPercent, of: (i) => number(i.cpuPercent), cell: (i) => <Figure of={i.cpuPercent} unit="%" /> },
   { key: 'memory', title: 'Memory', width: 74, figures: true, sort: (i) => i.memoryBytes, of: (i) => bytes(i.memoryBytes).join(' '), cell: (i) => <Unit of={bytes(i.memoryBytes)} /> },
 ];
+
+// What instances say of themselves.
+const said: Column<Instance>[] = [
+  { key: 'zone', title: 'Zone', width: 92, sort: (i) => i.zone, of: (i) => i.zone, cell: (i) => <Text of={i.zone} mono /> },
+  { key: 'node', title: 'Node', width: 110, sort: (i) => i.node, of: (i) => i.node, cell: (i) => <Text of={i.node} mono /> },
+  { key: 'build', title: 'Build', width: 92, sort: (i) => i.build, of: (i) => i.build, cell: (i) => <Text of={i.build} mono /> },
+  { key: 'labels', title: 'Labels', least: 140, sort: (i) => pairs(i.labels), of: (i) => pairs(i.labels), cell: (i) => <Text of={pairs(i.labels)} mono /> },
+];
+
+// originOf returns what an instance says of itself, in one line.
+export function originOf(i: Instance): string {
+  const words: [string, string][] = [['zone ', i.zone], ['node ', i.node], ['build ', i.build], ['', pairs(i.labels)]];
+  const said = words.filter(([, text]) => text !== '').map(([name, text]) => name + text);
+  return [...(i.reserved ? ['reserved'] : []), ...said].join(' · ');
+}
+
+// InstanceText is the name of an instance, with a mark if it takes only calls that choose it.
+function InstanceText({ of }: { of: Instance }) {
+  if (!of.reserved) return <Text of={of.name} mono />;
+  return (
+    <span class="text" title={visible(of.name) + ': reserved for calls that name it or choose it by a label'}>
+      <bdi class="mono">{visible(of.name)}</bdi> <small class="tag">reserved</small>
+    </span>
+  );
+}
 
 // why says what is to be said of an instance beside its state.
 function why(i: Instance): string {

@@ -32,7 +32,7 @@ function linkOf(r: Result): string {
 export function SearchView({ route }: { route: Route }) {
   const q = (route.query['q'] ?? '').trim();
   const { value, error } = useFetched<Results>(q === '' ? '' : 'search' + queryOf({ q }));
-  if (q === '') return <Empty>Services, instances, methods, groups of leaders, queues and streams by a part of their name, and commands by their id.</Empty>;
+  if (q === '') return <Empty>Services, instances, methods, groups of leaders, queues and streams by a part of their name, instances by their zone, node, build and labels too, and commands by their id.</Empty>;
   if (error !== null) return <div class="note"><State level="critical"><Prose of={explain(error)} /></State></div>;
   if (value === null) return <Skeleton rows={6} />;
   if (value.results.length === 0) return <Empty>Nothing has <Text of={q} mono /> in its name. The id of a command has to be complete.</Empty>;

@@ -1,11 +1,11 @@
-import { count, milliseconds, number, visible } from '../format.ts';
+import { count, milliseconds, number, pairs, visible } from '../format.ts';
 import { Empty, Figure, Findings, readable, Section, Skeleton, Sources, State, Text, Unit } from '../parts.tsx';
 import { Plots } from '../plots.tsx';
 import { formatRoute, withQuery, type Route } from '../route.ts';
 import { matches } from '../sort.ts';
 import { Table, type Column } from '../table.tsx';
 import type { May, Method, ServiceDetail } from '../types.ts';
-import { instanceColumns } from './columns.tsx';
+import { instanceColumns, originOf } from './columns.tsx';
 import { Filter } from './filter.tsx';
 import { Leadership } from './leaders.tsx';
 import { Queues } from './work.tsx';
@@ -29,15 +29,17 @@ export function ServiceView({ doc, route, theme }: { doc: ServiceDetail; route: 
   }
   const method = route.query['method'] ?? '';
   const instance = method === '' ? (route.query['instance'] ?? '') : '';
+  const selected = doc.instances.find((i) => i.name === instance && !i.subscriber);
   const range = ranges.find(([, seconds]) => String(seconds) === route.query['range'])?.[1] ?? 900;
   const filter = route.query['q'] ?? '';
-  const instances = filter === '' ? doc.instances : doc.instances.filter((i) => matches(filter, i.name, i.state, i.version, i.why, i.grade));
+  const instances = filter === '' ? doc.instances : doc.instances.filter((i) => matches(filter, i.name, i.state, i.version, i.why, i.grade, i.zone, i.node, i.build, pairs(i.labels), i.reserved ? 'reserved' : ''));
   return (
     <>
       <Findings findings={doc.findings} />
       <Sources header={doc} names={['instances', 'figures', 'leaders']} />
       <Section
         id="plots" title={<PlotsTitle service={service.name} method={method} instance={instance} />}
+        {...(selected === undefined ? {} : { sub: <bdi class="wrap">{visible(originOf(selected))}</bdi> })}
         tools={
           <>
             {(method !== '' || instance !== '') && <a class="link" href={withQuery(route, { method: '', instance: '' })}>whole service</a>}
@@ -78,7 +80,7 @@ export function ServiceView({ doc, route, theme }: { doc: ServiceDetail; route: 
       >
         {doc.instances.length > 0 ? (
           <Table
-            label="Instances" rows={instances} columns={instanceColumns} id={(i) => i.name + '\n' + i.process}
+            label="Instances" rows={instances} columns={instanceColumns(doc.instances)} id={(i) => i.name + '\n' + i.process}
             link={(i) => withQuery(route, { instance: i.name === instance ? '' : i.name, method: '' })}
             marked={(i) => i.name === instance}
             sort={route.query['sort']} sortLink={(sort) => withQuery(route, { sort })}
@@ -103,6 +105,7 @@ export function ServiceSub({ doc }: { doc: ServiceDetail }) {
     <>
       <State level={service.level}>
         {visible(service.why)}; {count(service.instances, 'instance')}
+        {service.reserved > 0 && `, ${service.reserved} reserved`}
         {service.versions.length > 0 && `, ${service.versions.slice(0, 4).map(visible).join(', ')}${service.versions.length > 4 ? ' …' : ''}`}
         {service.grade !== '' && `, grade ${visible(service.grade)}`}
       </State>
