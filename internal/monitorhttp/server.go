@@ -6,6 +6,7 @@ package monitorhttp
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -21,6 +22,14 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10
+)
+
+// Of gRPC: how many streams a connection may have, which all triggers of a cluster share; and
+// when a client that is silent is asked whether it is there, and for how long.
+const (
+	maxStreams  = 10_000
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
 )
 
 // shutdownTimeout is how long requests that are under way may take to end after the streams
@@ -40,6 +49,12 @@ type Options struct {
 	Path string
 	// Certificate is that of the server. Default: there is no TLS.
 	Certificate *Certificate
+	// ClientCAs are the authorities of which every client has to show a certificate. Default:
+	// clients show none. They belong to a Certificate.
+	ClientCAs *x509.CertPool
+	// GRPC: clients speak gRPC, and so HTTP/2 also without TLS; many streams stay open on one
+	// connection, and one whose client is gone is noticed.
+	GRPC bool
 	// Logger has what goes wrong with connections, at level debug.
 	Logger *slog.Logger
 }
@@ -65,6 +80,16 @@ func New(l net.Listener, o Options) *Server {
 	}
 	if o.Certificate != nil {
 		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: o.Certificate.get}
+		if o.ClientCAs != nil {
+			s.http.TLSConfig.ClientCAs, s.http.TLSConfig.ClientAuth = o.ClientCAs, tls.RequireAndVerifyClientCert
+		}
+	}
+	if o.GRPC {
+		s.http.Protocols = new(http.Protocols)
+		s.http.Protocols.SetHTTP1(true)
+		s.http.Protocols.SetHTTP2(true)
+		s.http.Protocols.SetUnencryptedHTTP2(true)
+		s.http.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	}
 	s.http.RegisterOnShutdown(s.close)
 	return s
