@@ -8,7 +8,6 @@ import (
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/load"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/bench/report"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
-	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
 	"github.com/aegisrpc/aegis/internal/spec"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -26,7 +25,7 @@ type session struct {
 
 // prepare finds the method and makes it a target.
 func (f *flags) prepare(ctx context.Context, app *cli.App, conn *aegis.Conn, o *order, name, text string) (*session, error) {
-	found, err := methods.Find(ctx, conn, name)
+	found, err := f.route.Find(ctx, conn, name)
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +72,10 @@ func (f *flags) options(m *spec.Method) ([]aegis.ClientOption, error) {
 	if len(options) == 0 || err != nil {
 		return nil, err
 	}
-	switch {
-	case m.Pattern != spec.LoadBalanced && m.Pattern != spec.SingleActive:
-		return nil, cli.Usagef("--instance, --strategy and --key: %s is %s, and no instance is selected for it; leave them out",
-			m.Desc.FullName(), article(m.Pattern))
-	case m.Pattern == spec.SingleActive && !f.route.Leader():
-		return nil, cli.Usagef("--strategy and --key: %s is single active, its calls go to the leader; leave them out", m.Desc.FullName())
+	if err := f.route.Check(string(m.Desc.FullName()), m.Pattern); err != nil {
+		return nil, err
 	}
 	return []aegis.ClientOption{options[0]}, nil
-}
-
-func article(p spec.Pattern) string {
-	if p == spec.Event {
-		return "an event"
-	}
-	return "a " + p.String()
 }
 
 // run makes the load and returns its report.

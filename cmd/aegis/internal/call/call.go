@@ -13,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/methods"
+	"github.com/aegisrpc/aegis/internal/spec"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisreflect"
 )
@@ -36,7 +37,8 @@ func Command(app *cli.App) *cobra.Command {
 		Example: "  aegis call order.v1.OrderService/GetOrder '{\"id\": \"1\"}'\n" +
 			"  aegis call order.v1.OrderService/WatchOrders\n" +
 			"  aegis call chat.v1.ChatService/Upload - <messages.jsonl\n" +
-			"  aegis call echo.v1.EchoService/Echo '{\"text\": \"hi\"}' --instance echo-1 -H 'tenant: acme'",
+			"  aegis call echo.v1.EchoService/Echo '{\"text\": \"hi\"}' --instance echo-1 -H 'tenant: acme'\n" +
+			"  aegis call echo.v1.EchoService/Echo '{\"text\": \"hi\"}' --where developer=anna",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.bounded = c.Flags().Changed("timeout")
@@ -45,7 +47,7 @@ func Command(app *cli.App) *cobra.Command {
 				return err
 			}
 			return app.WithConn(c.Context(), func(ctx context.Context, conn *aegis.Conn) error {
-				method, err := methods.Find(ctx, conn, args[0])
+				method, err := o.route.Find(ctx, conn, args[0])
 				if err != nil {
 					return failure(app, nil, err)
 				}
@@ -80,16 +82,15 @@ func (c *caller) run(ctx context.Context, args []string) error {
 	if c.o.trace {
 		return c.runTraced(ctx, args)
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
 	ctx, call, err := c.o.metadata.Attach(ctx)
 	if err != nil {
 		return err
 	}
 	desc := c.method.Descriptor()
 	switch {
-	case c.method.Pattern() == aegisreflect.PatternCommand:
-		return cli.Usagef("%s is a command: use aegis send", c.method.FullName())
-	case c.method.Pattern() == aegisreflect.PatternEvent:
-		return cli.Usagef("%s is an event: use aegis publish", c.method.FullName())
 	case c.method.Pattern() == aegisreflect.PatternBroadcast:
 		return c.broadcast(ctx, args)
 	case desc.IsStreamingClient() && desc.IsStreamingServer():
@@ -105,6 +106,18 @@ func (c *caller) run(ctx context.Context, args []string) error {
 		c.printMetadata(call)
 	}
 	return err
+}
+
+// check returns an error if the method is not called, or not by such a route.
+func (c *caller) check() error {
+	switch c.method.Pattern() {
+	case aegisreflect.PatternCommand:
+		return cli.Usagef("%s is a command: use aegis send", c.method.FullName())
+	case aegisreflect.PatternEvent:
+		return cli.Usagef("%s is an event: use aegis publish", c.method.FullName())
+	case aegisreflect.PatternLoadBalanced, aegisreflect.PatternSingleActive, aegisreflect.PatternBroadcast:
+	}
+	return c.o.route.Check(c.method.FullName(), spec.Pattern(c.method.Pattern()))
 }
 
 func (c *caller) unary(ctx context.Context, args []string) error {

@@ -113,6 +113,10 @@ func TestErrorsOfCallsSayWhatToDo(t *testing.T) {
 		"contradiction":   {[]string{"aegistest.v1.ProbeService/Do", "--instance", "one", "--strategy", "random"}, "give one of them", 2},
 		"strategy":        {[]string{"aegistest.v1.ProbeService/Do", "--strategy", "best"}, "least-loaded", 2},
 		"header":          {[]string{"aegistest.v1.ProbeService/Do", "-H", "tenant"}, "KEY: VALUE", 2},
+		"label":           {[]string{"aegistest.v1.ProbeService/Do", "--where", "developer"}, "--where developer: use KEY=VALUE", 2},
+		"label and name":  {[]string{"aegistest.v1.ProbeService/Do", "--instance", "one", "--where", "a=b"}, "give one of them", 2},
+		"label broadcast": {[]string{"aegistest.v1.BroadcastService/Tell", "--where", "a=b"}, "is a broadcast, and no instance is selected for it", 2},
+		"name broadcast":  {[]string{"aegistest.v1.BroadcastService/Tell", "--instance", "one"}, "is a broadcast, and no instance is selected for it", 2},
 		"no file":         {[]string{"aegistest.v1.ProbeService/Do", "@nowhere.json"}, "nowhere.json", 1},
 		"no instance":     {[]string{"aegistest.v1.ProbeService/Do", "--instance", "three"}, "three", 1},
 	} {

@@ -47,7 +47,7 @@ func (c *caller) runTraced(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(c.opts) > 0 {
-		return cli.Usagef("--trace follows a plain call: leave --instance, --strategy, --key and the other options of the call out")
+		return cli.Usagef("--trace follows a plain call: leave --instance, --where, --strategy, --key and the other options of the call out")
 	}
 	req, err := methods.Request(c.app, c.method, args)
 	if err != nil {

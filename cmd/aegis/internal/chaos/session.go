@@ -86,12 +86,11 @@ func run(ctx context.Context, app *cli.App, o *order, agreed *consent.Flags, arg
 // connect connects to the NATS that the keeper of the servers has started, or else to that of the flags and
 // the environment.
 func connect(ctx context.Context, app *cli.App, keeper *devstate.Place, kept *devstate.State) (*aegis.Conn, error) {
-	settings := app.Settings()
 	if kept == nil || kept.NATS == "" {
 		return app.Connect(ctx)
 	}
-	if settings.URL != "" || settings.Context != "" {
-		return nil, cli.Usagef("%s has a NATS of its own, %s: leave --server and --context out, or name processes with --pid", keeper.Command, kept.NATS)
+	if app.Elsewhere() {
+		return nil, cli.Usagef("%s has a NATS of its own, %s: leave --server, --context and --kube out, or name processes with --pid", keeper.Command, kept.NATS)
 	}
 	ctx, cancel := context.WithTimeout(ctx, app.Timeout)
 	defer cancel()

@@ -36,6 +36,7 @@ type App struct {
 	output   string
 	noColor  bool
 	settings aegisenv.Settings
+	kube     kube
 
 	// width is that of the terminal that Out is, 0 if Out is none; live tells the same of Err.
 	width int
@@ -94,6 +95,9 @@ func (a *App) settle(c *cobra.Command) error {
 		return Usagef("--output %s: use %s or %s", a.output, formatTable, formatJSON)
 	}
 	if err := refuse(c); err != nil {
+		return err
+	}
+	if err := a.checkKube(c.Flags()); err != nil {
 		return err
 	}
 	if a.Timeout <= 0 {

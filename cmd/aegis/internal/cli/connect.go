@@ -11,6 +11,7 @@ import (
 
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisenv"
+	"github.com/aegisrpc/aegis/runtime/aegiskube"
 )
 
 // bindLink defines the flags that say where NATS is and who the user is there.
@@ -25,6 +26,7 @@ func (a *App) bindLink(c *cobra.Command) {
 		belongs(f, name, forLink)
 	})
 	a.settings.SelectedContext = true
+	a.bindKube(c)
 }
 
 // Connect connects to NATS as the flags and the environment say. The caller closes the
@@ -33,11 +35,15 @@ func (a *App) Connect(ctx context.Context, opts ...aegis.ConnOption) (*aegis.Con
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	a.Logger().Info("aegis: connecting to NATS")
-	conn, err := a.settings.Connect(ctx, append([]aegis.ConnOption{aegis.WithLogger(a.Logger())}, opts...)...)
+	settings, way, err := a.way(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := settings.Connect(ctx, append([]aegis.ConnOption{aegis.WithLogger(a.Logger()), aegis.WithNATSOptions(way...)}, opts...)...)
 	if err == nil {
 		a.Logger().Info("aegis: connected", "nats", conn.NATS().ConnectedUrlRedacted())
 	}
-	return conn, err
+	return conn, a.explainWay(err)
 }
 
 // ConnectNATS is Connect for a connection without Aegis.
@@ -45,15 +51,29 @@ func (a *App) ConnectNATS(ctx context.Context, opts ...nats.Option) (*nats.Conn,
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	a.Logger().Info("aegis: connecting to NATS")
-	nc, err := a.settings.ConnectNATS(ctx, opts...)
+	settings, way, err := a.way(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := settings.ConnectNATS(ctx, append(way, opts...)...)
 	if err == nil {
 		a.Logger().Info("aegis: connected", "nats", nc.ConnectedUrlRedacted())
 	}
-	return nc, err
+	return nc, a.explainWay(err)
 }
 
-// Settings returns the settings of the connection, with the values of the flags alone.
-func (a *App) Settings() aegisenv.Settings { return a.settings }
+// Settings returns the settings of the connection, with the values of the flags alone, and
+// without the way into a cluster.
+func (a *App) Settings() aegisenv.Settings {
+	s := a.settings
+	if a.kube.on {
+		s.SelectedContext = false // it is of another NATS
+	}
+	return s
+}
+
+// Elsewhere tells whether the flags name a NATS.
+func (a *App) Elsewhere() bool { return a.kube.on || a.settings.URL != "" || a.settings.Context != "" }
 
 // WithConn connects to NATS, and closes the connection when use has returned.
 func (a *App) WithConn(ctx context.Context, use func(context.Context, *aegis.Conn) error) error {
@@ -80,20 +100,32 @@ func (a *App) Logger() *slog.Logger {
 
 // ConnectLater is Connect for a command that has something to do without NATS too. If NATS
 // cannot be reached now, the connection is made when it can be, and noted is called with the
-// reason. Settings that are wrong, and a user that NATS refuses, are errors as ever.
+// reason. Settings that are wrong, and a user that NATS refuses, are errors as ever, and so is
+// a cluster without a service of NATS, or that cannot be asked for it: NATS comes later, as
+// its pods do.
 func (a *App) ConnectLater(ctx context.Context, noted func(error), opts ...aegis.ConnOption) (*aegis.Conn, error) {
+	asked, cancel := context.WithTimeout(ctx, a.Timeout)
+	settings, way, err := a.way(asked)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
 	conn, err := a.Connect(ctx, opts...)
 	if err == nil || ctx.Err() != nil || !unreachable(err) {
 		return conn, err
 	}
 	noted(err)
-	opts = append([]aegis.ConnOption{aegis.WithLogger(a.Logger()), aegis.WithNATSOptions(nats.RetryOnFailedConnect(true))}, opts...)
-	return a.settings.Connect(ctx, opts...)
+	opts = append([]aegis.ConnOption{
+		aegis.WithLogger(a.Logger()), aegis.WithNATSOptions(append(way, nats.RetryOnFailedConnect(true))...),
+	}, opts...)
+	conn, err = settings.Connect(ctx, opts...)
+	return conn, a.explainWay(err)
 }
 
 // unreachable tells whether no NATS server has answered.
 func unreachable(err error) bool {
 	op, network := errors.AsType[*net.OpError](err)
 	return network && (op.Op == "dial" || op.Timeout()) ||
-		errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
+		errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, aegiskube.ErrNoService) // no pod of the service is ready
 }

@@ -67,6 +67,7 @@ func Main(build func(*App) *cobra.Command, args []string) int {
 		cancel(interrupted{s})
 	}()
 	app := newApp()
+	defer app.kube.close()
 	root := build(app)
 	root.SetArgs(args)
 	root.SetIn(app.In)

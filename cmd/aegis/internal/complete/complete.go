@@ -4,11 +4,13 @@ package complete
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -72,6 +74,19 @@ func Add(app *cli.App, root *cobra.Command) {
 	}
 	visit(root)
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("kube-context", contexts)
+}
+
+// contexts has the contexts of the kubeconfig, which it reads without asking the cluster.
+func contexts(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	config, err := clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := slices.Sorted(maps.Keys(config.Contexts))
+	return slices.DeleteFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name, begun) || cli.ShellWord(name) != name // a shell might understand it otherwise
+	}), cobra.ShellCompDirectiveNoFileComp
 }
 
 // complete returns the function that completes the argument. It is silent where NATS does

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ type Service struct {
 	Comment     string   `json:"comment,omitempty"`
 	Descriptors string   `json:"descriptors"`
 	Instances   []string `json:"instances"`
+	Reserved    []string `json:"reserved,omitempty"` // instances that take only calls that choose them
 	Methods     []Method `json:"methods"`
 }
 
@@ -96,7 +98,11 @@ func describeService(ctx context.Context, app *cli.App, conn *aegis.Conn, s *aeg
 		Instances: []string{}, Methods: []Method{},
 	}
 	for _, i := range instances {
-		out.Instances = append(out.Instances, i.Name)
+		if i.Reserved {
+			out.Reserved = append(out.Reserved, i.Name)
+		} else {
+			out.Instances = append(out.Instances, i.Name)
+		}
 	}
 	for _, m := range s.Methods() {
 		one, err := methodOf(m)
@@ -112,8 +118,11 @@ func describeService(ctx context.Context, app *cli.App, conn *aegis.Conn, s *aeg
 	if out.Version != "" {
 		head += "  version " + cli.Clean(out.Version)
 	}
-	if err := app.Printf("%s", app.Fit(fmt.Sprintf("%s\n%s\n%s: %s\n\n", head, comment(out.Comment, ""), cli.Count(len(out.Instances), "instance"),
-		cli.Clean(strings.Join(out.Instances, ", "))))); err != nil {
+	running := cli.Count(len(out.Instances), "instance") + ": " + strings.Join(out.Instances, ", ")
+	if len(out.Reserved) > 0 {
+		running += "\n" + strconv.Itoa(len(out.Reserved)) + " reserved: " + strings.Join(out.Reserved, ", ")
+	}
+	if err := app.Printf("%s", app.Fit(fmt.Sprintf("%s\n%s\n%s\n\n", head, comment(out.Comment, ""), cli.Clean(running)))); err != nil {
 		return err
 	}
 	return app.Print(nil, func(t *cli.Table) {

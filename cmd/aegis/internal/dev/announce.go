@@ -22,6 +22,8 @@ type announcer struct {
 	out *output
 	// flags belong to each line that calls a service, such as " --server nats://...".
 	flags string
+	// guest is set if the servers stand in a cluster, of whose other instances nothing is told.
+	guest *guest
 
 	mu       sync.Mutex // guards what follows
 	services map[protoreflect.FullName]*spec.Service
@@ -55,6 +57,9 @@ func (a *announcer) watch(ctx context.Context, conn *aegis.Conn) {
 			return
 		}
 		i := change.Instance
+		if a.guest != nil && !a.guest.is(&i) {
+			continue
+		}
 		if serving[i.Service] == nil {
 			serving[i.Service] = make(map[string]bool)
 		}
@@ -74,8 +79,13 @@ func (a *announcer) watch(ctx context.Context, conn *aegis.Conn) {
 func (a *announcer) begins(i aegis.Instance) {
 	name := strings.TrimPrefix(i.Service, aegis.Subscribers(""))
 	does, then := name+" is served", "call it"
-	if i.Subscriber {
+	switch {
+	case i.Subscriber && i.Reserved:
+		return // no event reaches it
+	case i.Subscriber:
 		does, then = "the events of "+name+" have a subscriber", "publish one"
+	case i.Reserved:
+		does = name + " is served to calls that choose it"
 	}
 	lines := a.invocations(name, i.Subscriber)
 	text := strings.Join(lines, "\n")
@@ -101,9 +111,17 @@ func (a *announcer) invocations(service string, events bool) []string {
 	}
 	var lines []string
 	for _, m := range s.Methods {
-		if (m.Pattern == spec.Event) == events {
-			lines = append(lines, "  "+methods.Invocation(m.Desc, m.Pattern, a.flags))
+		if (m.Pattern == spec.Event) == events && (a.guest == nil || a.guest.gets(m.Pattern)) {
+			lines = append(lines, "  "+methods.Invocation(m.Desc, m.Pattern, a.flagsFor(m.Pattern)))
 		}
 	}
 	return lines
+}
+
+// flagsFor are the flags of a line that uses a method of a pattern.
+func (a *announcer) flagsFor(p spec.Pattern) string {
+	if a.guest != nil && p == spec.LoadBalanced {
+		return a.flags + a.guest.where()
+	}
+	return a.flags
 }

@@ -25,12 +25,14 @@ type link struct {
 	user bool
 	// env has the global flags that were given, as variables.
 	env []string
+	// guest is set if NATS is that of a cluster. Then env has what leads there.
+	guest *guest
 }
 
 // linkOf reads the global flags. Flags that make no sense for a NATS that dev starts are
-// refused without one that names another NATS.
-func linkOf(flags *pflag.FlagSet) (link, error) {
-	var l link
+// refused without one that names another NATS, such as that of a cluster.
+func linkOf(flags *pflag.FlagSet, cluster bool) (link, error) {
+	l := link{outside: cluster}
 	var useless string
 	aegisenv.BindFlags(&aegisenv.Settings{}, func(_ *string, name, variable, _ string) {
 		f := flags.Lookup(name)
@@ -49,7 +51,7 @@ func linkOf(flags *pflag.FlagSet) (link, error) {
 		}
 	})
 	if !l.outside && useless != "" {
-		return link{}, cli.Usagef("--%s is for a NATS that runs already: name that with --server or --context, "+
+		return link{}, cli.Usagef("--%s is for a NATS that runs already: name that with --server, --context or --kube, "+
 			"or leave --%s out, as everybody on this machine may use the NATS that dev starts", useless, useless)
 	}
 	return l, nil
@@ -69,8 +71,11 @@ func (l link) namespace() string {
 // environment returns the environment of a server. url is that of the NATS that dev has
 // started; then nothing of what this process knows of other ones reaches the server.
 func (l link) environment(inherited []string, url string) []string {
+	if l.guest != nil {
+		return l.clusterEnvironment(inherited)
+	}
 	env := slices.DeleteFunc(slices.Clone(inherited), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
+		name := variableOf(v)
 		nats := strings.HasPrefix(name, "NATS_")
 		if url != "" {
 			return nats || strings.HasPrefix(name, "AEGIS_JS_") || name == "AEGIS_INBOX_PREFIX"
@@ -81,4 +86,25 @@ func (l link) environment(inherited []string, url string) []string {
 		env = append(env, "NATS_URL="+url)
 	}
 	return append(env, l.env...)
+}
+
+// clusterEnvironment is the environment of a server that uses the NATS of a cluster. What the
+// environment says of the user counts, as for dev itself, unless a flag or a Secret does.
+func (l link) clusterEnvironment(inherited []string) []string {
+	user := slices.ContainsFunc(l.env, saysUser)
+	env := slices.DeleteFunc(slices.Clone(inherited), func(v string) bool {
+		same := func(own string) bool { return variableOf(own) == variableOf(v) }
+		return user && saysUser(v) || slices.ContainsFunc(l.env, same)
+	})
+	return append(env, l.env...)
+}
+
+func variableOf(v string) string {
+	name, _, _ := strings.Cut(v, "=")
+	return name
+}
+
+// saysUser tells whether a variable says who the user of NATS is.
+func saysUser(v string) bool {
+	return slices.Contains([]string{"NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY", "NATS_JWT", "NATS_SEED"}, variableOf(v))
 }

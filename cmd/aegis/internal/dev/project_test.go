@@ -34,7 +34,7 @@ func linked(t *testing.T, args ...string) (link, error) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	aegisenv.BindFlags(&aegisenv.Settings{}, func(value *string, name, _, _ string) { flags.StringVar(value, name, "", "") })
 	require.NoError(t, flags.Parse(args))
-	return linkOf(flags)
+	return linkOf(flags, false)
 }
 
 func TestEnvironmentOfServers(t *testing.T) {

@@ -78,7 +78,7 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 		}
 	}
 	s := &session{project: p, servers: servers, running: make(map[string]program), announcer: announcer{out: out, shown: make(map[string]string)}}
-	url, stopNATS, err := s.nats(o)
+	url, stopNATS, err := s.nats(ctx, &o)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,10 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 }
 
 // nats starts a NATS server unless the user has named one, and returns its URL.
-func (s *session) nats(o options) (url string, stop func(), err error) {
+func (s *session) nats(ctx context.Context, o *options) (url string, stop func(), err error) {
+	if o.link.guest != nil {
+		return "", func() {}, s.enter(ctx, &o.link)
+	}
 	if o.link.outside {
 		return "", func() {}, nil
 	}

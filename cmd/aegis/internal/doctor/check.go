@@ -30,7 +30,7 @@ func words(text string) []string { return strings.Fields(text) }
 // checks returns all checks in the order in which they run.
 func checks() []Check {
 	return []Check{
-		checkConnection(), checkVersions(), checkJetStream(), checkPermissions(), checkVoid(), checkBuckets(), checkStreams(), checkConsumers(),
+		checkEnvironment(), checkConnection(), checkVersions(), checkJetStream(), checkPermissions(), checkVoid(), checkBuckets(), checkStreams(), checkConsumers(),
 		checkReplicas(), checkSync(), checkQueues(), checkDead(), checkLeaders(), checkRegistry(),
 	}
 }

@@ -101,6 +101,9 @@ func run(ctx context.Context, app *cli.App, f *flags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if (f.list || f.print) && app.InCluster() {
+		return cli.Usagef("--list and --print-permissions do not connect to NATS; leave --kube out")
+	}
 	picked, err := pick(f.checks)
 	if err != nil {
 		return err

@@ -92,7 +92,7 @@ func TestDoctorUsedWrongly(t *testing.T) {
 	t.Parallel()
 	for args, text := range map[string]string{
 		"--check quues":                 "did you mean queues?",
-		"--check nothing-like-it":       "use connection, versions",
+		"--check nothing-like-it":       "use environment, connection, versions",
 		"--role srver --service a.v1.S": "did you mean server?",
 		"--role server":                 "say with --service of which service",
 		"--print-permissions":           "say with --role whose",
@@ -123,7 +123,8 @@ func TestListOfChecks(t *testing.T) {
 	r = clitest.Run(t, nil, "doctor", "--list", "-o", "json")
 	require.NoError(t, json.Unmarshal([]byte(r.Out), &rows))
 	assert.Len(t, rows, len(checks()))
-	assert.Contains(t, rows[0].IDs, "connection.up")
+	assert.Contains(t, rows[0].IDs, "environment.detected")
+	assert.Contains(t, rows[1].IDs, "connection.up")
 }
 
 // A watch prints what changes, and goes on when NATS is away and comes back.

@@ -22,9 +22,9 @@ const (
 
 func checkRegistry() Check {
 	return Check{
-		Name: "registry", Looks: "the registered instances: values that are none, unhealthy and lost ones, versions, patterns and clocks that differ",
+		Name: "registry", Looks: "the registered instances: values that are none, unhealthy and lost ones, versions, patterns, clocks and zones that differ",
 		Reads: "the bucket of the registry, by a consumer that NATS forgets",
-		IDs:   words("ready empty foreign lost unhealthy hidden versions runtimes patterns clock unread"),
+		IDs:   words("ready reserved empty foreign lost unhealthy hidden versions runtimes zones patterns clock unread"),
 		run: func(ctx context.Context, l *look) []Finding {
 			_, err := l.registry(ctx)
 			if isCode(err, codeStreamNotFound) {
@@ -114,7 +114,7 @@ func judgeRegistry(instances []instance) []Finding {
 	}
 	var found []Finding
 	services := make(map[string][]*registry.Record)
-	fresh := 0
+	fresh, reserved := 0, 0
 	for i := range instances {
 		one := &instances[i]
 		if one.err != nil {
@@ -123,7 +123,10 @@ func judgeRegistry(instances []instance) []Finding {
 			continue
 		}
 		found = append(found, judgeInstance(one)...)
-		if one.fresh {
+		switch {
+		case one.fresh && one.record.Reserved:
+			reserved++
+		case one.fresh:
 			fresh++
 			services[one.record.Service] = append(services[one.record.Service], one.record)
 		}
@@ -134,6 +137,10 @@ func judgeRegistry(instances []instance) []Finding {
 	if fresh > 0 {
 		found = append(found, ok("registry.ready", "", "%s of %s registered",
 			count(uint64(fresh), "instance", "instances"), count(uint64(len(services)), "service", "services")))
+	}
+	if reserved > 0 {
+		found = append(found, info("registry.reserved", "", "%s reserved: calls that choose none do not reach them",
+			count(uint64(reserved), "more instance is", "more instances are")))
 	}
 	return found
 }
@@ -147,7 +154,7 @@ func judgeInstance(i *instance) []Finding {
 			"its record was not renewed for %s: the process was lost, or cannot write; NATS removes the record after 5 minutes",
 			shortDuration(i.age)).so("see whether the process runs: aegis ls %s", r.Service)}
 	}
-	if r.Unhealthy {
+	if r.Unhealthy && !r.Reserved {
 		found = append(found, warning("registry.unhealthy", i.key,
 			"a check of the instance fails: selection strategies do not pick it, the queue group does").
 			so("aegis ls %s, and /readyz of the instance, name the check", r.Service))
@@ -168,9 +175,14 @@ func judgeInstance(i *instance) []Finding {
 func judgeService(name string, records []*registry.Record) []Finding {
 	var found []Finding
 	versions := make(map[string]bool)
-	var older, newer []string
+	var older, newer, placed, adrift []string
 	for _, r := range records {
 		versions[r.Version] = true
+		if r.Zone != "" {
+			placed = append(placed, r.Instance)
+		} else {
+			adrift = append(adrift, r.Instance)
+		}
 		if r.Patterns == nil {
 			older = append(older, r.Instance)
 		} else {
@@ -185,6 +197,11 @@ func judgeService(name string, records []*registry.Record) []Finding {
 	if len(older) > 0 && len(newer) > 0 {
 		found = append(found, warning("registry.runtimes", name, "two versions of the runtime run beside each other: %s does not say its patterns, %s does",
 			some(older), some(newer)).so("generate and build all instances with the same version of Aegis"))
+	}
+	if len(placed) > 0 && len(adrift) > 0 {
+		found = append(found, info("registry.zones", name,
+			"some instances say their zone, and others do not: %s; calls that prefer a zone treat these as of another one", some(adrift)).
+			so("set AEGIS_ZONE for all of them, or for none"))
 	}
 	return append(found, judgeServicePatterns(name, records)...)
 }

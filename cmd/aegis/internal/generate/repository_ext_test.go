@@ -17,7 +17,10 @@ import (
 func TestGeneratedCodeOfThisRepositoryIsTheCommittedCode(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
-	for _, args := range [][]string{{}, {"--config", "internal/codegen/golden.buf.yaml", "--exclude-path", "proto/aegis"}} {
+	const keda = "runtime/aegiskeda/internal/externalscaler/"
+	for _, args := range [][]string{
+		{}, {"--config", "internal/codegen/golden.buf.yaml", "--exclude-path", "proto/aegis"}, {"--config", keda + "buf.yaml", "--template", keda + "buf.gen.yaml"},
+	} {
 		r := run(t, root, append([]string{"generate", "--output", out}, args...)...)
 		require.Zero(t, r.Code, r.Err)
 		assert.Regexp(t, `^\d+ files written, 0 unchanged, in \d+`, r.Out)

@@ -21,6 +21,7 @@ type Report struct {
 	Instance string         `json:"instance"`
 	State    string         `json:"state"`
 	Verdict  string         `json:"verdict"`
+	Reserved bool           `json:"reserved,omitempty"`
 	Report   *health.Report `json:"report,omitempty"`
 }
 
@@ -40,7 +41,8 @@ func Health(app *cli.App) *cobra.Command {
 		Short: "Show how well the instances are: grade, rate, errors, latency, findings",
 		Long: "Shows the report in each instance's last heartbeat: the figures of the last minute, the usage of\n" +
 			"the process, and what its checks have found. It waits for the first heartbeats, at most 2 s or so.\n" +
-			"The exit code is 1 if SERVICE has no instance, or if an instance is unhealthy or does not run.",
+			"The exit code is 1 if SERVICE has no instance, or if an instance is unhealthy or does not run;\n" +
+			"reserved instances, which take only calls that choose them, do not count.",
 		Example: "  aegis health\n  aegis health order.v1.OrderService --watch",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -76,7 +78,9 @@ func showHealth(ctx context.Context, app *cli.App, conn *aegis.Conn, service str
 	if err := printReports(app, reports); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(reports, func(r Report) bool { return r.Verdict == verdictUnhealthy || r.Verdict == verdictStarting }) {
+	serving := slices.DeleteFunc(reports, func(r Report) bool { return r.Reserved })
+	bad := func(r Report) bool { return r.Verdict == verdictUnhealthy || r.Verdict == verdictStarting }
+	if slices.ContainsFunc(serving, bad) || len(serving) == 0 && service != aegis.AllServices {
 		return cli.Exit(1)
 	}
 	return nil
@@ -108,7 +112,7 @@ func readReports(ctx context.Context, conn *aegis.Conn, service string) ([]Repor
 	}
 	reports := make([]Report, 0, len(instances))
 	for _, i := range instances {
-		r := Report{Service: i.Service, Instance: i.Name, State: i.State.String(), Verdict: verdictHealthy}
+		r := Report{Service: i.Service, Instance: i.Name, State: i.State.String(), Verdict: verdictHealthy, Reserved: i.Reserved}
 		if report, ok := i.Health(); ok {
 			r.Report = &report
 		}
@@ -133,9 +137,16 @@ func printReports(app *cli.App, reports []Report) error {
 	return app.Print(reports, func(t *cli.Table) {
 		t.Header("SERVICE", "INSTANCE", "HEALTH", "GRADE", "SCORE", "CALLS/S", "ERRORS", "P50", "P99", "IN FLIGHT", "CPU", "MEMORY", "FINDINGS")
 		for _, r := range reports {
-			t.Row(append([]any{r.Service, r.Instance, r.verdictCell()}, r.figures()...)...)
+			t.Row(append([]any{r.Service, r.name(), r.verdictCell()}, r.figures()...)...)
 		}
 	})
+}
+
+func (r *Report) name() string {
+	if r.Reserved {
+		return r.Instance + " (" + reserved + ")"
+	}
+	return r.Instance
 }
 
 func (r *Report) verdictCell() cli.Styled {

@@ -21,8 +21,9 @@ func List(app *cli.App) *cobra.Command {
 		Short: "List the services that run, or the instances of one",
 		Long: "Lists each service with the number of its instances, their versions, their leaders and what\n" +
 			"is wrong with them. With SERVICE, the full name of a service, it lists the instances of that\n" +
-			"service. Programs that only subscribe to events of a service are not among its instances;\n" +
-			"`aegis ls subscribers:SERVICE` lists them.",
+			"service, with zone, node, build and labels if one of them says such a thing of itself. Programs that\n" +
+			"only subscribe to events of a service are not among its instances; `aegis ls subscribers:SERVICE`\n" +
+			"lists them. Reserved instances take only calls that choose them, and are counted apart.",
 		Example: "  aegis ls\n  aegis ls order.v1.OrderService\n  aegis ls -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -49,7 +50,7 @@ func listServices(ctx context.Context, app *cli.App, conn *aegis.Conn) error {
 	return app.Print(services, func(t *cli.Table) {
 		t.Header("SERVICE", "INSTANCES", "VERSION", "LEADERS", "SUBSCRIBERS", "STATE")
 		for _, s := range services {
-			t.Row(s.Service, s.Instances, strings.Join(s.Versions, ", "), leaderNames(s.Leaders), s.Subscribers, s.verdict())
+			t.Row(s.Service, s.count(), strings.Join(s.Versions, ", "), leaderNames(s.Leaders), s.Subscribers, s.verdict())
 		}
 	})
 }
@@ -73,12 +74,7 @@ func listInstances(ctx context.Context, app *cli.App, conn *aegis.Conn, name str
 	for i, f := range found {
 		rows[i] = instanceOf(f)
 	}
-	return app.Print(rows, func(t *cli.Table) {
-		t.Header("INSTANCE", "STATE", "VERSION", "UP", "LEADS", "GRADE", "REMARKS")
-		for _, r := range rows {
-			t.Row(r.Instance, stateCell(r.State), r.Version, cli.Age(r.Started), leadNames(r.Leads), r.gradeCell(), strings.Join(r.remarks(), ", "))
-		}
-	})
+	return app.Print(rows, func(t *cli.Table) { fill(t, rows) })
 }
 
 // serviceOf returns the service that the arguments name, all services if they name none.

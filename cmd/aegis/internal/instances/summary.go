@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,10 +14,12 @@ import (
 
 // Service is a service as JSON shows it.
 type Service struct {
-	Service     string   `json:"service"`
+	Service string `json:"service"`
+	// Instances are those that serve; Reserved ones take only calls that choose them.
 	Instances   int      `json:"instances"`
 	Running     int      `json:"running"`
 	Unhealthy   int      `json:"unhealthy"`
+	Reserved    int      `json:"reserved"`
 	Subscribers int      `json:"subscribers"`
 	Versions    []string `json:"versions"`
 	Leaders     []Lead   `json:"leaders,omitempty"`
@@ -37,6 +40,12 @@ type Instance struct {
 	NoRespondersHidden bool      `json:"no_responders_hidden,omitempty"`
 	Subscriber         bool      `json:"subscriber,omitempty"`
 	Findings           []string  `json:"findings,omitempty"`
+	// What it says of itself.
+	Zone     string            `json:"zone,omitempty"`
+	Node     string            `json:"node,omitempty"`
+	Build    string            `json:"build,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Reserved bool              `json:"reserved,omitempty"`
 }
 
 // Lead is a group that an instance leads.
@@ -73,6 +82,10 @@ func (s *Service) add(i aegis.Instance) {
 		s.Subscribers++
 		return
 	}
+	if i.Reserved {
+		s.Reserved++
+		return
+	}
 	s.Instances++
 	if i.State == aegis.StateRunning {
 		s.Running++
@@ -86,9 +99,19 @@ func (s *Service) add(i aegis.Instance) {
 	s.Leaders = append(s.Leaders, leadsOf(i)...)
 }
 
+// count returns how many instances serve, and how many are reserved if any is.
+func (s *Service) count() string {
+	if s.Reserved > 0 {
+		return fmt.Sprintf("%d + %d reserved", s.Instances, s.Reserved)
+	}
+	return strconv.Itoa(s.Instances)
+}
+
 // verdict returns in few words how the service is.
 func (s *Service) verdict() cli.Styled {
 	switch {
+	case s.Instances == 0 && s.Reserved > 0:
+		return cli.Styled{Text: "only reserved", Colour: cli.Yellow}
 	case s.Instances == 0:
 		return cli.Styled{Text: "no server", Colour: cli.Yellow}
 	case s.Running == 0:
@@ -106,6 +129,7 @@ func instanceOf(i aegis.Instance) Instance {
 	out := Instance{
 		Service: i.Service, Instance: i.Name, Process: i.Process, State: i.State.String(), Version: i.Version, Started: i.Started,
 		Leads: leadsOf(i), Unhealthy: i.Unhealthy, NoRespondersHidden: i.NoRespondersHidden, Subscriber: i.Subscriber,
+		Zone: i.Zone, Node: i.Node, Build: i.Build, Labels: i.Labels, Reserved: i.Reserved,
 	}
 	if report, ok := i.Health(); ok {
 		out.Grade = string(report.Grade)
@@ -117,7 +141,15 @@ func instanceOf(i aegis.Instance) Instance {
 	return out
 }
 
-// remarks returns what is out of the ordinary with the instance.
+// marks returns that the instance is reserved, and the remarks.
+func (i *Instance) marks() []string {
+	if i.Reserved {
+		return append([]string{reserved}, i.remarks()...)
+	}
+	return i.remarks()
+}
+
+// remarks returns what is out of the ordinary with how the instance is.
 func (i *Instance) remarks() []string {
 	var remarks []string
 	if i.Unhealthy {

@@ -100,12 +100,18 @@ func instanceBranch(app *cli.App, i Instance) branch {
 	if i.Subscriber {
 		words = append(words, app.Style.Paint(cli.Dim, "subscriber"))
 	}
+	if i.Reserved {
+		words = append(words, app.Style.Paint(cli.Dim, reserved))
+	}
 	state := stateCell(i.State)
 	words = append(words, app.Style.Paint(state.Colour, state.Text))
 	if i.Version != "" {
 		words = append(words, "version "+cli.Clean(i.Version))
 	}
 	words = append(words, "up "+cli.Age(i.Started))
+	if origin := i.words(); len(origin) > 0 {
+		words = append(words, app.Style.Paint(cli.Dim, cli.Clean(strings.Join(origin, "  "))))
+	}
 	if remarks := i.remarks(); len(remarks) > 0 {
 		words = append(words, app.Style.Paint(cli.Red, cli.Clean(strings.Join(remarks, ", "))))
 	}

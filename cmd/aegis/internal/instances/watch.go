@@ -147,9 +147,12 @@ func (c *change) notes() []string {
 	case c.Previous != "":
 		return []string{c.Previous + " -> " + c.Instance.State}
 	case c.Instance != nil:
-		notes := append([]string{c.Instance.State}, c.Instance.remarks()...)
+		notes := append([]string{c.Instance.State}, c.Instance.marks()...)
 		if c.Instance.Version != "" {
 			notes = append(notes, "version "+c.Instance.Version)
+		}
+		if c.Kind == aegis.InstanceJoined.String() {
+			notes = append(notes, c.Instance.words()...)
 		}
 		return notes
 	default:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/spf13/cobra"
@@ -38,6 +39,7 @@ func Command(app *cli.App, version string) *cobra.Command {
 			if o.maxMessages < 1 {
 				return cli.Usagef("--max-messages %d: use 1 or more", o.maxMessages)
 			}
+			app.LogWay(slog.New(slog.NewTextHandler(app.Err, nil)))
 			return app.WithConn(c.Context(), func(ctx context.Context, conn *aegis.Conn) error {
 				return serve(ctx, app, conn, o, version)
 			})

@@ -16,6 +16,7 @@ type options struct {
 	listen, path    string
 	tlsCert, tlsKey string
 	plainHTTP       bool
+	keda            keda
 	access          access
 	allowChanges    bool
 	allowCalls      bool
@@ -35,10 +36,14 @@ func Command(app *cli.App) *cobra.Command {
 			"It only reads unless --allow-changes or --allow-calls say otherwise, and listens on this machine\n" +
 			"alone. To listen elsewhere, say who is let in: whoever has the token (--token-file or the\n" +
 			"variable " + tokenVariable + "), who knows a password (--basic-auth-file), or whom a proxy lets in\n" +
-			"(--proxy-header). Token and password want TLS there.",
+			"(--proxy-header). Token and password want TLS there.\n\n" +
+			"With --keda-listen it is also an external scaler for KEDA, which lets Kubernetes scale services by\n" +
+			"what waits for them. That address has numbers alone and asks nobody who he is, unless --keda-client-ca\n" +
+			"says whose certificate he has to show. It has TLS if there is a --tls-cert.",
 		Example: "  aegis monitor\n" +
 			"  aegis monitor --listen 0.0.0.0:7177 --tls-cert cert.pem --tls-key key.pem --token-file token\n" +
-			"  aegis monitor --listen 10.0.0.7:7177 --path /aegis --proxy-header X-Forwarded-User",
+			"  aegis monitor --listen 10.0.0.7:7177 --path /aegis --proxy-header X-Forwarded-User\n" +
+			"  aegis monitor --keda-listen :9090",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err
@@ -56,6 +61,8 @@ func Command(app *cli.App) *cobra.Command {
 	f.StringVar(&o.access.basicFile, "basic-auth-file", "", "file with a line USER:PASSWORD without which nobody is let in (default: none)")
 	f.StringVar(&o.access.proxyHeader, "proxy-header", "", "header in which a proxy names the user, and without which nobody is let in (default: none)")
 	f.BoolVar(&o.access.open, "no-auth", false, "let in everybody who reaches the address (default: on this machine alone)")
+	f.StringVar(&o.keda.listen, "keda-listen", "", "address to listen on for KEDA, HOST:PORT; port 0 is a free one, which is printed (default: none)")
+	f.StringVar(&o.keda.clientCA, "keda-client-ca", "", "file with the authorities of which KEDA has to show a certificate (default: none)")
 	f.BoolVar(&o.allowChanges, "allow-changes", false, "let users put dead letters back and delete them (default: they only read)")
 	f.BoolVar(&o.allowCalls, "allow-calls", false, "let users call methods (default: they only read)")
 	f.BoolVar(&o.showPayloads, "show-payloads", false, "show what is in commands, events and dead letters (default: it is hidden)")
@@ -70,6 +77,8 @@ func (o *options) check() error {
 		return cli.Usagef("--tls-cert and --tls-key belong together: give both, or none")
 	case o.tlsCert != "" && o.plainHTTP:
 		return cli.Usagef("--plain-http is for a server without a certificate: leave it or --tls-cert out")
+	case o.keda.clientCA != "" && (o.keda.listen == "" || o.tlsCert == ""):
+		return cli.Usagef("--keda-client-ca says who is let in at --keda-listen with TLS: give that, and --tls-cert and --tls-key")
 	case o.path != "" && !isPath(o.path):
 		return cli.Usagef("--path %s: use letters, digits, and - _ . between slashes, such as /aegis", o.path)
 	}

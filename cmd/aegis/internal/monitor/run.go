@@ -21,7 +21,8 @@ type started struct {
 	Changes   bool   `json:"changes"`
 	Calls     bool   `json:"calls"`
 	Payloads  bool   `json:"payloads"`
-	Connected bool   `json:"connected"` // to NATS
+	Connected bool   `json:"connected"`      // to NATS
+	KEDA      string `json:"keda,omitempty"` // the address for KEDA
 }
 
 // run serves the monitor until ctx ends.
@@ -45,6 +46,12 @@ func run(ctx context.Context, app *cli.App, o options) error {
 	if err := o.judge(l); err != nil {
 		return err
 	}
+	scaler, err := o.keda.open(certificate, logger)
+	if err != nil {
+		return err
+	}
+	defer scaler.close()
+	app.LogWay(logger)
 	conn, err := app.ConnectLater(ctx, func(err error) {
 		app.Notef("The monitor starts without NATS, and connects when it comes: %v", err)
 	}, aegis.WithLogger(logger))
@@ -58,10 +65,16 @@ func run(ctx context.Context, app *cli.App, o options) error {
 	server := monitorhttp.New(l, monitorhttp.Options{Monitor: m, Path: o.path, Certificate: certificate, Logger: logger})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := o.tell(app, server.URL(), conn.NATS().IsConnected()); err != nil {
+	scaling, err := scaler.start(ctx, conn, cancel)
+	if err != nil {
+		cancel(err)
+	} else if err := o.tell(app, server.URL(), scaler.address(), conn.NATS().IsConnected()); err != nil {
 		cancel(err) // nobody reads the output, and so nobody knows the address
 	}
-	if err := server.Run(ctx); err != nil {
+	err = server.Run(ctx)
+	cancel(err) // for the scaler
+	scaling.Wait()
+	if err != nil {
 		return errors.Join(err, disconnect(ctx, conn))
 	}
 	_ = disconnect(ctx, conn) // it was only read
@@ -83,14 +96,17 @@ func (o *options) rights(logger *slog.Logger) []aegismonitor.Option {
 	return opts
 }
 
-// tell prints where the monitor is.
-func (o *options) tell(app *cli.App, url string, connected bool) error {
+// tell prints where the monitor is, and where KEDA reaches it.
+func (o *options) tell(app *cli.App, url, keda string, connected bool) error {
 	if app.JSON() {
 		return app.PrintLine(started{
-			URL: url, Changes: o.allowChanges, Calls: o.allowCalls, Payloads: o.showPayloads, Connected: connected,
+			URL: url, Changes: o.allowChanges, Calls: o.allowCalls, Payloads: o.showPayloads, Connected: connected, KEDA: keda,
 		})
 	}
-	return app.Printf("The monitor is at %s until Ctrl-C.\n", url)
+	if err := app.Printf("The monitor is at %s until Ctrl-C.\n", url); err != nil || keda == "" {
+		return err
+	}
+	return app.Printf("KEDA reaches it at %s.\n", keda)
 }
 
 // newLogger returns a logger to standard error. The monitor logs what users do, which has to be

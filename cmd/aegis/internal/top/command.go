@@ -72,13 +72,14 @@ func (o *options) check(c *cobra.Command) error {
 		}
 		return nil
 	}
-	var err error
-	aegisenv.BindFlags(new(aegisenv.Settings), func(_ *string, name, _, _ string) {
+	names := cli.KubeFlags()
+	aegisenv.BindFlags(new(aegisenv.Settings), func(_ *string, name, _, _ string) { names = append(names, name) })
+	for _, name := range names {
 		if c.Flags().Changed(name) {
-			err = cli.Usagef("--monitor views a monitor that has its own connection to NATS; leave --%s out", name)
+			return cli.Usagef("--monitor views a monitor that has its own connection to NATS; leave --%s out", name)
 		}
-	})
-	return err
+	}
+	return nil
 }
 
 // run shows the view until it is ended.

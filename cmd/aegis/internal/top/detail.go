@@ -37,6 +37,7 @@ func newDetail(service string) *detail {
 			column{title: "VERSION", width: 8, most: 14, key: "V", drop: 11},
 			column{title: "LEADS", width: 8, most: 16, key: "D", drop: 3},
 			column{title: "WHY", width: 16, most: 60, drop: 12},
+			column{title: "ORIGIN", width: 16, most: 60, drop: 13},
 		),
 		methods: newGrid(
 			"Methods", "by name", "Its methods are not known.",
@@ -82,10 +83,13 @@ func instanceRow(i *monitorapi.Instance, doc *monitorapi.ServiceDetail) row {
 		memory = cell{text: cli.Bytes(*i.MemoryBytes), order: float64(*i.MemoryBytes)}
 	}
 	life := strings.ToLower(plain(i.State))
-	if i.Subscriber {
+	switch {
+	case i.Subscriber:
 		life = "listens"
+	case i.Reserved:
+		life = "reserved"
 	}
-	return row{id: i.Name + "/" + i.Process, cells: []cell{
+	return row{id: instanceID(i), cells: []cell{
 		{text: orNone(i.Name)},
 		levelCell(i.Level),
 		{text: life, colour: cli.Dim},
@@ -101,8 +105,11 @@ func instanceRow(i *monitorapi.Instance, doc *monitorapi.ServiceDetail) row {
 		{text: orNone(i.Version), colour: cli.Dim},
 		{text: orNone(strings.Join(i.Leads, ","))},
 		{text: orNone(i.Why), colour: cli.Dim},
+		{text: orNone(origin(i)), colour: cli.Dim},
 	}}
 }
+
+func instanceID(i *monitorapi.Instance) string { return i.Name + "/" + i.Process }
 
 func methodRow(m *monitorapi.Method) row {
 	return row{id: m.Name, cells: []cell{
@@ -131,6 +138,9 @@ func (d *detail) above(i ink, width, room int) []string {
 		sides(i.paint(cli.Dim, figuresText(&s.Figures)), i.paint(cli.Blue, spark(s.Hour, hourWidth)), width),
 	}
 	lines = append(lines, findingLines(i, d.doc.Findings, &d.doc.Header, width, min(len(d.doc.Findings), max(1, (room-len(lines))/3)))...)
+	if line := d.origin(); line != "" && len(lines) < room {
+		lines = append(lines, i.paint(cli.Dim, line))
+	}
 	for n := range d.doc.Leaders {
 		if len(lines)+2 > room {
 			break

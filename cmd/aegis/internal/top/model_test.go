@@ -147,6 +147,28 @@ func TestDetailsOfAService(t *testing.T) {
 	assert.Contains(t, u.row("▸"), orders)
 }
 
+func TestDetailsOfAnInstance(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, orders)
+	doc := sampleDetail(2)
+	u.doc(doc)
+	assert.NotContains(t, u.screen(), "order-1: ", "no instance says anything of itself")
+
+	doc.Instances[1].Origin = monitorapi.Origin{
+		Zone: "eu-1a", Node: "laptop", Build: "v9", Labels: map[string]string{"developer": "anna", "branch": "fix"}, Reserved: true,
+	}
+	doc.Service.Reserved = 1
+	u.doc(doc)
+	assert.Contains(t, u.screen(), "order-1: –")
+	assert.Regexp(t, "order-2 .* reserved ", u.row("  order-2  "))
+	u.press("j")
+	assert.Contains(t, u.screen(), "order-2: reserved · zone eu-1a · node laptop · build v9 · branch=fix · developer=anna")
+	u.size(280, 40)
+	assert.Contains(t, u.row("▸"), "reserved · zone eu-1a · node")
+	u.press("/", "developer=anna", "enter")
+	assert.Contains(t, u.screen(), "Instances 1 of 2")
+}
+
 func TestServiceOfTheCommandLine(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, "a/b")
@@ -309,6 +331,7 @@ func TestHostileValues(t *testing.T) {
 	d.Service, d.Description = o.Services[0], hostile
 	d.Findings = o.Findings
 	d.Instances[0].Name, d.Instances[0].State, d.Instances[0].Why, d.Instances[0].Version = hostile, hostile, hostile, hostile
+	d.Instances[0].Origin = monitorapi.Origin{Zone: hostile, Node: hostile, Build: hostile, Labels: map[string]string{hostile: hostile}, Reserved: true}
 	d.Methods[0].Name, d.Methods[0].Pattern, d.Methods[0].Codes = hostile, hostile, map[string]uint64{hostile: 1 << 63}
 	d.Leaders[0].Group, d.Leaders[0].Instance, d.Leaders[0].State = hostile, hostile, monitorapi.LeaderState(hostile)
 	d.Leaders[0].Gaps[0].Cause, d.Leaders[0].Gaps[0].Seconds = hostile, 1e300

@@ -70,12 +70,16 @@ func serviceRow(s *monitorapi.Service) row {
 	}}
 }
 
-// instancesCell says how many instances a service has, and how many of them run if not all.
+// instancesCell says how many instances a service has, how many of them run if not all, and
+// behind a plus how many more are reserved.
 func instancesCell(s *monitorapi.Service) cell {
 	c := whole(s.Instances)
 	if s.Running != s.Instances {
 		c.text = fmt.Sprintf("%d/%d", s.Running, s.Instances)
 		c.colour = cli.Yellow
+	}
+	if s.Reserved > 0 {
+		c.text += fmt.Sprintf("+%d", s.Reserved)
 	}
 	return c
 }
