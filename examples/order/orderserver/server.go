@@ -23,6 +23,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	natsURL := flags.String("nats", "", "`URL` of the NATS server, which needs JetStream (default: as the environment says)")
 	name := flags.String("name", fmt.Sprint("order-", os.Getpid()), "name of this instance, unlike that of any other")
 	heartbeat := flags.Duration("heartbeat", 2*time.Second, "how often this instance says that it lives")
+	http := flags.String("http", "", "`address` for probes and metrics, such as :8080 (default: none)")
 	limits := flags.String("limits", "", "`file` with the limits, such as {\"version\":1,\"max_quantity\":1000}; default: none")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -36,6 +37,13 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	srv, err := aegis.NewServer(conn, aegis.WithInstance(*name), aegis.WithHeartbeat(*heartbeat), hook)
 	if err != nil {
 		return err
+	}
+	if *http != "" {
+		stop, err := serveHTTP(srv, *http, out)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	service, err := book.NewService(conn, *limits)
 	if err != nil {
