@@ -44,6 +44,7 @@ race: ## Run the tests with the race detector (needs a C compiler)
 .PHONY: generate
 generate: ## Generate the code of all protos with the plugin of this tree, docs/cli.md, llms.txt and the monitor's openapi.json
 	$(BUF) generate
+	$(BUF) generate --config runtime/aegiskeda/internal/externalscaler/buf.yaml --template runtime/aegiskeda/internal/externalscaler/buf.gen.yaml
 	$(BUF) generate --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis
 	$(BUF) build --config internal/codegen/golden.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/golden/image.binpb
 	$(BUF) build --config internal/codegen/mistakes.buf.yaml --exclude-path proto/aegis --exclude-imports -o internal/codegen/mistakes/image.binpb
@@ -113,6 +114,10 @@ monitorload: ## Measure a monitor of 1,000 instances with 100 open pages, and ho
 .PHONY: deploytest
 deploytest: ## Test the rules and the dashboard in deploy with Prometheus's own code, which it builds
 	cd runtime/aegismonitor/internal/deploytest && $(GO) test -count 1 -timeout 15m ./...
+
+.PHONY: kubetest
+kubetest: ## Test Kubernetes: the way into a cluster, the manifests, the Dockerfile's build; against an API server in the process
+	cd internal/kubetest && $(GO) vet ./... && $(GO) test -count 1 -timeout 15m ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, gofumpt and buf lint
