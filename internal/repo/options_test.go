@@ -23,6 +23,7 @@ func effects() map[string]string {
 	return map[string]string{
 		"service.version":                         "TestMicroToolsSeeEveryServiceAndInstance",
 		"service.load_balanced.sticky_field":      "TestDefaultPatternMayBeSticky",
+		"service.load_balanced.prefer_zone":       "TestDefaultPatternMayPreferTheZone",
 		"service.single_active.group":             "TestDefaultPatternMayBeSingleActive",
 		"service.timeout":                         "TestTimeoutOfTheServiceIsThatOfItsMethods",
 		"service.max_concurrency":                 "TestBeyondTheBoundCallsAreRefusedAtOnce",
@@ -40,6 +41,7 @@ func effects() map[string]string {
 		"service.command_storage.dedupe_window":   "TestStorageOfTheProto",
 		"method.load_balanced":                    "TestDefaultPatternMayBeSingleActive",
 		"method.load_balanced.sticky_field":       "TestTheKeyIsTheValueOfTheField",
+		"method.load_balanced.prefer_zone":        "TestCallsOfAMethodWithPreferZoneStayInTheZoneOfTheCaller",
 		"method.single_active":                    "TestTermReachesHandlerAndCaller",
 		"method.single_active.group":              "TestGroupsOfOneServiceHaveLeadersOfTheirOwn",
 		"method.broadcast":                        "TestBroadcastReachesAll",

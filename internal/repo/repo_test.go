@@ -159,6 +159,36 @@ func TestPackagesForOneLibraryLinkThatOne(t *testing.T) {
 		"github.com/cespare/xxhash/v2", "github.com/go-logr/logr", "github.com/go-logr/stdr",
 	}, "./runtime/aegisotel")
 	linksOnly(t, []string{"golang.org/x/net"}, "./runtime/aegisenv")
+	linksOnly(t, []string{"connectrpc.com/connect"}, "./runtime/aegiskeda")
+}
+
+// Kubernetes and gRPC are linked by those alone who import the packages for them, and no gRPC by
+// anybody.
+func TestKubernetesIsLinkedByThoseWhoAskForIt(t *testing.T) {
+	const kube, keda = Module + "/runtime/aegiskube", Module + "/runtime/aegiskeda"
+	var others []string
+	for _, name := range deps(t, "{{.ImportPath}}", "./runtime/...") {
+		if strings.HasPrefix(name, Module+"/runtime") && !strings.HasPrefix(name, kube) && !strings.HasPrefix(name, keda) {
+			others = append(others, name)
+		}
+	}
+	require.Contains(t, others, Module+"/runtime/aegisenv")
+	foreign := func(packages ...string) (found []string) {
+		for _, dep := range deps(t, "{{.ImportPath}}", packages...) {
+			for _, prefix := range []string{"k8s.io/", "sigs.k8s.io/", "google.golang.org/grpc", "connectrpc.com/"} {
+				if strings.HasPrefix(dep, prefix) {
+					found = append(found, dep)
+				}
+			}
+		}
+		return found
+	}
+	assert.Empty(t, foreign(others...))
+	assert.Contains(t, foreign(kube), "k8s.io/client-go/rest")
+	assert.Contains(t, foreign(keda), "connectrpc.com/connect")
+	for _, dep := range deps(t, "{{.ImportPath}}", "./cmd/...") {
+		assert.False(t, strings.HasPrefix(dep, "google.golang.org/grpc"), "%s is linked by the command", dep)
+	}
 }
 
 // linksOnly asserts that packages link what services link, and more.
