@@ -100,6 +100,9 @@ func Connect(ctx context.Context, url string, o *nats.Options) (*nats.Conn, erro
 }
 
 func connect(ctx context.Context, o *nats.Options) (*nats.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // else a server that refuses at once might be told instead
+	}
 	type result struct {
 		nc  *nats.Conn
 		err error
