@@ -62,16 +62,23 @@ func TestCredentialsComeFromASecret(t *testing.T) {
 	}
 }
 
+// proxy opens the way to NATS, and a proxy to it.
+func (w *world) proxy() (*aegiskube.Forward, *aegiskube.Proxy) {
+	w.t.Helper()
+	f, err := aegiskube.Open(w.t.Context(), w.settings())
+	require.NoError(w.t, err)
+	w.t.Cleanup(f.Close)
+	p, err := f.Listen(w.t.Context())
+	require.NoError(w.t, err)
+	return f, p
+}
+
 // Programs that do not import the package go through the proxy.
 func TestOtherProgramsGoThroughTheProxy(t *testing.T) {
 	w := newWorld(t)
 	w.nats("nats-0")
 	w.pods("nats-0")
-	f, err := aegiskube.Open(t.Context(), w.settings())
-	require.NoError(t, err)
-	t.Cleanup(f.Close)
-	p, err := f.Listen(t.Context())
-	require.NoError(t, err)
+	f, p := w.proxy()
 	conn, err := aegisenv.Settings{URL: f.URL(), SOCKSProxy: p.URL()}.Connect(t.Context(), aegis.WithLogger(silent()))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
@@ -86,13 +93,9 @@ func TestTheProxyWantsItsPassword(t *testing.T) {
 	w := newWorld(t)
 	w.nats("nats-0")
 	w.pods("nats-0")
-	f, err := aegiskube.Open(t.Context(), w.settings())
-	require.NoError(t, err)
-	t.Cleanup(f.Close)
-	p, err := f.Listen(t.Context())
-	require.NoError(t, err)
+	f, p := w.proxy()
 	for _, url := range []string{"socks5://" + p.Addr().String(), "socks5://aegis:wrong@" + p.Addr().String()} {
-		_, err = aegisenv.Settings{URL: f.URL(), SOCKSProxy: url}.Connect(t.Context(), aegis.WithLogger(silent()))
+		_, err := aegisenv.Settings{URL: f.URL(), SOCKSProxy: url}.Connect(t.Context(), aegis.WithLogger(silent()))
 		require.Error(t, err)
 	}
 	require.Zero(t, w.Forwards("WebSocket"))

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -75,4 +77,13 @@ func InstanceProcess(data []byte) string {
 		return ""
 	}
 	return probe.Process
+}
+
+// LabelPairs returns labels in the order of their keys, each as KEY=VALUE.
+func LabelPairs(labels map[string]string) []string {
+	pairs := make([]string, 0, len(labels))
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		pairs = append(pairs, key+"="+labels[key])
+	}
+	return pairs
 }

@@ -197,3 +197,9 @@ func TestHeartbeatsOnTheWire(t *testing.T) {
 	require.Error(t, err)
 	require.Nil(t, wire.HeartbeatRecord([]byte("x")))
 }
+
+func TestLabelsAreInOrder(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"a=", "b=1", "c/d=x=y"}, wire.LabelPairs(map[string]string{"c/d": "x=y", "b": "1", "a": ""}))
+	require.Empty(t, wire.LabelPairs(nil))
+}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -263,10 +264,5 @@ func (e Environment) String() string {
 
 // labels returns the labels in order, as KEY=VALUE,KEY=VALUE.
 func (e Environment) labels() string {
-	pairs := make([]string, 0, len(e.Labels))
-	for key, value := range e.Labels {
-		pairs = append(pairs, key+"="+value)
-	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, ",")
+	return strings.Join(wire.LabelPairs(e.Labels), ",")
 }

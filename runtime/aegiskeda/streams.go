@@ -12,8 +12,8 @@ import (
 )
 
 // A stream that was there is believed to be gone when JetStream has said so for missedFor, and
-// nothing else: a server that has just started may not know yet what it has. Nobody who was not
-// asked for missedAnew has been asked all the time.
+// nothing else: a server that has just started may not know yet what it has. A stream
+// that was not asked for during missedAnew is counted anew.
 const (
 	missedFor  = 30 * time.Second
 	missedAnew = 2 * time.Minute

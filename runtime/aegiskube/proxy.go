@@ -21,7 +21,7 @@ type Proxy struct {
 }
 
 // Listen starts a proxy on a free port of the loopback interface, until the way is closed or
-// the proxy is. Who uses it has to know its password, which is made up.
+// the proxy is. Its users have to know its password, which is made up.
 func (f *Forward) Listen(ctx context.Context) (*Proxy, error) {
 	password := rand.Text()
 	server, err := socks5.New(&socks5.Config{

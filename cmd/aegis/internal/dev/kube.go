@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
 	"github.com/aegisrpc/aegis/internal/spec"
+	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
@@ -81,11 +81,7 @@ func developer() string {
 
 // environment has the variables of the servers that say so.
 func (g *guest) environment() []string {
-	var pairs []string
-	for _, key := range slices.Sorted(maps.Keys(g.labels)) {
-		pairs = append(pairs, key+"="+g.labels[key])
-	}
-	return []string{variableLabels + "=" + strings.Join(pairs, ","), variableReserved + "=" + strconv.FormatBool(!g.join)}
+	return []string{variableLabels + "=" + strings.Join(wire.LabelPairs(g.labels), ","), variableReserved + "=" + strconv.FormatBool(!g.join)}
 }
 
 // where is the flag of aegis call that chooses the servers.

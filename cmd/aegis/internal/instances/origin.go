@@ -1,11 +1,11 @@
 package instances
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/aegisrpc/aegis/cmd/aegis/internal/cli"
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // reserved marks an instance that takes only calls that choose it.
@@ -13,11 +13,7 @@ const reserved = "reserved"
 
 // labels returns the labels in order, as --where takes them.
 func (i *Instance) labels() string {
-	pairs := make([]string, 0, len(i.Labels))
-	for _, key := range slices.Sorted(maps.Keys(i.Labels)) {
-		pairs = append(pairs, key+"="+i.Labels[key])
-	}
-	return strings.Join(pairs, " ")
+	return strings.Join(wire.LabelPairs(i.Labels), " ")
 }
 
 // column is a column of a table of instances.

@@ -1,11 +1,11 @@
 package top
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/aegisrpc/aegis/internal/monitorapi"
+	"github.com/aegisrpc/aegis/internal/wire"
 )
 
 // origin returns what an instance says of itself, in one line; "" if it says nothing.
@@ -19,10 +19,7 @@ func origin(i *monitorapi.Instance) string {
 			parts = append(parts, one.name+one.text)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(i.Labels)) {
-		parts = append(parts, key+"="+i.Labels[key])
-	}
-	return strings.Join(parts, " · ")
+	return strings.Join(append(parts, wire.LabelPairs(i.Labels)...), " · ")
 }
 
 // origin is the line about the instance at the cursor, which a narrow terminal has no column

@@ -29,8 +29,8 @@ type finder struct {
 }
 
 // Search returns what has a text in its name, and instances that have it in what they say of
-// themselves, without regard to case, the best matches first. A text with the form of a command's id may be the id of a command of each service
-// that has a queue.
+// themselves, without regard to case, the best matches first. A text with the form of a
+// command's id may be the id of a command of each service that has a queue.
 func (b *Board) Search(text string) *monitorapi.Results {
 	b.mu.Lock()
 	defer b.unlock()
