@@ -35,6 +35,7 @@ type Conn struct {
 	subjects wire.Subjects
 	logger   *slog.Logger
 	standing standing
+	replicas int // see WithReplicas
 
 	ctx     context.Context    //nolint:containedctx // the context of life, for all that wait
 	life    *lifetime.Lifetime // it ends with Close, or when the NATS connection is closed
@@ -138,6 +139,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		subjects: wire.NewSubjects(cfg.namespace),
 		logger:   cfg.logger,
 		standing: cfg.standing,
+		replicas: cfg.replicas,
 		life:     lifetime.New(),
 	}
 	c.ctx = c.life.Context()

@@ -50,6 +50,7 @@ type connConfig struct {
 	nats      []nats.Option
 	assembly  int64
 	jetStream jetStreamConfig
+	replicas  int
 	errors    *bus.Errors // nil for a connection that NewConn was given
 }
 
@@ -101,6 +102,26 @@ func WithJetStreamAPIPrefix(prefix string) ConnOption {
 }
 
 type jetStreamConfig struct{ domain, prefix string }
+
+// WithReplicas says how many NATS servers keep each stream and each bucket that the
+// connection uses: 1, 3 or 5. It is a matter of the place where a program runs, as a NATS of
+// one server refuses more than 1. It goes over the proto; the Replicas of [Storage] and
+// [BucketConfig], which say what becomes of a stream or bucket that exists, go over it.
+// Default, and what 0 means: as those say.
+func WithReplicas(servers int) ConnOption {
+	return connOption(func(c *connConfig) error {
+		if !replicated(servers) {
+			return invalidOption("replicas %d: use 1, 3 or 5", servers)
+		}
+		c.replicas = servers
+		return nil
+	})
+}
+
+// replicated reports whether NATS keeps streams on so many servers, 0 being its choice.
+func replicated(servers int) bool {
+	return servers == 0 || servers == 1 || servers == 3 || servers == 5
+}
 
 // WithReassemblyLimit sets how many bytes of messages that come in parts (those
 // of methods with max_message_bytes) a connection may hold at once, over all of

@@ -127,6 +127,30 @@ func TestBucketsGetTheReplicasThatAreAskedFor(t *testing.T) {
 	})
 }
 
+// A program need not say it for each service where the place that it runs in does.
+func TestReplicasOfTheConnectionAreThoseOfAllThatItUses(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	_, js := c.ready(t)
+	conn := connectTo(t, c.urls(), aegis.WithReplicas(3))
+	var d diary
+	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
+		return orderv1aegis.RegisterOrderServiceServer(srv, &desk{name: "a"}, fast)
+	})
+	send(t, newJobClient(t, conn), "1")
+	subscribe(t, conn, handlers{Stored: d.stored}, nil)
+	names := []string{"KV_aegis-leaders", "KV_aegis-registry", commandStream, eventStream, deadEvents}
+	for _, name := range names {
+		c.eventually(name+" is made", func() bool { return replicas(t, js, name) > 0 })
+		require.Equal(t, 3, replicas(t, js, name), name)
+	}
+	require.NoError(t, js.DeleteStream(t.Context(), commandStream))
+	send(t, newJobClient(t, conn, aegis.WithStorage(aegis.Storage{Replicas: 1})), "2")
+	require.Equal(t, 1, replicas(t, js, commandStream), "the service's own number goes over it")
+	_, err := aegis.Connect(t.Context(), c.urls(), aegis.WithReplicas(2))
+	require.ErrorIs(t, err, aegis.ErrInvalidOption)
+}
+
 // JetStream is too busy to answer at first.
 func TestReplicasThatCannotBeMadeNowAreMadeLater(t *testing.T) {
 	t.Parallel()

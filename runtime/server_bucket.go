@@ -1,13 +1,18 @@
 package aegis
 
-import "github.com/aegisrpc/aegis/runtime/internal/bucket"
+import (
+	"cmp"
+
+	"github.com/aegisrpc/aegis/runtime/internal/bucket"
+)
 
 // BucketConfig says how a KV bucket is kept.
 type BucketConfig struct {
 	// Replicas is the number of NATS servers that keep the bucket: 1, 3 or 5. A bucket
 	// that exists gets as many, unless NoCreate is set, and is never given fewer. While
 	// NATS copies it, for some seconds, nothing is written to it, and leaders may have
-	// to stop. Default: as many as the bucket has, 1 for a bucket that has to be made.
+	// to stop. Default: that of WithReplicas, then as many as the bucket has, 1 for a
+	// bucket that has to be made.
 	Replicas int
 	// MaxBytes is the size of a bucket that has to be made. NATS refuses records that
 	// would exceed it. Default: no limit but the account's; where the account requires a
@@ -21,7 +26,7 @@ type BucketConfig struct {
 
 func (c *BucketConfig) check(what string) error {
 	switch {
-	case c.Replicas < 0 || c.Replicas > 5 || c.Replicas != 0 && c.Replicas%2 == 0:
+	case !replicated(c.Replicas):
 		return invalidOption("%s bucket on %d servers: use 1, 3 or 5", what, c.Replicas)
 	case c.MaxBytes < 0:
 		return invalidOption("%s bucket of %d bytes: must not be negative", what, c.MaxBytes)
@@ -29,8 +34,8 @@ func (c *BucketConfig) check(what string) error {
 	return nil
 }
 
-func (c *BucketConfig) wanted() bucket.Settings {
-	return bucket.Settings{Replicas: c.Replicas, MaxBytes: c.MaxBytes, NoCreate: c.NoCreate}
+func (s *Server) bucket(c *BucketConfig) bucket.Settings {
+	return bucket.Settings{Replicas: cmp.Or(c.Replicas, s.conn.replicas), MaxBytes: c.MaxBytes, NoCreate: c.NoCreate}
 }
 
 // WithLeaderBucket says how the KV bucket of the leader records is kept. With NoCreate,

@@ -40,7 +40,7 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	if s.elector == nil {
 		s.elector, err = leader.New(leader.Options{
 			NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
-			Bucket: s.cfg.leaderBucket.wanted(), Warn: warnOnce(func() *slog.Logger { return s.logger }),
+			Bucket: s.bucket(&s.cfg.leaderBucket), Warn: warnOnce(func() *slog.Logger { return s.logger }),
 		})
 		if err != nil {
 			return err

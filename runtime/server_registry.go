@@ -35,7 +35,7 @@ func (s *Server) claim(ctx context.Context) error {
 		NATS: s.conn.nc, Link: s.conn.bus.Link, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance,
 		Origin: s.conn.standing.origin, Reserved: s.conn.standing.reserved,
 		Logger:    s.logger,
-		Heartbeat: s.cfg.heartbeat, Bucket: s.cfg.registryBucket.wanted(),
+		Heartbeat: s.cfg.heartbeat, Bucket: s.bucket(&s.cfg.registryBucket),
 		Metrics: func(name string) json.RawMessage { return s.monitor.Metrics(s.recorderOf(name)) },
 		Load:    s.loadOf,
 		Taken:   func(err error) { s.taken <- err },

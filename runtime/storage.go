@@ -14,8 +14,8 @@ type Storage struct {
 	// Replicas is the number of NATS servers that keep a stream: 1, 3 or 5. A stream that
 	// exists with fewer gets as many, with Update or without, unless NoCreate is set;
 	// while NATS copies its messages, some seconds, the stream stores nothing. A stream is
-	// never given fewer replicas. Default: as many as the stream has, 1 for a stream that
-	// has to be made.
+	// never given fewer replicas. Default: that of WithReplicas, then of the proto, then as
+	// many as the stream has, 1 for a stream that has to be made.
 	Replicas int
 	// MaxAge is how long an event is kept, at least 1 s. Default 7 days. It is an error
 	// for commands.
@@ -73,7 +73,7 @@ func (s *Storage) checkEvents() error {
 
 func (s *Storage) check() error {
 	switch {
-	case s.Replicas < 0 || s.Replicas > 5 || s.Replicas != 0 && s.Replicas%2 == 0:
+	case !replicated(s.Replicas):
 		return invalidOption("replicas %d: use 1, 3 or 5", s.Replicas)
 	case s.MaxAge != 0 && s.MaxAge < time.Second:
 		return invalidOption("max age %v: use at least 1s", s.MaxAge)
@@ -99,7 +99,9 @@ func (s *Storage) policy(warn func(string)) stores.Policy { return s.settings().
 func (s *Storage) settings() *stores.Settings { return (*stores.Settings)(s) }
 
 // layout returns which streams the services of the connection's namespace have.
-func (c *Conn) layout() stores.Layout { return stores.Layout{Namespace: c.ns, Subjects: c.subjects} }
+func (c *Conn) layout() stores.Layout {
+	return stores.Layout{Namespace: c.ns, Subjects: c.subjects, Replicas: c.replicas}
+}
 
 // deadStream returns the stream of the dead letters of a service's events or commands,
 // which are kept as proto says.

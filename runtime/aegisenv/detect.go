@@ -40,11 +40,15 @@ type Environment struct {
 	Labels map[string]string
 	// Reserved: see aegis.WithReserved.
 	Reserved bool
+	// Replicas is how many NATS servers keep streams and buckets, see aegis.WithReplicas; 0
+	// if the environment says nothing of it.
+	Replicas int
 }
 
 const (
 	variableKind     = "AEGIS_ENVIRONMENT"
 	variableReserved = "AEGIS_RESERVED"
+	variableReplicas = "AEGIS_REPLICAS"
 	variableLabels   = "AEGIS_LABELS"
 	variablePodInfo  = "AEGIS_PODINFO"
 
@@ -86,6 +90,13 @@ func Detect() (Environment, error) {
 			return Environment{}, invalidf("%s: %.100q is neither true nor false", variableReserved, text)
 		}
 		e.Reserved = reserved
+	}
+	if text := os.Getenv(variableReplicas); text != "" {
+		replicas, err := strconv.Atoi(text)
+		if err != nil || !slices.Contains([]int{1, 3, 5}, replicas) {
+			return Environment{}, invalidf("%s: %.100q is no number of replicas; use 1, 3 or 5", variableReplicas, text)
+		}
+		e.Replicas = replicas
 	}
 	return e, nil
 }
@@ -218,6 +229,7 @@ func builtVersion() string {
 func (e Environment) Options() []aegis.ConnOption {
 	opts := []aegis.ConnOption{
 		aegis.WithInstance(e.Instance), aegis.WithZone(e.Zone), aegis.WithNode(e.Node), aegis.WithBuild(e.Build), aegis.WithLabels(e.Labels),
+		aegis.WithReplicas(e.Replicas),
 	}
 	if e.Reserved {
 		opts = append(opts, aegis.WithReserved())
@@ -228,7 +240,7 @@ func (e Environment) Options() []aegis.ConnOption {
 // bare reports whether nobody has said anything of the program, as on the machine of the
 // person who has started it.
 func (e Environment) bare() bool {
-	return e.Kind == Local && !e.Reserved && e.Instance+e.Node+e.Zone+e.labels() == ""
+	return e.Kind == Local && !e.Reserved && e.Replicas == 0 && e.Instance+e.Node+e.Zone+e.labels() == ""
 }
 
 // LogValue has slog log what is known.
@@ -249,6 +261,9 @@ func (e Environment) LogValue() slog.Value {
 	}
 	if e.Reserved {
 		attrs = append(attrs, slog.Bool("reserved", true))
+	}
+	if e.Replicas != 0 {
+		attrs = append(attrs, slog.Int("replicas", e.Replicas))
 	}
 	return slog.GroupValue(attrs...)
 }

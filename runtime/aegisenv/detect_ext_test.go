@@ -44,15 +44,16 @@ func TestOutsideAClusterLittleIsKnown(t *testing.T) {
 func TestAPodIsDescribedByTheDownwardAPI(t *testing.T) {
 	e, err := detect(t, map[string]string{
 		"KUBERNETES_SERVICE_HOST": "10.0.0.1", "POD_NAME": "order-7d4b-x2x9k", "POD_NAMESPACE": "shop", "NODE_NAME": "node-7",
-		"AEGIS_BUILD": "v1.4.0", "AEGIS_LABELS": "tier=gold, team = orders",
+		"AEGIS_BUILD": "v1.4.0", "AEGIS_LABELS": "tier=gold, team = orders", "AEGIS_REPLICAS": "3",
 		"AEGIS_PODINFO": podInfo(t, "app=\"order\"\ntier=\"silver\"\npod-template-hash=\"7d4b\"\ntopology.kubernetes.io/zone=\"eu-1a\"\nsaid=\"it is \\\"so\\\"\"\n"),
 	})
 	require.NoError(t, err)
 	assert.Equal(t, aegisenv.Environment{
 		Kind: aegisenv.Kubernetes, Build: "v1.4.0", Node: "node-7", Zone: "eu-1a", Namespace: "shop", Pod: "order-7d4b-x2x9k",
-		Labels: map[string]string{"app": "order", "tier": "gold", "team": "orders", "said": `it is "so"`},
+		Labels:   map[string]string{"app": "order", "tier": "gold", "team": "orders", "said": `it is "so"`},
+		Replicas: 3,
 	}, e)
-	assert.Equal(t, `kind=kubernetes build=v1.4.0 node=node-7 zone=eu-1a namespace=shop pod=order-7d4b-x2x9k labels=app=order,said=it is "so",team=orders,tier=gold`, e.String())
+	assert.Equal(t, `kind=kubernetes build=v1.4.0 node=node-7 zone=eu-1a namespace=shop pod=order-7d4b-x2x9k labels=app=order,said=it is "so",team=orders,tier=gold replicas=3`, e.String())
 }
 
 func TestTheVariableSaysWhetherItIsACluster(t *testing.T) {
@@ -87,6 +88,7 @@ func TestEnvironmentsThatCannotBeUsed(t *testing.T) {
 		"kind":     {map[string]string{"AEGIS_ENVIRONMENT": "cloud"}, `AEGIS_ENVIRONMENT: "cloud" is no environment; use kubernetes or local`},
 		"labels":   {map[string]string{"AEGIS_LABELS": "a=b,c"}, `AEGIS_LABELS: "c" has not the form KEY=VALUE`},
 		"key":      {map[string]string{"AEGIS_LABELS": "=b"}, `AEGIS_LABELS: "=b" has not the form KEY=VALUE`},
+		"replicas": {map[string]string{"AEGIS_REPLICAS": "2"}, `AEGIS_REPLICAS: "2" is no number of replicas; use 1, 3 or 5`},
 		"reserved": {map[string]string{"AEGIS_RESERVED": "maybe"}, `AEGIS_RESERVED: "maybe" is neither true nor false`},
 		"pod": {
 			map[string]string{"AEGIS_ENVIRONMENT": "kubernetes", "AEGIS_PODINFO": podInfo(t, "app=order\n")},

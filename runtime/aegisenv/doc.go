@@ -63,6 +63,7 @@
 //	                   label topology.kubernetes.io/zone
 //	AEGIS_LABELS       KEY=VALUE,KEY=VALUE, see aegis.WithLabels; they win over those of the pod
 //	AEGIS_RESERVED     true for aegis.WithReserved
+//	AEGIS_REPLICAS     see aegis.WithReplicas
 //	AEGIS_PODINFO      folder of the downward API's volume, whose file "labels" has the labels
 //	                   of the pod (default /etc/podinfo)
 //

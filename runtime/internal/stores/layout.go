@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type Layout struct {
 	Namespace string
 	Subjects  wire.Subjects // of that namespace
+	Replicas  int           // of all streams whose Settings have no number; 0: the proto's
 }
 
 // Settings are what a program says of the streams of a service. A setting that is zero
@@ -35,13 +37,11 @@ func (s *Settings) Policy(warn func(string)) Policy {
 	return Policy{Create: !s.NoCreate, Update: s.Update, Warn: warn}
 }
 
-// over returns the settings of the proto, with those of the program in their place
+// kept returns the settings of the proto, with those of the program in their place
 // where the program has any.
-func (s *Settings) over(proto *spec.Storage) spec.Storage {
+func (l Layout) kept(s *Settings, proto *spec.Storage) spec.Storage {
 	c := *proto
-	if s.Replicas != 0 {
-		c.Replicas = s.Replicas
-	}
+	c.Replicas = cmp.Or(s.Replicas, l.Replicas, c.Replicas)
 	if s.MaxAge != 0 {
 		c.MaxAge = s.MaxAge
 	}
@@ -60,7 +60,7 @@ func (s *Settings) over(proto *spec.Storage) spec.Storage {
 // Events returns the stream of the durable events of a service. Its metadata keep the
 // numbers of partitions, as the order of a key depends on them.
 func (l Layout) Events(service *spec.Service, s *Settings) Want {
-	kept := s.over(service.EventStorage)
+	kept := l.kept(s, service.EventStorage)
 	cfg := jetstream.StreamConfig{
 		Name:        wire.EventStream(l.Namespace, service.Name),
 		Description: "Aegis: the events of " + service.Name,
@@ -87,7 +87,7 @@ func (l Layout) Events(service *spec.Service, s *Settings) Want {
 // Attempts returns the stream of the records of the attempts of a service's durable
 // events. A record is kept as long as its event.
 func (l Layout) Attempts(service *spec.Service, s *Settings) Want {
-	kept := s.over(service.EventStorage)
+	kept := l.kept(s, service.EventStorage)
 	want := wanted(&jetstream.StreamConfig{
 		Name:              wire.AttemptStream(l.Namespace, service.Name),
 		Description:       "Aegis: the attempts of the events of " + service.Name,
@@ -106,7 +106,7 @@ func (l Layout) Attempts(service *spec.Service, s *Settings) Want {
 // never discards anything. A queue with a size refuses commands beyond it, and takes no
 // schedules.
 func (l Layout) Commands(service *spec.Service, s *Settings) Want {
-	kept := s.over(service.CommandStorage)
+	kept := l.kept(s, service.CommandStorage)
 	cfg := jetstream.StreamConfig{
 		Name:              wire.CommandStream(l.Namespace, service.Name),
 		Description:       "Aegis: the commands of " + service.Name,
@@ -131,7 +131,7 @@ func (l Layout) Commands(service *spec.Service, s *Settings) Want {
 // Results returns the stream of the last progress, the result and the cancel of each
 // command of a service. Each message says for how long it is kept.
 func (l Layout) Results(service *spec.Service, s *Settings) Want {
-	kept := s.over(service.CommandStorage)
+	kept := l.kept(s, service.CommandStorage)
 	want := wanted(&jetstream.StreamConfig{
 		Name:              wire.ResultStream(l.Namespace, service.Name),
 		Description:       "Aegis: the results of the commands of " + service.Name,
@@ -150,7 +150,7 @@ func (l Layout) Results(service *spec.Service, s *Settings) Want {
 // DeadLetters returns the stream of the dead letters of a service, by its full name.
 // Proto is the storage of the events or of the commands that become letters.
 func (l Layout) DeadLetters(service string, s *Settings, proto *spec.Storage) Want {
-	kept := s.over(proto)
+	kept := l.kept(s, proto)
 	want := wanted(&jetstream.StreamConfig{
 		Name:        wire.DeadStream(l.Namespace, service),
 		Description: "Aegis: the dead letters of " + service,
