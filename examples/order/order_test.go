@@ -30,7 +30,7 @@ var fast = aegis.WithElection(election.Config{Lease: election.MinLease})
 
 func register(t *testing.T, conn *aegis.Conn) func(*aegis.Server) error {
 	t.Helper()
-	service, err := book.NewService(conn, "")
+	service, err := book.NewService(conn, book.Config{})
 	require.NoError(t, err)
 	return func(srv *aegis.Server) error {
 		return orderv1aegis.RegisterOrderServiceServer(srv, service, fast)
@@ -377,7 +377,7 @@ func TestReloadingLimitsEverywhere(t *testing.T) {
 	write(`{"version":1,"max_quantity":2}`)
 	for _, name := range []string{"order-a", "order-b"} {
 		conn := nats.Connect(t)
-		service, err := book.NewService(conn, file)
+		service, err := book.NewService(conn, book.Config{LimitsFile: file})
 		require.NoError(t, err)
 		aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 			return orderv1aegis.RegisterOrderServiceServer(srv, service, fast)

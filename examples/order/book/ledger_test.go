@@ -53,7 +53,7 @@ func TestWriteOfAnOlderLeaderThatArrivesLateIsRefused(t *testing.T) {
 func TestTermThatIsNotTheLatestCannotBegin(t *testing.T) {
 	js := newJetStream(t)
 	begin(t, js, 7)
-	_, err := beginTerm(t.Context(), js, 4)
+	_, err := newReplica(js, 0).begin(t.Context(), 4)
 	require.Equal(t, aegis.CodeAborted, aegis.CodeOf(err), err)
 	info, err := js.Stream(t.Context(), streamName)
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestStreamThatLostWhatItAcknowledgedIsNotTheBook(t *testing.T) {
 	place(t, l, "a")
 	require.NoError(t, js.DeleteStream(t.Context(), streamName))
 	require.Eventually(t, func() bool { // NATS removes the old one's folder behind its answer
-		_, err := openStream(t.Context(), js)
+		_, err := openStream(t.Context(), js, 0)
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond)
 	_, err := l.place(t.Context(), request("b"), anything)
@@ -179,7 +179,7 @@ func TestMessagesThatNoLeaderWroteAreNotTheBook(t *testing.T) {
 			}
 			_, err = js.PublishMsg(t.Context(), msg)
 			require.NoError(t, err)
-			_, err = beginTerm(t.Context(), js, 5)
+			_, err = newReplica(js, 0).begin(t.Context(), 5)
 			require.ErrorContains(t, err, c.want)
 		})
 	}
@@ -189,7 +189,7 @@ func TestStreamThatCanLoseOrdersIsRefused(t *testing.T) {
 	js := newJetStream(t)
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: streamName, Subjects: []string{subjectBook}, Retention: jetstream.WorkQueuePolicy, MaxAge: 1e9})
 	require.NoError(t, err)
-	_, err = beginTerm(t.Context(), js, 4)
+	_, err = newReplica(js, 0).begin(t.Context(), 4)
 	for _, want := range []string{"orders.term", "retention limits", "discard new", "no max age", "deny deletion"} {
 		require.ErrorContains(t, err, want)
 	}
@@ -245,7 +245,7 @@ func newJetStream(t *testing.T) jetstream.JetStream {
 
 func begin(t *testing.T, js jetstream.JetStream, term uint64) *ledger {
 	t.Helper()
-	l, err := beginTerm(t.Context(), js, term)
+	l, err := newReplica(js, 0).begin(t.Context(), term)
 	require.NoError(t, err)
 	return l
 }

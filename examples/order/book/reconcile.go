@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	orderv1 "github.com/aegisrpc/aegis/examples/order/gen/order/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
@@ -19,7 +17,7 @@ const reportsPerSecond = 10
 func (s *Service) ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookRequest) (*orderv1.ReconcileBookResponse, error) {
 	job, _ := aegis.JobFromContext(ctx)
 	call, _ := aegis.CallFromContext(ctx)
-	book, err := readBook(ctx, s.js)
+	book, err := s.readBook(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,17 +54,15 @@ func (s *Service) ReconcileBook(ctx context.Context, req *orderv1.ReconcileBookR
 }
 
 // readBook reads the book anew. To read again a book that is wrong is no use.
-func readBook(ctx context.Context, js jetstream.JetStream) (*book, error) {
-	l, err := newReader(ctx, js)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.follow(ctx); aegis.CodeOf(err) == aegis.CodeDataLoss {
+func (s *Service) readBook(ctx context.Context) (*book, error) {
+	known := s.replica.Load()
+	r := newReplica(known.js, known.servers)
+	if err := r.catchUp(ctx); aegis.CodeOf(err) == aegis.CodeDataLoss {
 		return nil, aegis.Permanent(err)
 	} else if err != nil {
 		return nil, err
 	}
-	return l.book, nil
+	return r.book, nil
 }
 
 // reconcilePace is after how many orders to report, and how long to rest then.

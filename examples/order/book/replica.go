@@ -2,8 +2,11 @@ package book
 
 import (
 	"context"
-	"math"
+	"errors"
+	"fmt"
+	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -11,60 +14,164 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
-// replica is the copy of the book that every process has, for questions that
-// need no leader. It reads the stream when it is asked for what it does not know.
-type replica struct {
-	js jetstream.JetStream
+// errOther says that a replica is not the beginning of what the stream holds.
+var errOther = errors.New("the stream is another one than before")
 
-	opening sync.Mutex
-	ledger  *ledger // nil before the first question
+// replica is the copy of the book that every process has: what the stream holds up to some
+// message. It answers questions that need no leader, and the next leader begins with it.
+type replica struct {
+	js      jetstream.JetStream
+	servers int // that keep the stream, see openStream
+	book    *book
+	newest  atomic.Uint64 // the term of the last message that is known
+
+	reading sync.Mutex       // held by who reads the stream on demand
+	stream  jetstream.Stream // nil until it is opened; guarded by reading
+
+	mu   sync.Mutex // guards the following
+	last uint64     // the sequence of the last message that is known
+	told uint64     // the last order of which OrderPlaced is known to be published
+}
+
+func newReplica(js jetstream.JetStream, servers int) *replica {
+	return &replica{js: js, servers: servers, book: newBook()}
 }
 
 // find returns the order with this id, or an error that is NOT_FOUND if it was
 // not accepted by now.
 func (r *replica) find(ctx context.Context, id string) (*orderv1.Order, error) {
-	l, err := r.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if order := l.book.find(id); order != nil {
+	if order := r.book.find(id); order != nil {
 		return order, nil // orders do not change
 	}
-	if err := l.follow(ctx); err != nil {
+	if err := r.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	if order := l.book.find(id); order != nil {
+	if order := r.book.find(id); order != nil {
 		return order, nil
 	}
 	return nil, aegis.Errorf(aegis.CodeNotFound, "the order %q is not in the book; place it, or ask again when it is accepted", id)
 }
 
-func (r *replica) open(ctx context.Context) (*ledger, error) {
-	r.opening.Lock()
-	defer r.opening.Unlock()
-	if r.ledger != nil {
-		return r.ledger, nil
-	}
-	l, err := newReader(ctx, r.js)
+// known is the sequence of the last message that the replica has.
+func (r *replica) known() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
+// toldBefore is the last order of which a leader knew OrderPlaced to be published.
+func (r *replica) toldBefore() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told
+}
+
+// open looks the stream up anew, or makes it.
+func (r *replica) open(ctx context.Context) error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	return r.openLocked(ctx)
+}
+
+func (r *replica) openLocked(ctx context.Context) error {
+	stream, err := openStream(ctx, r.js, r.servers)
 	if err == nil {
-		r.ledger = l
+		r.stream = stream
 	}
-	return l, err
+	return err
 }
 
-// newReader returns a ledger without a term, which follows all of them and
-// writes in none.
-func newReader(ctx context.Context, js jetstream.JetStream) (*ledger, error) {
-	stream, err := openStream(ctx, js)
+// continued returns errOther unless the stream still holds the last message that is known. If a
+// message of the same term is at the same place, then so is all before it: terms are unique, and
+// each leader writes over what it has read. That is the log matching of Raft (section 5.3 of its
+// paper).
+func (r *replica) continued(ctx context.Context) error {
+	last := r.known()
+	if last == 0 {
+		return nil
+	}
+	msg, err := r.stream.GetMsg(ctx, last)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return errOther
+	case err != nil:
+		return fmt.Errorf("read the stream %s: %w", streamName, err)
+	case msg.Header.Get(headerTerm) != strconv.FormatUint(r.newest.Load(), 10):
+		return errOther
+	}
+	return nil
+}
+
+// catchUp reads what the stream has and the replica does not know.
+func (r *replica) catchUp(ctx context.Context) error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	err := r.read(ctx)
+	if err == nil || aegis.CodeOf(err) == aegis.CodeDataLoss {
+		return err
+	}
+	return aegis.Errorf(aegis.CodeUnavailable, "the book cannot be read now: %w", err)
+}
+
+func (r *replica) read(ctx context.Context) error {
+	if r.stream == nil {
+		if err := r.openLocked(ctx); err != nil {
+			return err
+		}
+	}
+	last := r.known() // before the stream is asked, which may have got more until it answers
+	info, err := r.stream.Info(ctx)
 	if err != nil {
-		return nil, aegis.Errorf(aegis.CodeUnavailable, "the book cannot be read now: %w", err)
+		return err
 	}
-	return &ledger{term: math.MaxUint64, js: js, stream: stream, book: newBook()}, nil
+	switch end := info.State.LastSeq; {
+	case end < last:
+		return aegis.Errorf(aegis.CodeDataLoss, "the stream %s ends at message %d, and had acknowledged %d", streamName, end, last)
+	case end > last:
+		return readStream(ctx, r.stream, last+1, end, r.apply)
+	}
+	return nil
 }
 
-// follow reads what was written since the last time.
-func (l *ledger) follow(ctx context.Context) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	return l.catchUp(ctx)
+// apply takes a message of the stream into the book. It refuses what no leader
+// can have written: then somebody else has, and the book is not to be trusted.
+func (r *replica) apply(msg jetstream.Msg) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	at := meta.Sequence.Stream
+	rec, err := readRecord(msg)
+	if err != nil {
+		return notTheBooks(at, err)
+	}
+	return r.take(at, rec)
+}
+
+// take adds the record of a message, unless it is known already: it may come from who wrote it, from
+// who follows, and from who reads on demand.
+func (r *replica) take(at uint64, rec record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at <= r.last {
+		return nil
+	}
+	if at != r.last+1 {
+		return fmt.Errorf("message %d came where %d follows", at, r.last+1) // lost on the way: read again
+	}
+	if newest := r.newest.Load(); rec.term < newest {
+		return notTheBooks(at, fmt.Errorf("term %d wrote it after term %d had begun", rec.term, newest))
+	}
+	if rec.order != nil {
+		if err := r.book.add(rec.order); err != nil {
+			return notTheBooks(at, err)
+		}
+	}
+	r.last, r.told = at, max(r.told, rec.told)
+	r.newest.Store(rec.term)
+	return nil
+}
+
+func notTheBooks(at uint64, err error) error {
+	return aegis.Errorf(aegis.CodeDataLoss, "message %d of the stream %s is not the book's: %w", at, streamName, err)
 }

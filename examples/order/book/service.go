@@ -5,6 +5,8 @@ package book
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,24 +18,31 @@ import (
 
 // Service implements order.v1.OrderService.
 type Service struct {
-	js      jetstream.JetStream
 	events  orderv1aegis.OrderServicePublisher
 	current atomic.Pointer[ledger] // of the last term that began here
-	replica replica
+	replica atomic.Pointer[replica]
 	limits  limits
+}
+
+// Config is how a service is set up. The zero value is one without limits, whose stream is on
+// one NATS server.
+type Config struct {
+	// LimitsFile is the file with the limits of an order. Default: there are none.
+	LimitsFile string
+	// Replicas is how many NATS servers keep the book. Default: 1, or as many as do.
+	Replicas int
 }
 
 var _ orderv1aegis.OrderServiceServer = (*Service)(nil)
 
-// NewService returns a service that keeps the book in the stream ORDERS. It reads
-// its limits from a file, and has none if the file's name is "".
-func NewService(conn *aegis.Conn, limitsFile string) (*Service, error) {
-	s := &Service{limits: limits{file: limitsFile}}
-	var err error
-	if s.js, err = jetstream.New(conn.NATS()); err != nil {
+// NewService returns a service that keeps the book in the stream ORDERS.
+func NewService(conn *aegis.Conn, config Config) (*Service, error) {
+	s := &Service{limits: limits{file: config.LimitsFile}}
+	js, err := jetstream.New(conn.NATS())
+	if err != nil {
 		return nil, err
 	}
-	s.replica.js = s.js
+	s.replica.Store(newReplica(js, config.Replicas))
 	if s.events, err = orderv1aegis.NewOrderServicePublisher(conn); err != nil {
 		return nil, err
 	}
@@ -41,11 +50,17 @@ func NewService(conn *aegis.Conn, limitsFile string) (*Service, error) {
 	return s, err
 }
 
-// OnLeading reads the book, begins a term in it, and tells of its orders as long
-// as the term lasts. What this process knew from an earlier term is not used:
-// others have led since.
+// OnLeading begins a term in the book, and tells of its orders as long as the term lasts.
+// Callers wait meanwhile. What this process knows of the book is used only as far as the stream goes
+// on from there: others have led since.
 func (s *Service) OnLeading(ctx context.Context, term aegis.Term) error {
-	l, err := beginTerm(ctx, s.js, term.Token)
+	r := s.replica.Load()
+	l, err := r.begin(ctx, term.Token)
+	if errors.Is(err, errOther) {
+		slog.WarnContext(ctx, "the book is read anew", "error", err)
+		s.replica.Store(newReplica(r.js, r.servers))
+		l, err = s.replica.Load().begin(ctx, term.Token)
+	}
 	if err != nil {
 		return err
 	}
@@ -87,7 +102,7 @@ func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest
 
 // GetOrder returns an order from this process's copy of the book.
 func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
-	order, err := s.replica.find(ctx, req.GetId())
+	order, err := s.replica.Load().find(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}

@@ -19,9 +19,9 @@ const (
 	readerLife = 10 * time.Second
 )
 
-// openStream returns the stream, and makes it if it is not there. An operator
-// may change what does not take orders out of it, such as its replicas.
-func openStream(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+// openStream returns the stream, and makes it if it is not there, on so many NATS servers; one that
+// is on fewer gets as many. An operator may change what does not take orders out of it.
+func openStream(ctx context.Context, js jetstream.JetStream, servers int) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, streamName)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
@@ -31,7 +31,13 @@ func openStream(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, 
 			Discard:     jetstream.DiscardNew,
 			DenyDelete:  true,
 			DenyPurge:   true,
+			Replicas:    max(servers, 1),
 		})
+	}
+	if err == nil && stream.CachedInfo().Config.Replicas < servers {
+		config := stream.CachedInfo().Config
+		config.Replicas = servers
+		stream, err = js.UpdateStream(ctx, config)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the stream %s: %w", streamName, err)

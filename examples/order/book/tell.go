@@ -23,9 +23,9 @@ const tellAgain = 100 * time.Millisecond
 // was told after the last message was written is told again, under the same id,
 // which the events' stream takes once within its dedupe window.
 func (l *ledger) tell(ctx context.Context, events orderv1aegis.OrderServicePublisher) {
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && l.lasts() == nil {
 		added := l.book.added() // before the look at the book, so that nothing comes in between
-		orders := l.book.page(l.told.Load(), maxPage)
+		orders := l.book.page(l.published.Load(), maxPage)
 		if len(orders) == 0 {
 			select {
 			case <-added:
@@ -34,7 +34,7 @@ func (l *ledger) tell(ctx context.Context, events orderv1aegis.OrderServicePubli
 			continue
 		}
 		if err := l.tellAll(ctx, events, orders); err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "the events of accepted orders wait", "after", l.told.Load(), "error", err)
+			slog.WarnContext(ctx, "the events of accepted orders wait", "after", l.published.Load(), "error", err)
 			select {
 			case <-time.After(tellAgain):
 			case <-ctx.Done():
@@ -51,7 +51,7 @@ func (l *ledger) tellAll(ctx context.Context, events orderv1aegis.OrderServicePu
 		if _, err := events.OrderPlaced(ctx, &orderv1.OrderPlacedRequest{Order: order}, aegis.MessageID(url.PathEscape(order.GetId()))); err != nil {
 			return err
 		}
-		l.told.Store(order.GetSequence())
+		l.published.Store(order.GetSequence())
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func tellUntil(t *testing.T, l *ledger, events *publisher, told uint64) {
 		defer close(done)
 		l.tell(ctx, events)
 	}()
-	require.Eventually(t, func() bool { return l.told.Load() == told }, tellDeadline, time.Millisecond)
+	require.Eventually(t, func() bool { return l.published.Load() == told }, tellDeadline, time.Millisecond)
 	cancel()
 	<-done
 }

@@ -28,6 +28,10 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	where, err := aegisenv.Detect()
+	if err != nil {
+		return err
+	}
 	conn, err := aegisenv.Settings{URL: *natsURL}.Connect(ctx)
 	if err != nil {
 		return err
@@ -45,16 +49,19 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		defer stop()
 	}
-	service, err := book.NewService(conn, *limits)
+	service, err := book.NewService(conn, book.Config{LimitsFile: *limits, Replicas: where.Replicas})
 	if err != nil {
 		return err
 	}
 	if err := orderv1aegis.RegisterOrderServiceServer(srv, service); err != nil {
 		return err
 	}
-	var telling sync.WaitGroup
-	defer telling.Wait()
-	telling.Go(func() { tell(srv, out) })
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { tell(srv, out) })
+	following, stop := context.WithCancel(context.WithoutCancel(ctx)) // a leader that drains still needs it
+	defer stop()
+	beside.Go(func() { service.Follow(following) })
 	return srv.Run(ctx)
 }
 
