@@ -29,7 +29,7 @@ func orderDescriptor() protoreflect.ServiceDescriptor {
 // serveOrders serves the order book.
 func serveOrders(t testing.TB, conn *aegis.Conn, opts ...aegis.ServerOption) {
 	t.Helper()
-	service, err := book.NewService(conn, "")
+	service, err := book.NewService(conn, book.Config{})
 	require.NoError(t, err)
 	serve(t, conn, func(srv *aegis.Server) error { return orderv1aegis.RegisterOrderServiceServer(srv, service) }, opts...)
 }

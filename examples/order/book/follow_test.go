@@ -2,7 +2,7 @@ package book
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,7 +43,7 @@ func TestNextLeaderHasTheBookAlready(t *testing.T) {
 	standby := newService(js)
 	follows(t, standby)
 	for n := range 20 {
-		place(t, old, fmt.Sprint(n))
+		place(t, old, strconv.Itoa(n))
 	}
 	require.Eventually(t, func() bool { return standby.replica.Load().known() == 21 }, followDeadline, time.Millisecond)
 
@@ -95,7 +95,7 @@ func TestCopyOfAnotherStreamIsNotUsed(t *testing.T) {
 			js := newJetStream(t)
 			known := begin(t, js, 4)
 			for n := range 5 {
-				place(t, known, fmt.Sprint(n))
+				place(t, known, strconv.Itoa(n))
 			}
 			require.NoError(t, js.DeleteStream(t.Context(), streamName))
 			require.Eventually(t, func() bool { // NATS removes the old one's folder behind its answer
@@ -104,9 +104,9 @@ func TestCopyOfAnotherStreamIsNotUsed(t *testing.T) {
 			}, followDeadline, 10*time.Millisecond)
 			restored := begin(t, js, 2)
 			for n := range orders {
-				place(t, restored, fmt.Sprint(n))
+				place(t, restored, strconv.Itoa(n))
 			}
-			_, err := known.replica.begin(t.Context(), 5)
+			_, err := known.begin(t.Context(), 5)
 			require.ErrorIs(t, err, errOther)
 		})
 	}
