@@ -272,6 +272,11 @@ func monitorParts() []part {
 	}
 }
 
+// partScaling is what a monitor reads for KEDA.
+func partScaling() part {
+	return part{name: "the scaler for KEDA", optional: true, publish: []string{"J.CONSUMER.INFO.*.*"}}
+}
+
 // roles returns all roles.
 func roles() []role {
 	return []role{
@@ -294,7 +299,7 @@ func roles() []role {
 			parts: append(append(serverParts(), workerParts()...), partDescribing("C", "D")),
 		},
 		{name: "admin", title: "who looks after dead letters of", parts: append(append(letterParts(), partAsking()), monitorParts()...), service: true},
-		{name: "monitor", title: "who looks at all services", parts: monitorParts()},
+		{name: "monitor", title: "who looks at all services", parts: append(monitorParts(), partScaling())},
 	}
 }
 

@@ -140,7 +140,7 @@ func TestSingleActiveGroupsAreThoseOfTheDocument(t *testing.T) {
 func TestTheMonitorIsThatOfTheDocument(t *testing.T) {
 	t.Parallel()
 	publish, subscribe := row(t, "doctor.md", "monitor")
-	gotPublish, gotSubscribe := all(monitorParts()...)
+	gotPublish, gotSubscribe := all(append(monitorParts(), partScaling())...)
 	assert.Equal(t, gotPublish, set(publish))
 	assert.Equal(t, gotSubscribe, set(subscribe))
 }
