@@ -51,7 +51,7 @@ func (c *Conn) descriptors() *descset.Sets {
 // keepDescriptors has the descriptors of services kept with what is stored of them.
 func (c *Conn) keepDescriptors() {
 	keeper := descstore.New(descstore.Options{
-		Stores: c.stores, Namespace: c.ns, Sets: c.descriptors(), Start: c.startWithin, Logger: c.logger,
+		Stores: c.stores, Namespace: c.ns, Sets: c.descriptors(), Replicas: c.replicas, Start: c.startWithin, Logger: c.logger,
 	})
 	c.stores.OnOpened(keeper.Opened)
 }

@@ -139,7 +139,7 @@ func TestReplicasOfTheConnectionAreThoseOfAllThatItUses(t *testing.T) {
 	})
 	send(t, newJobClient(t, conn), "1")
 	subscribe(t, conn, handlers{Stored: d.stored}, nil)
-	names := []string{"KV_aegis-leaders", "KV_aegis-registry", commandStream, eventStream, deadEvents}
+	names := []string{"KV_aegis-leaders", "KV_aegis-registry", commandStream, eventStream, deadEvents, "KV_aegis-descriptors"}
 	for _, name := range names {
 		c.eventually(name+" is made", func() bool { return replicas(t, js, name) > 0 })
 		require.Equal(t, 3, replicas(t, js, name), name)

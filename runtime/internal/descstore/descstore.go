@@ -48,6 +48,7 @@ type Options struct {
 	Stores    *stores.Stores
 	Namespace string
 	Sets      *descset.Sets
+	Replicas  int // of the bucket; 0: as many as it has, and 1 for one that is made
 	// Start starts a goroutine whose context ends with the connection, and reports whether
 	// the connection is still open.
 	Start  func(func(ctx context.Context)) bool
@@ -143,17 +144,24 @@ func (k *Keeper) store(ctx context.Context, set *descset.Set) error {
 		return nil
 	}
 	b := k.bucket(true)
-	if _, err := b.Open(ctx); errors.Is(err, errNoBucket) {
-		if err := k.room(ctx); err != nil {
-			return err
-		}
-		b = k.bucket(false)
-		if _, err := b.Open(ctx); err != nil {
-			return err
-		}
-	} else if err != nil {
+	_, err := b.Open(ctx)
+	if errors.Is(err, errNoBucket) {
+		err = k.room(ctx)
+	} else if err == nil && k.o.Replicas == 0 {
+		return k.write(ctx, b, set)
+	}
+	if err != nil {
 		return err
 	}
+	b = k.bucket(false) // makes it, or gives it more replicas
+	if _, err := b.Open(ctx); err != nil {
+		return err
+	}
+	return k.write(ctx, b, set)
+}
+
+// write puts a set into the bucket.
+func (k *Keeper) write(ctx context.Context, b *bucket.Bucket, set *descset.Set) error {
 	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()
 	if _, err := b.Write(ctx, set.Hash(), set.Encoded(), 0); err != nil && !bucket.LostRace(err) {
@@ -170,7 +178,7 @@ func (k *Keeper) store(ctx context.Context, set *descset.Set) error {
 func (k *Keeper) bucket(there bool) *bucket.Bucket {
 	return bucket.New(bucket.Options{
 		JetStream: k.o.Stores, Kind: &kind, Name: wire.DescriptorsBucket(k.o.Namespace),
-		Settings: bucket.Settings{NoCreate: there}, Absent: errNoBucket,
+		Settings: bucket.Settings{NoCreate: there, Replicas: k.o.Replicas}, Absent: errNoBucket,
 	})
 }
 
