@@ -11,6 +11,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 	"github.com/aegisrpc/aegis/runtime/internal/retry"
@@ -23,6 +24,7 @@ type Client struct {
 	service *spec.Service
 	cfg     clientConfig
 	budget  *retry.Budget
+	repeat  bus.Repeat // from the budget
 	targets *targets.Tables
 	leaders map[string]*leaderview.View // by group
 }

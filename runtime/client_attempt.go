@@ -133,6 +133,7 @@ func (a *attempt) send(res proto.Message) *Error {
 	r := bus.Request{
 		Subject: a.subject, Message: a.message(), Payload: a.slot.Payload,
 		Deadline: a.deadline, Timed: a.timed, Cancel: a.cancel, Gone: a.gone, Call: true, Divisible: a.stream == nil,
+		Repeat: a.repeat(),
 	}
 	msg, err := a.client.conn.roundTrip(a.ctx, a.slot, &r)
 	for err == errLinkWasDown {

@@ -25,6 +25,16 @@ func (a *attempt) pause(err *Error) (time.Duration, bool) {
 	return d.Pause, d.Again
 }
 
+// repeat says who pays for another attempt if the connection is lost before the reply comes, and is nil
+// if there may be none.
+func (a *attempt) repeat() *bus.Repeat {
+	r := retry.Attempt{Method: a.method, Most: a.cfg.maxAttempts, Number: a.number}
+	if a.stream != nil || !r.Repeatable() {
+		return nil
+	}
+	return &a.client.repeat
+}
+
 // route says to whom the attempts of the call go.
 func (a *attempt) route() retry.Route {
 	switch {

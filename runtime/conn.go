@@ -242,6 +242,9 @@ func (c *Conn) cameUp() {
 	c.streaming.Transit.Reconnected()
 	c.bus.Outbox.Flush()
 	c.leaders.Reconnected()
+	if calls := c.bus.Interrupted(); len(calls) > 0 {
+		c.startWithin(func(ctx context.Context) { c.bus.Resend(ctx, calls) })
+	}
 }
 
 // hear takes an asynchronous error of the connection, and reports whether another part

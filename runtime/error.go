@@ -34,6 +34,11 @@ const (
 	// ReasonInstanceLost: the instance that was called was found to be gone before
 	// it replied. Whether the handler ran is unknown. The client gives this reason.
 	ReasonInstanceLost = status.ReasonInstanceLost
+	// ReasonConnectionLost: the connection of this process to NATS was lost before the reply
+	// came, and is back. Whether the handler ran is unknown. Only an idempotent call ends so, if
+	// no time is left to send it again; others wait for their reply until their deadline. The
+	// client gives this reason.
+	ReasonConnectionLost = status.ReasonConnectionLost
 	// ReasonTooLarge: a message exceeds the max_payload of the NATS server, or the
 	// method's max_message_bytes.
 	ReasonTooLarge = wire.ReasonTooLarge

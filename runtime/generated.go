@@ -45,6 +45,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 		return nil, err
 	}
 	c.budget = retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
+	c.repeat.Budget = c.budget
 	c.targets = conn.targets()
 	conn.describes(service)
 	conn.void.Use(wire.KindCall)

@@ -185,11 +185,14 @@ func (m *mux) expect(slot *Slot, r *Request) string {
 		slot.reply = wire.AppendReplyToken(slot.reply, slot.id, slot.generation)
 	}
 	slot.target.Store(r.Subject)
+	if slot.repeat.Load() != r.Repeat { // a load costs less than a store
+		slot.repeat.Store(r.Repeat)
+	}
 	var stored *string
 	if r.Call {
 		stored = m.nobody
 	}
-	if slot.storedBy.Load() != stored { // a load costs less than a store
+	if slot.storedBy.Load() != stored { // as above
 		slot.storedBy.Store(stored)
 	}
 	slot.expiry.deadline.Store(never)
@@ -215,6 +218,9 @@ type Waiting struct {
 	slot       *Slot
 	generation uint64
 }
+
+// waits reports whether the request still waits.
+func (w Waiting) waits() bool { return w.slot.waiting.Load() == w.generation }
 
 // Fail ends the request, if it still waits.
 func (w Waiting) Fail(why *status.Status) {

@@ -28,6 +28,9 @@ type Request struct {
 	// Call: the request goes to a client or a server of Aegis. If a stream stores it as
 	// well, JetStream's message about that is no reply.
 	Call bool
+	// Repeat has the request end as ConnectionLost, for its sender to send it again, when the
+	// connection was lost before the reply has come; nil for a request that waits on.
+	Repeat *Repeat
 	// Divisible: with max_message_bytes the request would travel in parts.
 	Divisible bool
 }

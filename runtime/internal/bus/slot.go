@@ -33,6 +33,8 @@ type Slot struct {
 	failure *status.Status // why nil was sent to replies
 	// target is the subject that the request was sent to.
 	target atomic.Pointer[string]
+	// repeat is that of the request.
+	repeat atomic.Pointer[Repeat]
 	// storedBy is nil where JetStream's answers are replies. For a call it is the name of
 	// the stream that has answered, and the mux's nobody before one has.
 	storedBy atomic.Pointer[string]

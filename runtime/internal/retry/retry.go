@@ -79,6 +79,8 @@ func (a *Attempt) Failed(why *status.Status) Decision {
 		return Decision{}
 	case a.Route == ToLeader && (why.Reason == status.ReasonNoResponders || why.Reason == wire.ReasonNotActive):
 		return Decision{Again: a.LeaderKnown, Pause: bus.Pause(a.Number - max(a.Fresh, 1) + 1), AskLeader: true}
+	case why.Reason == status.ReasonConnectionLost && !why.FromServer:
+		return Decision{Again: again, Pause: bus.Jitter(bus.FirstPause)} // the budget has paid for it
 	case why.Reason == wire.ReasonLeadershipLost, why.Reason == status.ReasonInstanceLost && a.Route == ToPicked:
 		return Decision{Again: again && a.withdraw(), Pause: bus.Jitter(bus.FirstPause)}
 	case why.Reason == status.ReasonNoResponders && a.WaitForReady:
@@ -97,6 +99,11 @@ func (a *Attempt) Failed(why *status.Status) Decision {
 	default:
 		return Decision{}
 	}
+}
+
+// Repeatable reports whether there may be another attempt after this one although its handler may run.
+func (a *Attempt) Repeatable() bool {
+	return a.Method.Idempotent && !a.OpensStream && a.Number < a.most()
 }
 
 // most returns how many attempts there may be.

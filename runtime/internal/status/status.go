@@ -94,8 +94,9 @@ func (s *Status) WithNotRun(certain bool) *Status {
 // The reasons that a client concludes; the reasons that a server sends are in package
 // wire.
 const (
-	ReasonNoResponders = "NO_RESPONDERS"
-	ReasonInstanceLost = "INSTANCE_LOST"
+	ReasonNoResponders   = "NO_RESPONDERS"
+	ReasonInstanceLost   = "INSTANCE_LOST"
+	ReasonConnectionLost = "CONNECTION_LOST"
 )
 
 // Quote is strconv.Quote of at most 64 bytes, for the text of an error: what comes from
