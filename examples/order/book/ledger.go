@@ -16,7 +16,7 @@ import (
 
 const (
 	// appendTimeout bounds how long an append waits for the stream's answer.
-	appendTimeout = 2 * time.Second
+	appendTimeout = time.Second
 	// syncTimeout bounds how long a call waits for the stream to be read.
 	syncTimeout = 2 * time.Second
 )
@@ -39,24 +39,35 @@ type ledger struct {
 // begin begins a term over what the replica knows, and reads what is missing. The error is errOther
 // if the replica cannot be used.
 func (r *replica) begin(ctx context.Context, token uint64) (*ledger, error) {
-	if err := r.open(ctx); err != nil { // anew, as it may have been changed
-		return nil, err
+	known, stream := r.mark(), r.opened()
+	l := &ledger{replica: r, term: token, behind: known.at == 0}
+	if known.at == 0 { // the stream may have to be made first
+		if err := r.open(ctx); err != nil {
+			return nil, err
+		}
+		return l, l.start(ctx)
 	}
-	if err := r.continued(ctx); err != nil {
-		return nil, err
-	}
-	l := &ledger{replica: r, term: token, behind: r.known() == 0}
+	// Callers wait, so all is asked at once. That a term begins does no harm to a stream that turns out to be
+	// another one, or not to be fit.
+	asked := make(chan error, 2)
+	go func() { asked <- r.open(ctx) }() // it may have been changed
+	go func() { asked <- known.continues(ctx, stream) }()
+	err := l.start(ctx)
+	return l, errors.Join(<-asked, <-asked, err)
+}
+
+// start appends that the term begins.
+func (l *ledger) start(ctx context.Context) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	for {
 		last, err := l.synchronize(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		l.published.Store(r.toldBefore())
-		err = l.append(ctx, last, nil)
-		if err == nil || !refused(err) {
-			return l, err
+		l.published.Store(l.toldBefore())
+		if err = l.append(ctx, last, nil); err == nil || !refused(err) {
+			return err
 		}
 		// An older leader has written more: read that too.
 	}

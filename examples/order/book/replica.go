@@ -59,11 +59,31 @@ func (r *replica) known() uint64 {
 	return r.last
 }
 
+// mark is a message that a replica knows.
+type mark struct {
+	at   uint64 // its sequence, 0 for none
+	term uint64 // of who wrote it
+}
+
+// mark returns the last message that is known.
+func (r *replica) mark() mark {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return mark{r.last, r.newest.Load()}
+}
+
 // toldBefore is the last order of which a leader knew OrderPlaced to be published.
 func (r *replica) toldBefore() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.told
+}
+
+// opened returns the stream, or nil before it was opened.
+func (r *replica) opened() jetstream.Stream {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	return r.stream
 }
 
 // open looks the stream up anew, or makes it.
@@ -81,22 +101,17 @@ func (r *replica) openLocked(ctx context.Context) error {
 	return err
 }
 
-// continued returns errOther unless the stream still holds the last message that is known. If a
-// message of the same term is at the same place, then so is all before it: terms are unique, and
-// each leader writes over what it has read. That is the log matching of Raft (section 5.3 of its
-// paper).
-func (r *replica) continued(ctx context.Context) error {
-	last := r.known()
-	if last == 0 {
-		return nil
-	}
-	msg, err := r.stream.GetMsg(ctx, last)
+// continues returns errOther unless a stream still holds a message that is known, of the same term. If it
+// does, then all before it is the same, too: terms are unique, and each leader writes over what it has
+// read. That is the log matching of Raft (section 5.3 of its paper).
+func (m mark) continues(ctx context.Context, stream jetstream.Stream) error {
+	msg, err := stream.GetMsg(ctx, m.at)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return errOther
 	case err != nil:
 		return fmt.Errorf("read the stream %s: %w", streamName, err)
-	case msg.Header.Get(headerTerm) != strconv.FormatUint(r.newest.Load(), 10):
+	case msg.Header.Get(headerTerm) != strconv.FormatUint(m.term, 10):
 		return errOther
 	}
 	return nil

@@ -941,7 +941,7 @@ const file_order_v1_order_proto_rawDesc = "" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSIDE_BUY\x10\x01\x12\r\n" +
-	"\tSIDE_SELL\x10\x022\xfb\x04\n" +
+	"\tSIDE_SELL\x10\x022\xff\x04\n" +
 	"\fOrderService\x12L\n" +
 	"\n" +
 	"PlaceOrder\x12\x1b.order.v1.PlaceOrderRequest\x1a\x1c.order.v1.PlaceOrderResponse\"\x03\x90\x02\x02\x12L\n" +
@@ -951,8 +951,8 @@ const file_order_v1_order_proto_rawDesc = "" +
 	"\x04\n" +
 	"\x02id\x90\x02\x01\x12T\n" +
 	"\vWatchOrders\x12\x1c.order.v1.WatchOrdersRequest\x1a\x1d.order.v1.WatchOrdersResponse\"\x06\xca\xcc\x1f\x02\x12\x000\x01\x12U\n" +
-	"\fReloadLimits\x12\x1d.order.v1.ReloadLimitsRequest\x1a\x1e.order.v1.ReloadLimitsResponse\"\x06\xca\xcc\x1f\x02\x1a\x00\x12_\n" +
-	"\vOrderPlaced\x12\x1c.order.v1.OrderPlacedRequest\x1a\x16.google.protobuf.Empty\"\x1a\xca\xcc\x1f\x16\"\x14\x18\x01\"\forder.symbol(\x04\n" +
+	"\fReloadLimits\x12\x1d.order.v1.ReloadLimitsRequest\x1a\x1e.order.v1.ReloadLimitsResponse\"\x06\xca\xcc\x1f\x02\x1a\x00\x12c\n" +
+	"\vOrderPlaced\x12\x1c.order.v1.OrderPlacedRequest\x1a\x16.google.protobuf.Empty\"\x1e\xca\xcc\x1f\x1a\"\x18\x18\x01\"\forder.symbol(\x04:\x02\b\x05\n" +
 	"\x00\x12\\\n" +
 	"\rReconcileBook\x12\x1e.order.v1.ReconcileBookRequest\x1a\x1f.order.v1.ReconcileBookResponse\"\n" +
 	"\xca\xcc\x1f\x06*\x04\x1a\x02\b\x02\x1a\x11\xca\xcc\x1f\r\n" +

@@ -69,8 +69,8 @@ type OrderServiceClient interface {
 	GetOrder(ctx context.Context, req *orderv1.GetOrderRequest, opts ...aegis.CallOption) (*orderv1.GetOrderResponse, error)
 	// WatchOrders streams the accepted orders in the order of their sequence:
 	// those that there are, and then each as it is accepted. The stream ends with
-	// the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after
-	// the last order that came, and nothing is missed.
+	// the leader's term (ABORTED), its process (UNAVAILABLE) or a connection to NATS
+	// (DATA_LOSS); watch again after the last order that came, and nothing is missed.
 	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, opts ...aegis.CallOption) (aegis.Receiver[orderv1.WatchOrdersResponse], error)
 	// ReloadLimits makes every instance read its limits again.
 	//
@@ -178,8 +178,8 @@ type OrderServiceServer interface {
 	GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error)
 	// WatchOrders streams the accepted orders in the order of their sequence:
 	// those that there are, and then each as it is accepted. The stream ends with
-	// the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after
-	// the last order that came, and nothing is missed.
+	// the leader's term (ABORTED), its process (UNAVAILABLE) or a connection to NATS
+	// (DATA_LOSS); watch again after the last order that came, and nothing is missed.
 	WatchOrders(ctx context.Context, req *orderv1.WatchOrdersRequest, out aegis.Sender[orderv1.WatchOrdersResponse]) error
 	// ReloadLimits makes every instance read its limits again.
 	ReloadLimits(ctx context.Context, req *orderv1.ReloadLimitsRequest) (*orderv1.ReloadLimitsResponse, error)
@@ -271,7 +271,8 @@ func (UnimplementedOrderServiceServer) ReconcileBook(context.Context, *orderv1.R
 // only the elected leader changes the book.
 type OrderServicePublisher interface {
 	// OrderPlaced tells of each accepted order: at least once, and those of a
-	// symbol in the order of their sequence.
+	// symbol in the order of their sequence. One that was lost on its way holds its
+	// symbol up for the ack wait.
 	OrderPlaced(ctx context.Context, ev *orderv1.OrderPlacedRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// OrderPlacedAsync publishes order.v1.OrderService.OrderPlaced and does not
 	// wait until it is stored: the future tells.
@@ -312,7 +313,8 @@ func (c *orderServicePublisher) OrderPlacedAsync(ctx context.Context, ev *orderv
 // order.v1.OrderService. An event whose handler is nil is not subscribed to.
 type OrderServiceEvents struct {
 	// OrderPlaced tells of each accepted order: at least once, and those of a
-	// symbol in the order of their sequence.
+	// symbol in the order of their sequence. One that was lost on its way holds its
+	// symbol up for the ack wait.
 	OrderPlaced func(ctx context.Context, ev *orderv1.OrderPlacedRequest) error
 }
 
@@ -341,11 +343,12 @@ var orderServiceComments = []aegis.Comment{
 		"was accepted does not change any more, so a copy of the book will do."},
 	{Name: "OrderService.WatchOrders", Text: "WatchOrders streams the accepted orders in the order of their sequence:\n" +
 		"those that there are, and then each as it is accepted. The stream ends with\n" +
-		"the leader's term (ABORTED) or its process (UNAVAILABLE); watch again after\n" +
-		"the last order that came, and nothing is missed."},
+		"the leader's term (ABORTED), its process (UNAVAILABLE) or a connection to NATS\n" +
+		"(DATA_LOSS); watch again after the last order that came, and nothing is missed."},
 	{Name: "OrderService.ReloadLimits", Text: "ReloadLimits makes every instance read its limits again."},
 	{Name: "OrderService.OrderPlaced", Text: "OrderPlaced tells of each accepted order: at least once, and those of a\n" +
-		"symbol in the order of their sequence."},
+		"symbol in the order of their sequence. One that was lost on its way holds its\n" +
+		"symbol up for the ack wait."},
 	{Name: "OrderService.ReconcileBook", Text: "ReconcileBook reads the whole book again and adds it up. Any instance does\n" +
 		"that; if it is lost, another begins anew. A book that does not add up is\n" +
 		"DATA_LOSS."},
