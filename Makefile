@@ -116,8 +116,9 @@ deploytest: ## Test the rules and the dashboard in deploy with Prometheus's own 
 	cd runtime/aegismonitor/internal/deploytest && $(GO) test -count 1 -timeout 15m ./...
 
 .PHONY: kubetest
-kubetest: ## Test Kubernetes: the way into a cluster, the manifests, the Dockerfile's build; against an API server in the process
-	cd internal/kubetest && $(GO) vet ./... && $(GO) test -count 1 -timeout 15m ./...
+kubetest: ## Test Kubernetes: the way into a cluster, the manifests, rollouts and an upgrade of NATS; ARGS=-short closes connections sooner
+	cd internal/kubetest && $(GO) vet ./... && $(GO) test -count 1 -timeout 15m $(ARGS) $$($(GO) list ./... | grep -v rollout)
+	cd internal/kubetest && $(GO) test -count 1 -timeout 15m $(ARGS) ./rollout # alone, as it judges calls by their deadlines
 
 .PHONY: lint
 lint: ## Run golangci-lint, gofumpt and buf lint

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -57,22 +56,14 @@ func scaled(t *testing.T) []manifests.Object {
 }
 
 // of returns the objects of a type.
-func of[T manifests.Object](objects []manifests.Object) (found []T) {
-	for _, o := range objects {
-		if one, ok := o.(T); ok {
-			found = append(found, one)
-		}
-	}
-	return found
-}
+func of[T manifests.Object](objects []manifests.Object) []T { return manifests.Of[T](objects) }
 
 // named returns the object of a type and a name.
-func named[T manifests.Object](t *testing.T, objects []manifests.Object, name string) (one T) {
+func named[T manifests.Object](t *testing.T, objects []manifests.Object, name string) T {
 	t.Helper()
-	all := of[T](objects)
-	i := slices.IndexFunc(all, func(o T) bool { return o.GetName() == name })
-	require.GreaterOrEqual(t, i, 0, "no %T %s", one, name)
-	return all[i]
+	one, err := manifests.Named[T](objects, name)
+	require.NoError(t, err)
+	return one
 }
 
 // templates returns the pods that the objects make, by the names of those that make them.

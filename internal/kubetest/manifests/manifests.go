@@ -9,7 +9,6 @@ import (
 	"fmt"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,14 +45,25 @@ func Build(dir string) ([]Object, error) {
 	return objects, nil
 }
 
-// Deployment returns the Deployment of a name.
-func Deployment(objects []Object, name string) (*appsv1.Deployment, error) {
+// Of returns the objects of a type.
+func Of[T Object](objects []Object) (found []T) {
 	for _, o := range objects {
-		if d, ok := o.(*appsv1.Deployment); ok && d.Name == name {
-			return d, nil
+		if one, ok := o.(T); ok {
+			found = append(found, one)
 		}
 	}
-	return nil, fmt.Errorf("no Deployment %s", name)
+	return found
+}
+
+// Named returns the object of a type and a name.
+func Named[T Object](objects []Object, name string) (T, error) {
+	for _, one := range Of[T](objects) {
+		if one.GetName() == name {
+			return one, nil
+		}
+	}
+	var none T
+	return none, fmt.Errorf("no %T %s", none, name)
 }
 
 // Decode decodes one object from its JSON.

@@ -1,137 +1,24 @@
 package manifests_test
 
 import (
-	"bytes"
+	"crypto/x509"
 	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	"sigs.k8s.io/yaml"
+
+	"github.com/aegisrpc/aegis/internal/kubetest/natschart"
 )
 
-// values are those of the Helm chart of NATS that values.yaml may have, by the names that the
-// chart has for them. The chart itself is not there: conf makes its configuration as the chart does.
-type values struct {
-	Config struct {
-		Cluster struct {
-			Enabled   bool `json:"enabled"`
-			Replicas  int  `json:"replicas"`
-			RouteURLs struct {
-				UseFQDN          bool   `json:"useFQDN"`
-				K8sClusterDomain string `json:"k8sClusterDomain"`
-			} `json:"routeURLs"`
-			TLS tlsValues `json:"tls"`
-		} `json:"cluster"`
-		JetStream struct {
-			Enabled   bool `json:"enabled"`
-			FileStore struct {
-				PVC struct {
-					Size resource.Quantity `json:"size"`
-				} `json:"pvc"`
-				MaxSize resource.Quantity `json:"maxSize"`
-			} `json:"fileStore"`
-			MemoryStore switchValues   `json:"memoryStore"`
-			Merge       map[string]any `json:"merge"`
-		} `json:"jetstream"`
-		NATS struct {
-			TLS tlsValues `json:"tls"`
-		} `json:"nats"`
-		Merge map[string]any `json:"merge"`
-	} `json:"config"`
-	TLSCA     tlsValues `json:"tlsCA"`
-	Container struct {
-		Env   map[string]json.RawMessage `json:"env"`
-		Merge containerValues            `json:"merge"`
-	} `json:"container"`
-	Reloader struct {
-		Merge containerValues `json:"merge"`
-	} `json:"reloader"`
-	PodTemplate struct {
-		TopologySpreadConstraints map[string]corev1.TopologySpreadConstraint `json:"topologySpreadConstraints"`
-		Merge                     struct {
-			Spec corev1.PodSpec `json:"spec"`
-		} `json:"merge"`
-	} `json:"podTemplate"`
-	PodDisruptionBudget switchValues `json:"podDisruptionBudget"`
-	Service             struct {
-		Merge struct {
-			Spec corev1.ServiceSpec `json:"spec"`
-		} `json:"merge"`
-	} `json:"service"`
-	PromExporter struct {
-		Enabled    bool            `json:"enabled"`
-		PodMonitor switchValues    `json:"podMonitor"`
-		Merge      containerValues `json:"merge"`
-	} `json:"promExporter"`
-	NATSBox switchValues `json:"natsBox"`
-}
-
-type (
-	switchValues struct {
-		Enabled bool `json:"enabled"`
-	}
-	tlsValues struct {
-		Enabled    bool   `json:"enabled"`
-		SecretName string `json:"secretName"`
-	}
-	containerValues struct {
-		Resources       corev1.ResourceRequirements `json:"resources"`
-		SecurityContext corev1.SecurityContext      `json:"securityContext"`
-	}
-)
-
-func readValues(t *testing.T) (v values) {
+func readValues(t *testing.T) *natschart.Values {
 	t.Helper()
-	text, err := os.ReadFile(kubernetes + "/nats/values.yaml")
+	v, err := natschart.ReadValues(kubernetes + "/nats")
 	require.NoError(t, err)
-	require.NoError(t, yaml.UnmarshalStrict(text, &v))
 	return v
-}
-
-// place is where a server of NATS runs in a test.
-type place struct {
-	certificates, store string
-	port                int   // for routes
-	routes              []int // the ports of all
-}
-
-// conf returns the configuration of the server with a number, as the chart makes it, but for ports and folders.
-func (v *values) conf(t *testing.T, number int, at place) string {
-	t.Helper()
-	tls := map[string]any{
-		"cert_file": filepath.Join(at.certificates, "tls.crt"), "key_file": filepath.Join(at.certificates, "tls.key"),
-		"ca_file": filepath.Join(at.certificates, "ca.crt"), // tlsCA
-	}
-	var routes []string
-	for _, port := range at.routes {
-		routes = append(routes, fmt.Sprintf("tls://127.0.0.1:%d", port))
-	}
-	conf := map[string]any{
-		"server_name": fmt.Sprintf("nats-%d", number),
-		"tls":         tls,
-		"cluster":     map[string]any{"name": "nats", "host": "127.0.0.1", "port": at.port, "no_advertise": true, "routes": routes, "tls": tls},
-		"jetstream":   map[string]any{"store_dir": at.store, "max_memory_store": 0, "max_file_store": v.Config.JetStream.FileStore.MaxSize.Value()},
-	}
-	for key, value := range v.Config.JetStream.Merge {
-		conf["jetstream"].(map[string]any)[key] = value
-	}
-	for key, value := range v.Config.Merge {
-		require.NotContains(t, conf, key)
-		conf[key] = value
-	}
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	require.NoError(t, encoder.Encode(conf))
-	return regexp.MustCompile(`"<<\s+(.*)\s+>>"`).ReplaceAllString(text.String(), "$1")
 }
 
 func TestNATSSurvivesTheLossOfANode(t *testing.T) {
@@ -148,7 +35,7 @@ func TestNATSSurvivesTheLossOfANode(t *testing.T) {
 func TestNATSCanDoNothingButRun(t *testing.T) {
 	t.Parallel()
 	v := readValues(t)
-	for _, c := range []containerValues{v.Container.Merge, v.Reloader.Merge, v.PromExporter.Merge} {
+	for _, c := range []natschart.Container{v.Container.Merge, v.Reloader.Merge, v.PromExporter.Merge} {
 		require.True(t, *c.SecurityContext.ReadOnlyRootFilesystem)
 		require.False(t, *c.SecurityContext.AllowPrivilegeEscalation)
 		require.Equal(t, []corev1.Capability{"ALL"}, c.SecurityContext.Capabilities.Drop)
@@ -167,7 +54,9 @@ func TestNATSCanDoNothingButRun(t *testing.T) {
 func TestPasswordsOfNATSAreThoseOfThePrograms(t *testing.T) {
 	t.Parallel()
 	v := readValues(t)
-	variables := regexp.MustCompile(`\$([A-Z]+)_PASSWORD`).FindAllStringSubmatch(v.conf(t, 0, place{}), -1)
+	conf, err := v.Conf(natschart.Place{})
+	require.NoError(t, err)
+	variables := regexp.MustCompile(`\$([A-Z]+)_PASSWORD`).FindAllStringSubmatch(conf, -1)
 	require.Len(t, variables, 3)
 	for _, found := range variables {
 		var e corev1.EnvVar
@@ -177,30 +66,20 @@ func TestPasswordsOfNATSAreThoseOfThePrograms(t *testing.T) {
 	}
 }
 
-// certificate is what is needed of cert-manager's Certificate.
-type certificate struct {
-	Metadata struct{ Name string }
-	Spec     struct {
-		SecretName string
-		DNSNames   []string
-		Usages     []string
-	}
-}
-
-// natsCertificate returns the certificate of NATS that cert-manager is asked for.
-func natsCertificate(t *testing.T) (c certificate) {
-	t.Helper()
-	for _, text := range documents(t, kubernetes+"/nats/certificates.yaml") {
-		require.NoError(t, json.Unmarshal(text, &c))
-		if c.Metadata.Name == "nats-tls" {
-			break
-		}
-	}
+// The names that servers, programs and aegis --kube use.
+func TestCertificateHasTheNamesOfNATS(t *testing.T) {
+	t.Parallel()
 	v := readValues(t)
-	require.Equal(t, c.Spec.SecretName, v.Config.NATS.TLS.SecretName)
-	require.Equal(t, c.Spec.SecretName, v.Config.Cluster.TLS.SecretName)
-	require.Equal(t, c.Spec.SecretName, v.TLSCA.SecretName)
-	require.True(t, v.Config.NATS.TLS.Enabled && v.Config.Cluster.TLS.Enabled && v.TLSCA.Enabled)
-	require.Subset(t, c.Spec.Usages, []string{"server auth", "client auth"})
-	return c
+	c, err := natschart.ReadCertificate(kubernetes+"/nats", v)
+	require.NoError(t, err)
+	leaf := x509.Certificate{DNSNames: c.DNSNames}
+	names := []string{"nats", "nats.shop.svc"}
+	require.True(t, v.Config.Cluster.RouteURLs.UseFQDN)
+	for i := range v.Config.Cluster.Replicas {
+		names = append(names, "nats-"+strconv.Itoa(i)+".nats-headless.shop.svc."+v.Config.Cluster.RouteURLs.K8sClusterDomain)
+	}
+	for _, name := range names {
+		require.NoError(t, leaf.VerifyHostname(name))
+	}
+	require.Error(t, leaf.VerifyHostname("order.shop.svc"))
 }

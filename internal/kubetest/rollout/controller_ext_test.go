@@ -50,7 +50,7 @@ func (c *controller) until(ctx context.Context, done func() bool) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			require.FailNow(c.t, "the pods do not become what they should")
+			require.FailNow(c.t, "the time is over")
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,13 +17,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 
-	"github.com/aegisrpc/aegis/internal/embednats"
+	"github.com/aegisrpc/aegis/internal/kubetest/container"
+	"github.com/aegisrpc/aegis/internal/kubetest/natschart"
 	"github.com/aegisrpc/aegis/internal/procs"
 )
-
-const shop = "shop"
 
 // kubelet runs pods as processes on the loopback interface, with the signals and the times of
 // the manifest.
@@ -32,7 +29,7 @@ type kubelet struct {
 	*manifest
 	t       *testing.T
 	program string
-	nats    string
+	nats    *natschart.Cluster
 	dir     string
 	// noDrain has SIGKILL sent in place of SIGTERM, to see that the test notices.
 	noDrain bool
@@ -53,24 +50,30 @@ type pod struct {
 	gone     chan struct{}
 }
 
-func newKubelet(t *testing.T, m *manifest, nats string) *kubelet {
+func newKubelet(t *testing.T, m *manifest, nats *natschart.Cluster) *kubelet {
 	t.Helper()
 	k := &kubelet{manifest: m, t: t, nats: nats, dir: t.TempDir(), noDrain: os.Getenv("ROLLOUT_NO_DRAIN") != ""}
 	k.program = filepath.Join(k.dir, "server")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", k.program, "github.com/aegisrpc/aegis/examples/order/server").CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.NoError(t, os.WriteFile(filepath.Join(k.dir, "limits.json"), []byte(`{"version":1,"max_quantity":1000}`), 0o600))
 	return k
 }
 
+// start starts a pod on a node. Each node is in a zone of its own.
 func (k *kubelet) start(name, node string) *pod {
-	l, err := embednats.Listen()
+	of := container.Pod{
+		Template: k.deployment.Spec.Template, Name: name, Node: node, Zone: "zone-of-" + node,
+		Objects: k.objects, Secrets: k.nats.Secrets,
+	}
+	command, err := of.Command(k.program, filepath.Join(k.dir, name))
 	require.NoError(k.t, err)
-	p := &pod{name: name, node: node, address: l.Addr().String(), gone: make(chan struct{})}
-	cmd := exec.Command(k.program, k.args(p)...) //nolint:noctx // it is ended by delete
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + k.dir}, k.environment(p)...)
-	require.NoError(k.t, l.Close())
-	p.process, err = procs.Start(name, cmd, k.follow)
+	command.Env = append(command.Env, "NATS_URL=nats://"+k.nats.Address())
+	log, err := os.Create(filepath.Join(k.t.ArtifactDir(), name+".log"))
+	require.NoError(k.t, err)
+	defer log.Close() //nolint:errcheck // the child has its own
+	command.Stderr = log
+	p := &pod{name: name, node: node, address: command.Addresses["http"], gone: make(chan struct{})}
+	p.process, err = procs.Start(name, command.Cmd, k.follow)
 	require.NoError(k.t, err)
 	go k.probe(p)
 	return p
@@ -85,48 +88,6 @@ func (k *kubelet) follow(r io.Reader) {
 			k.leading = append(k.leading, time.Now().Format("05.000 ")+text)
 			k.mu.Unlock()
 		}
-	}
-}
-
-// args expands the variables of the manifest, and puts a port and folder of this machine in
-// place of those of the pod.
-func (k *kubelet) args(p *pod) []string {
-	port := ":" + strconv.Itoa(int(k.container().Ports[0].ContainerPort))
-	args := make([]string, len(k.container().Args))
-	for i, arg := range k.container().Args {
-		arg = strings.ReplaceAll(arg, "$(POD_NAME)", p.name)
-		arg = strings.ReplaceAll(arg, "/etc/order/", k.dir+"/")
-		args[i] = strings.ReplaceAll(arg, "--http="+port, "--http="+p.address)
-	}
-	return args
-}
-
-func (k *kubelet) environment(p *pod) []string {
-	var all []string
-	for _, v := range k.container().Env {
-		all = append(all, v.Name+"="+k.value(p, v))
-	}
-	return all
-}
-
-func (k *kubelet) value(p *pod, v corev1.EnvVar) string {
-	switch {
-	case v.Name == "NATS_URL":
-		return k.nats
-	case v.ValueFrom == nil:
-		return v.Value
-	case v.ValueFrom.ResourceFieldRef != nil:
-		return strconv.FormatInt(k.container().Resources.Limits.Memory().Value(), 10)
-	}
-	switch v.ValueFrom.FieldRef.FieldPath {
-	case "metadata.name":
-		return p.name
-	case "metadata.namespace":
-		return shop
-	case "spec.nodeName":
-		return p.node
-	default:
-		return "" // a label that the pod does not have
 	}
 }
 
