@@ -25,7 +25,8 @@ func (o InterceptorsOption) applyClient(c *clientConfig) error { return o.append
 // least minPerSecond retries a second. Retries of calls that an overloaded server has
 // refused, and of idempotent calls of unknown outcome, are charged; retries of calls that
 // found no server, or a stopping instance, are free. A call whose retry the budget forbids ends with
-// the error of its last attempt; if its connection was lost, it waits on for its reply. The ratio is 0 to 100. Default 0.2 and 10.
+// the error of its last attempt; if its connection was lost, it waits on for its reply. The ratio
+// is 0 to 100. Default 0.2 and 10.
 func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if !(ratio >= 0 && ratio <= 100) || minPerSecond < 0 {

@@ -160,9 +160,6 @@ func (s *Server) delete(ctx context.Context) (killed bool, err error) {
 	}
 }
 
-// Kill ends the server at once, as when its node is lost.
-func (s *Server) Kill() { s.running().Kill() }
-
 // Restart starts a server that has ended.
 func (s *Server) Restart() error { return s.start() }
 
