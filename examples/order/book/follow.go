@@ -35,7 +35,7 @@ func (r *replica) follow(ctx context.Context) error {
 	}
 	consumer, err := r.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   r.known() + 1,
+		OptStartSeq:   r.known().at + 1,
 	})
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func TestNextLeaderHasTheBookAlready(t *testing.T) {
 	for n := range 20 {
 		place(t, old, strconv.Itoa(n))
 	}
-	require.Eventually(t, func() bool { return standby.replica.Load().known() == 21 }, followDeadline, time.Millisecond)
+	require.Eventually(t, func() bool { return standby.replica.Load().known().at == 21 }, followDeadline, time.Millisecond)
 
 	var read atomic.Int64
 	sub, err := js.Conn().Subscribe("$JS.API.CONSUMER.CREATE.>", func(*nats.Msg) { read.Add(1) })
@@ -97,11 +97,7 @@ func TestCopyOfAnotherStreamIsNotUsed(t *testing.T) {
 			for n := range 5 {
 				place(t, known, strconv.Itoa(n))
 			}
-			require.NoError(t, js.DeleteStream(t.Context(), streamName))
-			require.Eventually(t, func() bool { // NATS removes the old one's folder behind its answer
-				_, err := openStream(t.Context(), js, 0)
-				return err == nil
-			}, followDeadline, 10*time.Millisecond)
+			makeAnew(t, js)
 			restored := begin(t, js, 2)
 			for n := range orders {
 				place(t, restored, strconv.Itoa(n))
@@ -121,11 +117,7 @@ func TestOnLeadingReadsTheBookAnewFromAnotherStream(t *testing.T) {
 	defer cancel()
 	require.NoError(t, service.OnLeading(ctx, aegis.Term{Token: 4}))
 	place(t, service.current.Load(), "lost")
-	require.NoError(t, js.DeleteStream(t.Context(), streamName))
-	require.Eventually(t, func() bool {
-		_, err := openStream(t.Context(), js, 0)
-		return err == nil
-	}, followDeadline, 10*time.Millisecond)
+	makeAnew(t, js)
 	place(t, begin(t, js, 2), "kept")
 	require.NoError(t, service.OnLeading(ctx, aegis.Term{Token: 5}))
 	require.Equal(t, []string{"1 kept in 2"}, contents(t, service.current.Load()))

@@ -24,7 +24,7 @@ const (
 // ledger is the book in one term of its leader.
 //
 // Every message is appended over the stream's last sequence as this process knows it, the one
-// that begins the term included. So the stream takes a message only from who has read everything
+// that begins the term included. So the stream takes a message only from a leader that has read everything
 // before it, and the beginning of a term makes each write of an older leader fail, however late it
 // arrives and whatever the clocks say: that is the fencing.
 type ledger struct {
@@ -39,7 +39,7 @@ type ledger struct {
 // begin begins a term over what the replica knows, and reads what is missing. The error is errOther
 // if the replica cannot be used.
 func (r *replica) begin(ctx context.Context, token uint64) (*ledger, error) {
-	known, stream := r.mark(), r.opened()
+	known, stream := r.known(), r.opened()
 	l := &ledger{replica: r, term: token, behind: known.at == 0}
 	if known.at == 0 { // the stream may have to be made first
 		if err := r.open(ctx); err != nil {
@@ -158,13 +158,15 @@ func (l *ledger) synchronize(ctx context.Context) (last uint64, err error) {
 		}
 		l.behind = false
 	}
-	last = l.known() // before the look at the term and at the book
-	return last, l.lasts()
+	known := l.known() // before the look at the book
+	return known.at, l.check(known)
 }
 
 // lasts returns an error if a later term has begun.
-func (l *ledger) lasts() error {
-	if l.newest.Load() <= l.term {
+func (l *ledger) lasts() error { return l.check(l.known()) }
+
+func (l *ledger) check(known mark) error {
+	if known.term <= l.term {
 		return nil
 	}
 	return aegis.Errorf(aegis.CodeAborted, "term %d is over, a later leader has begun; nothing was stored, call again", l.term)

@@ -135,11 +135,7 @@ func TestStreamThatLostWhatItAcknowledgedIsNotTheBook(t *testing.T) {
 	js := newJetStream(t)
 	l := begin(t, js, 4)
 	place(t, l, "a")
-	require.NoError(t, js.DeleteStream(t.Context(), streamName))
-	require.Eventually(t, func() bool { // NATS removes the old one's folder behind its answer
-		_, err := openStream(t.Context(), js, 0)
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	makeAnew(t, js)
 	_, err := l.place(t.Context(), request("b"), anything)
 	require.Equal(t, aegis.CodeDataLoss, aegis.CodeOf(err), err)
 	require.ErrorContains(t, err, "ends at message 0, and had acknowledged 2")
@@ -241,6 +237,16 @@ func newJetStream(t *testing.T) jetstream.JetStream {
 	js, err := jetstream.New(aegistest.Connect(t).NATS())
 	require.NoError(t, err)
 	return js
+}
+
+// makeAnew puts an empty stream in the place of the one that is there.
+func makeAnew(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	require.NoError(t, js.DeleteStream(t.Context(), streamName))
+	require.Eventually(t, func() bool { // NATS removes the old one's folder behind its answer
+		_, err := openStream(t.Context(), js, 0)
+		return err == nil
+	}, followDeadline, 10*time.Millisecond)
 }
 
 func begin(t *testing.T, js jetstream.JetStream, term uint64) *ledger {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,14 +22,19 @@ type replica struct {
 	js      jetstream.JetStream
 	servers int // that keep the stream, see openStream
 	book    *book
-	newest  atomic.Uint64 // the term of the last message that is known
 
 	reading sync.Mutex       // held by who reads the stream on demand
 	stream  jetstream.Stream // nil until it is opened; guarded by reading
 
 	mu   sync.Mutex // guards the following
-	last uint64     // the sequence of the last message that is known
-	told uint64     // the last order of which OrderPlaced is known to be published
+	last mark
+	told uint64 // the last order of which OrderPlaced is known to be published
+}
+
+// mark is the last message that a replica knows.
+type mark struct {
+	at   uint64 // its sequence, 0 for none
+	term uint64 // the term of the leader that wrote it
 }
 
 func newReplica(js jetstream.JetStream, servers int) *replica {
@@ -52,24 +56,11 @@ func (r *replica) find(ctx context.Context, id string) (*orderv1.Order, error) {
 	return nil, aegis.Errorf(aegis.CodeNotFound, "the order %q is not in the book; place it, or ask again when it is accepted", id)
 }
 
-// known is the sequence of the last message that the replica has.
-func (r *replica) known() uint64 {
+// known returns the last message that is known.
+func (r *replica) known() mark {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last
-}
-
-// mark is a message that a replica knows.
-type mark struct {
-	at   uint64 // its sequence, 0 for none
-	term uint64 // of who wrote it
-}
-
-// mark returns the last message that is known.
-func (r *replica) mark() mark {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return mark{r.last, r.newest.Load()}
 }
 
 // toldBefore is the last order of which a leader knew OrderPlaced to be published.
@@ -102,8 +93,8 @@ func (r *replica) openLocked(ctx context.Context) error {
 }
 
 // continues returns errOther unless a stream still holds a message that is known, of the same term. If it
-// does, then all before it is the same, too: terms are unique, and each leader writes over what it has
-// read. That is the log matching of Raft (section 5.3 of its paper).
+// does, then all messages before it are the same, too: terms are unique, and each leader writes over the
+// messages that it has read. That is the log matching of Raft (section 5.3 of its paper).
 func (m mark) continues(ctx context.Context, stream jetstream.Stream) error {
 	msg, err := stream.GetMsg(ctx, m.at)
 	switch {
@@ -134,7 +125,7 @@ func (r *replica) read(ctx context.Context) error {
 			return err
 		}
 	}
-	last := r.known() // before the stream is asked, which may have got more until it answers
+	last := r.known().at // before the stream is asked, which may have got more until it answers
 	info, err := r.stream.Info(ctx)
 	if err != nil {
 		return err
@@ -163,27 +154,26 @@ func (r *replica) apply(msg jetstream.Msg) error {
 	return r.take(at, rec)
 }
 
-// take adds the record of a message, unless it is known already: it may come from who wrote it, from
-// who follows, and from who reads on demand.
+// take adds the record of a message, unless it is known already: the same message may come from the
+// leader here that wrote it, from Follow, and from a read on demand.
 func (r *replica) take(at uint64, rec record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at <= r.last {
+	if at <= r.last.at {
 		return nil
 	}
-	if at != r.last+1 {
-		return fmt.Errorf("message %d came where %d follows", at, r.last+1) // lost on the way: read again
+	if at != r.last.at+1 {
+		return fmt.Errorf("message %d came where %d follows", at, r.last.at+1) // lost on the way: read again
 	}
-	if newest := r.newest.Load(); rec.term < newest {
-		return notTheBooks(at, fmt.Errorf("term %d wrote it after term %d had begun", rec.term, newest))
+	if rec.term < r.last.term {
+		return notTheBooks(at, fmt.Errorf("term %d wrote it after term %d had begun", rec.term, r.last.term))
 	}
 	if rec.order != nil {
 		if err := r.book.add(rec.order); err != nil {
 			return notTheBooks(at, err)
 		}
 	}
-	r.last, r.told = at, max(r.told, rec.told)
-	r.newest.Store(rec.term)
+	r.last, r.told = mark{at, rec.term}, max(r.told, rec.told)
 	return nil
 }
 

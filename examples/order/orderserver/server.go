@@ -59,7 +59,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { tell(srv, out) })
-	following, stop := context.WithCancel(context.WithoutCancel(ctx)) // a leader that drains still needs it
+	following, stop := context.WithCancel(ctx)
 	defer stop()
 	beside.Go(func() { service.Follow(following) })
 	return srv.Run(ctx)

@@ -19,9 +19,6 @@ import (
 	"github.com/aegisrpc/aegis/internal/embednats"
 )
 
-// look is how often it is looked whether a server has become ready.
-const look = 20 * time.Millisecond
-
 // Options are those of Start.
 type Options struct {
 	// Values is the directory with values.yaml and certificates.yaml.
@@ -96,25 +93,6 @@ func (c *Cluster) ready() (addresses []string) {
 		}
 	}
 	return addresses
-}
-
-// AwaitReady waits until the probes say that the server is ready.
-func (s *Server) AwaitReady(ctx context.Context) error {
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready, see %s: %w", s.Name, s.log, ctx.Err())
-		case <-s.running().Ended():
-			log, _ := os.ReadFile(s.log)
-			return fmt.Errorf("%s has ended: %s", s.Name, log)
-		case <-ticker.C:
-			if s.isReady() {
-				return nil
-			}
-		}
-	}
 }
 
 // prepare makes all that the servers need.

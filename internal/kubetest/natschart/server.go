@@ -24,6 +24,9 @@ const (
 	terminationTime = 60 * time.Second
 )
 
+// look is how often it is looked whether a server has become ready.
+const look = 20 * time.Millisecond
+
 // Probes says how often the kubelet asks, and how long after the start it begins.
 type Probes struct{ Delay, Period time.Duration }
 
@@ -127,6 +130,25 @@ func (s *Server) isReady() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ready && !s.deleting
+}
+
+// AwaitReady waits until the probes say that the server is ready.
+func (s *Server) AwaitReady(ctx context.Context) error {
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready, see %s: %w", s.Name, s.log, ctx.Err())
+		case <-s.running().Ended():
+			log, _ := os.ReadFile(s.log)
+			return fmt.Errorf("%s has ended: %s", s.Name, log)
+		case <-ticker.C:
+			if s.isReady() {
+				return nil
+			}
+		}
+	}
 }
 
 func (s *Server) running() *procs.Process {
