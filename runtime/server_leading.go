@@ -38,11 +38,7 @@ func (s *Server) elect() error {
 func (s *Server) stand(service *service, group string, methods []*serverMethod) error {
 	var err error
 	if s.elector == nil {
-		s.elector, err = leader.New(leader.Options{
-			NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
-			Bucket: s.bucket(&s.cfg.leaderBucket), Warn: warnOnce(func() *slog.Logger { return s.logger }),
-		})
-		if err != nil {
+		if s.elector, err = leader.New(s.electorOptions()); err != nil {
 			return err
 		}
 	}
@@ -71,6 +67,13 @@ func (s *Server) stand(service *service, group string, methods []*serverMethod) 
 	}
 	s.leaderships = append(s.leaderships, l)
 	return nil
+}
+
+func (s *Server) electorOptions() leader.Options {
+	return leader.Options{
+		NATS: s.conn.nc, JetStream: s.conn.stores, Namespace: s.conn.ns, Process: s.process, Instance: s.cfg.instance, Clock: s.clock,
+		Bucket: s.bucket(&s.cfg.leaderBucket), Warn: warnOnce(func() *slog.Logger { return s.logger }),
+	}
 }
 
 // leadership returns this server's part in the election of a group, or nil.

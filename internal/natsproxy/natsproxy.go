@@ -1,8 +1,8 @@
 // Package natsproxy has what all TCP proxies in front of a NATS server have in
 // common: accepting and dialling, remembering connections to cut them, closing,
 // and reading the protocol of NATS message by message. What a proxy does to what
-// passes is its user's: package lossy loses and delays single messages, the fault
-// harness holds a connection up or slows the JetStream API down.
+// passes is its user's: Held holds a whole connection up, delays and cuts it, package lossy
+// loses and delays single messages, the fault harness slows the JetStream API down.
 package natsproxy
 
 import (
@@ -31,9 +31,10 @@ type Proxy struct {
 	pumps    Pumps
 	running  sync.WaitGroup
 
-	mu     sync.Mutex // guards the next two
-	conns  map[net.Conn]struct{}
-	closed bool
+	mu      sync.Mutex // guards the next three
+	conns   map[net.Conn]struct{}
+	refuses bool
+	closed  bool
 }
 
 // Start starts a proxy on the loopback interface in front of target, a host and a
@@ -75,6 +76,9 @@ func (p *Proxy) serve(client net.Conn) {
 	if p.pumps.Before != nil {
 		p.pumps.Before()
 	}
+	if p.refusing() {
+		return
+	}
 	server, err := net.Dial("tcp", p.target) //nolint:noctx // no name is looked up
 	if err != nil {
 		return
@@ -101,12 +105,12 @@ func (p *Proxy) serve(client net.Conn) {
 }
 
 // keep remembers two connections, to close them with the proxy. It returns false
-// if that has been closed.
+// if that has been closed, or refuses them.
 func (p *Proxy) keep(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
-	return !p.closed
+	return !p.closed && !p.refuses
 }
 
 // Cut ends all connections that go through the proxy now.
@@ -116,6 +120,28 @@ func (p *Proxy) Cut() {
 	for c := range p.conns {
 		shut(c)
 	}
+}
+
+// Refuse ends all connections that go through the proxy now, and all that clients make from
+// now on, until Accept.
+func (p *Proxy) Refuse() {
+	p.mu.Lock()
+	p.refuses = true
+	p.mu.Unlock()
+	p.Cut()
+}
+
+// Accept lets clients connect again after Refuse.
+func (p *Proxy) Accept() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = false
+}
+
+func (p *Proxy) refusing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refuses
 }
 
 // Close ends the proxy and all that goes through it. Clients that Before has held up

@@ -1,3 +1,5 @@
+// Package proxy has a proxy that the fault harness puts in front of NATS servers: SlowAPI
+// holds up nothing but requests to JetStream.
 package proxy
 
 import (

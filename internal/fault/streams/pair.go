@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/world"
 	"github.com/aegisrpc/aegis/internal/lossy"
+	"github.com/aegisrpc/aegis/internal/natsproxy"
 	"github.com/aegisrpc/aegis/internal/procs"
 )
 
@@ -25,7 +25,7 @@ type pair struct {
 	reader  *procs.Process
 	readers []*procs.Process // with others that there were
 	links   []*lossy.Link
-	proxies []*proxy.Held // the server's, and the reader's
+	proxies []*natsproxy.Held // the server's, and the reader's
 	started int
 	harmful atomic.Bool // messages meet with their fate
 }
@@ -91,7 +91,7 @@ func (w *pair) behind() (url string, err error) {
 		w.links = append(w.links, l)
 		return l.URL(), nil
 	}
-	p, err := proxy.NewHeld(target)
+	p, err := natsproxy.NewHeld(target)
 	if err != nil {
 		return "", err
 	}

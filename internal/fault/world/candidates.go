@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	"github.com/aegisrpc/aegis/internal/fault/roles"
+	"github.com/aegisrpc/aegis/internal/natsproxy"
 	"github.com/aegisrpc/aegis/internal/procs"
 )
 
@@ -27,8 +27,8 @@ type Candidate struct {
 	*procs.Process
 
 	Order  roles.CandidateOrder
-	Proxy  *proxy.Held // nil if there is none
-	server int         // the NATS server that it prefers
+	Proxy  *natsproxy.Held // nil if there is none
+	server int             // the NATS server that it prefers
 }
 
 // AddCandidate starts a candidate; without a name it gets a new one.
@@ -42,7 +42,7 @@ func (w *World) AddCandidate(name string) (*Candidate, error) {
 	url := w.URLs(c.server)
 	if w.Proxied {
 		var err error
-		if c.Proxy, err = proxy.NewHeld(w.Servers[c.server].Addr()); err != nil {
+		if c.Proxy, err = natsproxy.NewHeld(w.Servers[c.server].Addr()); err != nil {
 			return nil, err
 		}
 		url = c.Proxy.URL()

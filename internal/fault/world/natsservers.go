@@ -17,9 +17,9 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/fault/history"
-	"github.com/aegisrpc/aegis/internal/fault/proxy"
 	"github.com/aegisrpc/aegis/internal/fault/roles"
 	"github.com/aegisrpc/aegis/internal/fault/wait"
+	"github.com/aegisrpc/aegis/internal/natsproxy"
 	"github.com/aegisrpc/aegis/internal/procs"
 )
 
@@ -28,7 +28,7 @@ type NATSServer struct {
 	*procs.Process
 	order  roles.NATSOrder
 	world  *World
-	routes []*proxy.Held // those through which it reaches the others
+	routes []*natsproxy.Held // those through which it reaches the others
 }
 
 // Name is the server's, in the cluster and of its files.
@@ -116,7 +116,7 @@ func (w *World) route() error {
 			if other == s {
 				continue
 			}
-			p, err := proxy.NewHeld(other.routing())
+			p, err := natsproxy.NewHeld(other.routing())
 			if err != nil {
 				return err
 			}
@@ -218,12 +218,12 @@ func (w *World) URLs(first int) string {
 }
 
 // CutOff holds up all that goes between a server and the others, until Join.
-func (w *World) CutOff(alone *NATSServer) { w.eachRoute(alone, (*proxy.Held).ShutAll) }
+func (w *World) CutOff(alone *NATSServer) { w.eachRoute(alone, (*natsproxy.Held).ShutAll) }
 
 // Join lets everything through again between a server and the others.
-func (w *World) Join(alone *NATSServer) { w.eachRoute(alone, (*proxy.Held).OpenAll) }
+func (w *World) Join(alone *NATSServer) { w.eachRoute(alone, (*natsproxy.Held).OpenAll) }
 
-func (w *World) eachRoute(of *NATSServer, do func(*proxy.Held)) {
+func (w *World) eachRoute(of *NATSServer, do func(*natsproxy.Held)) {
 	for _, s := range w.Servers {
 		for _, p := range s.routes {
 			if s == of || p.Target() == of.routing() {

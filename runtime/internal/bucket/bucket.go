@@ -163,6 +163,19 @@ func (b *Bucket) open(ctx context.Context) (*found, error) {
 	return f, nil
 }
 
+// Exists asks NATS whether there is the bucket.
+func (b *Bucket) Exists(ctx context.Context) (bool, error) {
+	want := b.want()
+	_, err := b.o.JetStream.FindOrMake(ctx, &want, false, b.warn)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, b.Explain(err)
+	}
+	return true, nil
+}
+
 func (b *Bucket) warn(text string) {
 	if b.o.Warn != nil {
 		b.o.Warn(text)
