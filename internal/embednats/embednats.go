@@ -23,6 +23,10 @@ type Options struct {
 	// Config is the path of a configuration file of nats-server. The other options go over
 	// it. Default: none.
 	Config string
+	// Name is that of the server. Default: NATS makes one up.
+	Name string
+	// Member makes the server one of a cluster, see Cluster. Default: it stands alone.
+	Member *Member
 }
 
 // Server is a running NATS server.
@@ -46,6 +50,12 @@ func Start(o Options) (*Server, error) {
 		opts.Port = o.Port
 	}
 	opts.NoLog, opts.NoSigs = true, true
+	if o.Name != "" {
+		opts.ServerName = o.Name
+	}
+	if o.Member != nil {
+		o.Member.join(opts)
+	}
 	if o.StoreDir != "" {
 		opts.JetStream, opts.StoreDir = true, o.StoreDir
 	}
