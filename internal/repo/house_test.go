@@ -116,6 +116,33 @@ func TestPackagesOfTheRuntimeImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
+// Package aegistest is for tests: no package but those of this list may import it outside of
+// tests, and no program links it.
+func TestProductsDoNotLinkWhatIsForTests(t *testing.T) {
+	const aegistest = Module + "/runtime/aegistest"
+	const testonly = aegistest + "/internal/testonly" // panics in a program that is no test
+	helpers := map[string]string{
+		aegistest: "its own packages",
+		Module + "/cmd/aegis/internal/testservice": "what the tests of several subcommands share",
+	}
+	var importers []string
+	commands := []string{}
+	for _, p := range list(t, "./...") {
+		if slices.ContainsFunc(p.Imports, func(name string) bool { return name == aegistest || name == testonly }) {
+			importers = append(importers, p.ImportPath)
+		}
+		if p.Name == "main" {
+			commands = append(commands, p.ImportPath)
+		}
+	}
+	assert.Equal(t, slices.Sorted(maps.Keys(helpers)), importers, "packages that import aegistest, but for their tests")
+	assert.Contains(t, commands, Module+"/cmd/aegis")
+	assert.Contains(t, commands, Module+"/examples/order/server")
+	for _, p := range list(t, append([]string{"-deps"}, commands...)...) {
+		assert.NotContains(t, []string{aegistest, testonly}, p.ImportPath, "a program links it")
+	}
+}
+
 func TestFilesAndStructsOfTheRuntimeAreSmall(t *testing.T) {
 	err := filepath.WalkDir(filepath.Join(root, "runtime"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") {
@@ -252,13 +279,13 @@ func fileName(fset *token.FileSet, pos token.Pos) string {
 
 // listed is what go list says of a package.
 type listed struct {
-	ImportPath, Export string
-	Imports            []string
+	ImportPath, Name, Export string
+	Imports                  []string
 }
 
 func list(t *testing.T, args ...string) []listed {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Export,Imports"}, args...)...)
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Name,Export,Imports"}, args...)...)
 	cmd.Dir = root
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)

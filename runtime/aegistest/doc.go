@@ -33,18 +33,13 @@
 package aegistest
 
 import (
-	"testing"
 	"time"
 
+	_ "github.com/aegisrpc/aegis/runtime/aegistest/internal/testonly" // see Tests alone
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 )
 
 // testPause is how late a process of tests may be before it takes itself for paused.
 const testPause = 5 * time.Second
 
-func init() { //nolint:gochecknoinits // before any server is made, whoever makes it
-	if !testing.Testing() {
-		panic("aegistest: this program is no test, and imports github.com/aegisrpc/aegis/runtime/aegistest; import it in _test.go files alone")
-	}
-	handling.SetLateness(testPause)
-}
+func init() { handling.SetLateness(testPause) } //nolint:gochecknoinits // before any server is made, whoever makes it
