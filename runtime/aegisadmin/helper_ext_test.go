@@ -41,35 +41,9 @@ func startWorker(t *testing.T, n *aegistest.NATS, work func(context.Context, *te
 // startWorkerOn is startWorker on a connection.
 func startWorkerOn(t *testing.T, conn *aegis.Conn, work func(context.Context, *testv1.WorkRequest) (*testv1.WorkResponse, error), opts ...aegis.ServiceOption) (stop func()) {
 	t.Helper()
-	running := make(chan struct{})
-	srv, err := aegis.NewServer(conn, aegis.WithStateHook(func(s aegis.State) {
-		if s == aegis.StateRunning {
-			close(running)
-		}
-	}))
-	require.NoError(t, err)
-	require.NoError(t, aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work}, opts...))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		require.NoError(t, <-done)
-	}
-	t.Cleanup(stop)
-	select {
-	case <-running:
-	case err := <-done:
-		t.Fatalf("the worker has ended: %v", err)
-	case <-time.After(deadline):
-		t.Fatal("the worker does not run")
-	}
-	return stop
+	return aegistest.Start(t, conn, func(srv *aegis.Server) error {
+		return aegistestv1aegis.RegisterJobServiceServer(srv, jobs{work}, opts...)
+	}).Stop
 }
 
 func answer(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {

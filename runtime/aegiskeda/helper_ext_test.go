@@ -17,6 +17,7 @@ import (
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegiskeda"
 	"github.com/aegisrpc/aegis/runtime/aegiskeda/internal/externalscaler"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
 // patience is far more than anything takes here, and an election of NATS too.
@@ -187,43 +188,7 @@ func (j jobs) Work(ctx context.Context, req *testv1.WorkRequest) (*testv1.WorkRe
 // run runs a server until the returned function is called, or the test ends.
 func run(t *testing.T, conn *aegis.Conn, register func(*aegis.Server) error) (stop func()) {
 	t.Helper()
-	running := make(chan struct{})
-	srv, err := aegis.NewServer(conn, aegis.WithStateHook(func(s aegis.State) {
-		if s == aegis.StateRunning {
-			close(running)
-		}
-	}))
-	require.NoError(t, err)
-	require.NoError(t, register(srv))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		assert.NoError(t, receive(t, done))
-	}
-	t.Cleanup(stop)
-	receive(t, watchClose(running, done))
-	return stop
-}
-
-// watchClose returns a channel that says when the first one is closed.
-func watchClose(running <-chan struct{}, done <-chan error) <-chan struct{} {
-	is := make(chan struct{}, 1)
-	go func() {
-		select {
-		case <-running:
-			is <- struct{}{}
-		case <-done: //nolint:errcheck // the server has not started, and its test says so
-		case <-time.After(patience):
-		}
-	}()
-	return is
+	return aegistest.Start(t, conn, register).Stop
 }
 
 func send(t *testing.T, conn *aegis.Conn, n int, opts ...aegis.SendOption) {

@@ -112,30 +112,7 @@ func (desk) PlaceOrder(_ context.Context, req *orderv1.PlaceOrderRequest) (*orde
 // serve runs a server, and returns the function that stops it.
 func serve(t *testing.T, conn *aegis.Conn, name string, register func(*aegis.Server) error) (stop func()) {
 	t.Helper()
-	running := make(chan struct{})
-	srv, err := aegis.NewServer(conn, silent(), aegis.WithInstance(name), aegis.WithHeartbeat(500*time.Millisecond), aegis.WithStateHook(func(s aegis.State) {
-		if s == aegis.StateRunning {
-			close(running)
-		}
-	}))
-	require.NoError(t, err)
-	require.NoError(t, register(srv))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Log("the server has ended:", err) // as where the test has closed the connection
-		}
-	})
-	t.Cleanup(stop)
-	select {
-	case <-running:
-	case <-time.After(deadline):
-		t.Fatal("the server does not run")
-	}
-	return stop
+	return aegistest.Start(t, conn, register, silent(), aegis.WithInstance(name), aegis.WithHeartbeat(500*time.Millisecond)).Stop
 }
 
 func serveProbe(t *testing.T, conn *aegis.Conn, name string) (stop func()) {
