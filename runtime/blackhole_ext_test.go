@@ -13,24 +13,24 @@ import (
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 
-	"github.com/aegisrpc/aegis/internal/lossy"
+	"github.com/aegisrpc/aegis/internal/natsproxy"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-// startHole starts a proxy that becomes a black hole when it is told to.
-func startHole(t *testing.T, natsURL string) *lossy.Link {
+// startHole starts a proxy that becomes a black hole when it is shut.
+func startHole(t *testing.T, natsURL string) *natsproxy.Held {
 	t.Helper()
 	u, err := url.Parse(natsURL)
 	require.NoError(t, err)
-	l, err := lossy.New(u.Host, 0, func(*lossy.Message) lossy.Fate { return lossy.Passed })
+	hole, err := natsproxy.NewHeld(u.Host)
 	require.NoError(t, err)
-	t.Cleanup(l.Close)
-	return l
+	t.Cleanup(hole.Close)
+	return hole
 }
 
 // leaves waits until connections use the proxy no more.
-func leaves(t *testing.T, hole *lossy.Link, conns ...*aegis.Conn) {
+func leaves(t *testing.T, hole *natsproxy.Held, conns ...*aegis.Conn) {
 	t.Helper()
 	deadline := time.Now().Add(clusterPatience)
 	for _, conn := range conns {
@@ -49,22 +49,15 @@ func TestABlackHoleIsLeftForAnotherNATSServer(t *testing.T) {
 	c := startCluster(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*clusterPatience)
 	defer cancel()
-	hole := startHole(t, c.servers[0].ClientURL())
+	hole := startHole(t, c.Servers()[0].URL())
 	// A server's old connection stays in the queue group until NATS gives it up.
-	serverHole := startHole(t, c.servers[1].ClientURL())
-	through := func(hole *lossy.Link) *aegis.Conn {
-		urls := hole.URL() + "," + c.servers[2].ClientURL()
+	serverHole := startHole(t, c.Servers()[1].URL())
+	through := func(hole *natsproxy.Held) *aegis.Conn {
+		urls := hole.URL() + "," + c.Servers()[2].URL()
 		conn := connectTo(t, urls, aegis.WithNATSOptions(nats.DontRandomize(), nats.IgnoreDiscoveredServers()))
 		require.Equal(t, hole.URL(), conn.NATS().ConnectedUrl())
 		return conn
 	}
-	js := jetStream(t, connectTo(t, c.servers[2].ClientURL()))
-	c.eventually("JetStream answers", func() bool {
-		asking, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		_, err := js.AccountInfo(asking)
-		return err == nil
-	})
 	serverConn, subscriberConn := through(serverHole), through(serverHole)
 	clientConn, publisherConn := through(hole), through(hole)
 	aegistest.Serve(t, serverConn, registerProbe, aegis.WithInstance("one"))
@@ -77,8 +70,8 @@ func TestABlackHoleIsLeftForAnotherNATSServer(t *testing.T) {
 	require.NoError(t, err)
 	c.eventually("it is handled", func() bool { return d.count("before") == 1 })
 
-	hole.Swallow()
-	serverHole.Swallow()
+	hole.ShutAll()
+	serverHole.ShutAll()
 	leaves(t, hole, clientConn, publisherConn)
 	leaves(t, serverHole, serverConn, subscriberConn)
 	c.eventually("calls are answered", func() bool {
@@ -102,7 +95,7 @@ func TestAPublisherIsNotHeldUpByABlackHole(t *testing.T) {
 	pub := newPublisher(t, conn)
 	ev := &testv1.CoreRequest{Text: string(bytes.Repeat([]byte("x"), 256<<10))}
 	require.NoError(t, pub.Core(t.Context(), ev))
-	hole.Swallow()
+	hole.ShutAll()
 	left := async(func() (any, error) {
 		for conn.NATS().ConnectedUrl() == hole.URL() {
 			_ = pub.Core(t.Context(), ev) // until it is noticed
@@ -134,7 +127,7 @@ func TestCallsEndAtTheirDeadlineWhileABlackHoleIsDialed(t *testing.T) {
 		nats.Timeout(clusterPatience), nats.PingInterval(50*time.Millisecond), nats.MaxPingsOutstanding(1)))
 	t.Cleanup(hole.Close) // before the connection, whose end would wait for the dial
 	client := newClient(t, conn)
-	hole.Swallow()
+	hole.ShutAll()
 	begun := time.Now()
 	eventually(t, "calls know that the connection is down", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -163,7 +156,7 @@ func TestWhatIsUnansweredEndsAtItsDeadlineWhileABlackHoleIsDialed(t *testing.T) 
 		return nil, ctx.Err()
 	}})
 	cmd := send(t, newJobClient(t, conn), "")
-	hole.Swallow()
+	hole.ShutAll()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	called := async(func() (*testv1.DoResponse, error) { return client.Do(ctx, doRequest("")) })

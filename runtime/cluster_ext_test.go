@@ -3,9 +3,6 @@ package aegis_test
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"github.com/aegisrpc/aegis/internal/embednats"
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
@@ -29,56 +25,22 @@ const clusterPatience = 60 * time.Second
 
 // cluster is three NATS servers with JetStream.
 type cluster struct {
-	t       *testing.T
-	servers []*embednats.Server // nil: it is stopped
+	*aegistest.Cluster
+
+	t *testing.T
 }
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	const size = 3
-	var listeners []net.Listener
-	var routes []string
-	for range size {
-		l, err := embednats.Listen()
-		require.NoError(t, err)
-		listeners = append(listeners, l)
-		routes = append(routes, "nats-route://"+l.Addr().String())
-	}
-	c := &cluster{t: t}
-	dir := t.TempDir()
-	for i, l := range listeners {
-		name := "n" + strconv.Itoa(i+1)
-		path := filepath.Join(dir, name+".conf")
-		config := fmt.Sprintf("server_name: %s\ncluster {name: test, listen: %q, no_advertise: true, routes: [%s]}\n",
-			name, l.Addr(), strings.Join(routes, ", "))
-		require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
-		require.NoError(t, l.Close()) // for this server; nobody else has asked for it
-		s, err := embednats.Start(embednats.Options{Config: path, StoreDir: filepath.Join(dir, name)})
-		require.NoError(t, err)
-		c.servers = append(c.servers, s)
-		t.Cleanup(s.Stop)
-	}
-	return c
-}
-
-// urls are those of the servers that run.
-func (c *cluster) urls() string {
-	var urls []string
-	for _, s := range c.servers {
-		if s != nil {
-			urls = append(urls, s.ClientURL())
-		}
-	}
-	return strings.Join(urls, ",")
+	return &cluster{aegistest.StartCluster(t, 3), t}
 }
 
 // stop ends a server.
 func (c *cluster) stop(name string) {
 	c.t.Helper()
-	for i, s := range c.servers {
-		if s != nil && s.Name() == name {
+	for _, s := range c.Servers() {
+		if s.Name() == name {
 			s.Stop()
-			c.servers[i] = nil
 			return
 		}
 	}
@@ -126,14 +88,8 @@ func TestWhatIsStoredThreefoldSurvivesTheLossOfAServer(t *testing.T) {
 	c := startCluster(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*clusterPatience)
 	defer cancel()
-	conn := connectTo(t, c.urls())
+	conn := connectTo(t, c.URL())
 	js := jetStream(t, conn)
-	c.eventually("JetStream answers", func() bool {
-		asking, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		_, err := js.AccountInfo(asking)
-		return err == nil
-	})
 
 	events := nextVersion(t, testv1.File_aegistest_v1_events_proto, "EventService", func(s *descriptorpb.ServiceDescriptorProto) {
 		opts := &aegisv1.ServiceOptions{EventStorage: &aegisv1.Storage{Replicas: proto.Uint32(3)}}
@@ -152,8 +108,8 @@ func TestWhatIsStoredThreefoldSurvivesTheLossOfAServer(t *testing.T) {
 			}),
 		}, aegis.StartFrom(aegis.StartAll()))
 	}
-	aegistest.Serve(t, connectTo(t, c.urls()), subscribeAll)
-	worker(t, connectTo(t, c.urls()), jobs{work: func(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
+	aegistest.Serve(t, connectTo(t, c.URL()), subscribeAll)
+	worker(t, connectTo(t, c.URL()), jobs{work: func(_ context.Context, req *testv1.WorkRequest) (*testv1.WorkResponse, error) {
 		if strings.HasPrefix(req.GetText(), "dead") {
 			return nil, aegis.Permanent(errWrong)
 		}

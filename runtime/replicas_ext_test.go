@@ -33,10 +33,8 @@ func replicas(t *testing.T, js jetstream.JetStream, name string) int {
 
 func (c *cluster) ready(t *testing.T) (*aegis.Conn, jetstream.JetStream) {
 	t.Helper()
-	conn := connectTo(t, c.urls())
-	js := jetStream(t, conn)
-	c.eventually("JetStream answers", func() bool { _, err := js.AccountInfo(t.Context()); return err == nil })
-	return conn, js
+	conn := connectTo(t, c.URL())
+	return conn, jetStream(t, conn)
 }
 
 // becomeThreefold waits for three replicas of all streams.
@@ -58,7 +56,7 @@ func TestReplicasAreThoseThatAreAskedForWhoeverComesFirst(t *testing.T) {
 	c := startCluster(t)
 	_, js := c.ready(t)
 	var log logs
-	conn := connectTo(t, c.urls(), log.option())
+	conn := connectTo(t, c.URL(), log.option())
 	send(t, newJobClient(t, conn), "1")
 	mustStore(t, newPublisher(t, conn), "1")
 	require.Equal(t, 1, replicas(t, js, commandStream))
@@ -67,8 +65,8 @@ func TestReplicasAreThoseThatAreAskedForWhoeverComesFirst(t *testing.T) {
 	worker(t, conn, jobs{}, threefold)
 	subscribe(t, conn, handlers{Stored: d.stored}, nil, threefold)
 	c.becomeThreefold(t, js, commandStream, resultStream, deadCommands, eventStream, deadEvents)
-	require.Equal(t, "2", mustResult(t, send(t, newJobClient(t, connectTo(t, c.urls(), log.option())), "2")))
-	worker(t, connectTo(t, c.urls(), log.option()), jobs{})
+	require.Equal(t, "2", mustResult(t, send(t, newJobClient(t, connectTo(t, c.URL(), log.option())), "2")))
+	worker(t, connectTo(t, c.URL(), log.option()), jobs{})
 	for _, name := range []string{commandStream, resultStream, deadCommands, eventStream, deadEvents} {
 		require.Equal(t, 3, replicas(t, js, name), name)
 	}
@@ -110,7 +108,7 @@ func TestBucketsGetTheReplicasThatAreAskedFor(t *testing.T) {
 	_, js := c.ready(t)
 	buckets := []string{"KV_aegis-leaders", "KV_aegis-registry"}
 	serve := func(name string, opts ...aegis.ServerOption) *aegis.Server {
-		return aegistest.Serve(t, connectTo(t, c.urls()), func(srv *aegis.Server) error {
+		return aegistest.Serve(t, connectTo(t, c.URL()), func(srv *aegis.Server) error {
 			return orderv1aegis.RegisterOrderServiceServer(srv, &desk{name: name}, fast)
 		}, append(opts, aegis.WithInstance(name))...)
 	}
@@ -132,7 +130,7 @@ func TestReplicasOfTheConnectionAreThoseOfAllThatItUses(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
 	_, js := c.ready(t)
-	conn := connectTo(t, c.urls(), aegis.WithReplicas(3))
+	conn := connectTo(t, c.URL(), aegis.WithReplicas(3))
 	var d diary
 	aegistest.Serve(t, conn, func(srv *aegis.Server) error {
 		return orderv1aegis.RegisterOrderServiceServer(srv, &desk{name: "a"}, fast)
@@ -147,7 +145,7 @@ func TestReplicasOfTheConnectionAreThoseOfAllThatItUses(t *testing.T) {
 	require.NoError(t, js.DeleteStream(t.Context(), commandStream))
 	send(t, newJobClient(t, conn, aegis.WithStorage(aegis.Storage{Replicas: 1})), "2")
 	require.Equal(t, 1, replicas(t, js, commandStream), "the service's own number goes over it")
-	_, err := aegis.Connect(t.Context(), c.urls(), aegis.WithReplicas(2))
+	_, err := aegis.Connect(t.Context(), c.URL(), aegis.WithReplicas(2))
 	require.ErrorIs(t, err, aegis.ErrInvalidOption)
 }
 
@@ -171,7 +169,7 @@ func TestReplicasThatCannotBeMadeNowAreMadeLater(t *testing.T) {
 	})
 	require.NoError(t, err)
 	var log logs
-	aegistest.Serve(t, connectTo(t, c.urls(), aegis.WithJetStreamAPIPrefix("HELD"), log.option()), func(srv *aegis.Server) error {
+	aegistest.Serve(t, connectTo(t, c.URL(), aegis.WithJetStreamAPIPrefix("HELD"), log.option()), func(srv *aegis.Server) error {
 		return orderv1aegis.RegisterOrderServiceServer(srv, &desk{name: "a"}, fast)
 	}, aegis.WithLeaderBucket(aegis.BucketConfig{Replicas: 3}))
 	c.becomeThreefold(t, js, bucket)

@@ -2,11 +2,6 @@ package aegis_test
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,23 +22,11 @@ type zoneServers []*embednats.Server
 func startZones(t *testing.T) zoneServers {
 	t.Helper()
 	names := []string{"a1", "a2", "b1", "b2"}
-	var listeners []net.Listener
-	var routes []string
-	for range names {
-		l, err := embednats.Listen()
-		require.NoError(t, err)
-		listeners = append(listeners, l)
-		routes = append(routes, "nats-route://"+l.Addr().String())
-	}
-	dir := t.TempDir()
+	options, err := embednats.Cluster("zones", "", names...)
+	require.NoError(t, err)
 	var all zoneServers
-	for i, name := range names {
-		path := filepath.Join(dir, name+".conf")
-		config := fmt.Sprintf("server_name: %s\ncluster {name: zones, listen: %q, no_advertise: true, routes: [%s]}\n",
-			name, listeners[i].Addr(), strings.Join(routes, ", "))
-		require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
-		require.NoError(t, listeners[i].Close()) // for this server; nobody else has asked for it
-		s, err := embednats.Start(embednats.Options{Config: path})
+	for _, o := range options {
+		s, err := embednats.Start(o)
 		require.NoError(t, err)
 		t.Cleanup(s.Stop)
 		all = append(all, s)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,32 +46,21 @@ type Link struct {
 	decide func(*Message) Fate
 	delay  time.Duration
 
-	rate      atomic.Int64  // bytes a second in each direction; 0: as many as come
-	swallowed chan struct{} // closed when nothing passes any more
-	swallow   sync.Once
-	ended     chan struct{} // closed by Close
-	end       sync.Once
+	rate atomic.Int64 // bytes a second in each direction; 0: as many as come
 }
 
 // New starts a proxy on the loopback interface in front of target, a host and a
 // port. What decide says happens to each message, Delayed ones come delay later.
 // It is called by several goroutines at once.
 func New(target string, delay time.Duration, decide func(*Message) Fate) (*Link, error) {
-	l := &Link{decide: decide, delay: delay, swallowed: make(chan struct{}), ended: make(chan struct{})}
+	l := &Link{decide: decide, delay: delay}
 	var err error
 	l.Proxy, err = natsproxy.Start(target, natsproxy.Pumps{
-		Before:   l.pass,
-		Closing:  func() { l.end.Do(func() { close(l.ended) }) },
-		ToServer: func(to, from net.Conn) { _, _ = io.Copy(gate{l.throttled(to), l.pass}, from) },
-		ToClient: func(to, from net.Conn) { l.pump(gate{l.throttled(to), l.pass}, bufio.NewReader(from)) },
+		ToServer: func(to, from net.Conn) { _, _ = io.Copy(l.throttled(to), from) },
+		ToClient: func(to, from net.Conn) { l.pump(l.throttled(to), bufio.NewReader(from)) },
 	})
 	return l, err
 }
-
-// Swallow makes a black hole of the proxy: nothing passes any more in either
-// direction, what is sent piles up, and nobody is told. Whoever connects from now
-// on hears nothing.
-func (l *Link) Swallow() { l.swallow.Do(func() { close(l.swallowed) }) }
 
 // Throttle makes a slow link of the proxy, for clients that connect from now on: so
 // many bytes a second pass in each direction.
@@ -117,26 +105,6 @@ func (l *Link) throttled(c net.Conn) net.Conn {
 		_ = tcp.SetWriteBuffer(slowBuffer)
 	}
 	return &slow{Conn: c, rate: rate}
-}
-
-// pass waits for ever, which is until Close, once the proxy is a black hole.
-func (l *Link) pass() {
-	select {
-	case <-l.swallowed:
-		<-l.ended
-	default:
-	}
-}
-
-// gate is a writer that waits before it writes.
-type gate struct {
-	io.Writer
-	pass func()
-}
-
-func (g gate) Write(b []byte) (int, error) {
-	g.pass()
-	return g.Writer.Write(b)
 }
 
 // pump passes on what the NATS server sends, messages as their fate has it.

@@ -2,13 +2,7 @@ package aegiskeda_test
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,73 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/internal/embednats"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
-
-// node is a NATS server that can be restarted with what it has stored.
-type node struct {
-	*embednats.Server
-
-	t    *testing.T
-	opts embednats.Options
-}
-
-func startNode(t *testing.T, opts embednats.Options) *node {
-	t.Helper()
-	n := &node{t: t, opts: opts}
-	n.up()
-	u, err := url.Parse(n.ClientURL())
-	require.NoError(t, err)
-	n.opts.Port, err = strconv.Atoi(u.Port())
-	require.NoError(t, err)
-	t.Cleanup(func() { n.Stop() })
-	return n
-}
-
-// up starts the server, whose port may be in use for a moment by somebody else's connection.
-func (n *node) up() {
-	n.t.Helper()
-	require.Eventually(n.t, func() bool {
-		s, err := embednats.Start(n.opts)
-		if err == nil {
-			n.Server = s
-		}
-		return err == nil
-	}, patience, tick)
-}
-
-// startThree starts a cluster.
-func startThree(t *testing.T) []*node {
-	t.Helper()
-	var listeners []net.Listener
-	var routes []string
-	for range 3 {
-		l, err := embednats.Listen()
-		require.NoError(t, err)
-		listeners = append(listeners, l)
-		routes = append(routes, "nats-route://"+l.Addr().String())
-	}
-	dir := t.TempDir()
-	nodes := make([]*node, len(listeners))
-	for i, l := range listeners {
-		name := "n" + strconv.Itoa(i+1)
-		path := filepath.Join(dir, name+".conf")
-		config := fmt.Sprintf("server_name: %s\ncluster {name: test, listen: %q, no_advertise: true, routes: [%s]}\n", name, l.Addr(), strings.Join(routes, ", "))
-		require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
-		require.NoError(t, l.Close()) // for this server
-		nodes[i] = startNode(t, embednats.Options{Config: path, StoreDir: filepath.Join(dir, name)})
-	}
-	return nodes
-}
-
-func urls(nodes []*node) string {
-	var all []string
-	for _, n := range nodes {
-		all = append(all, n.ClientURL())
-	}
-	return strings.Join(all, ",")
-}
 
 // poll asks a scaler again and again until it is stopped, and asserts that each answer is the
 // value, or that it is not known.
@@ -138,8 +68,8 @@ func (c *caller) unknown(t trigger) {
 // A single server is away, and comes back with what it has.
 func TestNothingIsUnknownAndZero(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, embednats.Options{StoreDir: t.TempDir()})
-	conn := connected(t, n.ClientURL())
+	n := aegistest.StartNATS(t)
+	conn := connected(t, n.URL())
 	runOnce(t, conn)
 	send(t, conn, 7)
 	publish(t, conn, 3)
@@ -152,7 +82,7 @@ func TestNothingIsUnknownAndZero(t *testing.T) {
 		n.Stop()
 		c.unknown(work("waiting"))
 		c.unknown(event("Stored", "store"))
-		n.up()
+		n.Start(t)
 		c.answers(work("waiting"))
 		c.answers(event("Stored", "store"))
 	}
@@ -175,9 +105,8 @@ func TestClusterNeverSaysZero(t *testing.T) {
 	for _, replicas := range []int{1, 3} {
 		t.Run(strconv.Itoa(replicas), func(t *testing.T) {
 			t.Parallel()
-			nodes := startThree(t)
-			conn := connected(t, urls(nodes))
-			awaitJetStream(t, conn)
+			cluster := aegistest.StartCluster(t, 3)
+			conn := connected(t, cluster.URL())
 			runOnce(t, conn, aegis.WithStorage(aegis.Storage{Replicas: replicas}))
 			send(t, conn, 9)
 			c := serve(t, conn)
@@ -185,7 +114,7 @@ func TestClusterNeverSaysZero(t *testing.T) {
 			stop := c.poll(work("waiting"), 9)
 
 			lead := consumerLeader(t, conn)
-			for _, n := range nodes {
+			for _, n := range cluster.Servers() {
 				if n.Name() != lead {
 					continue
 				}
@@ -196,31 +125,21 @@ func TestClusterNeverSaysZero(t *testing.T) {
 				} else {
 					c.unknown(work("waiting"))
 				}
-				n.up()
+				n.Start(t)
 			}
 			c.answers(work("waiting"))
-			for _, n := range nodes {
+			for _, n := range cluster.Servers() {
 				n.Stop()
 			}
 			c.unknown(work("waiting"))
-			for _, n := range nodes {
-				n.up()
+			for _, n := range cluster.Servers() {
+				n.Start(t)
 			}
 			c.answers(work("waiting"))
 			answers, unknown := stop()
 			t.Logf("%d answers, %d times unknown", answers, unknown)
 		})
 	}
-}
-
-func awaitJetStream(t *testing.T, conn *aegis.Conn) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := conn.JetStream().AccountInfo(ctx)
-		return err == nil
-	}, patience, 50*time.Millisecond)
 }
 
 // consumerLeader returns the name of the server that leads the consumer of the commands.

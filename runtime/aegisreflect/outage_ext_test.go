@@ -2,66 +2,27 @@ package aegisreflect_test
 
 import (
 	"context"
-	"net"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aegisrpc/aegis/internal/embednats"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegisreflect"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
-
-// restartable is a NATS server that comes back on its port with what it has stored.
-type restartable struct {
-	*embednats.Server
-
-	port  int
-	store string
-}
-
-func startRestartable(t *testing.T) *restartable {
-	t.Helper()
-	l, err := embednats.Listen()
-	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	require.NoError(t, l.Close())
-	r := &restartable{port: port, store: t.TempDir()}
-	r.up(t)
-	t.Cleanup(func() { r.Stop() })
-	return r
-}
-
-func (r *restartable) up(t *testing.T) {
-	t.Helper()
-	eventually(t, "the NATS server listens", func() bool {
-		var err error
-		r.Server, err = embednats.Start(embednats.Options{Port: r.port, StoreDir: r.store})
-		return err == nil
-	})
-}
-
-func (r *restartable) connect(t *testing.T) *aegis.Conn {
-	t.Helper()
-	conn, err := aegis.Connect(t.Context(), "nats://127.0.0.1:"+strconv.Itoa(r.port), silent())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
-	return conn
-}
 
 // An observer misses nothing that is stored while it is cut off, whichever event was the
 // last one that it has read.
 func TestObserverComesBackAfterAnOutage(t *testing.T) {
 	t.Parallel()
-	n := startRestartable(t)
-	conn := n.connect(t)
+	n := aegistest.StartNATS(t)
+	conn := n.Connect(t, silent())
 	r := linked(conn)
 	stored, core := find(t, r, eventService, "Stored"), find(t, r, eventService, "Core")
-	pub, err := aegistestv1aegis.NewEventServicePublisher(n.connect(t))
+	pub, err := aegistestv1aegis.NewEventServicePublisher(n.Connect(t, silent()))
 	require.NoError(t, err)
 	publish := func(text string) {
 		_, err := pub.Stored(within(t), storedEvent(text), aegis.MessageID(text))
@@ -77,7 +38,7 @@ func TestObserverComesBackAfterAnOutage(t *testing.T) {
 	_, err = aegisreflect.New(conn).Service(ctx, probeService)
 	cancel()
 	require.Equal(t, aegis.CodeDeadlineExceeded, aegis.CodeOf(err))
-	n.up(t)
+	n.Start(t)
 	publish("1")
 	for _, o := range []*aegisreflect.Observer{all, fresh} {
 		_, got = next(t, stored, o)

@@ -34,15 +34,19 @@ func (n *NATS) Link(tb testing.TB) *Link {
 // URL returns the URL by which clients connect through the link.
 func (l *Link) URL() string { return l.proxy.URL() }
 
-// Connect returns a connection through the link. Else it is as [NATS.Connect].
+// Connect returns a connection through the link. Else it is as [NATS.Connect]. Before the
+// connection is closed at the end of the test, the link is restored.
 func (l *Link) Connect(tb testing.TB, opts ...aegis.ConnOption) *aegis.Conn {
 	tb.Helper()
-	return connect(tb, l.URL(), opts)
+	conn := connect(tb, l.URL(), opts)
+	tb.Cleanup(l.Restore)
+	return conn
 }
 
 // Pause lets nothing through in either direction, and nobody is told: connections stay open,
 // and all that is sent stays where it is until Restore. A connection that hears nothing gives
-// up after some seconds, and tries another one.
+// up after some seconds, and tries another one. A server stops late over a link that is paused:
+// a test should restore it.
 func (l *Link) Pause() { l.proxy.ShutAll() }
 
 // Cut closes all connections, and all that are made from now on, until Restore. What was

@@ -2,7 +2,6 @@ package collect_test
 
 import (
 	"context"
-	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +11,7 @@ import (
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
 // startNATS starts a NATS server of these options.
@@ -33,21 +33,18 @@ func connectTo(t *testing.T, url string) *aegis.Conn {
 
 func TestNATSGoesAndComesBack(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := startNATS(t, embednats.Options{StoreDir: dir})
-	url := s.ClientURL()
+	s := aegistest.StartNATS(t)
+	url := s.URL()
 	serveProbe(t, connectTo(t, url), "a")
 	serveOrders(t, connectTo(t, url), "b")
 	w := watch(t, connectTo(t, url))
 	first := w.leader(t)
 	eventually(t, "there are figures", func() bool { return w.requests("Do") == 0 && len(w.counted()) == 2 })
-	addr, ok := s.Addr().(*net.TCPAddr)
-	require.True(t, ok)
 	s.Stop()
 	eventually(t, "the connection is lost", func() bool { return w.stepped("disconnected") })
 	logged := w.logs.lines()
 	seen := w.seen()
-	startNATS(t, embednats.Options{StoreDir: dir, Port: addr.Port})
+	s.Start(t)
 	eventually(t, "the connection is back", func() bool { return w.with(func() bool { return w.connected }) })
 	eventually(t, "figures come again", func() bool { return w.seen() > seen+2 })
 	w.note(func() { clear(w.answered) })
