@@ -42,6 +42,10 @@ func (d desk) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*
 	return &orderv1.PlaceOrderResponse{Instance: call.Instance(), Order: &orderv1.Order{Id: req.GetId()}}, nil
 }
 
+func (desk) ReconcileBook(context.Context, *orderv1.ReconcileBookRequest) (*orderv1.ReconcileBookResponse, error) {
+	return &orderv1.ReconcileBookResponse{}, nil
+}
+
 // orders registers an order service with an election of this lease; 0 is the default.
 func orders(d desk, lease time.Duration) func(*aegis.Server) error {
 	return func(srv *aegis.Server) error {

@@ -1,12 +1,15 @@
 package aegistest_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/examples/order/gen/order/v1/orderv1aegis"
+	"github.com/aegisrpc/aegis/internal/codegen/golden/singleactive/singleactivev1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
@@ -18,6 +21,9 @@ func TestFirstLeaderLeadsAtOnce(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
 	a := aegistest.Start(t, n.Connect(t), orders(desk{}, lease), aegis.WithInstance("a"))
+	running := time.Now()
+	leader(t, a)
+	t.Logf("it leads %v after it has started", time.Since(running))
 	aegistest.Serve(t, n.Connect(t), orders(desk{}, lease), aegis.WithInstance("b"))
 	first := leader(t, a)
 	require.Equal(t, "a", first.Instance())
@@ -87,6 +93,17 @@ func TestLeaderThatIsNotTheFirstOneWaits(t *testing.T) {
 		aegistest.Start(t, n.Connect(t), orders(desk{}, lease)).Stop()
 		require.NoError(t, conn.JetStream().DeleteStream(t.Context(), leaderBucket))
 		waits(t, conn, aegistest.Start(t, conn, orders(desk{}, lease)))
+	})
+	t.Run("the bucket was deleted, and the group was another program's", func(t *testing.T) {
+		t.Parallel()
+		n := aegistest.StartNATS(t)
+		conn := n.Connect(t)
+		aegistest.Start(t, n.Connect(t), func(srv *aegis.Server) error {
+			return singleactivev1aegis.RegisterBookServiceServer(srv, book{}, aegis.WithUnimplemented())
+		}).Stop()
+		require.NoError(t, conn.JetStream().DeleteStream(t.Context(), leaderBucket))
+		waits(t, conn, aegistest.Start(t, conn, orders(desk{}, lease)))
+		require.EqualValues(t, 1, records(t, conn), "nothing is written in the name of the bucket before")
 	})
 	t.Run("another program has made the bucket", func(t *testing.T) {
 		t.Parallel()
@@ -161,3 +178,10 @@ func TestKilledLeaderReleasesNothing(t *testing.T) {
 		t.Fatal("it leads")
 	}
 }
+
+// book is a service with a leader of its own.
+type book struct {
+	singleactivev1aegis.UnimplementedBookServiceServer
+}
+
+func (book) OnLeading(context.Context, aegis.Term) error { return nil }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 
@@ -29,8 +30,8 @@ func (r *recorded) Cleanup(f func()) { r.ends = append(r.ends, f) }
 
 // end does what the end of a test does, after which a write to its output panics.
 func (r *recorded) end() {
-	for i := len(r.ends) - 1; i >= 0; i-- {
-		r.ends[i]()
+	for _, end := range slices.Backward(r.ends) {
+		end()
 	}
 	r.out.finish()
 }
@@ -96,7 +97,7 @@ func TestLogAfterTheEndOfTheTestIsDropped(t *testing.T) {
 		<-begun
 	}
 	go func() {
-		for range begun { //nolint:revive // they go on
+		for range begun { // they go on
 		}
 	}()
 	r.end()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type Instance struct {
 	cancel context.CancelFunc // ends the context of Run
 	done   chan struct{}      // closed when Run has returned
 	err    error              // of Run; set before done is closed
+	killed atomic.Bool
 
 	mu       sync.Mutex // guards reported
 	reported bool       // the test knows of err
@@ -118,25 +120,41 @@ func (i *Instance) know() (first bool) {
 // Others notice it as they do in production. All that uses the same connection ends with it,
 // so that a server that is to be killed has one of its own. Kill does not wait for handlers
 // that go on; the end of the test does.
-func (i *Instance) Kill() { inside.OfServer(i.Server).Kill() }
+func (i *Instance) Kill() {
+	i.killed.Store(true)
+	inside.OfServer(i.Server).Kill()
+}
 
 // Leader returns that of the instances which leads a group of a service now. If none does it
 // waits for one, and if none does for 30 s the test fails. The group is "default" where the
-// proto names none.
+// proto names none. An instance that was killed or has stopped does not lead.
 func Leader(tb testing.TB, service, group string, instances ...*Instance) *Instance {
 	tb.Helper()
-	deadline := time.Now().Add(startTimeout)
-	for {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		var leader *Instance
+		var greatest uint64 // of the terms: a leader that others have taken for dead may not know it yet
 		for _, i := range instances {
-			for term := range i.Leading() {
-				if term.Service == service && term.Group == group {
-					return i
-				}
+			if token := i.leads(service, group); token > greatest {
+				leader, greatest = i, token
 			}
 		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("nobody leads the group %s of %s for %v", group, service, startTimeout)
+		if leader != nil {
+			return leader
 		}
-		time.Sleep(time.Millisecond)
 	}
+	tb.Fatalf("nobody has led the group %s of %s for %v", group, service, startTimeout)
+	return nil
+}
+
+// leads returns the token of the term in which the instance leads a group; 0 if it does not.
+func (i *Instance) leads(service, group string) (token uint64) {
+	if i.killed.Load() {
+		return 0
+	}
+	for term := range i.Leading() {
+		if term.Service == service && term.Group == group {
+			return term.Token
+		}
+	}
+	return 0
 }

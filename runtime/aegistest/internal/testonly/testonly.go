@@ -7,6 +7,7 @@ import "testing"
 
 func init() { //nolint:gochecknoinits // nothing else is sure to run
 	if !testing.Testing() {
-		panic("aegistest: this program is no test, and links github.com/aegisrpc/aegis/runtime/aegistest; import that in _test.go files alone")
+		panic("aegistest: this program is no test, and links github.com/aegisrpc/aegis/runtime/aegistest; " + //nolint:forbidigo // nobody takes an error
+			"import that in _test.go files alone")
 	}
 }
