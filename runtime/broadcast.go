@@ -93,13 +93,9 @@ func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...
 // nextReply reads one reply.
 func nextReply[Res any](b *begun) (reply *Reply[Res], more bool) {
 	from := ""
-	core, _ := b.inv.opened.(*broadcast) // nil if an interceptor has made the replies up
-	if core != nil {
-		core.from = ""
-	}
 	res, err := recvMessage[Res](b)
-	if core != nil {
-		from = core.from
+	if core, ok := b.inv.opened.(interface{ takeSender() string }); ok { // else an interceptor has made the replies up
+		from = core.takeSender()
 	}
 	switch {
 	case err == io.EOF: //nolint:errorlint // only the end itself is one
@@ -216,6 +212,12 @@ func (b *broadcast) Recv(res proto.Message) error {
 
 // CloseSend does nothing: there is one request.
 func (b *broadcast) CloseSend() error { return nil }
+
+// takeSender returns the instance that has sent the last reply, once.
+func (b *broadcast) takeSender() string {
+	defer func() { b.from = "" }()
+	return b.from
+}
 
 // drop ends the broadcast.
 func (b *broadcast) drop(*Error) { b.gathering.Close() }

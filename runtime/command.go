@@ -9,7 +9,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/commandstore"
-	"github.com/aegisrpc/aegis/runtime/internal/commandwait"
+	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -150,7 +150,7 @@ type commandPublication struct {
 	publication
 
 	send   sendConfig
-	stored *commandwait.Command // nil until the command is stored
+	stored inmemory.CommandHandle // nil until the command is stored
 }
 
 // Value returns the publication to interceptSend, which finds it below the contexts of

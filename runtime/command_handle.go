@@ -10,6 +10,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/commandwait"
+	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
 )
 
 // Command is a handle of one command, whoever sent it: it tells what becomes of the
@@ -18,11 +19,14 @@ type Command[R any] struct{ commandHandle }
 
 // commandHandle is the part of a handle that does not depend on the message types.
 type commandHandle struct {
-	command *commandwait.Command
-	method  *spec.Method
+	command inmemory.CommandHandle // a *commandwait.Command, but in unit tests
+	method  *spec.Method           // nil if command is nil, and in unit tests
 	id      string
-	broken  *Error // why there can be no such command; command and method are nil then
+	broken  *Error // why there can be no such command; command is nil then
 }
+
+// follows makes h the handle of another command.
+func (h *commandHandle) follows(c inmemory.CommandHandle) { h.command, h.id = c, c.ID() }
 
 // ID returns the id of the command, by which any process finds it again: see the
 // generated function that ends in Command.
@@ -112,7 +116,11 @@ func (c *Command[R]) Cancel(ctx context.Context) error {
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	return errorOrNone(outward(c.command.Cancel(ctx, c.method.Command.ResultTTL.String())))
+	ttl := ""
+	if c.method != nil {
+		ttl = c.method.Command.ResultTTL.String()
+	}
+	return errorOrNone(outward(c.command.Cancel(ctx, ttl)))
 }
 
 // CommandState says where a command is in its life.

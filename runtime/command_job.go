@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aegisrpc/aegis/runtime/internal/commandwork"
+	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // Progress is a report of a command's handler about its work.
@@ -26,7 +26,7 @@ type Job struct {
 	// it does not count, so that the number may exceed the retry's max_attempts.
 	Attempt int
 
-	clock *commandwork.Attempt
+	report func(ctx context.Context, percent float64, message string) *status.Status
 }
 
 type jobKey struct{}
@@ -49,7 +49,7 @@ func (j *Job) Report(ctx context.Context, p Progress) error {
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	return errorOrNone(outward(j.clock.Report(ctx, p.Percent, p.Message)))
+	return errorOrNone(outward(j.report(ctx, p.Percent, p.Message)))
 }
 
 // commandContext is the context of a command's handler. It ends when the command is

@@ -216,7 +216,7 @@ func (w *commandWorker) handle(d *commandwork.Delivery) {
 	inner, cancel := context.WithCancelCause(d.Base())
 	defer cancel(nil)
 	ctx := w.context(inner, d)
-	ctx.job.clock = d.Clock(cancel)
+	ctx.job.report = d.Clock(cancel).Report
 	var res proto.Message
 	began := time.Now()
 	m.stats.begin()

@@ -44,6 +44,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	if err := checkClientOptions(desc, &c.cfg); err != nil {
 		return nil, err
 	}
+	c.cfg.interceptors = conn.intoMemory(desc, c.cfg.interceptors)
 	c.budget = retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
 	c.repeat.Budget = c.budget
 	c.targets = conn.targets()
@@ -114,6 +115,10 @@ func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name 
 		err = Errorf(CodeInvalidArgument, "%s is no id of a command; use what ID returned", quote(id))
 	case err == nil:
 		if m := desc.Method(string(name)); m != nil && m.Command != nil {
+			if memory := conn.memory(); memory.Memory != nil {
+				h.command, h.method = memory.Command(m, desc.Name, id), m
+				return &Command[R]{h}
+			}
 			h.command, h.method = conn.commandsOf(desc).listener.Command(m.Name, id), m
 			return &Command[R]{h}
 		}
@@ -137,6 +142,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	if err := applyOptions(opts, func(o PublisherOption) error { return o.applyPublisher(&p.cfg) }); err != nil {
 		return nil, err
 	}
+	p.cfg.interceptors = conn.intoMemory(desc, p.cfg.interceptors)
 	if desc.EventStorage != nil {
 		p.stream = conn.openStream(conn.layout().Events(desc, p.cfg.storage.settings()),
 			p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) }))

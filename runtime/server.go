@@ -148,6 +148,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
+	if m := s.conn.memory(); m.Memory != nil {
+		return m.run(ctx, s)
+	}
 	s.setState(StateStarting)
 	s.makeDescriptors()
 	s.prepare()

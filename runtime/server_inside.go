@@ -25,5 +25,9 @@ func (s *Server) elections() (all []inside.Election) {
 // connection, so that nothing more is said, and the handlers' contexts end.
 func (s *Server) kill() {
 	s.conn.nc.Close()
+	if s.conn.memory().Memory != nil {
+		s.cancelBase()
+		return
+	}
 	s.expire()
 }

@@ -12,12 +12,19 @@ import (
 
 // handlerStream is the stream that a handler's receiver and sender share.
 type handlerStream struct {
-	AnyStream               // as the interceptors have wrapped it
-	core      *serverStream // without interceptors
+	AnyStream            // as the interceptors have wrapped it
+	core      handlerEnd // without interceptors
+}
+
+// handlerEnd is a handler's end of a stream.
+type handlerEnd interface {
+	callOf() *Call
+	// Discard throws away what the client sends.
+	Discard()
 }
 
 func newHandlerStream(ctx context.Context, s AnyStream, name protoreflect.Name) (handlerStream, error) {
-	core, ok := ctx.Value(serverStreamKey{}).(*serverStream)
+	core, ok := ctx.Value(serverStreamKey{}).(handlerEnd)
 	if !ok {
 		return handlerStream{}, Errorf(CodeInternal, "an interceptor of the server of %s passed on a context that does not derive from its own", name)
 	}
@@ -33,9 +40,9 @@ func newSender[T any](ctx context.Context, s AnyStream, name protoreflect.Name) 
 
 func (s sender[T]) Send(m *T) error { return sendMessage(s.AnyStream, m) }
 
-func (s sender[T]) Header() Header { return s.core.call.ResponseHeader() }
+func (s sender[T]) Header() Header { return s.core.callOf().ResponseHeader() }
 
-func (s sender[T]) Trailer() Header { return s.core.call.ResponseTrailer() }
+func (s sender[T]) Trailer() Header { return s.core.callOf().ResponseTrailer() }
 
 type handlerReceiver[T any] struct{ handlerStream }
 
@@ -48,7 +55,7 @@ func (r handlerReceiver[T]) Recv() (*T, error) { return recvMessage[T](r.AnyStre
 
 func (r handlerReceiver[T]) All() iter.Seq2[*T, error] { return all(r.Recv) }
 
-func (r handlerReceiver[T]) Header() Header { return r.core.call.RequestHeader() }
+func (r handlerReceiver[T]) Header() Header { return r.core.callOf().RequestHeader() }
 
 func (r handlerReceiver[T]) Trailer() Header { return Header{} }
 
@@ -58,6 +65,8 @@ func (r handlerReceiver[T]) Close() error {
 }
 
 type serverStreamKey struct{}
+
+func (st *serverStream) callOf() *Call { return &st.call }
 
 // streamContext is the context of a stream's handler.
 type streamContext struct {

@@ -89,6 +89,13 @@ func (f *Flight) Done() <-chan struct{} { return f.done }
 // Outcome returns the acknowledgement, or why there is none. It follows Done.
 func (f *Flight) Outcome() (*Ack, *status.Status) { return f.ack, f.why }
 
+// Land makes f a message whose outcome is known, though it was never sent.
+func (f *Flight) Land(ack *Ack, why *status.Status) {
+	f.done = make(chan struct{})
+	f.ack, f.why = ack, why
+	close(f.done)
+}
+
 // Send sends f. It waits only while as many messages are in flight as may be, or the
 // connection is down. If the status is not nil, nothing was sent.
 func (s *Sender) Send(ctx context.Context, f *Flight, deadline time.Time) *status.Status {

@@ -52,6 +52,18 @@ type Strategy struct {
 	Own  *Own // for ByOwn and ByLabel; else nil
 }
 
+// Choice returns the strategy for callers without a zone; nil for NATS's queue group.
+func (s Strategy) Choice() selection.Strategy {
+	switch s.Kind {
+	case ByDefault, ByQueueGroup, ByZone:
+		return nil
+	case ByOwn, ByLabel:
+		return s.Own.strategy
+	default:
+		return s.Kind.builtin("")
+	}
+}
+
 // TakesKey reports whether the strategy asks for the key of a call.
 func (s Strategy) TakesKey() bool { return s.Kind == ByKey || s.Kind == ByOwn }
 
