@@ -46,8 +46,10 @@ func TestDocumentShowsTestsThatAreRun(t *testing.T) {
 	t.Parallel()
 	names, err := filepath.Glob("*_test.go")
 	require.NoError(t, err)
+	example, err := filepath.Glob("../../examples/payments/*_test.go")
+	require.NoError(t, err)
 	var tests strings.Builder
-	for _, name := range names {
+	for _, name := range append(names, example...) {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		tests.Write(text)
