@@ -74,15 +74,22 @@ func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...
 			return
 		}
 		defer b.inv.cancel()
+		began, failure := time.Now(), (*Error)(nil) // the errors of instances are none of the broadcast
+		m.figures.Begin()
+		defer func() { m.figures.Done(began, failure.inward()) }()
 		if core := b.inv.opened; core != nil {
 			defer core.drop(nil)
 		}
 		if err := sendMessage(b, req); err != nil {
-			yield(Reply[Res]{Err: asError(err)})
+			failure = asError(err)
+			yield(Reply[Res]{Err: failure})
 			return
 		}
 		for {
 			r, more := nextReply[Res](b)
+			if r != nil && r.Err != nil && r.Instance == "" {
+				failure = asError(r.Err)
+			}
 			if r != nil && !yield(*r) || !more {
 				return
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/calling"
 	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 	"github.com/aegisrpc/aegis/runtime/internal/retry"
@@ -64,6 +65,7 @@ type clientMethod struct {
 
 	keyField keyfield.Path
 	targets  *atomic.Pointer[targets.Method] // nil before the first call that needs it
+	figures  *calling.Method
 
 	leader *leaderview.View             // nil unless the method is single active
 	led    *atomic.Pointer[termSubject] // of the last leader that was called
@@ -84,6 +86,7 @@ func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 		return m // config says so
 	}
 	m.method = method
+	m.figures = c.conn.figures().Of(c.service.Name, method.Name)
 	m.public = publicMethod(c.service, method)
 	m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
 	m.cancel = c.conn.subjects.Cancel(c.service.Name)
@@ -225,15 +228,23 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 	return &cfg, nil
 }
 
-// invoke marshals the request once, and sends it as often as that is safe.
+// invoke makes a unary call, and counts it.
 func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
+	now := time.Now()
+	m.figures.Begin()
+	e := m.exchange(ctx, now, req, res, cfg, call)
+	m.figures.Done(now, e.inward())
+	return errorOrNone(e)
+}
+
+// exchange marshals the request once, and sends it as often as that is safe.
+func (m *clientMethod) exchange(ctx context.Context, now time.Time, req, res proto.Message, cfg *callConfig, call *Call) *Error {
 	if m.method.MaxMessageBytes > 0 {
-		return m.invokeInParts(ctx, req, res, cfg, call)
+		return errorOrNil(m.invokeInParts(ctx, req, res, cfg, call))
 	}
 	if err := ctx.Err(); err != nil {
 		return asError(err).notRun(true)
 	}
-	now := time.Now()
 	m.client.budget.Call(now)
 	conn := m.client.conn
 	slot := conn.bus.Acquire()

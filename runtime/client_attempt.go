@@ -44,7 +44,7 @@ type attempt struct {
 
 // run makes one attempt after the other, until one succeeds or there is to be no further
 // one.
-func (a *attempt) run(res proto.Message) error {
+func (a *attempt) run(res proto.Message) *Error {
 	for {
 		e := a.try(res)
 		if e == nil {
@@ -56,6 +56,7 @@ func (a *attempt) run(res proto.Message) error {
 			return a.failed(e).notRun(!a.mayHaveRun)
 		}
 		a.number++
+		a.figures.Retry()
 		if a.call != nil { // the next attempt has an answer of its own
 			a.call.response, a.call.term = nil, Term{}
 		}
@@ -122,14 +123,27 @@ func (a *attempt) try(res proto.Message) *Error {
 		return a.tryPicked(res)
 	case a.toLeader():
 		if err := a.findLeader(); err != nil {
+			a.figures.Failed(&err.st)
 			return err
 		}
 	}
 	return a.send(res)
 }
 
-// send sends the request once.
+// send sends the request once, and counts a refusal.
 func (a *attempt) send(res proto.Message) *Error {
+	err := a.sendOnce(res)
+	if err != nil {
+		a.figures.Failed(&err.st)
+	}
+	if a.toLeader() {
+		a.leader.Answered(err.inward())
+	}
+	return err
+}
+
+// sendOnce sends the request once, and waits for the reply.
+func (a *attempt) sendOnce(res proto.Message) *Error {
 	r := bus.Request{
 		Subject: a.subject, Message: a.message(), Payload: a.slot.Payload,
 		Deadline: a.deadline, Timed: a.timed, Cancel: a.cancel, Gone: a.gone, Call: true, Divisible: a.stream == nil,
@@ -140,6 +154,9 @@ func (a *attempt) send(res proto.Message) *Error {
 		a.waited = true
 		r.Message = a.message() // with what is left of the time
 		msg, err = a.client.conn.roundTrip(a.ctx, a.slot, &r)
+	}
+	if r.Waited > 0 {
+		a.figures.Wait(r.Waited)
 	}
 	if err != nil {
 		return err
@@ -152,11 +169,14 @@ func (a *attempt) findLeader() *Error {
 	a.readNews()
 	if a.term == 0 {
 		a.waited = true
+		begun := time.Now()
+		defer a.figures.WaitSince(begun)
 		a.leader.Doubt() // NATS may have refused to let this user ask, and allow it by now
 		if why := a.leader.Await(a.ctx, 0, a.deadline); why != nil {
 			return outward(why).notRun(true)
 		}
 		if a.readNews(); a.term == 0 {
+			a.leader.Missed(begun)
 			if err := a.ctx.Err(); errors.Is(err, context.Canceled) {
 				return asError(err).notRun(true)
 			}

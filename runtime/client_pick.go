@@ -100,6 +100,7 @@ func (a *attempt) tryPicked(res proto.Message) *Error {
 			return asError(a.ctx.Err()).notRun(true) // as no instance has taken it so far
 		}
 		a.waited = true // less time is left
+		a.figures.Retry()
 	}
 }
 

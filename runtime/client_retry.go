@@ -56,6 +56,7 @@ func (a *attempt) opensStream() bool { return a.stream != nil && a.method.Stream
 // sleep pauses, and reports whether there is time left for another attempt. News of the
 // leader end the pause.
 func (a *attempt) sleep(d time.Duration) bool {
+	defer a.figures.WaitSince(time.Now())
 	if a.term != 0 {
 		return a.leader.Sleep(a.ctx, a.news, d, a.deadline)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -93,7 +94,8 @@ func (m *streamMethod) openBeneath(ctx context.Context) (AnyStream, error) {
 func (m *clientMethod) newStream(ctx context.Context, cfg *callConfig, call *Call) *clientStream {
 	s := &clientStream{method: m, ctx: ctx, cfg: cfg, call: call}
 	most := m.method.MaxMessageBytes
-	s.first = s.Init(&m.client.conn.streams, rpcstream.Config{Name: m.public.FullName(), MaxMessage: most, Window: windowFor(cfg.window, most)},
+	s.first = s.Init(&m.client.conn.streams,
+		rpcstream.Config{Name: m.public.FullName(), MaxMessage: most, Window: windowFor(cfg.window, most), Ended: s.count},
 		func() {}) // the context ends later, when the user has read the end
 	s.requests = m.public.Descriptor.IsStreamingClient()
 	return s
@@ -111,6 +113,8 @@ type clientStream struct {
 	dialed   bool // a server was asked to take the stream; the writer's own
 	told     bool // the call has the server's metadata; the reader's own
 	metadata serverMetadata
+	began    time.Time    // when the first server was asked
+	took     atomic.Int64 // nanoseconds from then until a server had taken the stream; 0: none has
 
 	// Of a unary call that may travel in parts; see client_parts.go.
 	chunked  string        // the header that says so
@@ -174,7 +178,10 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	if err := s.ctx.Err(); err != nil {
 		return asError(err).notRun(true)
 	}
-	s.dialed = true
+	s.dialed, s.began = true, time.Now()
+	if s.result == nil { // else invoke counts the call
+		s.method.figures.Begin()
+	}
 	conn := s.method.client.conn
 	conn.void.Use(wire.KindIn)
 	conn.streams.Add(&s.Stream, s.result == nil) // most replies of unary calls are small
@@ -221,7 +228,7 @@ func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) er
 		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.first.Messages, s.first.Bytes)}
 	}
 	if err := a.run(nil); err != nil {
-		if code := asError(err).Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // a server may have taken the stream
+		if code := err.Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // a server may have taken the stream
 			_ = m.client.conn.nc.Publish(a.cancel, []byte(s.Own())) // if it is lost, the server asks whether this client is there
 		}
 		return err
@@ -231,11 +238,25 @@ func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) er
 
 // accepted takes the answer of a server that has not refused the stream.
 func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
+	s.took.Store(int64(time.Since(s.began)))
 	answered, why := s.Accept(msg, target, s.result != nil)
 	if answered {
 		return s.answer(msg)
 	}
 	return outward(why)
+}
+
+// count counts the stream when it ends, with the time until a server had taken it: how long
+// it was open says nothing of that.
+func (s *clientStream) count(why *status.Status) {
+	if s.result != nil || !s.dialed {
+		return
+	}
+	took := time.Duration(s.took.Load())
+	if took == 0 {
+		took = time.Since(s.began)
+	}
+	s.method.figures.DoneAt(time.Now(), took, why)
 }
 
 // drop ends the stream, and throws away what was not read.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/calling"
 	"github.com/aegisrpc/aegis/runtime/internal/commandstore"
 	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -117,6 +118,7 @@ type commandMethod struct {
 	commands    *commandClient
 	method      *spec.Method // nil if the generated files are of different versions; commands is nil then
 	public      Method
+	figures     *calling.Method
 	intercepted UnaryFunc // publish with the interceptors around it; nil without interceptors
 }
 
@@ -185,8 +187,17 @@ func (m *commandMethod) publication(ctx context.Context, opts []SendOption) (*co
 	return p, ctxError(ctx)
 }
 
-// publish stores the command. It is called by the innermost interceptor, if there is any.
+// publish stores the command, and counts it. It is called by the innermost interceptor, if
+// there is any.
 func (m *commandMethod) publish(p *commandPublication, msg proto.Message) *Error {
+	began := time.Now()
+	m.figures.Begin()
+	err := m.store(p, msg)
+	m.figures.Done(began, err.inward())
+	return err
+}
+
+func (m *commandMethod) store(p *commandPublication, msg proto.Message) *Error {
 	commands, bus := m.commands, m.client.conn.bus
 	sending := commandstore.Sending{
 		Method: m.method.Name, Keyed: p.send.key != "", Level: p.send.level,

@@ -107,6 +107,8 @@ func newCommandWorker(s *Server, service *service, m *serverMethod, cancels *com
 }
 
 func (w *commandWorker) start(ctx context.Context) error {
+	service := w.method.service.desc.Name
+	w.server.hearing.Add(w.server.conn.subjects.Told(service, "*.*", wire.ResultStop), "the cancels of the commands of "+service, nil)
 	if err := w.commands.Start(ctx, w.server.base); err != nil {
 		return err
 	}

@@ -149,6 +149,33 @@ func (c *Conn) Instances(ctx context.Context, service string) ([]Instance, error
 	return list, nil
 }
 
+// AskInstances is Instances for a program that looks once: it asks the instances, or only
+// those of the given names, how they do, so that Health has the report of now also of an
+// instance of which no heartbeat came yet. It waits for the answers up to 1 s, or until ctx
+// ends. An instance that has not answered, or is of an older version, is as Instances
+// returns it. This user has to be allowed to publish to the liveness subjects, see
+// docs/registry.md.
+func (c *Conn) AskInstances(ctx context.Context, service string, names ...string) ([]Instance, error) {
+	list, err := c.Instances(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(i Instance) bool { return len(names) > 0 && !slices.Contains(names, i.Name) })
+	asked := make([]directory.Asked, len(list))
+	for i, one := range list {
+		asked[i] = directory.Asked{Service: one.Service, Instance: one.Name, Process: one.Process}
+		if one.Subscriber {
+			asked[i].Service = wire.SubscribersOf(one.Service)
+		}
+	}
+	for i, figures := range directory.Ask(ctx, c.bus, c.subjects.Live, asked) {
+		if figures != nil {
+			list[i].metrics, list[i].Heard = figures, time.Now()
+		}
+	}
+	return list, nil
+}
+
 // Services returns the full names of the services that have instances, in order.
 // Subscribers to events do not count as instances. It watches all services, and has the
 // errors, as Instances does for AllServices.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
@@ -394,4 +395,40 @@ func TestOptionsOfTheRegistryAreChecked(t *testing.T) {
 	}
 	_, err := aegis.NewServer(conn, aegis.WithHeartbeat(time.Second), aegis.WithRegistryBucket(aegis.BucketConfig{Replicas: 3, NoCreate: true}))
 	require.NoError(t, err)
+}
+
+// A program that looks once has the reports without waiting for a heartbeat.
+func TestAskedInstancesSayHowTheyDo(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	for _, name := range []string{"one", "two"} {
+		serve(t, another(t, conn), probe{}, aegis.WithInstance(name), aegis.WithHeartbeat(time.Minute))
+	}
+	looking := another(t, conn)
+	_, err := newClient(t, looking).Do(t.Context(), doRequest(""), aegis.ToInstance("two"))
+	require.NoError(t, err)
+	quiet, err := looking.Instances(t.Context(), probeName)
+	require.NoError(t, err)
+	require.Len(t, quiet, 2)
+	_, heard := quiet[0].Health()
+	require.False(t, heard, "no heartbeat has come")
+
+	require.EventuallyWithT(t, func(t *assert.CollectT) { // a call is counted after its reply
+		instances, err := looking.AskInstances(context.Background(), probeName)
+		require.NoError(t, err)
+		require.Len(t, instances, 2)
+		requests := make(map[string]uint64)
+		for _, i := range instances {
+			report, ok := i.Health()
+			require.True(t, ok)
+			require.False(t, i.Heard.IsZero())
+			requests[i.Name] = report.Requests
+		}
+		require.Equal(t, map[string]uint64{"one": 0, "two": 1}, requests)
+	}, patience, time.Millisecond)
+
+	one, err := looking.AskInstances(t.Context(), probeName, "one", "three")
+	require.NoError(t, err)
+	require.Len(t, one, 1)
+	require.Equal(t, "one", one[0].Name)
 }

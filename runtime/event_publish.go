@@ -11,6 +11,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/calling"
 	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
 	"github.com/aegisrpc/aegis/runtime/internal/metadata"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -104,6 +105,7 @@ type eventMethod struct {
 	subjects   []string // by partition
 	key        keyfield.Path
 	permission *bus.Permission // to publish a core event; nil for durable ones
+	figures    *calling.Method // of a durable event; core events cost less than to count them
 	// intercepted publishes through the interceptors; nil without any.
 	intercepted UnaryFunc
 }
@@ -120,6 +122,7 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 		e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
 		return e
 	}
+	e.figures = p.conn.figures().Of(p.service.Name, m.Name)
 	for i := range m.Event.Partitions {
 		e.subjects = append(e.subjects, p.conn.subjects.Log(p.service.Name, m.Name, i))
 	}
@@ -290,8 +293,17 @@ func (e *eventMethod) subject(msg proto.Message) *string {
 	return &e.subjects[wire.Partition(e.key.Of(msg), ev.Partitions)]
 }
 
-// publishDurable stores an event, or sends it if it is published by an Async method.
+// publishDurable stores an event, or sends it if it is published by an Async method, and
+// counts it.
 func (e *eventMethod) publishDurable(p *eventPublication, msg proto.Message) *Error {
+	began := time.Now()
+	e.figures.Begin()
+	err := e.storeOrSend(p, msg)
+	e.figures.Done(began, err.inward())
+	return err
+}
+
+func (e *eventMethod) storeOrSend(p *eventPublication, msg proto.Message) *Error {
 	header, failure := e.header(p)
 	if failure != nil {
 		return failure

@@ -25,6 +25,7 @@ func newCoreRunner(s *subscription) *coreRunner {
 }
 
 func (r *coreRunner) start(context.Context) error {
+	r.server.hearing.Add(r.core.Subject, "the events of "+r.name, nil)
 	if err := r.core.Start(); err != nil {
 		return fmt.Errorf("aegis: subscribe to %s: %w", r.core.Subject, err)
 	}

@@ -47,6 +47,7 @@ func subscriberOf(s *Server, service *spec.Service) (*subscriber, error) {
 // add adds a subscription, whose deliveries count from now on.
 func (r *subscriber) add(sub *subscription) {
 	sub.stats.Health = r.counts.Method(sub.method.Name)
+	sub.stats.Health.Unrate()
 	r.subs = append(r.subs, sub)
 	slices.SortStableFunc(r.subs, func(a, b *subscription) int { return strings.Compare(a.method.Name, b.method.Name) })
 }

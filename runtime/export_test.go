@@ -2,6 +2,7 @@ package aegis
 
 import (
 	"strings"
+	"time"
 
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 )
@@ -71,3 +72,5 @@ func (s *Server) ResultsUnderWay() int {
 	}
 	return n
 }
+
+func init() { handling.SetHearAgain(300 * time.Millisecond) }

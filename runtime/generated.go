@@ -96,7 +96,7 @@ func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandM
 		return m // Send says so
 	}
 	m.method, m.public = method, publicMethod(c.service, method)
-	m.commands = c.conn.commandsOf(c.service)
+	m.commands, m.figures = c.conn.commandsOf(c.service), c.conn.figures().Of(c.service.Name, method.Name)
 	c.conn.patterns.Use(c.service)
 	m.intercepted = interceptSend(c.cfg.interceptors, m.public, method.Desc, m.publish)
 	return m

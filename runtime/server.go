@@ -56,7 +56,8 @@ type host struct {
 	process string       // a random name, new at each start, where the instance's name may stay
 	clock   election.Clock
 	parts   parts.Set
-	alone   *work.Alone // lets the handlers of suspect events and commands run alone
+	hearing *handling.Hearing // set when Run starts
+	alone   *work.Alone       // lets the handlers of suspect events and commands run alone
 
 	base       context.Context //nolint:containedctx // what handlers' contexts derive from; set when Run starts
 	cancelBase context.CancelFunc
@@ -103,6 +104,10 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 
 // Instance returns the name of this instance.
 func (s *Server) Instance() string { return s.cfg.instance }
+
+// Origin returns what the connection of the server says of the process, see WithZone,
+// WithNode, WithBuild and WithLabels.
+func (s *Server) Origin() registry.Origin { return s.conn.standing.origin }
 
 // State returns where the server is in its life.
 func (s *Server) State() State { return State(s.state.Load()) }
@@ -177,6 +182,7 @@ func (s *Server) Run(ctx context.Context) error {
 	close(stopPulse)
 	stopMonitor()
 	chores.Wait()
+	s.hearing.Close()
 	s.pool.WaitForCallers()
 	s.changes.close() // those who watch the leaderships have seen the last change
 	s.setState(StateStopped)
@@ -213,6 +219,11 @@ func (s *Server) prepare() {
 		}
 	}
 	s.pulse.Init(s.conn.nc, s.conn.subjects.Live(s.process), s.cfg.instance, s.logger)
+	s.pulse.Beat = func(service string) []byte { return s.registrar.Beat(service) }
+	s.hearing = handling.NewHearing(handling.HearingOptions{
+		NATS: s.conn.nc, Denials: s.conn.bus.Denials, Parts: &s.parts, Flush: s.conn.flush,
+		Logger: func() *slog.Logger { return s.logger },
+	})
 	s.prepareStreams()
 	s.pool = handling.NewPool(handlers, s.serve)
 	s.calls = handling.NewSubscriptions(s.conn.nc, s.pool)
@@ -234,6 +245,7 @@ func (s *Server) serveUntil(ctx context.Context) error {
 // eachSecond is called once a second until the last handler has returned.
 func (s *Server) eachSecond(now time.Time) {
 	s.checkHearing()
+	s.hearing.Tick(s.base, now)
 	s.pool.Tidy(now)
 	s.pool.AskCallers(s.base, now, s.callerGone)
 }

@@ -30,8 +30,8 @@ func (s *Server) Live(context.Context) error {
 }
 
 // Ready returns nil if the server serves: its state is RUNNING, it is connected to NATS,
-// no check says that it is unhealthy, it receives commands and durable events, and it
-// stands for election. Else the error says which of these is not so.
+// no check says that it is unhealthy, it receives calls, commands and events, it can store
+// how commands have ended, and it stands for election. Else the error says which of these is not so.
 func (s *Server) Ready(context.Context) error {
 	if state := s.State(); state != StateRunning {
 		return fmt.Errorf("aegis: the server is %s", state)
@@ -45,10 +45,17 @@ func (s *Server) Ready(context.Context) error {
 	return s.parts.Err()
 }
 
-// Broken returns the parts of the server beside calls that do not work at present, and
+// Broken returns the parts of the server that do not work at present, and
 // why: names such as "the commands of order.v1.OrderService.Reconcile", in order. All
 // other parts work meanwhile, and Ready returns an error. There are none before Run.
-func (s *Server) Broken() iter.Seq2[string, error] { return s.parts.All() }
+func (s *Server) Broken() iter.Seq2[string, error] { return s.parts.Broken() }
+
+// Parts returns all parts of the server that can fail by themselves, in order of their
+// names: whether each works, how often it has failed, and for how long.
+func (s *Server) Parts() iter.Seq[health.Part] { return s.parts.All() }
+
+// Streams returns how many handlers of streams run.
+func (s *Server) Streams() int { return len(s.streams.Open()) }
 
 // Report returns the health of a registered service on this instance, with the figures
 // of each method over the last minute. It reports false if no such service is

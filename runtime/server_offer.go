@@ -99,11 +99,9 @@ func (s *Server) offer(m *serverMethod) error {
 	case m.method.Pattern != spec.LoadBalanced:
 		return nil
 	}
-	sub, err := s.calls.Subscribe(subject, queue)
-	if err != nil {
+	if err := s.listen("the calls of "+m.name, subject, queue, m.sub.Store); err != nil {
 		return err
 	}
-	m.sub.Store(sub)
 	if m.withdrawn.Load() && m.method.Pattern != spec.Broadcast { // a call came at once, and showed that it is not implemented
 		m.unsubscribe()
 	}

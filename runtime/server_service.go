@@ -115,6 +115,9 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		if m.Pattern != spec.Event { // subscribers handle events, and count them
 			method.stats.Health = recorder.Method(m.Name)
 		}
+		if m.Command != nil || m.Desc.IsStreamingClient() { // the time that the work, or the caller, takes
+			method.stats.Health.Unrate()
+		}
 		s.methods = append(s.methods, method)
 	}
 	return s, nil

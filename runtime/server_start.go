@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/aegisrpc/aegis/runtime/internal/denials"
 	"github.com/aegisrpc/aegis/runtime/internal/dial"
 )
@@ -101,7 +103,9 @@ func (s *Server) subscribe() error {
 			return err
 		}
 		s.cancels = append(s.cancels, sub)
-		if _, err := s.calls.Subscribe(s.conn.subjects.Instance(s.cfg.instance, name, "*"), ""); err != nil {
+		s.hearing.Add(sub.Subject, "the cancels of the calls of "+name, nil)
+		subject := s.conn.subjects.Instance(s.cfg.instance, name, "*")
+		if err := s.listen("the calls of "+name+" to this instance", subject, "", func(*nats.Subscription) {}); err != nil {
 			return err
 		}
 		for _, m := range service.methods {
@@ -111,6 +115,23 @@ func (s *Server) subscribe() error {
 		}
 	}
 	return nil
+}
+
+// listen has the pool serve a subject that a part of the server needs. It hands over each
+// subscription: the first one, and those that take the place of one that NATS has refused.
+func (s *Server) listen(part, subject, queue string, use func(*nats.Subscription)) error {
+	s.hearing.Add(subject, part, func() error {
+		sub, err := s.calls.Renew(subject, queue)
+		if sub != nil {
+			use(sub)
+		}
+		return err
+	})
+	sub, err := s.calls.Subscribe(subject, queue)
+	if err == nil {
+		use(sub)
+	}
+	return err
 }
 
 // announce logs once that the server serves, with the services, and the NATS server.

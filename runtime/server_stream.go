@@ -56,6 +56,7 @@ func (s *Server) listenToStreams() error {
 	for _, service := range s.services {
 		for _, m := range service.methods {
 			if m.stream != nil || m.method.MaxMessageBytes != 0 {
+				s.hearing.Add(s.conn.subjects.In(s.process)+"*", "the streams", nil)
 				return s.streams.Listen()
 			}
 		}

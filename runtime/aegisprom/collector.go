@@ -1,19 +1,21 @@
-// Package aegisprom exports the figures of a server to Prometheus. Only programs that
-// import it link the Prometheus client.
+// Package aegisprom exports the figures of servers, and of connections with their clients,
+// to Prometheus. Only programs that import it link the Prometheus client.
 //
 //	collector, err := aegisprom.NewCollector(srv)
+//	err = prometheus.Register(collector)
+//	collector, err = aegisprom.NewConnCollector(conn)
 //	err = prometheus.Register(collector)
 //
 // docs/observability.md lists the metrics.
 package aegisprom
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/aegisrpc/aegis/internal/metrics"
 	aegis "github.com/aegisrpc/aegis/runtime"
 	"github.com/aegisrpc/aegis/runtime/health"
 )
@@ -27,12 +29,19 @@ var bounds = []time.Duration{
 	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
 }
 
-// Collector is a prometheus.Collector of one server. It reads the figures when Prometheus
-// asks for them, so that calls do not get slower. It is safe for concurrent use.
+// Collector is a prometheus.Collector of one server, or of one connection. It reads the
+// figures when Prometheus asks for them, so that calls do not get slower. It is safe for
+// concurrent use.
 type Collector struct {
-	server *aegis.Server
+	metrics   []exported
+	durations *prometheus.Desc
+	methods   func(yield func(service string, m *health.Method)) // those with durations
+}
 
-	requests, refused, inFlight, duration, score, ready, broken, leading *prometheus.Desc
+// exported is a metric with its description.
+type exported struct {
+	metrics.Metric
+	desc *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -44,82 +53,79 @@ func NewCollector(srv *aegis.Server) (*Collector, error) {
 	if srv == nil {
 		return nil, errors.New("aegisprom: the server to collect from is nil")
 	}
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("aegis_server_"+name, help, labels, prometheus.Labels{"aegis_instance": srv.Instance()})
+	c := newCollector(metrics.OfServer(srv), prometheus.Labels{"aegis_instance": srv.Instance()},
+		"aegis_server_request_duration_seconds", "Time from the arrival of a call to its reply, and of the handlers of events and commands.")
+	c.methods = func(yield func(string, *health.Method)) {
+		for service, recorder := range srv.Recorders() {
+			for _, m := range recorder.Methods() {
+				yield(service, m)
+			}
+		}
+		for service, recorder := range srv.EventRecorders() {
+			for _, m := range recorder.Methods() {
+				yield(service, m)
+			}
+		}
 	}
-	return &Collector{
-		server:   srv,
-		requests: desc("requests_total", "Calls, events and commands that were handled, by code.", "service", "method", "code"),
-		refused:  desc("refused_total", "Calls that were refused before a handler ran, by reason.", "service", "method", "reason"),
-		inFlight: desc("requests_in_flight", "Calls, events and commands whose handlers run.", "service", "method"),
-		duration: desc("request_duration_seconds", "Time from the arrival of a call to its reply, and of the handlers of events and commands.", "service", "method"),
-		score:    desc("health_score", "Health score, 0 to 100.", "service"),
-		ready:    desc("ready", "Whether the server is running, connected, healthy by its checks, and all its parts work."),
-		broken:   desc("part_broken", "1 for each part of the server that cannot work, such as the commands of a method.", "part"),
-		leading:  desc("leading", "1 for each single active group that the instance leads.", "service", "group"),
-	}, nil
+	return c, nil
+}
+
+// NewConnCollector returns a collector of the connection, and of all clients and publishers
+// that use it. A program with several connections wraps the registerer, so that each has a
+// label of its own, see [prometheus.WrapRegistererWith]. It returns an error if conn is nil.
+func NewConnCollector(conn *aegis.Conn) (*Collector, error) {
+	if conn == nil {
+		return nil, errors.New("aegisprom: the connection to collect from is nil")
+	}
+	c := newCollector(metrics.OfConn(conn), nil,
+		"aegis_client_request_duration_seconds", "Time of calls with all their attempts; of streams, until a server has taken them.")
+	c.methods = func(yield func(string, *health.Method)) {
+		for service, callers := range conn.Callers() {
+			for _, m := range callers.Methods() {
+				yield(service, &m.Method)
+			}
+		}
+	}
+	return c, nil
+}
+
+func newCollector(all []metrics.Metric, labels prometheus.Labels, durations, help string) *Collector {
+	c := &Collector{durations: prometheus.NewDesc(durations, help, []string{"service", "method"}, labels)}
+	for _, m := range all {
+		c.metrics = append(c.metrics, exported{m, prometheus.NewDesc(m.PrometheusName(), m.Help, m.Labels, labels)})
+	}
+	return c
 }
 
 // Describe sends the descriptions of all metrics.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.refused, c.inFlight, c.duration, c.score, c.ready, c.broken, c.leading} {
-		out <- d
+	out <- c.durations
+	for _, m := range c.metrics {
+		out <- m.desc
 	}
 }
 
 // Collect sends the metrics as they are now.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	for service, recorder := range c.server.Recorders() {
-		for _, m := range recorder.Methods() {
-			c.collectMethod(out, service, m)
+	c.methods(func(service string, m *health.Method) { c.collectDuration(out, service, m) }) // before the requests, which must not be less
+	for _, m := range c.metrics {
+		kind := prometheus.GaugeValue
+		if m.Counter {
+			kind = prometheus.CounterValue
 		}
-		if report, ok := c.server.Report(service); ok {
-			out <- gauge(c.score, report.Score, service)
-		}
-	}
-	for service, recorder := range c.server.EventRecorders() {
-		for _, m := range recorder.Methods() {
-			c.collectMethod(out, service, m)
-		}
-	}
-	ready := 1.0
-	if c.server.Ready(context.Background()) != nil {
-		ready = 0
-	}
-	out <- gauge(c.ready, ready)
-	for part := range c.server.Broken() { //nolint:errcheck // the log has the reasons
-		out <- gauge(c.broken, 1, part)
-	}
-	for term := range c.server.Leading() {
-		out <- gauge(c.leading, 1, term.Service, term.Group)
+		m.Read(func(value float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(m.desc, kind, value, labels...)
+		})
 	}
 }
 
-// collectMethod sends the metrics of one method.
-func (c *Collector) collectMethod(out chan<- prometheus.Metric, service string, m *health.Method) {
+// collectDuration sends the histogram of one method.
+func (c *Collector) collectDuration(out chan<- prometheus.Metric, service string, m *health.Method) {
 	distribution := m.Distribution(bounds) // read before the totals, which must not be less
 	totals := m.Totals()
-	well := totals.Requests
-	for code, n := range totals.Errors {
-		out <- counter(c.requests, n, service, m.Name(), aegis.Code(code).String())
-		well -= n
-	}
-	out <- counter(c.requests, well, service, m.Name(), "OK")
-	for reason, n := range totals.Refused {
-		out <- counter(c.refused, n, service, m.Name(), reason)
-	}
-	out <- gauge(c.inFlight, float64(m.InFlight()), service, m.Name())
 	buckets := make(map[float64]uint64, len(bounds))
 	for i, bound := range bounds {
 		buckets[bound.Seconds()] = distribution[i]
 	}
-	out <- prometheus.MustNewConstHistogram(c.duration, totals.Requests, totals.Busy.Seconds(), buckets, service, m.Name())
-}
-
-func counter(d *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {
-	return prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
-}
-
-func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
-	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	out <- prometheus.MustNewConstHistogram(c.durations, totals.Requests, totals.Busy.Seconds(), buckets, service, m.Name())
 }

@@ -31,7 +31,9 @@
 //
 // and is never under 0. A figure that is unknown costs nothing. Grades are by mean latency
 // and error rate: A+ under 10 ms and 1 %, A under 50 ms and 2 %, B under 100 ms
-// and 5 %, C under 200 ms and 10 %, else D. Every code but OK counts as failed.
+// and 5 %, C under 200 ms and 10 %, else D. Every code but OK counts as failed. The latency
+// of methods whose work takes its time, such as commands, does not count, see
+// [Method.Unrate].
 //
 // Score and grade are for people. Only a check decides that an instance is
 // unhealthy and gets no more calls: a threshold on errors would take out all

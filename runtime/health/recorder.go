@@ -87,10 +87,16 @@ type Method struct {
 	start    time.Time
 	inFlight atomic.Int64
 	window   *window
+	unrated  atomic.Bool
 }
 
 // Name returns the method's name.
 func (m *Method) Name() string { return m.name }
+
+// Unrate has score, grade and latency of the service leave the latency of this method
+// out: that of a command is as long as its work is, and that of a stream of requests as its
+// sender takes. Errors of the method count all the same. Default: the latency counts.
+func (m *Method) Unrate() { m.unrated.Store(true) }
 
 // Begin counts a request whose handler begins.
 func (m *Method) Begin() { m.inFlight.Add(1) }

@@ -80,14 +80,14 @@ func Assess(stats Stats, usage Usage, findings []Finding, limits Limits) Assessm
 	if limits.Memory == 0 {
 		limits.Memory = DefaultMemoryLimit
 	}
-	score := fullScore - errorPenaltyOf(stats.ErrorPercent()) - slowPenaltyOf(stats.Mean())
+	score := fullScore - errorPenaltyOf(stats.ErrorPercent()) - slowPenaltyOf(stats.rating())
 	if usage.CPUPercent != nil && *usage.CPUPercent > cpuThreshold {
 		score -= cpuPenalty
 	}
 	if usage.MemoryBytes > limits.Memory {
 		score -= memoryPenalty
 	}
-	a := Assessment{Grade: GradeOf(stats.Mean(), stats.ErrorPercent()), Usage: usage, Findings: findings}
+	a := Assessment{Grade: GradeOf(stats.rating(), stats.ErrorPercent()), Usage: usage, Findings: findings}
 	for _, f := range findings {
 		score -= f.penalty()
 		a.Unhealthy = a.Unhealthy || f.Unhealthy

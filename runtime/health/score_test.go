@@ -97,3 +97,37 @@ func TestFindingsLowerTheScoreOrTakeOut(t *testing.T) {
 	require.InDelta(t, 50, a.Score, 0)
 	require.Equal(t, GradeD, a.Grade)
 }
+
+// A command that works for an hour lowers neither score nor grade; its errors do.
+func TestLatencyOfUnratedMethodsDoesNotCount(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	r, err := NewRecorder(Config{}, now)
+	require.NoError(t, err)
+	call, command := r.Method("Get"), r.Method("Work")
+	command.Unrate()
+	end := func(m *Method, took time.Duration, code Code) {
+		m.Begin()
+		m.End(now, took, code)
+	}
+	end(command, time.Hour, 0)
+	require.Nil(t, r.Stats(now).Latency, "no call has ended")
+	require.EqualValues(t, 1, r.Stats(now).Requests)
+	require.Equal(t, time.Hour, command.Stats(now).Mean(), "the method's own figures have it")
+	end(call, time.Millisecond, 0)
+	for _, stats := range []Stats{r.Stats(now), command.Stats(now)} {
+		a := Assess(stats, Usage{}, nil, Limits{})
+		require.Equal(t, GradeAPlus, a.Grade)
+		require.InDelta(t, 100, a.Score, 0)
+	}
+	stats := r.Stats(now)
+	require.EqualValues(t, 2, stats.Requests)
+	require.Equal(t, time.Millisecond, stats.Latency.Max)
+	require.Equal(t, time.Millisecond, r.Rated().MeanSince(Totals{}))
+	require.Equal(t, time.Hour+time.Millisecond, r.Totals().Busy)
+
+	end(command, time.Hour, 13)
+	a := Assess(r.Stats(now), Usage{}, nil, Limits{})
+	require.Equal(t, GradeD, a.Grade)
+	require.InDelta(t, 70, a.Score, 0)
+}

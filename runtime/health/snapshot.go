@@ -20,8 +20,11 @@ type Stats struct {
 	// PerMinute is the rate at which requests have ended. In the first second after the
 	// start it is the rate over a whole second.
 	PerMinute float64 `json:"per_minute"`
-	// Latency is nil if no request has ended.
+	// Latency is nil if no request has ended. That of all methods together leaves out the
+	// methods that are not rated by it, see [Method.Unrate].
 	Latency *Latency `json:"latency,omitempty"`
+
+	unrated bool // the latency is that of a method that is not rated by it
 }
 
 // Latency describes a distribution of latencies. Min, Max and Mean are exact;
@@ -70,26 +73,46 @@ func (s Stats) Mean() time.Duration {
 	return s.Latency.Mean
 }
 
-// Stats returns the figures of all methods together at now. It takes about a
-// microsecond for each span of each method that was called.
-func (r *Recorder) Stats(now time.Time) Stats {
-	return statsOf(r.all(), now)
+// rating returns the mean latency by which an instance is judged.
+func (s Stats) rating() time.Duration {
+	if s.unrated {
+		return 0
+	}
+	return s.Mean()
 }
 
-// Stats returns the figures of the method at now.
-func (m *Method) Stats(now time.Time) Stats { return statsOf([]*Method{m}, now) }
+// Stats returns the figures of all methods together at now. It takes about a
+// microsecond for each span of each method that was called.
+func (r *Recorder) Stats(now time.Time) Stats { return statsOf(r.all(), now, false) }
 
-func statsOf(methods []*Method, now time.Time) Stats {
-	t := newTally()
+// Stats returns the figures of the method at now.
+func (m *Method) Stats(now time.Time) Stats {
+	s := statsOf([]*Method{m}, now, true)
+	s.unrated = m.unrated.Load()
+	return s
+}
+
+// statsOf adds the figures of methods up. Latencies of methods that are not rated by them
+// are left out unless they are asked for.
+func statsOf(methods []*Method, now time.Time, allLatencies bool) Stats {
+	t, untimed := newTally(), newTally()
 	var inFlight int64
 	covered := time.Second
 	for _, m := range methods {
 		at := max(now.Sub(m.start), 0)
-		m.window.sumUp(at, t)
+		into := t
+		if m.unrated.Load() && !allLatencies {
+			into = untimed
+		}
+		m.window.sumUp(at, into)
 		inFlight += m.InFlight()
 		covered = m.window.covered(at)
 	}
-	return t.stats(inFlight, covered)
+	latency := t.latency()
+	t.merge(&untimed.totals)
+	s := t.stats(inFlight, covered)
+	s.Latency = latency
+	return s
 }
 
 // Snapshot returns the figures at now, with those of each method.
@@ -117,8 +140,14 @@ func (w *window) covered(at time.Duration) time.Duration {
 func (t *tally) stats(inFlight int64, covered time.Duration) Stats {
 	s := Stats{InFlight: inFlight, Requests: t.requests(), Errors: t.errors(), Refused: t.refusals()}
 	s.PerMinute = math.Round(float64(s.Requests)/covered.Minutes()*10) / 10
-	if s.Requests == 0 {
-		return s
+	return s
+}
+
+// latency returns the distribution of the latencies; nil without requests.
+func (t *tally) latency() *Latency {
+	requests := t.requests()
+	if requests == 0 {
+		return nil
 	}
 	// A request that ends meanwhile may be counted by code and not yet in the histogram, or
 	// the other way round.
@@ -131,11 +160,10 @@ func (t *tally) stats(inFlight int64, covered time.Duration) Stats {
 	for i := range p {
 		p[i] = min(max(p[i], low), high)
 	}
-	s.Latency = &Latency{
+	return &Latency{
 		Min: low, P50: p[0], P90: p[1], P99: p[2], Max: high,
-		Mean: min(max(t.sum/time.Duration(s.Requests), low), high),
+		Mean: min(max(t.sum/time.Duration(requests), low), high),
 	}
-	return s
 }
 
 func (t *totals) requests() (n uint64) {

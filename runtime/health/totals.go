@@ -32,6 +32,18 @@ func (r *Recorder) Totals() Totals {
 	return t.public()
 }
 
+// Rated returns the counts since the start of the methods whose latency counts, see
+// [Method.Unrate].
+func (r *Recorder) Rated() Totals {
+	var t totals
+	for _, m := range r.all() {
+		if !m.unrated.Load() {
+			m.window.total(&t)
+		}
+	}
+	return t.public()
+}
+
 // Methods returns the methods by name, whether they were called or not.
 func (r *Recorder) Methods() []*Method { return r.all() }
 

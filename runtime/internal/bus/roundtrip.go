@@ -31,6 +31,8 @@ type Request struct {
 	// Repeat has the request end as ConnectionLost, for its sender to send it again, when the
 	// connection was lost before the reply has come; nil for a request that waits on.
 	Repeat *Repeat
+	// Waited is for how long RoundTrip has waited for the connection, in all its calls.
+	Waited time.Duration
 	// Divisible: with max_message_bytes the request would travel in parts.
 	Divisible bool
 }
@@ -76,7 +78,10 @@ func (b *Bus) RoundTrip(ctx context.Context, slot *Slot, r *Request) (*nats.Msg,
 		if msg, ok := slot.abandon(); ok {
 			return b.replied(slot, r, msg)
 		}
-		if why := b.AwaitLink(ctx, *r.Subject, r.Deadline); why != nil {
+		begun := time.Now()
+		why := b.AwaitLink(ctx, *r.Subject, r.Deadline)
+		r.Waited += time.Since(begun)
+		if why != nil {
 			return nil, why
 		}
 		return nil, LinkWasDown

@@ -2,6 +2,7 @@ package commandwork
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/commandstore"
+	"github.com/aegisrpc/aegis/runtime/internal/parts"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
@@ -20,7 +22,8 @@ type endings struct {
 	resultTTL string // how long an outcome is kept
 	cancels   *Cancels
 	dead      *work.DeadLetters
-	method    string // its bare name
+	causes    *parts.Causes // has one of these while outcomes, or dead letters, are not taken
+	method    string        // its bare name
 	retry     spec.Retry
 	logger    func() *slog.Logger
 	base      context.Context //nolint:containedctx // the life of the server's handlers
@@ -32,6 +35,7 @@ type endings struct {
 func (e *endings) store(d *Delivery, o *commandstore.Outcome) (state string) {
 	for attempt := 1; ; attempt++ {
 		state, why := e.results.PutOutcome(e.base, d.id, d.send, e.resultTTL, o, time.Now().Add(work.AddTimeout))
+		e.tell(storing, why)
 		if why == nil {
 			return state
 		}
@@ -43,6 +47,23 @@ func (e *endings) store(d *Delivery, o *commandstore.Outcome) (state string) {
 		if !e.pause(attempt) {
 			return ""
 		}
+	}
+}
+
+// The causes why the commands of a method cannot be ended.
+const (
+	storing = "results"
+	burying = "dead letters"
+)
+
+// tell has the part of the server fail while outcomes or dead letters are not taken: the
+// handlers have run, and no further commands can be worked before long.
+func (e *endings) tell(cause string, why *status.Status) {
+	switch {
+	case why == nil && e.causes.Failed(cause):
+		e.causes.Works(cause)
+	case why != nil && why.Reason != wire.ReasonTooLarge && why.Code != status.InvalidArgument: // these are a command's own
+		e.causes.Fails(cause, fmt.Errorf("the %s are not taken: %s", cause, why.Text()))
 	}
 }
 
@@ -94,6 +115,7 @@ func (e *endings) add(d *Delivery, letter *work.Letter, cause any) (sequence uin
 		}
 		sequence, why := e.dead.Add(e.base, letter)
 		if why == nil {
+			e.tell(burying, nil)
 			e.logger().Error("aegis: a command went to the dead letters", "command", d.id, "attempts", letter.Attempts, "reason", cause)
 			return sequence, true
 		}
@@ -102,6 +124,7 @@ func (e *endings) add(d *Delivery, letter *work.Letter, cause any) (sequence uin
 				"command", d.id, "attempts", letter.Attempts, "reason", cause, "err", why.Text())
 			return 0, true
 		}
+		e.tell(burying, why)
 		e.logger().Error("aegis: a command belongs to the dead letters, which do not take it; it is tried again",
 			"command", d.id, "err", why.Text(), "reason", cause)
 		if !e.pause(attempt) {

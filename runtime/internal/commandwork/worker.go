@@ -83,7 +83,7 @@ func New(o Options) *Worker {
 	}
 	w.intake.levels.Most, w.intake.levels.InOrder, w.intake.levels.Run = o.Most, o.Turn != nil, w.one
 	w.endings = endings{
-		results: o.Results, resultTTL: ttl.String(), cancels: o.Cancels, dead: o.Dead,
+		results: o.Results, resultTTL: ttl.String(), cancels: o.Cancels, dead: o.Dead, causes: o.Causes,
 		method: o.Method, retry: o.Spec.Retry, logger: o.Logger,
 	}
 	w.work = work.Worker{

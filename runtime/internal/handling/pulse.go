@@ -17,6 +17,10 @@ type Pulse struct {
 	subject  string
 	instance string
 	logger   *slog.Logger
+
+	// Beat returns the heartbeat of a service that this instance would send now; nil for
+	// none. It is set before any message arrives.
+	Beat func(service string) []byte
 }
 
 // Init makes the pulse on the subject of the process. The process subscribes to it.
@@ -33,6 +37,12 @@ func (p *Pulse) Take(msg *nats.Msg) {
 	if msg.Reply == "" {
 		p.Returned(msg.Data)
 		return
+	}
+	if len(msg.Data) > 0 && p.Beat != nil { // the name of a service
+		if beat := p.Beat(string(msg.Data)); beat != nil {
+			_ = p.nc.Publish(msg.Reply, beat) // who asks waits for a second at most
+			return
+		}
 	}
 	// Another process wants the instance's name, and asks whether it is free. If the
 	// answer is lost, heartbeats still tell.

@@ -3,18 +3,21 @@ package handling
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 )
 
-// Subscriptions are the subscriptions that deliver into the queue of a pool. They are
-// used by one goroutine at a time: that which starts the server, then that which stops
-// it.
+// Subscriptions are the subscriptions that deliver into the queue of a pool. It is safe for
+// concurrent use.
 type Subscriptions struct {
 	nc    *nats.Conn
 	queue chan *nats.Msg
-	all   []*nats.Subscription
+
+	mu   sync.Mutex // guards the fields below
+	all  []*nats.Subscription
+	over bool // Drain was called
 }
 
 // NewSubscriptions makes the list for a pool.
@@ -25,6 +28,13 @@ func NewSubscriptions(nc *nats.Conn, pool *Pool) *Subscriptions {
 // Subscribe has the pool serve the messages of a subject, as a member of a queue group
 // unless queue is "".
 func (s *Subscriptions) Subscribe(subject, queue string) (*nats.Subscription, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subscribe(subject, queue)
+}
+
+// subscribe is called with s.mu held.
+func (s *Subscriptions) subscribe(subject, queue string) (*nats.Subscription, error) {
 	sub, err := s.nc.ChanQueueSubscribe(subject, queue, s.queue)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", subject, err)
@@ -33,13 +43,35 @@ func (s *Subscriptions) Subscribe(subject, queue string) (*nats.Subscription, er
 	return sub, nil
 }
 
+// Renew puts a new subscription in the place of one that NATS has refused. It returns nil if
+// there is none by now, as it was withdrawn or the server stops.
+func (s *Subscriptions) Renew(subject, queue string) (*nats.Subscription, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.all, func(sub *nats.Subscription) bool { return sub.Subject == subject && sub.IsValid() })
+	if i < 0 || s.over {
+		return nil, nil //nolint:nilnil // see above
+	}
+	old := s.all[i]
+	s.all = slices.Delete(s.all, i, i+1)
+	_ = old.Unsubscribe() // fails only if it is gone already
+	return s.subscribe(subject, queue)
+}
+
 // Adopt has Drain drain these subscriptions as well.
-func (s *Subscriptions) Adopt(subs []*nats.Subscription) { s.all = append(s.all, subs...) }
+func (s *Subscriptions) Adopt(subs []*nats.Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, subs...)
+}
 
 // Drain ends all subscriptions, and returns when nothing can be queued any more.
 // nats.go still queues what NATS has sent before it knew of the end. Drain waits for
 // that until ctx ends or the connection is closed.
 func (s *Subscriptions) Drain(ctx context.Context, connectionClosed <-chan struct{}) {
+	s.mu.Lock()
+	s.over = true // so that the list changes no more
+	s.mu.Unlock()
 	closed := make(chan struct{}, len(s.all))
 	draining, connected := 0, s.nc.IsConnected()
 	for _, sub := range s.all {

@@ -63,6 +63,8 @@ type View struct {
 	// that a leader serves it. Candidates tell of a term before it is served.
 	news atomic.Uint64
 
+	gaps gaps // of the leader, as calls find them
+
 	hurry chan struct{} // holds one; tells the goroutine of ask that pace is new
 
 	mu      sync.Mutex     // guards the fields below
@@ -124,6 +126,7 @@ func (v *View) News() uint64 { return v.news.Load() }
 func (v *View) announced(msg *nats.Msg) {
 	if l, ok := wire.DecodeLeader(msg.Data); ok {
 		v.learn(&l, true)
+		v.gaps.end()
 	}
 }
 

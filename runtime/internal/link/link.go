@@ -20,6 +20,13 @@ type State struct {
 	// connection has been away meanwhile, however short a time, and has missed what NATS
 	// would have delivered then.
 	Returns uint64
+	// Outages is how often the connection went down, with the outage that lasts, and Down
+	// for how long it was down in the outages before that. One that was so short that
+	// nothing but its end was seen counts as no time.
+	Outages uint64
+	Down    time.Duration
+	// Since is when the present outage began; zero while the connection is up.
+	Since time.Time
 
 	changed chan struct{} // closed by set, which replaces the state
 }
@@ -46,7 +53,11 @@ func New(nc *nats.Conn) *Link {
 	l := &Link{nc: nc, doubts: make(chan struct{}, 1)}
 	l.events = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	l.reconnects = nc.Stats().Reconnects
-	l.state.Store(&State{Up: nc.IsConnected(), changed: make(chan struct{})})
+	first := &State{Up: nc.IsConnected(), changed: make(chan struct{})}
+	if !first.Up {
+		first.Outages, first.Since = 1, time.Now()
+	}
+	l.state.Store(first)
 	return l
 }
 
@@ -114,6 +125,29 @@ func (l *Link) Look() {
 	})
 }
 
+// count counts the outage that begins or ends with the change from old to s.
+func (s *State) count(old *State) {
+	switch {
+	case s.Closed || s.Up && old.Up && s.Returns == old.Returns:
+	case !s.Up && old.Up:
+		s.Outages++
+		s.Since = time.Now()
+	case s.Up && !old.Up:
+		s.Down += time.Since(s.Since)
+		s.Since = time.Time{}
+	case s.Up: // it went and came in between
+		s.Outages++
+	}
+}
+
+// DownTime returns for how long the connection was down in all, with the present outage.
+func (s *State) DownTime() time.Duration {
+	if s.Since.IsZero() {
+		return s.Down
+	}
+	return s.Down + time.Since(s.Since)
+}
+
 func (l *Link) down() { l.set(func(s *State) { s.Up = false }) }
 
 // set replaces the state if it is another one, and wakes all that wait for a change.
@@ -125,6 +159,7 @@ func (l *Link) set(change func(*State)) {
 	if change(&s); old.Closed || s == *old {
 		return
 	}
+	s.count(old)
 	s.changed = make(chan struct{})
 	l.state.Store(&s)
 	close(old.changed)

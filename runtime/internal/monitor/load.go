@@ -16,11 +16,11 @@ type Load struct {
 
 // Measure returns the load for a heartbeat. The latency is that of the calls since the
 // last heartbeat: a mean over a minute would hide for too long that an instance has
-// become slow.
+// become slow. Commands do not count: how long they take says nothing to callers.
 func (l *Load) Measure(recorder *health.Recorder, inFlight, capacity int64) registry.Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	totals := recorder.Totals()
+	totals := recorder.Rated()
 	load := registry.Load{InFlight: int(inFlight), Latency: totals.MeanSince(l.last), Capacity: int(capacity)}
 	l.last = totals
 	return load

@@ -27,4 +27,8 @@ func TestTheLatencyOfAHeartbeatIsThatSinceTheLastOne(t *testing.T) {
 	require.Equal(t, registry.Load{InFlight: 2, Capacity: 7}, load.Measure(recorder, 2, 7), "nothing has ended since")
 	ended("Get", time.Millisecond, 0)
 	require.Equal(t, time.Millisecond, load.Measure(recorder, 2, 7).Latency)
+	recorder.Method("Work").Unrate()
+	ended("Work", time.Hour, 0)
+	ended("Get", 2*time.Millisecond, 0)
+	require.Equal(t, 2*time.Millisecond, load.Measure(recorder, 2, 7).Latency, "commands do not count")
 }

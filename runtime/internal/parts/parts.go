@@ -13,14 +13,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aegisrpc/aegis/runtime/health"
 	"github.com/aegisrpc/aegis/runtime/internal/quiet"
 )
 
 // Set has the parts of one server. Its zero value has none. It is safe for concurrent use.
 type Set struct {
-	mu     sync.Mutex       // guards both maps
-	broken map[string]error // why a part does not work, by its name
-	shared map[string]*Part // the parts that several users have, by their names
+	mu     sync.Mutex              // guards the maps, and the values of states
+	states map[string]*health.Part // of all parts, by their names
+	shared map[string]*Part        // the parts that several users have, by their names
 }
 
 // Part is one part. Its problem is logged once when it begins, again when it becomes
@@ -39,6 +40,19 @@ type Part struct {
 
 // New makes a part with a name as people read it. The part works until Begins or Fails.
 func (s *Set) New(name string, logger func() *slog.Logger) *Part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.add(name, logger)
+}
+
+// add is called with s.mu held.
+func (s *Set) add(name string, logger func() *slog.Logger) *Part {
+	if s.states == nil {
+		s.states = make(map[string]*health.Part)
+	}
+	if s.states[name] == nil {
+		s.states[name] = &health.Part{Name: name}
+	}
 	return &Part{set: s, name: name, logger: logger}
 }
 
@@ -50,7 +64,7 @@ func (s *Set) Shared(name string, logger func() *slog.Logger) *Part {
 		s.shared = make(map[string]*Part)
 	}
 	if s.shared[name] == nil {
-		s.shared[name] = s.New(name, logger)
+		s.shared[name] = s.add(name, logger)
 	}
 	return s.shared[name]
 }
@@ -113,38 +127,55 @@ func (p *Part) Works() {
 	}
 }
 
-// set sets the problem of a part; nil is none.
+// set sets the problem of a part; nil is none. A part that has not begun yet has not failed.
 func (s *Set) set(name string, err error) {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		delete(s.broken, name)
-		return
+	state := s.states[name]
+	fails := err != nil && err != errUnknown //nolint:errorlint // only that itself
+	switch {
+	case fails && state.Since.IsZero():
+		state.Failures++
+		state.Since = now
+	case !fails && !state.Since.IsZero():
+		state.Broken += now.Sub(state.Since)
+		state.Since = time.Time{}
 	}
-	if s.broken == nil {
-		s.broken = make(map[string]error)
-	}
-	s.broken[name] = err
+	state.Err = err
 }
 
 // Err returns the problem of the first part, by name, that does not work; nil if all work.
 func (s *Set) Err() error {
-	for name, err := range s.All() {
+	for name, err := range s.Broken() {
 		return fmt.Errorf("aegis: %s cannot work: %w", name, err)
 	}
 	return nil
 }
 
-// All returns the names of the parts that do not work, in order, with their problems.
-func (s *Set) All() iter.Seq2[string, error] {
-	s.mu.Lock()
-	broken := maps.Clone(s.broken)
-	s.mu.Unlock()
+// Broken returns the names of the parts that do not work, in order, with their problems.
+func (s *Set) Broken() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for _, name := range slices.Sorted(maps.Keys(broken)) {
-			if !yield(name, broken[name]) {
+		for part := range s.All() {
+			if part.Err != nil && !yield(part.Name, part.Err) {
 				return
 			}
 		}
 	}
+}
+
+// All returns the states of all parts, in order of their names.
+func (s *Set) All() iter.Seq[health.Part] {
+	now := time.Now()
+	s.mu.Lock()
+	list := make([]health.Part, 0, len(s.states))
+	for _, name := range slices.Sorted(maps.Keys(s.states)) {
+		part := *s.states[name]
+		if !part.Since.IsZero() {
+			part.Broken += now.Sub(part.Since)
+		}
+		list = append(list, part)
+	}
+	s.mu.Unlock()
+	return slices.Values(list)
 }

@@ -329,24 +329,49 @@ func (r *Registrar) beat() {
 // send sends a heartbeat for a service, unless the connection is down: nats.go would keep
 // the heartbeat, and send it when it is old.
 func (r *Registrar) send(reg *registration) {
-	r.mu.Lock()
-	record, audible := reg.record, r.audible && !reg.muted && !reg.denied
-	b := registry.Beat{Record: &record, Bucket: reg.bucket}
-	r.mu.Unlock()
+	b, audible := r.newBeat(reg)
 	if !audible || !r.nc.IsConnected() {
 		return
 	}
-	if r.o.Metrics != nil && record.State != registry.Stopped {
-		b.Metrics = r.o.Metrics(record.Service)
-	}
-	if r.o.Load != nil && record.State != registry.Stopped {
-		b.Load = r.o.Load(record.Service)
+	if r.o.Load != nil && b.Record.State != registry.Stopped {
+		b.Load = r.o.Load(b.Record.Service)
 	}
 	if data, err := b.Encode(); err == nil {
 		_ = r.nc.Publish(reg.subject, data) // the next one may get through
 	} else {
 		r.o.Logger.Error("aegis: a heartbeat cannot be made", "err", err)
 	}
+}
+
+// newBeat returns a heartbeat without the load, and whether this instance sends any.
+func (r *Registrar) newBeat(reg *registration) (b registry.Beat, audible bool) {
+	r.mu.Lock()
+	record := reg.record
+	b = registry.Beat{Record: &record, Bucket: reg.bucket}
+	audible = r.audible && !reg.muted && !reg.denied
+	r.mu.Unlock()
+	if audible && r.o.Metrics != nil && record.State != registry.Stopped {
+		b.Metrics = r.o.Metrics(record.Service)
+	}
+	return b, audible
+}
+
+// Beat returns the heartbeat of a service as it is now, without the load, which is that since
+// the last one that was sent; nil if the instance has none.
+func (r *Registrar) Beat(service string) []byte {
+	if r == nil {
+		return nil
+	}
+	for _, reg := range r.regs {
+		if reg.service != service {
+			continue
+		}
+		if b, audible := r.newBeat(reg); audible {
+			data, _ := b.Encode() // nil on an error, as the heartbeats that cannot be made
+			return data
+		}
+	}
+	return nil
 }
 
 // Stop deregisters the instance: a last heartbeat says that it has stopped, and its keys

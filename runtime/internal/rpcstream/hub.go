@@ -354,6 +354,13 @@ func (h *Hub) Kept() int {
 	return len(h.streams) + len(h.opens) + len(h.peers) + len(h.peersByID) + len(h.farewells)
 }
 
+// Streams returns how many streams are open.
+func (h *Hub) Streams() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.streams)
+}
+
 // Fail ends all streams.
 func (h *Hub) Fail(why *status.Status) { h.fail(func(*Stream) bool { return true }, why) }
 

@@ -30,6 +30,9 @@ type Config struct {
 	Limit  flow.Limit
 	// To is the subject to which frames go; "" at a client, which learns it from the ack.
 	To string
+	// Ended is called once with the status of the end, which is nil if that is OK; nil for
+	// none. It must not wait.
+	Ended func(*status.Status)
 }
 
 // Stream is one end of a stream. The reader and the writer are the user's
@@ -367,6 +370,9 @@ func (s *Stream) End(why *status.Status, how Ending) bool {
 	s.mu.Unlock()
 	if first {
 		s.hub.remove(s)
+		if s.Config.Ended != nil {
+			s.Config.Ended(why)
+		}
 	}
 	return first
 }
