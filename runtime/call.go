@@ -1,25 +1,6 @@
 package aegis
 
-import (
-	"context"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/aegisrpc/aegis/internal/spec"
-)
-
-// Method is the method of a call: which one it is, and what the proto says of it.
-type Method struct {
-	// Service is the full name of the service, such as "echo.v1.EchoService".
-	Service string
-	// Name is the short name of the method, such as "Echo".
-	Name string
-	// Idempotent: the proto says that running the method twice has the effect of running
-	// it once (option idempotency_level), so the client may try a call again.
-	Idempotent bool
-	// Descriptor is the method's descriptor.
-	Descriptor protoreflect.MethodDescriptor
-}
+import "context"
 
 // Call is one call, as its client, its handler and the interceptors between
 // them see it. On the client NewCall makes one, to send metadata and to read
@@ -39,6 +20,9 @@ type Call struct {
 
 // Method returns the method of the call. On the client it is empty before the call.
 func (c *Call) Method() Method { return c.method }
+
+// Side returns the side at which the call is seen. On the client it is 0 before the call.
+func (c *Call) Side() Side { return c.method.side }
 
 // Instance returns, on a server, the name of the instance that serves the call.
 func (c *Call) Instance() string { return c.instance }
@@ -114,12 +98,3 @@ func outgoingCall(ctx context.Context) *Call {
 	c, _ := ctx.Value(outgoingKey{}).(*Call)
 	return c
 }
-
-// publicMethod returns the Method of a method of a service.
-func publicMethod(s *spec.Service, m *spec.Method) Method {
-	return Method{Service: s.Name, Name: m.Name, Idempotent: m.Idempotent, Descriptor: m.Desc}
-}
-
-// FullName returns the full name of the method, such as "echo.v1.EchoService.Echo", as
-// the constants of generated code have it.
-func (m Method) FullName() string { return m.Service + "." + m.Name }

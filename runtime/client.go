@@ -24,6 +24,7 @@ type Client struct {
 	conn    *Conn
 	service *spec.Service
 	cfg     clientConfig
+	chains  map[string][]Interceptor // by method
 	budget  *retry.Budget
 	repeat  bus.Repeat // from the budget
 	targets *targets.Tables
@@ -87,7 +88,7 @@ func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
 	}
 	m.method = method
 	m.figures = c.conn.figures().Of(c.service.Name, method.Name)
-	m.public = publicMethod(c.service, method)
+	m.public = publicMethod(c.service, method, SideClient)
 	m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
 	m.cancel = c.conn.subjects.Cancel(c.service.Name)
 	if method.Timeout > 0 {

@@ -92,7 +92,7 @@ func (o callOption) applyClient(c *clientConfig) error   { return o(&c.call) }
 // clientConfig is what the options of a client have set.
 type clientConfig struct {
 	call         callConfig
-	interceptors []Interceptor
+	interceptors interceptors
 	budgetRatio  float64
 	budgetMin    int
 	storage      Storage // of commands

@@ -33,7 +33,7 @@ type streamMethod struct {
 
 func newStreamMethod(c *Client, name protoreflect.Name) streamMethod {
 	m := streamMethod{clientMethod: newClientMethod(c, name)}
-	m.open = wrapClientStream(m.openBeneath, c.cfg.interceptors)
+	m.open = wrapped(Interceptor.WrapClientStream, m.openBeneath, c.chains[string(name)])
 	return m
 }
 

@@ -271,7 +271,7 @@ func (w *commandWorker) ended(d *commandwork.Delivery, ctx *commandContext, res 
 	case w.server.expired.Load():
 		d.GiveBack() // the end of the grace period ended the handler; another worker may have the time
 	case IsPermanent(err), d.Last():
-		w.bury(d, handlerError(err))
+		w.bury(d, handlerError(ofHandler(err))) // another attempt may have run
 	default:
 		d.Fail(original(err))
 	}

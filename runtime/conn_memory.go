@@ -31,9 +31,9 @@ func (c *Conn) memory() *memory {
 
 // intoMemory appends the end of all interceptors to those of a client or a publisher, if
 // the connection has a memory.
-func (c *Conn) intoMemory(service *spec.Service, interceptors []Interceptor) []Interceptor {
+func (c *Conn) intoMemory(service *spec.Service, list interceptors) interceptors {
 	if m := c.memory(); m.Memory != nil {
-		interceptors = append(slices.Clip(interceptors), m.interceptor(service))
+		list = append(slices.Clip(list), WithInterceptors(m.interceptor(service)).list...)
 	}
-	return interceptors
+	return list
 }

@@ -92,8 +92,8 @@
 //
 // # Observing
 //
-// An [Interceptor] wraps calls, streams, events and commands, at either side;
-// [WithInterceptors] sets it. Package aegisotel has one for OpenTelemetry, and package
+// An [Interceptor] wraps calls, streams, events and commands, at either side; set it by
+// [WithInterceptors]. The packages aegislog, aegisvalidate, aegislimit and aegisotel have some;
 // aegisprom shows the figures of a server to Prometheus. [WithLogger] sets where a
 // connection or a server logs, [WithCheck] adds a check of an instance's health to its
 // reports, and [WithStateHook] hears of each change of a server's [State].

@@ -2,7 +2,6 @@ package aegis
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/nats-io/nats.go"
@@ -21,6 +20,8 @@ const (
 	ReasonNoResponders = status.ReasonNoResponders
 	// ReasonOverloaded: the instance runs as many handlers as it may. Nothing ran.
 	ReasonOverloaded = wire.ReasonOverloaded
+	// ReasonRefused: an interceptor has refused the call, see AsRefusal. Nothing ran.
+	ReasonRefused = wire.ReasonRefused
 	// ReasonStopping: the instance shuts down. Nothing of a call ran, nor of a stream
 	// that was not opened. An open stream that lasts longer than WithStreamGrace allows
 	// ends with this reason as well: its handler has run so far.
@@ -96,19 +97,28 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{*status.Newf(status.Code(code), format, args...)}
 }
 
-// WithDetails returns a copy of e with further typed details, which the caller
-// reads with Details. It returns an error if a detail cannot be marshalled.
-func (e *Error) WithDetails(details ...proto.Message) (*Error, error) {
-	c := *e.orUnset()
-	c.st.Details = slices.Clone(c.st.Details)
-	for _, d := range details {
-		packed, err := anypb.New(d)
-		if err != nil {
-			return nil, fmt.Errorf("aegis: error detail %T: %w", d, err)
-		}
-		c.st.Details = append(c.st.Details, packed)
+// WithDetails returns a copy of e with further typed details, which the caller reads with
+// Details. A detail that cannot be marshalled is left out, and the message says so.
+func (e *Error) WithDetails(details ...proto.Message) *Error {
+	return outward(e.orUnset().st.WithDetails(details))
+}
+
+// AsRefusal returns a copy of e with which an interceptor refuses a call, an event or a
+// command in place of passing it on: MayHaveRun is false for it, at the caller of a server as
+// well. reason is ReasonOverloaded if another instance may take the call: clients try it again
+// as if the instance were overloaded. Each other reason becomes ReasonRefused. What a
+// handler returns is no refusal.
+func (e *Error) AsRefusal(reason string) *Error {
+	return outward(e.orUnset().st.AsRefusal(reason))
+}
+
+// ofHandler returns an error of a handler, which has run, so that a refusal in it is that of
+// another call.
+func ofHandler(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil && e.st.Refusal {
+		return outward(asError(err).st.WithoutRefusal())
 	}
-	return &c, nil
+	return err
 }
 
 // Error returns the code, the reason if there is one, and the message.

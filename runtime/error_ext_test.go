@@ -37,9 +37,7 @@ func TestErrorsTravelWithCodeMessageAndDetails(t *testing.T) {
 	}
 	require.Len(t, codes, 16)
 	do, _ := failing(t, func(_ context.Context, text string) error {
-		err, detailErr := aegis.NewError(codes[text], "about "+text).WithDetails(getRequest("first"), doRequest("second"))
-		require.NoError(t, detailErr)
-		return err
+		return aegis.NewError(codes[text], "about "+text).WithDetails(getRequest("first"), doRequest("second"))
 	})
 	for name, code := range codes {
 		err := do(name)

@@ -40,8 +40,7 @@ func TestNilErrorPanicsNowhere(t *testing.T) {
 	require.Equal(t, text, unset.Message())
 	require.Empty(t, unset.Reason())
 	require.Empty(t, unset.Details())
-	detailed, err := unset.WithDetails(&aegisv1.Status{})
-	require.NoError(t, err)
+	detailed := unset.WithDetails(&aegisv1.Status{})
 	require.Equal(t, text, detailed.Message())
 	require.Len(t, detailed.Details(), 1)
 	require.Empty(t, unset.Details())
@@ -63,20 +62,25 @@ func TestErrorfWrapsEachOfItsErrors(t *testing.T) {
 func TestWithDetailsLeavesTheErrorAlone(t *testing.T) {
 	t.Parallel()
 	e := NewError(CodeNotFound, "m")
-	one, err := e.WithDetails(&aegisv1.Status{Message: "1"})
-	require.NoError(t, err)
-	two, err := one.WithDetails(&aegisv1.Status{Message: "2"})
-	require.NoError(t, err)
-	other, err := one.WithDetails(&aegisv1.Status{Message: "3"})
-	require.NoError(t, err)
+	one := e.WithDetails(&aegisv1.Status{Message: "1"})
+	two := one.WithDetails(&aegisv1.Status{Message: "2"})
+	other := one.WithDetails(&aegisv1.Status{Message: "3"})
 	require.Empty(t, e.Details())
 	require.Len(t, one.Details(), 1)
 	require.Len(t, two.Details(), 2)
 	require.NotEqual(t, two.Details()[1].GetValue(), other.Details()[1].GetValue())
-	_, err = e.WithDetails(&aegisv1.Status{Message: "\xff"})
-	require.ErrorContains(t, err, "aegis: error detail *aegisv1.Status: ")
-	_, err = e.WithDetails(nil)
-	require.Error(t, err)
+	require.Equal(t, "m", e.Message())
+}
+
+// The error goes out all the same: a handler has no better one to return.
+func TestWithDetailsSaysWhichDetailIsLeftOut(t *testing.T) {
+	t.Parallel()
+	e := NewError(CodeNotFound, "m").WithDetails(&aegisv1.Status{Message: "1"}, &aegisv1.Status{Message: "\xff"}, nil, &aegisv1.Status{Message: "2"})
+	require.Equal(t, CodeNotFound, e.Code())
+	require.Len(t, e.Details(), 2)
+	require.Regexp(t, `^m \(a detail of type \*aegisv1\.Status cannot be marshalled: .*UTF-8\) \(a detail of type <nil> cannot be marshalled: .*\)$`, e.Message())
+	var none *aegisv1.Status
+	require.Len(t, NewError(CodeNotFound, "m").WithDetails(none).Details(), 1, "an empty one")
 }
 
 // The public codes are those of google.rpc.Code below the face.

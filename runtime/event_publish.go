@@ -37,7 +37,7 @@ func (o publishOption) applyPublish(c *publishConfig) error       { return o(c) 
 
 type publisherConfig struct {
 	storage      Storage
-	interceptors []Interceptor
+	interceptors interceptors
 	maxInFlight  int // 0: the default
 }
 
@@ -93,6 +93,7 @@ type Publisher struct {
 	conn    *Conn
 	service *spec.Service
 	cfg     publisherConfig
+	chains  map[string][]Interceptor // by event
 	stream  openStream
 	async   *stores.Sender
 }
@@ -116,7 +117,7 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 	if m == nil || m.Event == nil {
 		return e
 	}
-	e.method, e.public, e.key = m, publicMethod(p.service, m), keyfield.New(m.Event.KeyField)
+	e.method, e.public, e.key = m, publicMethod(p.service, m, SidePublisher), keyfield.New(m.Event.KeyField)
 	if !m.Event.Durable {
 		e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
 		e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
@@ -252,7 +253,7 @@ func (p *Publisher) timeout() time.Duration { return p.service.Timeout }
 // any.
 func (e *eventMethod) intercept(publish func(*eventPublication, proto.Message) *Error) {
 	if e.method != nil {
-		e.intercepted = interceptSend(e.publisher.cfg.interceptors, e.public, e.method.Desc, publish)
+		e.intercepted = interceptSend(e.publisher.chains[e.method.Name], e.public, e.method.Desc, publish)
 	}
 }
 

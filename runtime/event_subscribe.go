@@ -42,7 +42,7 @@ type subscribeConfig struct {
 	noDeadLetters bool
 	start         *Position
 	storage       Storage
-	interceptors  []Interceptor
+	interceptors  interceptors
 }
 
 // choose sets the mode. A second choice is refused, as the first one would do nothing then.
@@ -242,15 +242,15 @@ func (s *subscription) of() *subscription { return s }
 
 func (s *subscription) led() bool { return false }
 
-func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *subscribeConfig) (*subscription, error) {
+func newSubscription(srv *Server, service *spec.Service, h EventHandler, cfg *subscribeConfig, chain []Interceptor) (*subscription, error) {
 	m := service.Method(string(h.name))
 	if m == nil || m.Event == nil {
 		return nil, fmt.Errorf("aegis: %s.%s is no event in the descriptor: the generated files of messages and services are of different versions; run buf generate",
 			service.Name, h.name)
 	}
-	s := &subscription{server: srv, service: service, cfg: cfg, handler: h, method: m, event: m.Event, public: publicMethod(service, m)}
+	s := &subscription{server: srv, service: service, cfg: cfg, handler: h, method: m, event: m.Event, public: publicMethod(service, m, SideSubscriber)}
 	s.name = s.public.FullName()
-	s.handle = srv.cfg.redact.unary(srv.logger, wrapUnary(h.handle, cfg.interceptors))
+	s.handle = srv.cfg.redact.unary(srv.logger, wrapped(Interceptor.WrapUnary, h.handle, chain))
 	s.retry = s.event.Redelivery
 	if cfg.redelivery.MaxAttempts != 0 {
 		s.retry = cfg.redelivery

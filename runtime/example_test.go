@@ -22,21 +22,12 @@ type orders struct {
 
 func (orders) Do(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
 	if req.GetText() == "" {
-		err := aegis.NewError(aegis.CodeNotFound, "no such order")
-		return nil, withDetails(err, &testv1.GetRequest{Text: "try order 1"})
+		return nil, aegis.NewError(aegis.CodeNotFound, "no such order").WithDetails(&testv1.GetRequest{Text: "try order 1"})
 	}
 	if call, ok := aegis.CallFromContext(ctx); ok {
 		call.ResponseHeader().Set("region", "eu, for tenant "+call.RequestHeader().Get("tenant"))
 	}
 	return &testv1.DoResponse{Text: "order " + req.GetText()}, nil
-}
-
-func withDetails(err *aegis.Error, details ...proto.Message) error {
-	detailed, detailsErr := err.WithDetails(details...)
-	if detailsErr != nil {
-		return errors.Join(err, detailsErr)
-	}
-	return detailed
 }
 
 // withOrders calls f with a client of a running server.

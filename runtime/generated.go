@@ -45,6 +45,9 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 		return nil, err
 	}
 	c.cfg.interceptors = conn.intoMemory(desc, c.cfg.interceptors)
+	if c.chains, err = chainsOf(nil, c.cfg.interceptors, desc, SideClient); err != nil {
+		return nil, err
+	}
 	c.budget = retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
 	c.repeat.Budget = c.budget
 	c.targets = conn.targets()
@@ -56,8 +59,8 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 // NewUnaryMethod returns a unary method of a client. It is called by generated code.
 func NewUnaryMethod[Req, Res any](c *Client, name protoreflect.Name) *UnaryMethod[Req, Res] {
 	u := &UnaryMethod[Req, Res]{clientMethod: newClientMethod(c, name)}
-	if len(c.cfg.interceptors) > 0 && u.method != nil {
-		u.intercepted = wrapUnary(u.inside, c.cfg.interceptors)
+	if chain := c.chains[string(name)]; len(chain) > 0 && u.method != nil {
+		u.intercepted = wrapped(Interceptor.WrapUnary, u.inside, chain)
 	}
 	return u
 }
@@ -84,7 +87,7 @@ func NewBidiStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *BidiS
 func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *BroadcastMethod[Req, Res] {
 	m := &BroadcastMethod[Req, Res]{streamMethod{clientMethod: newClientMethod(c, name)}}
 	m.subject = c.conn.subjects.All(c.service.Name, string(name))
-	m.open = wrapClientStream(m.broadcast, c.cfg.interceptors)
+	m.open = wrapped(Interceptor.WrapClientStream, m.broadcast, c.chains[string(name)])
 	return m
 }
 
@@ -95,10 +98,10 @@ func NewCommandMethod[Req, Res any](c *Client, name protoreflect.Name) *CommandM
 	if method == nil || method.Command == nil {
 		return m // Send says so
 	}
-	m.method, m.public = method, publicMethod(c.service, method)
+	m.method, m.public = method, publicMethod(c.service, method, SideClient)
 	m.commands, m.figures = c.conn.commandsOf(c.service), c.conn.figures().Of(c.service.Name, method.Name)
 	c.conn.patterns.Use(c.service)
-	m.intercepted = interceptSend(c.cfg.interceptors, m.public, method.Desc, m.publish)
+	m.intercepted = interceptSend(c.chains[method.Name], m.public, method.Desc, m.publish)
 	return m
 }
 
@@ -143,6 +146,9 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 		return nil, err
 	}
 	p.cfg.interceptors = conn.intoMemory(desc, p.cfg.interceptors)
+	if p.chains, err = chainsOf(nil, p.cfg.interceptors, desc, SidePublisher); err != nil {
+		return nil, err
+	}
 	if desc.EventStorage != nil {
 		p.stream = conn.openStream(conn.layout().Events(desc, p.cfg.storage.settings()),
 			p.cfg.storage.policy(func(text string) { conn.logger.Warn("aegis: " + text) }))
@@ -195,7 +201,7 @@ func UnaryHandler[S, Req, Res any](name protoreflect.Name, call func(S, context.
 				}
 				res, err := call(impl, ctx, req)
 				if err != nil {
-					return nil, err
+					return nil, ofHandler(err)
 				}
 				if res == nil {
 					return nil, Errorf(CodeInternal, "the handler of %s returned neither a response nor an error", name)
@@ -221,7 +227,7 @@ func ServerStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, c
 			} else if err != nil {
 				return err
 			}
-			return call(impl, ctx, req, out)
+			return ofHandler(call(impl, ctx, req, out))
 		}
 	}}
 }
@@ -238,7 +244,7 @@ func ClientStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, c
 			res, err := call(impl, ctx, in)
 			switch {
 			case err != nil:
-				return err
+				return ofHandler(err)
 			case res == nil:
 				return Errorf(CodeInternal, "the handler of %s returned neither a response nor an error", name)
 			}
@@ -260,7 +266,7 @@ func BidiStreamHandler[S, Req, Res any](name protoreflect.Name, call func(S, con
 			if err != nil {
 				return err
 			}
-			return call(impl, ctx, in, out)
+			return ofHandler(call(impl, ctx, in, out))
 		}
 	}}
 }
@@ -329,12 +335,12 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 		}
 		s.offerIf(m, has)
 		if h.stream != nil {
-			m.stream = srv.cfg.redact.stream(srv.logger, wrapServerStream(h.stream(impl), s.interceptors))
+			m.stream = srv.cfg.redact.stream(srv.logger, wrapped(Interceptor.WrapServerStream, h.stream(impl), s.chains[m.method.Name]))
 			continue
 		}
 		m.request = h.request
 		m.response = h.response
-		m.handle = srv.cfg.redact.unary(srv.logger, wrapUnary(h.bind(impl), s.interceptors))
+		m.handle = srv.cfg.redact.unary(srv.logger, wrapped(Interceptor.WrapUnary, h.bind(impl), s.chains[m.method.Name]))
 	}
 	if s.stubs && !s.lacking {
 		return invalidOption("WithUnimplemented: the implementation of %s lacks no method", service.Name)
@@ -352,8 +358,12 @@ func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers 
 	if err != nil {
 		return err
 	}
-	cfg := subscribeConfig{interceptors: append([]Interceptor(nil), srv.cfg.interceptors...)}
+	cfg := subscribeConfig{}
 	if err := applyOptions(opts, func(o SubscribeOption) error { return o.applySubscribe(&cfg) }); err != nil {
+		return err
+	}
+	chains, err := chainsOf(srv.cfg.interceptors, cfg.interceptors, service, SideSubscriber)
+	if err != nil {
 		return err
 	}
 	var subs []*subscription
@@ -361,7 +371,7 @@ func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers 
 		if h.handle == nil {
 			continue
 		}
-		sub, err := newSubscription(srv, service, h, &cfg)
+		sub, err := newSubscription(srv, service, h, &cfg, chains[string(h.name)])
 		if err != nil {
 			return err
 		}

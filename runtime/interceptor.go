@@ -26,6 +26,16 @@ type Interceptor interface {
 	WrapServerStream(next ServerStreamFunc) ServerStreamFunc
 }
 
+// MethodInterceptor is an Interceptor that looks at each method first, so that nothing has
+// to be worked out for each call, and calls that it does not want cost nothing.
+type MethodInterceptor interface {
+	Interceptor
+	// ForMethod returns the interceptor of one method at one side, or nil for none: the
+	// runtime calls the wrap methods of that one. An error is returned by the
+	// constructor that WithInterceptors was given to, or the Register or Subscribe function.
+	ForMethod(m Method, side Side) (Interceptor, error)
+}
+
 // ClientStreamFunc opens a stream at the client. The context ends when the end of the
 // stream has been read, and when the stream is closed. If the method has one request, the
 // first Send opens the stream at the server.
@@ -62,23 +72,10 @@ func (f InterceptorFunc) WrapClientStream(next ClientStreamFunc) ClientStreamFun
 // WrapServerStream returns next.
 func (f InterceptorFunc) WrapServerStream(next ServerStreamFunc) ServerStreamFunc { return next }
 
-func wrapClientStream(next ClientStreamFunc, interceptors []Interceptor) ClientStreamFunc {
-	for _, in := range slices.Backward(interceptors) {
-		next = in.WrapClientStream(next)
-	}
-	return next
-}
-
-func wrapServerStream(next ServerStreamFunc, interceptors []Interceptor) ServerStreamFunc {
-	for _, in := range slices.Backward(interceptors) {
-		next = in.WrapServerStream(next)
-	}
-	return next
-}
-
-func wrapUnary(next UnaryFunc, interceptors []Interceptor) UnaryFunc {
-	for _, in := range slices.Backward(interceptors) {
-		next = in.WrapUnary(next)
+// wrapped returns next inside a chain of interceptors, each of which wraps it by a method.
+func wrapped[F any](by func(Interceptor, F) F, next F, chain []Interceptor) F {
+	for _, in := range slices.Backward(chain) {
+		next = by(in, next)
 	}
 	return next
 }

@@ -59,13 +59,13 @@ func (p *publication) Value(key any) any {
 // interceptSend wraps the publishing of an event or a command in interceptors. P is
 // the struct that embeds publication. The result is nil without interceptors.
 func interceptSend[P context.Context](
-	interceptors []Interceptor, spec Method, desc protoreflect.MethodDescriptor, publish func(P, proto.Message) *Error,
+	chain []Interceptor, spec Method, desc protoreflect.MethodDescriptor, publish func(P, proto.Message) *Error,
 ) UnaryFunc {
-	if len(interceptors) == 0 {
+	if len(chain) == 0 {
 		return nil
 	}
 	name := desc.Input().FullName()
-	return wrapUnary(func(ctx context.Context, msg proto.Message) (proto.Message, error) {
+	return wrapped(Interceptor.WrapUnary, func(ctx context.Context, msg proto.Message) (proto.Message, error) {
 		p, ok := ctx.Value(publicationKey{}).(P)
 		if !ok {
 			return nil, Errorf(CodeInternal, "an interceptor of %s passed on a context that does not derive from its own", spec.FullName())
@@ -77,5 +77,5 @@ func interceptSend[P context.Context](
 			return nil, err
 		}
 		return &emptypb.Empty{}, nil
-	}, interceptors)
+	}, chain)
 }

@@ -33,8 +33,7 @@ func serveJSON(t *testing.T) *nats.Conn {
 	conn := connect(t)
 	serve(t, conn, probe{do: func(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
 		if req.GetText() == "fail" {
-			err, _ := aegis.NewError(aegis.CodeNotFound, "none").WithDetails(getRequest("detail"))
-			return nil, err
+			return nil, aegis.NewError(aegis.CodeNotFound, "none").WithDetails(getRequest("detail"))
 		}
 		return &testv1.DoResponse{Text: req.GetText(), InstanceName: instanceOf(ctx)}, nil
 	}}, aegis.WithInstance("one"))

@@ -272,8 +272,7 @@ func TestFailuresOfCommandsInJSONAreJSON(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		err, _ := aegis.NewError(aegis.CodeNotFound, strings.Repeat("none ", 300)).WithDetails(getRequest("detail"))
-		return nil, aegis.Permanent(err)
+		return nil, aegis.Permanent(aegis.NewError(aegis.CodeNotFound, strings.Repeat("none ", 300)).WithDetails(getRequest("detail")))
 	}})
 	byHand(t, conn, workSubject+"shell.1", `{"text": "x"}`, asJSON)
 	res := resultOf(t, conn, "shell.1")

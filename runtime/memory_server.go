@@ -160,8 +160,11 @@ func methodOf(d protoreflect.MethodDescriptor) Method {
 	if service, ok := d.Parent().(protoreflect.ServiceDescriptor); ok {
 		m.Service = string(service.FullName())
 		if s, err := serviceSpec(service); err == nil && s.Method(m.Name) != nil {
-			m = publicMethod(s, s.Method(m.Name))
+			m = publicMethod(s, s.Method(m.Name), SideServer)
 		}
+	}
+	if m.spec != nil && m.spec.Event != nil {
+		m.side = SideSubscriber
 	}
 	return m
 }
@@ -218,5 +221,6 @@ var _ = inmemory.Provide(inmemory.Tests{
 	},
 	Error:     func(why *status.Status) error { return errorOrNone(outward(why)) },
 	Status:    func(err error) *status.Status { return errorOrNil(err).inward() },
+	Handled:   func(err error) *status.Status { return handlerError(err).inward() },
 	Permanent: IsPermanent,
 })

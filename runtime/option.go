@@ -46,33 +46,3 @@ func (o LoggerOption) check() error {
 	}
 	return nil
 }
-
-// InterceptorsOption is the option that WithInterceptors returns, for servers, services,
-// subscribers, clients and publishers.
-type InterceptorsOption struct{ interceptors []Interceptor }
-
-// WithInterceptors adds interceptors, the first the outermost. If it is given more than
-// once, the later ones come further inside. A nil interceptor is an invalid option. It is
-// an option of
-//
-//   - NewServer: around the handlers of all its services, commands and events,
-//   - the generated Register functions: around the handlers of one service, its commands
-//     included, inside the interceptors of the server,
-//   - the generated Subscribe functions: around the handlers of these events, inside
-//     the interceptors of the server,
-//   - the generated New...Client functions: around calls, streams, broadcasts and the
-//     sending of commands,
-//   - the generated New...Publisher functions: around publishing.
-func WithInterceptors(interceptors ...Interceptor) InterceptorsOption {
-	return InterceptorsOption{interceptors}
-}
-
-func (o InterceptorsOption) appendTo(list *[]Interceptor) error {
-	for i, in := range o.interceptors {
-		if in == nil {
-			return invalidOption("interceptor %d is nil", i)
-		}
-	}
-	*list = append(*list, o.interceptors...)
-	return nil
-}

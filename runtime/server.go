@@ -200,6 +200,9 @@ func (s *Server) begin() error {
 	if len(s.services) == 0 && len(s.work) == 0 {
 		return errors.New("aegis: nothing is registered with the server")
 	}
+	if err := s.cfg.interceptors.Check(ErrInvalidOption, "the server"); err != nil {
+		return err
+	}
 	s.state.Store(int32(StateStarting))
 	return nil
 }

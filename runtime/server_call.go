@@ -153,11 +153,11 @@ func (o *outcome) finish() {
 }
 
 // handlerError returns the error of a handler as it travels: without a reason. Only the
-// refusals of this server have one. A handler may return an error of another call that
+// refusals of this server and its interceptors have one. A handler may return an error of another call that
 // says that nothing has run, which is not true of this call.
 func handlerError(err error) *Error {
 	e := asError(err)
-	if e.st.Reason == "" && !e.st.NotRun {
+	if e.st.Reason == "" && !e.st.NotRun || e.st.Refusal {
 		return e
 	}
 	c := *e

@@ -77,7 +77,7 @@ type serverConfig struct {
 	named        bool // the program has given the instance its name, which survives a restart
 	grace        time.Duration
 	logger       *slog.Logger
-	interceptors []Interceptor
+	interceptors interceptors
 	hooks        []func(State)
 	redact       redactor
 
@@ -145,7 +145,7 @@ func WithHeartbeat(interval time.Duration) ServerOption {
 // serviceConfig is what the options of a registration set.
 type serviceConfig struct {
 	maxConcurrency int
-	interceptors   []Interceptor
+	interceptors   interceptors
 	election       election.Config // a field that is zero is as the proto says
 	storage        Storage         // of commands
 	offer          offer.Options

@@ -38,7 +38,7 @@ type Handler[S any] struct {
 // service is a registered service.
 type service struct {
 	desc           *spec.Service
-	interceptors   []Interceptor
+	chains         map[string][]Interceptor // by method
 	methods        []*serverMethod
 	max            int64        // the most unary handlers at once
 	running        atomic.Int64 // the unary handlers that run now
@@ -77,10 +77,7 @@ type serverMethod struct {
 
 // newService makes a service from its descriptor and the options of its registration.
 func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service, error) {
-	cfg := serviceConfig{
-		maxConcurrency: desc.MaxConcurrency,
-		interceptors:   append([]Interceptor(nil), srv.cfg.interceptors...),
-	}
+	cfg := serviceConfig{maxConcurrency: desc.MaxConcurrency}
 	if err := applyOptions(opts, func(o ServiceOption) error { return o.applyService(&cfg) }); err != nil {
 		return nil, err
 	}
@@ -88,6 +85,10 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	cfg.offer.Election = cfg.election != (election.Config{})
 	if err := cfg.offer.Check(desc); err != nil {
 		return nil, invalidOption("%s", err)
+	}
+	chains, err := chainsOf(srv.cfg.interceptors, cfg.interceptors, desc, SideServer)
+	if err != nil {
+		return nil, err
 	}
 	recorder, err := health.NewRecorder(health.Config{}, time.Now())
 	if err != nil {
@@ -98,7 +99,7 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		commandsAtOnce = min(cfg.maxConcurrency, mostHandlers)
 	}
 	s := &service{
-		desc: desc, interceptors: cfg.interceptors, max: int64(cfg.maxConcurrency), recorder: recorder,
+		desc: desc, chains: chains, max: int64(cfg.maxConcurrency), recorder: recorder,
 		storage: cfg.storage, commandsAtOnce: commandsAtOnce, stubs: cfg.unimplemented,
 	}
 	if desc.Election != nil {
@@ -110,7 +111,7 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 		return nil, invalidOption("WithElection: %s has no single active method", desc.Name)
 	}
 	for _, m := range desc.Methods {
-		method := &serverMethod{service: s, method: m, public: publicMethod(desc, m), served: cfg.offer.Serves(m)}
+		method := &serverMethod{service: s, method: m, public: publicMethod(desc, m, SideServer), served: cfg.offer.Serves(m)}
 		method.name = method.public.FullName()
 		if m.Pattern != spec.Event { // subscribers handle events, and count them
 			method.stats.Health = recorder.Method(m.Name)

@@ -158,6 +158,13 @@ func TestPackagesForOneLibraryLinkThatOne(t *testing.T) {
 		"go.opentelemetry.io/auto/sdk",
 		"github.com/cespare/xxhash/v2", "github.com/go-logr/logr", "github.com/go-logr/stdr",
 	}, "./runtime/aegisotel")
+	linksOnly(t, nil, "./runtime/aegislog")
+	linksOnly(t, []string{"golang.org/x/time", "google.golang.org/genproto/googleapis/rpc"}, "./runtime/aegislimit")
+	linksOnly(t, []string{
+		"buf.build/go/protovalidate", "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go", "cel.dev/cel-go", "cel.dev/expr",
+		"github.com/antlr4-go/antlr/v4", "go.yaml.in/yaml/v3", "golang.org/x/exp", "golang.org/x/text",
+		"google.golang.org/genproto/googleapis/api", "google.golang.org/genproto/googleapis/rpc",
+	}, "./runtime/aegisvalidate")
 	linksOnly(t, []string{"golang.org/x/net"}, "./runtime/aegisenv")
 	linksOnly(t, []string{"connectrpc.com/connect"}, "./runtime/aegiskeda")
 }

@@ -38,7 +38,7 @@ func (c *checker) method(desc protoreflect.MethodDescriptor, sc *serviceContext)
 		Method: &Method{
 			Desc:       desc,
 			Name:       string(desc.Name()),
-			Idempotent: idempotent(desc),
+			Idempotent: IdempotencyLevel(desc) != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN,
 			Retry:      neverRetried,
 		},
 		service: sc,
@@ -65,9 +65,14 @@ func (c *checker) methodName(desc protoreflect.MethodDescriptor) {
 	}
 }
 
-func idempotent(desc protoreflect.MethodDescriptor) bool {
+// IdempotencyLevel returns the option idempotency_level of a method as it is written;
+// IDEMPOTENCY_UNKNOWN for nil.
+func IdempotencyLevel(desc protoreflect.MethodDescriptor) descriptorpb.MethodOptions_IdempotencyLevel {
+	if desc == nil {
+		return descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	}
 	opts, _ := desc.Options().(*descriptorpb.MethodOptions)
-	return opts.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	return opts.GetIdempotencyLevel()
 }
 
 // pattern decides the pattern and checks the options inside it.

@@ -23,6 +23,25 @@ func MethodOptions(desc protoreflect.MethodDescriptor) (*aegisv1.MethodOptions, 
 	return readOptions[*aegisv1.MethodOptions](desc, &descriptorpb.MethodOptions{}, aegisv1.E_Method)
 }
 
+// Options returns the Aegis options of a method and of its service as they are written,
+// without defaults. They are empty, not nil, if there are none, if they cannot be read, and
+// if the method is nil.
+func Options(method protoreflect.MethodDescriptor) (*aegisv1.MethodOptions, *aegisv1.ServiceOptions) {
+	ofMethod, ofService := &aegisv1.MethodOptions{}, &aegisv1.ServiceOptions{}
+	if method == nil {
+		return ofMethod, ofService
+	}
+	if opts, err := MethodOptions(method); err == nil {
+		ofMethod = opts
+	}
+	if service, ok := method.Parent().(protoreflect.ServiceDescriptor); ok {
+		if opts, err := ServiceOptions(service); err == nil {
+			ofService = opts
+		}
+	}
+	return ofMethod, ofService
+}
+
 // readOptions reads an extension of the options of a descriptor. It marshals the options
 // and unmarshals them again, because a descriptor that was not linked into the program
 // may hold the extension as unknown bytes or as a dynamic message.

@@ -94,6 +94,19 @@ func (m *Method) Streaming() bool {
 	return m.Desc.IsStreamingClient() || m.Desc.IsStreamingServer()
 }
 
+// OrNone returns m; for nil, a method without name and pattern.
+func OrNone(m *Method) *Method {
+	if m == nil {
+		return &Method{}
+	}
+	return m
+}
+
+// Durable reports whether the messages of the method are stored.
+func (m *Method) Durable() bool {
+	return m.Command != nil || m.Event != nil && m.Event.Durable
+}
+
 // FromDescriptor reads and checks the Aegis options of a service and of its methods.
 // The error joins a [Problem] for each mistake: [Problems] returns them.
 func FromDescriptor(desc protoreflect.ServiceDescriptor) (*Service, error) {

@@ -57,6 +57,7 @@ const (
 // Reasons of errors, which a reply has beside the code.
 const (
 	ReasonOverloaded = "OVERLOADED"
+	ReasonRefused    = "REFUSED" // by an interceptor
 	ReasonStopping   = "STOPPING"
 	ReasonStale      = "STALE"
 	ReasonTooLarge   = "TOO_LARGE"

@@ -7,8 +7,6 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/aegisrpc/aegis/internal/spec"
-	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -74,19 +72,14 @@ func messageMethod(destination, sending string, server bool) *method {
 // sendingOf returns the name of the operation that sends a message of a method; "" for
 // calls.
 func sendingOf(s aegis.Method) string {
-	if s.Descriptor == nil {
-		return ""
-	}
-	opts, err := spec.MethodOptions(s.Descriptor)
-	if err != nil {
-		return ""
-	}
-	switch opts.GetPattern().(type) {
-	case *aegisv1.MethodOptions_Event:
+	switch s.Pattern() {
+	case aegis.PatternEvent:
 		return "publish"
-	case *aegisv1.MethodOptions_Command:
+	case aegis.PatternCommand:
 		return "send"
-	default:
+	case aegis.PatternLoadBalanced, aegis.PatternSingleActive, aegis.PatternBroadcast:
+		return ""
+	default: // not known
 		return ""
 	}
 }

@@ -10,35 +10,44 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/types/descriptorpb"
 
-	aegisv1 "github.com/aegisrpc/aegis/proto/aegis/v1"
+	"github.com/aegisrpc/aegis/internal/testproto/aegistest/v1/aegistestv1aegis"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/aegistest"
 )
 
-// specOf is that of a method with these options.
-func specOf(t *testing.T, opts *aegisv1.MethodOptions) aegis.Method {
+// methods are the methods of clients and publishers of the test services, by name.
+type methods map[string]aegis.Method
+
+func (m methods) ForMethod(method aegis.Method, _ aegis.Side) (aegis.Interceptor, error) {
+	m[method.Name] = method
+	return nil, nil
+}
+
+func methodsOf(t *testing.T) methods {
 	t.Helper()
-	options := &descriptorpb.MethodOptions{}
-	proto.SetExtension(options, aegisv1.E_Method, opts)
-	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("t.proto"), Package: proto.String("t.v1"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{{
-			Name: proto.String("Placed"), InputType: proto.String(".t.v1.M"), OutputType: proto.String(".t.v1.M"), Options: options,
-		}}}},
-	}, nil)
+	conn := aegistest.Connect(t)
+	m := make(methods)
+	in := aegis.WithInterceptors(struct {
+		aegis.InterceptorFunc
+		methods
+	}{nil, m})
+	_, err := aegistestv1aegis.NewEventServicePublisher(conn, in)
 	require.NoError(t, err)
-	return aegis.Method{Service: "t.v1.S", Name: "Placed", Descriptor: file.Services().Get(0).Methods().Get(0)}
+	_, err = aegistestv1aegis.NewJobServiceClient(conn, in)
+	require.NoError(t, err)
+	_, err = aegistestv1aegis.NewLeaderServiceClient(conn, in)
+	require.NoError(t, err)
+	_, err = aegistestv1aegis.NewProbeServiceClient(conn, in)
+	require.NoError(t, err)
+	_, err = aegistestv1aegis.NewBroadcastServiceClient(conn, in)
+	require.NoError(t, err)
+	return m
 }
 
 func TestEventsAndCommandsAreMessages(t *testing.T) {
-	for pattern, opts := range map[string]*aegisv1.MethodOptions{
-		"event":   {Pattern: &aegisv1.MethodOptions_Event{Event: &aegisv1.Event{}}},
-		"command": {Pattern: &aegisv1.MethodOptions_Command{Command: &aegisv1.Command{}}},
-	} {
+	all := methodsOf(t)
+	for pattern, method := range map[string]aegis.Method{"event": all["Core"], "durable event": all["Stored"], "command": all["Work"]} {
 		for _, server := range []bool{false, true} {
 			spans, reader := tracetest.NewInMemoryExporter(), sdkmetric.NewManualReader()
 			in, err := newInterceptor([]Option{
@@ -47,7 +56,7 @@ func TestEventsAndCommandsAreMessages(t *testing.T) {
 			}, server)
 			require.NoError(t, err)
 			var c cached
-			c.Store(newMethod(specOf(t, opts), server))
+			c.Store(newMethod(method, server))
 			_, op := in.beginSpan(t.Context(), &c)
 			op.returned = true
 			op.endSpan(nil)
@@ -57,16 +66,16 @@ func TestEventsAndCommandsAreMessages(t *testing.T) {
 				attributes[string(a.Key)] = a.Value.AsString()
 			}
 			delete(attributes, string(InstanceKey))
-			name, operation, kind := map[string]string{"event": "publish", "command": "send"}[pattern], "send", trace.SpanKindProducer
+			name, operation, kind := map[string]string{"event": "publish", "durable event": "publish", "command": "send"}[pattern], "send", trace.SpanKindProducer
 			metrics := []string{"messaging.client.operation.duration", "messaging.client.sent.messages"}
 			if server {
 				name, operation, kind = "process", "process", trace.SpanKindConsumer
 				metrics = []string{"messaging.process.duration", "messaging.client.consumed.messages"}
 			}
-			require.Equal(t, name+" t.v1.S.Placed", span.Name, pattern)
+			require.Equal(t, name+" "+method.FullName(), span.Name, pattern)
 			require.Equal(t, kind, span.SpanKind)
 			require.Equal(t, map[string]string{
-				"messaging.system": "nats", "messaging.destination.name": "t.v1.S.Placed",
+				"messaging.system": "nats", "messaging.destination.name": method.FullName(),
 				"messaging.operation.name": name, "messaging.operation.type": operation,
 			}, attributes)
 			require.ElementsMatch(t, metrics, names(t, reader))
@@ -87,11 +96,9 @@ func names(t *testing.T, reader *sdkmetric.ManualReader) (list []string) {
 }
 
 func TestOtherPatternsAreCalls(t *testing.T) {
+	all := methodsOf(t)
 	for _, s := range []aegis.Method{
-		{Service: "t.v1.S", Name: "Get"},
-		specOf(t, &aegisv1.MethodOptions{}),
-		specOf(t, &aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_SingleActive{SingleActive: &aegisv1.SingleActive{}}}),
-		specOf(t, &aegisv1.MethodOptions{Pattern: &aegisv1.MethodOptions_Broadcast{Broadcast: &aegisv1.Broadcast{}}}),
+		{Service: "t.v1.S", Name: "Get"}, all["Get"], all["Lead"], all["Tell"],
 	} {
 		require.Empty(t, sendingOf(s))
 		require.Equal(t, trace.SpanKindClient, newMethod(s, false).kind)

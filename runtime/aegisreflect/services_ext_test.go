@@ -40,8 +40,7 @@ type probe struct{}
 func (probe) Do(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
 	call, _ := aegis.CallFromContext(ctx)
 	if req.GetText() == "fail" {
-		detailed, err := aegis.NewError(aegis.CodeNotFound, "no such thing").WithDetails(&testv1.GetRequest{Text: "a detail"})
-		return nil, errors.Join(detailed, err)
+		return nil, aegis.NewError(aegis.CodeNotFound, "no such thing").WithDetails(&testv1.GetRequest{Text: "a detail"})
 	}
 	if wait := req.GetWait(); wait != nil {
 		select {

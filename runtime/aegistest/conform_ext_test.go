@@ -117,11 +117,7 @@ func TestAnErrorTravelsWithCodeMessageAndDetails(t *testing.T) {
 				case "plain":
 					return nil, fmt.Errorf("file %d: %w", 7, io.ErrUnexpectedEOF)
 				}
-				e, err := aegis.NewError(aegis.CodeNotFound, "no such thing").WithDetails(durationpb.New(time.Second))
-				if err != nil {
-					return nil, err
-				}
-				return nil, e
+				return nil, aegis.NewError(aegis.CodeNotFound, "no such thing").WithDetails(durationpb.New(time.Second))
 			}})
 			_, err := client.Do(deadline(t), &testv1.DoRequest{})
 			e, ok := errors.AsType[*aegis.Error](err)

@@ -53,6 +53,9 @@ type Tests struct {
 	// Error returns the error of a status, and Status the status of an error; nil for nil.
 	Error  func(why *status.Status) error
 	Status func(err error) *status.Status
+	// Handled returns the status of the error of a handler with its interceptors, as it
+	// travels.
+	Handled func(err error) *status.Status
 	// Permanent is aegis.IsPermanent.
 	Permanent func(err error) bool
 }

@@ -310,7 +310,8 @@ func (s *Stream) takeEnd(f frame.Frame, msg *nats.Msg) error {
 	case bus.HeaderUnreadable(msg):
 		end = bus.UnreadableReply
 	case status.Failed(msg.Header):
-		end = status.Decode(msg.Header, f.Body).WithNotRun(false) // the handler has run so far
+		end = status.Decode(msg.Header, f.Body)
+		end = end.WithNotRun(end.RefusedByInterceptor()) // else the handler has run so far
 	case f.Seq == 0:
 		return errOutOfPlace
 	}

@@ -27,6 +27,8 @@ type Status struct {
 	// that knows sets it: code that fails before anything is sent, and code that reads
 	// that a server has refused a request.
 	NotRun bool
+	// Refusal: an interceptor has refused the call. It does not travel; the reason does.
+	Refusal bool
 }
 
 // New returns a status. A code that is not one of the sixteen counts as Unknown.

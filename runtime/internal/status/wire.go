@@ -102,7 +102,7 @@ func decode(h map[string][]string, body []byte, into *aegisv1.Status) error {
 // no reason with the error of a handler.
 func refuses(reason string) bool {
 	switch reason {
-	case wire.ReasonOverloaded, wire.ReasonStopping, wire.ReasonStale, wire.ReasonNoMethod, wire.ReasonNotActive:
+	case wire.ReasonOverloaded, wire.ReasonRefused, wire.ReasonStopping, wire.ReasonStale, wire.ReasonNoMethod, wire.ReasonNotActive:
 		return true
 	default:
 		return false

@@ -74,7 +74,12 @@ func (p *Pick) Nobody(err error) *status.Status {
 // Untaken reports whether no handler can have run for a call that has ended with a
 // status, and another instance may take the call at once.
 func Untaken(why *status.Status) bool {
-	return why.NotRun && (why.FromServer || why.Reason == status.ReasonNoResponders) && why.Reason != wire.ReasonOverloaded
+	switch why.Reason {
+	case wire.ReasonOverloaded, wire.ReasonRefused: // an overload spreads, and the next instance refuses as well
+		return false
+	default:
+		return why.NotRun && (why.FromServer || why.Reason == status.ReasonNoResponders)
+	}
 }
 
 // failure returns what the end of a call says about its instance.

@@ -25,11 +25,7 @@ type probe struct {
 func (probe) Do(ctx context.Context, req *testv1.DoRequest) (*testv1.DoResponse, error) {
 	call, _ := aegis.CallFromContext(ctx)
 	if req.GetText() == "fail" {
-		e, err := aegis.Errorf(aegis.CodeFailedPrecondition, "not today").WithDetails(durationpb.New(90e9))
-		if err != nil {
-			return nil, err
-		}
-		return nil, e
+		return nil, aegis.Errorf(aegis.CodeFailedPrecondition, "not today").WithDetails(durationpb.New(90e9))
 	}
 	call.ResponseHeader().Set("served-for", call.RequestHeader().Get("tenant"))
 	return &testv1.DoResponse{Text: req.GetText(), InstanceName: call.Instance()}, nil

@@ -28,9 +28,7 @@ func copied(m proto.Message, code status.Code, what string) (proto.Message, []by
 
 // travelled returns the error of a handler as its caller gets it.
 func travelled(err error) *status.Status {
-	s := *inmemory.ForTests().Status(err)
-	s.Reason, s.NotRun = "", false
-	return overWire(&s)
+	return overWire(inmemory.ForTests().Handled(err))
 }
 
 // overWire returns a status as the other side reads it.
