@@ -115,6 +115,10 @@ monitorload: ## Measure a monitor of 1,000 instances with 100 open pages, and ho
 deploytest: ## Test the rules and the dashboard in deploy with Prometheus's own code, which it builds
 	cd runtime/aegismonitor/internal/deploytest && $(GO) test -count 1 -timeout 15m ./...
 
+.PHONY: howtotest
+howtotest: ## Test the pages in docs/howto that need an SQL database, which it builds
+	cd examples/howto/ledger/ledgertest && $(GO) vet ./... && $(GO) test -count 1 -timeout 5m ./...
+
 .PHONY: kubetest
 kubetest: ## Test Kubernetes: the way into a cluster, the manifests, rollouts and an upgrade of NATS; ARGS=-short closes connections sooner
 	cd internal/kubetest && $(GO) vet ./... && $(GO) test -count 1 -timeout 15m $(ARGS) $$($(GO) list ./... | grep -v rollout)

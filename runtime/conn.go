@@ -64,7 +64,8 @@ type Conn struct {
 // nats.FlusherTimeout 4 s, nats.ReconnectOnFlusherError). Asynchronous errors are
 // logged, and nats.go buffers no message while NATS is away
 // (nats.ReconnectBufSize(-1)): calls wait for the connection, and replies are kept for
-// it. Close closes the connection. If it is closed in another way, for good, the log says
+// it. The name of the connection in NATS (nats.Name) says instance, program and build:
+// see WithInstance and WithBuild. Close closes the connection. If it is closed in another way, for good, the log says
 // so.
 //
 // The error wraps ErrInvalidOption if an option is invalid, and is that of ctx if ctx
@@ -77,7 +78,7 @@ func Connect(ctx context.Context, url string, opts ...ConnOption) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	natsOpts, err := dial.Options(url, cfg.nats)
+	natsOpts, err := dial.Options(url, append([]nats.Option{nats.Name(cfg.title())}, cfg.nats...))
 	if err != nil {
 		return nil, fmt.Errorf("%w: NATS option: %w", ErrInvalidOption, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/dial"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -57,12 +58,14 @@ type connConfig struct {
 // standing is how a process stands among the others.
 type standing struct {
 	origin   registry.Origin
-	instance string // of servers that name none; "" for a name that is made up
-	reserved bool   // only calls that choose the process's servers are taken
+	instance string      // of servers that name none; "" for a name that is made up
+	told     chan string // has the made-up name in the name of the NATS connection, until a server takes it
+	reserved bool        // only calls that choose the process's servers are taken
 }
 
 func newConnConfig(opts []ConnOption) (*connConfig, error) {
 	c := &connConfig{namespace: wire.DefaultNamespace, logger: slog.Default(), assembly: 256 << 20}
+	c.origin.Build = dial.BuiltVersion()
 	if err := applyOptions(opts, func(o ConnOption) error { return o.applyConn(c) }); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/dial"
+	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/registry"
 )
 
@@ -39,7 +41,8 @@ func WithNode(node string) ConnOption {
 
 // WithBuild says which version of the program the process is, such as a tag or a commit,
 // for people and for strategies of selection: at most 253 bytes without control characters.
-// The version of a service is in its proto. Default: unknown.
+// The version of a service is in its proto. Default: that of the program's module, or the
+// commit, as the Go tool has noted it; unknown if it has not.
 func WithBuild(version string) ConnOption {
 	return originOption(func(o *registry.Origin) { o.Build = version })
 }
@@ -77,7 +80,8 @@ type InstanceOption struct{ name string }
 // WithInstance names the instance: 1 to 64 characters of A-Z a-z 0-9 _ -. The
 // name must be unique among the running instances of a service. As an option of a
 // connection it names the instances of the servers that have none of their own. Default, and
-// what "" means: the first label of the host's name and six random characters.
+// what "" means: the first label of the host's name and six random characters; Connect makes up
+// the name of the first such server, and has it in the name of the NATS connection.
 func WithInstance(name string) InstanceOption { return InstanceOption{name} }
 
 func (o InstanceOption) check() error {
@@ -90,4 +94,26 @@ func (o InstanceOption) check() error {
 func (o InstanceOption) applyConn(c *connConfig) error {
 	c.instance = o.name
 	return o.check()
+}
+
+// title returns the name of the NATS connection.
+func (s *standing) title() string {
+	instance := s.instance
+	if instance == "" {
+		instance = registrar.NewName()
+		s.told = make(chan string, 1)
+		s.told <- instance
+	}
+	return dial.Title(instance, s.origin.Build)
+}
+
+// makeUp makes up the name of an instance. The first one is in the name of the NATS
+// connection.
+func (s *standing) makeUp() string {
+	select {
+	case name := <-s.told:
+		return name
+	default:
+		return registrar.NewName()
+	}
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/monitor"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
-	"github.com/aegisrpc/aegis/runtime/internal/registrar"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 	"github.com/aegisrpc/aegis/runtime/registry"
@@ -89,7 +88,7 @@ func NewServer(conn *Conn, opts ...ServerOption) (*Server, error) {
 	s.cfg.instance = cmp.Or(s.cfg.instance, conn.standing.instance)
 	s.cfg.named = s.cfg.instance != ""
 	if !s.cfg.named {
-		s.cfg.instance = registrar.NewName()
+		s.cfg.instance = conn.standing.makeUp()
 	}
 	s.logger = s.cfg.logger.With("instance", s.cfg.instance)
 	s.replies = handling.Replies{Bus: conn.bus, Logger: s.logger, Instance: s.cfg.instance}

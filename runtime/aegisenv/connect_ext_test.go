@@ -21,13 +21,18 @@ import (
 )
 
 func TestConnectTakesEverythingFromTheEnvironment(t *testing.T) {
-	environment(t, map[string]string{"NATS_URL": serveNATS(t, ""), "AEGIS_INBOX_PREFIX": "_MINE"})
+	environment(t, map[string]string{"NATS_URL": serveNATS(t, ""), "AEGIS_INBOX_PREFIX": "_MINE", "AEGIS_INSTANCE": "orders-1", "AEGIS_BUILD": "v7"})
 	conn, err := aegisenv.Connect(deadline(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	assert.Equal(t, strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"), conn.NATS().Opts.Name, "the name of the program")
+	program := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
+	assert.Equal(t, "orders-1 "+program+" v7", conn.NATS().Opts.Name)
 	assert.True(t, strings.HasPrefix(conn.NATS().NewInbox(), "_MINE."))
 	assert.Equal(t, -1, conn.NATS().Opts.MaxReconnect, "the defaults of aegis.Connect hold")
+	nc, err := aegisenv.Settings{}.ConnectNATS(deadline(t))
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	assert.Equal(t, program, strings.Fields(nc.Opts.Name)[0], "without Aegis there is no instance")
 }
 
 func TestOptionsGoOverTheEnvironment(t *testing.T) {
@@ -137,13 +142,20 @@ func TestNamespaceAndJetStreamComeFromTheEnvironment(t *testing.T) {
 func TestDocumentShowsCodeThatCompilesAndAllVariables(t *testing.T) {
 	text, err := os.ReadFile("../../docs/connecting.md")
 	require.NoError(t, err)
-	examples, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
+	var sources []string
+	for _, name := range []string{"example_test.go", "ways_ext_test.go"} {
+		source, err := os.ReadFile(name)
+		require.NoError(t, err)
+		sources = append(sources, strings.ReplaceAll(string(source), "return ", "conn, err := "))
+	}
+	tested := strings.Join(sources, "\n")
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)\n```").FindAllStringSubmatch(string(text), -1)
-	require.Len(t, blocks, 2)
+	require.Len(t, blocks, 3)
 	for _, block := range blocks {
-		line, _, _ := strings.Cut(block[1], " //")
-		assert.Contains(t, string(examples), line+"\n")
+		for line := range strings.SplitSeq(block[1], "\n") {
+			line, _, _ := strings.Cut(line, " //")
+			assert.Contains(t, tested, strings.TrimSpace(line)+"\n")
+		}
 	}
 	doc, err := os.ReadFile("doc.go")
 	require.NoError(t, err)

@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	aegis "github.com/aegisrpc/aegis/runtime"
+	"github.com/aegisrpc/aegis/runtime/internal/dial"
 )
 
 // Kinds of environments.
@@ -73,7 +73,7 @@ func Detect() (Environment, error) {
 		return Environment{}, invalidf("%s: %.100q is no environment; use %s or %s", variableKind, e.Kind, Kubernetes, Local)
 	}
 	resource := resourceAttributes(os.Getenv("OTEL_RESOURCE_ATTRIBUTES"))
-	e.Build = cmp.Or(os.Getenv("AEGIS_BUILD"), os.Getenv("OTEL_SERVICE_VERSION"), resource["service.version"], builtVersion())
+	e.Build = cmp.Or(os.Getenv("AEGIS_BUILD"), os.Getenv("OTEL_SERVICE_VERSION"), resource["service.version"], dial.BuiltVersion())
 	e.Node = cmp.Or(os.Getenv("AEGIS_NODE"), resource["k8s.node.name"], resource["host.name"])
 	e.Zone = cmp.Or(os.Getenv("AEGIS_ZONE"), resource["cloud.availability_zone"])
 	if e.Kind == Kubernetes {
@@ -197,31 +197,6 @@ func resourceAttributes(text string) map[string]string {
 		}
 	}
 	return attributes
-}
-
-// builtVersion returns the version that the Go tool has put into the program: that of its
-// module, or the commit that it was built from; "" for neither.
-func builtVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	var revision, modified string
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value[:min(len(s.Value), 12)]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			modified = "+dirty"
-		}
-	}
-	if revision == "" {
-		return ""
-	}
-	return revision + modified
 }
 
 // Options returns the options of a connection that say all of it. Connect gives them by

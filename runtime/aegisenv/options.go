@@ -18,7 +18,7 @@ import (
 // natsOptions returns the options for nats.go, having read each file once: what cannot be
 // read or used is told here, with the place that named it.
 func (s *Settings) natsOptions(ctx context.Context) ([]nats.Option, error) {
-	opts := []nats.Option{nats.Name(programName())}
+	var opts []nats.Option
 	for _, of := range []func(context.Context) ([]nats.Option, error){s.userOptions, s.tlsOptions, s.wayOptions} {
 		more, err := of(ctx)
 		if err != nil {

@@ -3,8 +3,6 @@ package aegisenv
 import (
 	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -102,14 +100,15 @@ func (s Settings) Connect(ctx context.Context, opts ...aegis.ConnOption) (*aegis
 }
 
 // ConnectNATS makes a connection without Aegis, with the defaults of aegis.Connect: it
-// reconnects for ever and buffers nothing while NATS is away. The options go over the
-// settings. Namespace and JetStream are left to the caller: see Resolve. Errors are those
+// reconnects for ever and buffers nothing while NATS is away, and is named after the
+// program and its version. The options go over the settings. Namespace and JetStream are left to the caller: see Resolve. Errors are those
 // of Connect.
 func (s Settings) ConnectNATS(ctx context.Context, opts ...nats.Option) (*nats.Conn, error) {
 	r, natsOpts, err := s.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
+	natsOpts = append(natsOpts, nats.Name(dial.Title("", dial.BuiltVersion())))
 	o, err := dial.Options(r.URL, append(natsOpts, opts...))
 	if err != nil {
 		return nil, r.explain(err)
@@ -168,8 +167,3 @@ func (s Settings) GoString() string { return "aegisenv.Settings{" + s.String() +
 
 // LogValue is String, so that slog logs no secrets.
 func (s Settings) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// programName is the name of the running program, without its folder.
-func programName() string {
-	return strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
-}

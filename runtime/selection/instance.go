@@ -23,10 +23,13 @@ type Info struct {
 	// Methods are the methods that the instance serves, in order; nil if they are not known,
 	// and then it is taken to serve all. A process keeps the methods of its first Info.
 	Methods []string
-	// Zone, Build and Labels are what the instance says of itself; see [Instance.Zone],
-	// [Instance.Build] and [Instance.Label]. A process keeps those of its first Info.
-	Zone, Build string
-	Labels      map[string]string
+	// Version, Zone, Build and Labels are what the instance says of itself; see
+	// [Instance.Version], [Instance.Zone], [Instance.Build] and [Instance.Label]. A process
+	// keeps those of its first Info.
+	Version, Zone, Build string
+	Labels               map[string]string
+	// Leads names the single active groups that the instance leads. The latest value counts.
+	Leads []string
 	// Reserved keeps the instance from being picked by strategies that do not choose it:
 	// see [Chooser]. A process keeps it.
 	Reserved bool
@@ -59,8 +62,8 @@ type Load struct {
 	Capacity int
 }
 
-// Instance is one instance of a service, as one client process knows it. ID, process,
-// methods and tag never change; its figures do. It is safe for concurrent use.
+// Instance is one instance of a service, as one client process knows it. Its figures
+// change, and what it leads; all else never does. It is safe for concurrent use.
 type Instance struct {
 	id      string
 	process string
@@ -89,16 +92,19 @@ type Instance struct {
 
 // origin is what an instance says of itself.
 type origin struct {
-	zone, build string
-	labels      map[string]string
-	reserved    bool
+	version, zone, build string
+	labels               map[string]string
+	reserved             bool
+	leads                atomic.Pointer[[]string] // that alone changes
 }
 
 func newInstance(info Info) *Instance {
-	return &Instance{
+	i := &Instance{
 		id: info.ID, process: info.Process, hash: hashString(info.ID), methods: info.Methods, tag: info.Tag,
-		origin: origin{zone: info.Zone, build: info.Build, labels: info.Labels, reserved: info.Reserved},
+		origin: origin{version: info.Version, zone: info.Zone, build: info.Build, labels: info.Labels, reserved: info.Reserved},
 	}
+	i.origin.leads.Store(&info.Leads)
+	return i
 }
 
 // ID returns the name of the instance within its service.
@@ -120,6 +126,10 @@ func (i *Instance) Serves(method string) bool {
 // Zone returns where the instance runs, "" if unknown.
 func (i *Instance) Zone() string { return i.origin.zone }
 
+// Version returns the version of the service that the instance serves, from the proto that
+// it was built with; "" if unknown.
+func (i *Instance) Version() string { return i.origin.version }
+
 // Build returns the version of the program that the instance is, "" if unknown.
 func (i *Instance) Build() string { return i.origin.build }
 
@@ -128,6 +138,11 @@ func (i *Instance) Label(key string) (string, bool) {
 	value, ok := i.origin.labels[key]
 	return value, ok
 }
+
+// Leads reports whether the instance leads a single active group of its service, as far as
+// that is known: a leader that has just begun or ended may not have said so yet. The group
+// of methods whose options name none is "default".
+func (i *Instance) Leads(group string) bool { return slices.Contains(*i.origin.leads.Load(), group) }
 
 // Reserved reports whether only a strategy that chooses the instance may pick it.
 func (i *Instance) Reserved() bool { return i.origin.reserved }

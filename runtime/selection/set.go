@@ -194,6 +194,7 @@ func (s *Set) change(at int, info Info) {
 		i.state = info.State
 	}
 	i.unhealthy = info.Unhealthy
+	i.origin.leads.Store(&info.Leads)
 	s.judge(i)
 }
 

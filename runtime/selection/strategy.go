@@ -40,7 +40,8 @@ type Preparer interface {
 // that may pick reserved instances, which the view of other strategies lacks.
 type Chooser interface {
 	// Chooses reports whether an instance belongs to the view. It depends on nothing but what
-	// the instance says of itself: ID, zone, build, labels, and whether it is reserved.
+	// the instance says of itself and never changes: ID, zone, version, build, labels, and whether
+	// it is reserved.
 	Chooses(instance *Instance) bool
 }
 

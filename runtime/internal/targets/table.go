@@ -139,7 +139,7 @@ func (t *Table) Changed(c registry.Change) {
 	case registry.Joined:
 		t.targets[r.Instance] = &target{}
 		t.put(r)
-	case registry.StateChanged, registry.ConditionChanged:
+	case registry.StateChanged, registry.ConditionChanged, registry.Leads, registry.StoppedLeading:
 		t.put(r)
 	case registry.Left, registry.Expired:
 		t.set.Remove(r.Instance)
@@ -148,7 +148,6 @@ func (t *Table) Changed(c registry.Change) {
 		}
 		delete(t.targets, r.Instance)
 		t.failCalls(r.Instance)
-	default: // which instance leads does not matter here
 	}
 }
 
@@ -160,9 +159,18 @@ func (t *Table) put(r *registry.Record) {
 	to.unhealthy = r.Unhealthy
 	t.set.Put(selection.Info{
 		ID: r.Instance, Process: r.Process, State: selectionState(r.State), Methods: r.Methods,
-		Zone: r.Zone, Build: r.Build, Labels: r.Labels, Reserved: r.Reserved,
+		Version: r.Version, Zone: r.Zone, Build: r.Build, Labels: r.Labels, Reserved: r.Reserved, Leads: groups(r.Leads),
 		Unhealthy: to.unhealthy, Tag: to,
 	})
+}
+
+// groups returns the names of the groups that an instance leads.
+func groups(leads []registry.Lead) []string {
+	var names []string
+	for _, l := range leads {
+		names = append(names, l.Group)
+	}
+	return names
 }
 
 func selectionState(s registry.State) selection.State {

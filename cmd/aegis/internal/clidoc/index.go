@@ -28,6 +28,11 @@ func index(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	tasks, err := filepath.Glob(filepath.Join(root, "docs", "howto", "[a-z]*.md"))
+	if err != nil {
+		return "", err
+	}
+	paths = append(paths, tasks...)
 	var b strings.Builder
 	b.WriteString(indexHead)
 	for _, path := range append([]string{filepath.Join(root, "README.md")}, paths...) {

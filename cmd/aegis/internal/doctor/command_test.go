@@ -88,6 +88,17 @@ func TestDoctorPrintsPermissionsThatNATSTakes(t *testing.T) {
 	assert.False(t, g.Responses)
 }
 
+// The users of docs/howto/authenticate.md have the permissions that are printed now.
+func TestPageOnAuthenticationHasTheseFiles(t *testing.T) {
+	t.Parallel()
+	for file, role := range map[string]string{"orders.conf": "server", "billing.conf": "client"} {
+		text, err := os.ReadFile("../../../../examples/howto/nats/" + file)
+		require.NoError(t, err)
+		r := clitest.Run(t, nil, "doctor", "--role", role, "--service", "howto.v1.OrderService", "--print-permissions")
+		assert.Equal(t, r.Out, string(text), "write it anew: aegis doctor --role %s --service howto.v1.OrderService --print-permissions > examples/howto/nats/%s", role, file)
+	}
+}
+
 func TestDoctorUsedWrongly(t *testing.T) {
 	t.Parallel()
 	for args, text := range map[string]string{
