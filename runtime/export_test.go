@@ -73,4 +73,4 @@ func (s *Server) ResultsUnderWay() int {
 	return n
 }
 
-func init() { handling.SetHearAgain(300 * time.Millisecond) }
+func init() { handling.SetHearAgain(300 * time.Millisecond) } //nolint:gochecknoinits // before any server is made

@@ -102,7 +102,7 @@ func serveAll(t *testing.T, conn *aegis.Conn) *aegis.Server {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
+	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
 	eventually(t, "it runs", func() bool { return srv.State() == aegis.StateRunning })
 	return srv
 }

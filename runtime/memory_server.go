@@ -196,6 +196,11 @@ func (c *memoryContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// follower is a *Command of any result.
+type follower interface {
+	follows(h inmemory.CommandHandle)
+}
+
 // Package aegistest does the rest.
 var _ = inmemory.Provide(inmemory.Tests{
 	Replace: func(conn any, m inmemory.Memory) {
@@ -210,9 +215,7 @@ var _ = inmemory.Provide(inmemory.Tests{
 		return c, &c.call
 	},
 	Follow: func(command any, h inmemory.CommandHandle) {
-		command.(interface {
-			follows(h inmemory.CommandHandle)
-		}).follows(h) //nolint:forcetypeassert // it is a *Command
+		command.(follower).follows(h) //nolint:forcetypeassert // it is a *Command
 	},
 	Future: func(ack *stores.Ack, why *status.Status) any {
 		f := &PubFuture{}

@@ -2,7 +2,7 @@ package payments_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -45,7 +45,7 @@ func (s *fakeStore) Get(_ context.Context, id string) (*paymentsv1.Payment, erro
 			return p, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // as payments.Store says
+	return nil, nil
 }
 
 // serve serves the payments in memory.
@@ -85,7 +85,7 @@ func TestAPaymentBeyondTheLimitIsRefused(t *testing.T) {
 	mem, client := serve(t, &fakeStore{payments: []*paymentsv1.Payment{{Id: "before", Account: "alice", Cents: 99_000}}})
 	_, err := client.Pay(t.Context(), pay("p1", 1_001))
 	assert.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err))
-	assert.ErrorContains(t, err, "1000 left")
+	require.ErrorContains(t, err, "1000 left")
 	_, err = client.Pay(t.Context(), &paymentsv1.PayRequest{Id: "p2"})
 	assert.Equal(t, aegis.CodeInvalidArgument, aegis.CodeOf(err))
 	assert.Empty(t, mem.Published())
@@ -115,7 +115,7 @@ func TestACallOfAnotherTermIsSentAgain(t *testing.T) {
 func TestTheDayAddsUpAndReports(t *testing.T) {
 	store := &fakeStore{}
 	for i := range 2000 {
-		store.payments = append(store.payments, &paymentsv1.Payment{Id: fmt.Sprint(i), Account: "alice", Cents: 2})
+		store.payments = append(store.payments, &paymentsv1.Payment{Id: strconv.Itoa(i), Account: "alice", Cents: 2})
 	}
 	_, client := serve(t, store)
 	day, err := client.CloseDay(t.Context(), &paymentsv1.CloseDayRequest{})

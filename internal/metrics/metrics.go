@@ -42,12 +42,19 @@ func (m *Metric) PrometheusName() string {
 	return name
 }
 
+// Labels and units.
+const (
+	service = "service"
+	method  = "method"
+	request = "{request}"
+)
+
 // The labels of a method.
 var (
-	ofMethod  = []string{"service", "method"}
-	withCode  = []string{"service", "method", "code"}
-	withCause = []string{"service", "method", "reason"}
-	ofGroup   = []string{"service", "group"}
+	ofMethod  = []string{service, method}
+	withCode  = []string{service, method, "code"}
+	withCause = []string{service, method, "reason"}
+	ofGroup   = []string{service, "group"}
 )
 
 // addCodes calls add with the number of requests of each code.

@@ -12,7 +12,49 @@ import (
 
 // OfServer returns the metrics of a server.
 func OfServer(srv *aegis.Server) []Metric {
-	parts := func(read func(p health.Part, add func(float64, ...string))) func(func(float64, ...string)) {
+	keys, values := origin(srv)
+	return slices.Concat(requests(srv), parts(srv), []Metric{
+		{
+			Name: "aegis.instance.info", Help: "1, with what the process says of itself, for joins.",
+			Unit: "1", Labels: keys,
+			Read: func(add func(float64, ...string)) { add(1, values...) },
+		},
+		{
+			Name: "aegis.server.health_score", Help: "Health score, 0 to 100.",
+			Unit: "1", Labels: []string{service},
+			Read: func(add func(float64, ...string)) {
+				for service := range srv.Recorders() {
+					if report, ok := srv.Report(service); ok {
+						add(report.Score, service)
+					}
+				}
+			},
+		},
+		{
+			Name: "aegis.server.ready", Help: "Whether the server is running, connected, healthy by its checks, and all its parts work.",
+			Unit: "1",
+			Read: func(add func(float64, ...string)) { add(truth(srv.Ready(context.Background()) == nil)) },
+		},
+		{
+			Name: "aegis.server.leading", Help: "1 for each single active group that the instance leads.",
+			Unit: "1", Labels: ofGroup,
+			Read: func(add func(float64, ...string)) {
+				for term := range srv.Leading() {
+					add(1, term.Service, term.Group)
+				}
+			},
+		},
+		{
+			Name: "aegis.server.streams", Help: "Streams whose handlers run.",
+			Unit: "{stream}",
+			Read: func(add func(float64, ...string)) { add(float64(srv.Streams())) },
+		},
+	})
+}
+
+// parts returns the metrics of the parts of a server that can fail by themselves.
+func parts(srv *aegis.Server) []Metric {
+	each := func(read func(p health.Part, add func(float64, ...string))) func(func(float64, ...string)) {
 		return func(add func(float64, ...string)) {
 			for p := range srv.Parts() {
 				read(p, add)
@@ -20,31 +62,27 @@ func OfServer(srv *aegis.Server) []Metric {
 		}
 	}
 	ofPart := []string{"part"}
-	keys, values := origin(srv)
-	return append(requests(srv), []Metric{
-		{Name: "aegis.instance.info", Help: "1, with what the process says of itself, for joins.", Unit: "1", Labels: keys, Read: func(add func(float64, ...string)) { add(1, values...) }},
-		{Name: "aegis.server.health_score", Help: "Health score, 0 to 100.", Unit: "1", Labels: []string{"service"}, Read: func(add func(float64, ...string)) {
-			for service := range srv.Recorders() {
-				if report, ok := srv.Report(service); ok {
-					add(report.Score, service)
+	return []Metric{
+		{
+			Name: "aegis.server.part_broken", Help: "1 for each part of the server that cannot work, such as the commands of a method.",
+			Unit: "1", Labels: ofPart,
+			Read: each(func(p health.Part, add func(float64, ...string)) {
+				if p.Err != nil {
+					add(1, p.Name)
 				}
-			}
-		}},
-		{Name: "aegis.server.ready", Help: "Whether the server is running, connected, healthy by its checks, and all its parts work.", Unit: "1", Read: func(add func(float64, ...string)) { add(truth(srv.Ready(context.Background()) == nil)) }},
-		{Name: "aegis.server.part_broken", Help: "1 for each part of the server that cannot work, such as the commands of a method.", Unit: "1", Labels: ofPart, Read: parts(func(p health.Part, add func(float64, ...string)) {
-			if p.Err != nil {
-				add(1, p.Name)
-			}
-		})},
-		{Name: "aegis.server.part_failures", Help: "Times that a part of the server has begun to fail.", Unit: "{failure}", Counter: true, Labels: ofPart, Read: parts(func(p health.Part, add func(float64, ...string)) { add(float64(p.Failures), p.Name) })},
-		{Name: "aegis.server.part_outage", Help: "Time in which a part of the server could not work.", Unit: "s", Counter: true, Labels: ofPart, Read: parts(func(p health.Part, add func(float64, ...string)) { add(p.Broken.Seconds(), p.Name) })},
-		{Name: "aegis.server.leading", Help: "1 for each single active group that the instance leads.", Unit: "1", Labels: ofGroup, Read: func(add func(float64, ...string)) {
-			for term := range srv.Leading() {
-				add(1, term.Service, term.Group)
-			}
-		}},
-		{Name: "aegis.server.streams", Help: "Streams whose handlers run.", Unit: "{stream}", Read: func(add func(float64, ...string)) { add(float64(srv.Streams())) }},
-	}...)
+			}),
+		},
+		{
+			Name: "aegis.server.part_failures", Help: "Times that a part of the server has begun to fail.",
+			Unit: "{failure}", Counter: true, Labels: ofPart,
+			Read: each(func(p health.Part, add func(float64, ...string)) { add(float64(p.Failures), p.Name) }),
+		},
+		{
+			Name: "aegis.server.part_outage", Help: "Time in which a part of the server could not work.",
+			Unit: "s", Counter: true, Labels: ofPart,
+			Read: each(func(p health.Part, add func(float64, ...string)) { add(p.Broken.Seconds(), p.Name) }),
+		},
+	}
 }
 
 // requests returns the metrics of what a server has handled.
@@ -64,17 +102,29 @@ func requests(srv *aegis.Server) []Metric {
 		}
 	}
 	return []Metric{
-		{Name: "aegis.server.requests", Help: "Calls, events and commands that were handled, by code.", Unit: "{request}", Counter: true, Conventional: true, Labels: withCode, Read: methods(func(m *health.Method, add func(float64, ...string), service string) {
-			addCodes(m.Totals(), func(n uint64, code string) { add(float64(n), service, m.Name(), code) })
-		})},
-		{Name: "aegis.server.refused", Help: "Calls that were refused before a handler ran, by reason.", Unit: "{request}", Counter: true, Labels: withCause, Read: methods(func(m *health.Method, add func(float64, ...string), service string) {
-			for reason, n := range m.Totals().Refused {
-				add(float64(n), service, m.Name(), reason)
-			}
-		})},
-		{Name: "aegis.server.requests.in_flight", Help: "Calls, events and commands whose handlers run.", Unit: "{request}", Labels: ofMethod, Read: methods(func(m *health.Method, add func(float64, ...string), service string) {
-			add(float64(m.InFlight()), service, m.Name())
-		})},
+		{
+			Name: "aegis.server.requests", Help: "Calls, events and commands that were handled, by code.",
+			Unit: request, Counter: true, Conventional: true, Labels: withCode,
+			Read: methods(func(m *health.Method, add func(float64, ...string), service string) {
+				addCodes(m.Totals(), func(n uint64, code string) { add(float64(n), service, m.Name(), code) })
+			}),
+		},
+		{
+			Name: "aegis.server.refused", Help: "Calls that were refused before a handler ran, by reason.",
+			Unit: request, Counter: true, Labels: withCause,
+			Read: methods(func(m *health.Method, add func(float64, ...string), service string) {
+				for reason, n := range m.Totals().Refused {
+					add(float64(n), service, m.Name(), reason)
+				}
+			}),
+		},
+		{
+			Name: "aegis.server.requests.in_flight", Help: "Calls, events and commands whose handlers run.",
+			Unit: request, Labels: ofMethod,
+			Read: methods(func(m *health.Method, add func(float64, ...string), service string) {
+				add(float64(m.InFlight()), service, m.Name())
+			}),
+		},
 	}
 }
 

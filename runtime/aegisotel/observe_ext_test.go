@@ -131,7 +131,7 @@ func observed(t *testing.T, reader *sdkmetric.ManualReader) map[string]map[strin
 			for _, p := range points {
 				var attributes []string
 				for _, kv := range p.Attributes.ToSlice() {
-					attributes = append(attributes, string(kv.Key)+"="+kv.Value.Emit())
+					attributes = append(attributes, string(kv.Key)+"="+kv.Value.String())
 				}
 				found[m.Name][strings.Join(attributes, " ")] = p.Value
 			}
