@@ -154,8 +154,8 @@ func TestTraceShowsThePathOfTheRequest(t *testing.T) {
 	r := clitest.Run(t, env, "call", "aegistest.v1.ProbeService/Do", `{"text": "hi"}`, "--trace")
 	require.Equal(t, 0, r.Code, r.Err)
 	assert.Contains(t, r.Out, `"text": "hi"`)
-	assert.Regexp(t, `in client \d+ "aegis`, r.Out)
-	assert.Regexp(t, `out client \d+, subscription aegis\.call\.aegistest\.v1\.ProbeService\.Do, queue aegis`, r.Out)
+	assert.Regexp(t, `in client \d+ "\S+ aegis\b`, r.Out)
+	assert.Regexp(t, `out client \d+ "[^"]+", subscription aegis\.call\.aegistest\.v1\.ProbeService\.Do, queue aegis`, r.Out)
 	assert.Contains(t, r.Out, "ms  reply")
 
 	r = clitest.Run(t, env, "call", "aegistest.v1.ProbeService/Do", `{"text": "fail"}`, "--trace")
