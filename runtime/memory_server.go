@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -94,13 +95,28 @@ func (s *service) inMemory(srv *Server) *inmemory.Service {
 func (s *subscription) inMemory() *inmemory.Subscription {
 	return &inmemory.Subscription{
 		Service: s.service, Method: s.method, Consumer: s.consumer, Concurrency: s.concurrency(), Retry: s.retry,
-		NoDeadLetters: s.cfg.noDeadLetters, All: s.cfg.from().kind == startAll,
+		NoDeadLetters: s.cfg.noDeadLetters, From: s.cfg.from().reaches,
 		Handle: func(ctx context.Context, h *inmemory.Handling, ev proto.Message) error {
 			return s.server.handled(s.name, func() error {
 				_, err := s.handle(handlingContext(ctx, h), ev)
 				return err
 			})
 		},
+	}
+}
+
+// reaches reports whether an event that was stored before belongs to a new group or instance
+// that begins at p.
+func (p Position) reaches(sequence uint64, stored time.Time) bool {
+	switch p.kind {
+	case startAll:
+		return true
+	case startSequence:
+		return sequence >= p.sequence
+	case startTime:
+		return !stored.Before(p.time)
+	default:
+		return false
 	}
 }
 

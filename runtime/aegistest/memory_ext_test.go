@@ -83,6 +83,34 @@ func TestAMemoryKeepsWhatWasPublishedAndSentAndGivenUp(t *testing.T) {
 	assert.Equal(t, aegistestv1aegis.EventServiceStoredFullName, letters[0].Method)
 }
 
+func TestANewGroupBeginsWhereItsPositionSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := aegistest.NewMemory(t)
+		pub := publisher(t, mem.Conn())
+		began := time.Now()
+		for _, text := range []string{"a", "b", "c"} {
+			_, err := pub.Stored(t.Context(), &testv1.StoredRequest{Text: text})
+			require.NoError(t, err)
+			time.Sleep(time.Minute) // in the bubble
+		}
+		for position, want := range map[aegis.Position]string{
+			aegis.StartAll(): "abc", aegis.StartSequence(2): "bc", aegis.StartTime(began.Add(90 * time.Second)): "c", aegis.StartNew(): "",
+		} {
+			got := ""
+			group := "g" + want
+			subscribe(t, mem.Conn(), aegistestv1aegis.EventServiceEvents{
+				Stored: func(_ context.Context, ev *testv1.StoredRequest) error {
+					got += ev.GetText()
+					return nil
+				},
+			}, aegis.Compete(group), aegis.StartFrom(position))
+			mem.Settle(t)
+			synctest.Wait()
+			assert.Equal(t, want, got)
+		}
+	})
+}
+
 func TestWhatNeedsNATSSaysSoInAMemory(t *testing.T) {
 	t.Parallel()
 	mem := aegistest.NewMemory(t)

@@ -126,6 +126,6 @@ type Subscription struct {
 	Concurrency   int
 	Retry         spec.Retry
 	NoDeadLetters bool
-	All           bool // it begins with the oldest event, and not with the next
+	From          func(sequence uint64, stored time.Time) bool // whether it gets an event that was stored before
 	Handle        func(ctx context.Context, in *Handling, ev proto.Message) error
 }

@@ -115,9 +115,9 @@ func (h *Hub) subscribe(s *server, sub *inmemory.Subscription) {
 	if c == nil {
 		c = &consumer{method: sub.Method}
 		h.consumers[key] = c
-		if l := h.logs[sub.Service.Name]; l != nil && sub.All {
+		if l := h.logs[sub.Service.Name]; l != nil {
 			for _, m := range l.events {
-				if m.Method.Name == sub.Method.Name {
+				if m.Method.Name == sub.Method.Name && sub.From(m.Sequence, m.Time) {
 					c.pending = append(c.pending, deliver(m))
 				}
 			}
