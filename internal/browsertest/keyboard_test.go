@@ -37,6 +37,7 @@ func TestThePageIsUsedByKeyboardAlone(t *testing.T) {
 	p.await(`location.hash.startsWith("#/services/` + orderv1aegis.OrderServiceName + `?instance=order-2")`)
 
 	// The tabulator reaches everything, and one sees where it is.
+	p.await(has("main", "Instance order-2")) // what is drawn anew would lose the focus
 	p.press("Tab")
 	p.await(`document.activeElement !== document.body`)
 	require.NotEqual(t, "none", eval[string](p, `getComputedStyle(document.activeElement).outlineStyle`),
