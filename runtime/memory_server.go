@@ -136,7 +136,6 @@ func (s *handledInMemory) Send(m proto.Message) error { return endOfStream(s.Str
 func (s *handledInMemory) Recv(m proto.Message) error { return endOfStream(s.Stream.Recv(m)) }
 func (s *handledInMemory) CloseSend() error           { return nil }
 func (s *handledInMemory) callOf() *Call              { return s.call }
-func (s *handledInMemory) Discard()                   { s.Stream.Discard() }
 
 // memoryContext is the context of a handler in a unit test.
 type memoryContext struct {

@@ -34,15 +34,15 @@ type command struct {
 	failed   int       // attempts that count
 	canceled bool
 
-	run Attempt // the attempt that runs
+	run attemptClock // of the attempt that runs
 
 	mu      sync.Mutex // guards what follows
 	news    commandwait.News
 	changed chan struct{} // closed, and replaced, by news
 }
 
-// Attempt is the clock of one attempt: a report begins its timeout anew.
-type Attempt struct {
+// attemptClock is the clock of one attempt: a report begins its timeout anew.
+type attemptClock struct {
 	mu      sync.Mutex // guards what follows
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer

@@ -10,7 +10,6 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
-	"github.com/aegisrpc/aegis/runtime/internal/leader"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
@@ -82,30 +81,22 @@ func (q *queue) add(c *command) {
 	q.pending = slices.Insert(q.pending, at, c)
 }
 
-// worker is a server that can begin a command, and the term in which it works.
-type worker struct {
-	member
-
-	base context.Context //nolint:containedctx // what the context of the handler derives from
-	term *leader.Info    // nil unless the command is single active
-}
-
 // workers returns the servers that have room. The caller holds the mutex.
-func (h *Hub) workers(q *queue) (free []worker) {
+func (h *Hub) workers(q *queue) (free []taken) {
 	if group := q.method.Group; group != "" {
 		g := h.leaders[groupKey{q.service.Name, group}]
 		if g == nil || !g.leads || g.leader.server.stopping || h.groupWorks(g) || g.leader.service.Methods[q.method.Name] == nil {
 			return nil
 		}
 		term := g.term
-		return []worker{{g.leader, g.base, &term}}
+		return []taken{{g.leader, g.base, &term}}
 	}
 	for _, m := range h.targetsOf(q.service.Name).members {
 		if m.service.Methods[q.method.Name] != nil && q.running[m.server] < m.service.CommandsAtOnce {
-			free = append(free, worker{member: m, base: m.server.Base})
+			free = append(free, taken{member: m, base: m.server.Base})
 		}
 	}
-	slices.SortStableFunc(free, func(a, b worker) int { return q.running[a.server] - q.running[b.server] })
+	slices.SortStableFunc(free, func(a, b taken) int { return q.running[a.server] - q.running[b.server] })
 	return free
 }
 
@@ -122,7 +113,7 @@ func (h *Hub) groupWorks(g *group) bool {
 
 // nextCommand returns the command that can begin next, and the worker that has room for it; nil
 // if there is none. The caller holds the mutex.
-func (h *Hub) nextCommand(q *queue, now time.Time) (*command, *worker) {
+func (h *Hub) nextCommand(q *queue, now time.Time) (*command, *taken) {
 	for _, c := range q.pending {
 		switch {
 		case c.by == nil && !c.due.After(now):
@@ -153,7 +144,7 @@ func (h *Hub) pumpQueue(q *queue) {
 }
 
 // beginCommand runs the handler of a command. The caller holds the mutex.
-func (h *Hub) beginCommand(q *queue, c *command, w *worker) {
+func (h *Hub) beginCommand(q *queue, c *command, w *taken) {
 	c.by = w.server
 	c.attempt++
 	q.running[w.server]++
@@ -181,7 +172,7 @@ func (h *Hub) beginCommand(q *queue, c *command, w *worker) {
 
 // ended decides what becomes of a command whose handler has returned. The caller holds the
 // mutex.
-func (h *Hub) ended(q *queue, c *command, w *worker, in *inmemory.Handling, res proto.Message, err, cause error) {
+func (h *Hub) ended(q *queue, c *command, w *taken, in *inmemory.Handling, res proto.Message, err, cause error) {
 	logger := w.server.Logger.With("command_method", string(q.method.Desc.FullName()), "command", c.message.ID)
 	c.failed++
 	switch {

@@ -125,12 +125,12 @@ func nobody(format string, args ...any) *status.Status {
 	return status.Refusal(status.Unavailable, status.ReasonNoResponders, format, args...).WithNotRun(true)
 }
 
-// taken is the server that has taken a call, and the term in which it has.
+// taken is a server that takes a call or a command, and the term in which it does.
 type taken struct {
 	member
 
 	base context.Context //nolint:containedctx // what the context of the handler derives from
-	term *leader.Info    // nil unless the method is single active
+	term *leader.Info    // nil unless the method, or the command, is single active
 }
 
 // find finds the server for a call, and has it count the call until calls.Done. A call to a
