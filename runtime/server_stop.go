@@ -14,6 +14,7 @@ func (s *Server) drain() error {
 	defer s.cancelBase()
 	grace := handling.NewGrace(s.cfg.grace, s.logger, s.expire)
 	defer grace.End()
+	s.letCallersKnow(grace.Context) // before any step, as an instance that stops serves as before
 	// 1. Give up the leaderships: no handler of a term starts any more. The subscriptions
 	// of the terms are drained with all others.
 	for _, l := range s.leaderships {
@@ -52,6 +53,26 @@ func (s *Server) drain() error {
 	// 13. See the last replies off.
 	s.flushReplies()
 	return err
+}
+
+// farewell is how long a stopping server of a cluster of NATS servers goes on as before.
+const farewell = 100 * time.Millisecond
+
+// letCallersKnow waits, in a cluster of NATS servers, until the callers have most likely heard
+// that this instance stops. A NATS server that still counts on a subscription which has just
+// ended elsewhere sends a request there, where it is dropped: the caller is not told that
+// nobody listens, as it is within one server, and the outcome of the call is unknown.
+func (s *Server) letCallersKnow(ctx context.Context) {
+	if s.registrar == nil || !s.conn.nc.IsConnected() || s.conn.nc.ConnectedClusterName() == "" {
+		return
+	}
+	timer := time.NewTimer(farewell)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.conn.ctx.Done():
+	}
 }
 
 // expire ends the contexts of all handlers, as the grace period is over, and counts the

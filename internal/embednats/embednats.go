@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 )
 
 // startTimeout bounds the wait until the server accepts connections.
@@ -77,7 +78,25 @@ func Run(opts *server.Options) (*Server, error) {
 		s.Shutdown()
 		return nil, fmt.Errorf("the embedded NATS server was not ready within %v", startTimeout)
 	}
+	firstAnswer(s, opts)
 	return &Server{s}, nil
+}
+
+// firstAnswer asks JetStream something and waits for the answer. Of the first two requests of
+// an account that a server hears at once, NATS answers only one (nats-server 2.15: the second
+// is answered on a subject to which the server has not subscribed yet), and the other waits
+// until its time is over. A server with users, or one of a cluster, is left as it is: the one
+// would not answer, the other not yet.
+func firstAnswer(s *server.Server, opts *server.Options) {
+	if !opts.JetStream || opts.Cluster.Name != "" {
+		return
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.NoReconnect())
+	if err != nil {
+		return // the server wants to know who asks
+	}
+	defer nc.Close()
+	_, _ = nc.Request("$JS.API.INFO", nil, startTimeout) // an account without JetStream has no race to lose
 }
 
 // Stop stops the server, and returns when it has stopped.

@@ -9,7 +9,7 @@ import (
 // failCalls ends the calls to an instance that was found to be gone. If the instance
 // has stopped in good order, its last replies are at NATS, but another goroutine
 // delivers them, and may be late. A call that was sent after the instance had left has
-// got "no responders" there.
+// got "no responders" there, unless another server of a cluster has dropped it.
 func (t *Table) failCalls(instance string) {
 	prefix := t.o.Subjects.Instance(instance, t.service, "")
 	calls := t.o.Bus.Waiting(func(target string) bool {
