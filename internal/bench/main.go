@@ -53,9 +53,10 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&s.RoundTime, "round-time", 500*time.Millisecond, "how long each contender runs in a round")
 	flag.DurationVar(&s.FloodTime, "flood-time", 10*time.Second, "how long the flood lasts")
 	flag.DurationVar(&s.SlowTime, "slow-time", time.Minute, "how long the slow reader reads")
+	flag.DurationVar(&s.RestTime, "rest-time", 10*time.Second, "how long instances at rest are measured, three times")
 	flag.StringVar(&s.Only, "only", "", "comma-separated scenarios, of "+scenarios.Names())
 	flag.Parse()
-	if flag.NArg() > 0 || s.Rounds < 1 || s.Warmups < 0 || s.RoundTime <= 0 || s.FloodTime <= 0 || s.SlowTime <= 0 {
+	if flag.NArg() > 0 || s.Rounds < 1 || s.Warmups < 0 || s.RoundTime <= 0 || s.FloodTime <= 0 || s.SlowTime <= 0 || s.RestTime <= 0 {
 		flag.Usage()
 		return fmt.Errorf("these arguments make no sense: %q", os.Args[1:])
 	}

@@ -9,6 +9,7 @@
 //	*_large.go       messages that are larger than NATS takes
 //	*_broadcast.go   calls to all instances
 //	*_messages.go    events and commands
+//	*_rest.go        instances that nobody calls
 package roles
 
 import (
@@ -20,7 +21,7 @@ import (
 
 // All are the roles by their names.
 func All() map[string]child.Start {
-	return map[string]child.Start{
+	return with(restRoles(), map[string]child.Start{
 		"nats":            startNATS,
 		"aegis-service":   startAegisEcho,
 		"aegis-client":    startAegisClient,
@@ -52,7 +53,7 @@ func All() map[string]child.Start {
 
 		"slow-service": startSlowService,
 		"flood-client": startFloodClient,
-	}
+	})
 }
 
 // What the processes can be asked for, each with an order of its own.

@@ -21,6 +21,7 @@ type Settings struct {
 	RoundTime time.Duration // of each contender in a round
 	FloodTime time.Duration
 	SlowTime  time.Duration // how long the slow reader reads
+	RestTime  time.Duration // how long instances at rest are measured in a round
 	Only      string        // names, for Choose
 }
 
@@ -57,6 +58,7 @@ func scenarios() []Scenario {
 		largeScenario("large-reply", roles.OpReply),
 		largeScenario("large-request", roles.OpRequest),
 		broadcastScenario(),
+		restScenario(),
 		generateScenario(),
 	}
 }

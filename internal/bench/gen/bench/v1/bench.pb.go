@@ -960,12 +960,14 @@ const file_bench_v1_bench_proto_rawDesc = "" +
 	"\x04Pull\x12\x15.bench.v1.PullRequest\x1a\x16.bench.v1.PullResponse0\x01\x127\n" +
 	"\x04Push\x12\x15.bench.v1.PushRequest\x1a\x16.bench.v1.PushResponse(\x01\x129\n" +
 	"\x04Chat\x12\x15.bench.v1.ChatRequest\x1a\x16.bench.v1.ChatResponse(\x010\x01\x122\n" +
-	"\x03Ask\x12\x14.bench.v1.AskRequest\x1a\x15.bench.v1.AskResponse2\xde\x03\n" +
+	"\x03Ask\x12\x14.bench.v1.AskRequest\x1a\x15.bench.v1.AskResponse2\xfe\x04\n" +
 	"\x0eMessageService\x12B\n" +
 	"\x06Ticked\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x06\xca\xcc\x1f\x02\"\x00\x12D\n" +
 	"\x06Stored\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\b\xca\xcc\x1f\x04\"\x02\x18\x01\x12K\n" +
 	"\x06OneKey\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x01\x12M\n" +
-	"\bFourKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x04\x12M\n" +
+	"\bFourKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x04\x12N\n" +
+	"\tEightKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\b\x12N\n" +
+	"\tOtherKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\b\x12M\n" +
 	"\bManyKeys\x12\x18.bench.v1.MessageRequest\x1a\x16.google.protobuf.Empty\"\x0f\xca\xcc\x1f\v\"\t\x18\x01\"\x03key(\x10\x12G\n" +
 	"\x04Work\x12\x18.bench.v1.MessageRequest\x1a\x19.bench.v1.MessageResponse\"\n" +
 	"\xca\xcc\x1f\x06*\x04\"\x02\b\x05\x1a\x0e\xca\xcc\x1f\n" +
@@ -1021,26 +1023,30 @@ var file_bench_v1_bench_proto_depIdxs = []int32{
 	8,  // 7: bench.v1.MessageService.Stored:input_type -> bench.v1.MessageRequest
 	8,  // 8: bench.v1.MessageService.OneKey:input_type -> bench.v1.MessageRequest
 	8,  // 9: bench.v1.MessageService.FourKeys:input_type -> bench.v1.MessageRequest
-	8,  // 10: bench.v1.MessageService.ManyKeys:input_type -> bench.v1.MessageRequest
-	8,  // 11: bench.v1.MessageService.Work:input_type -> bench.v1.MessageRequest
-	10, // 12: bench.v1.LargeService.Carry:input_type -> bench.v1.CarryRequest
-	12, // 13: bench.v1.AllService.Tell:input_type -> bench.v1.TellRequest
-	15, // 14: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
-	17, // 15: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
-	1,  // 16: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
-	3,  // 17: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
-	5,  // 18: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
-	7,  // 19: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
-	18, // 20: bench.v1.MessageService.Ticked:output_type -> google.protobuf.Empty
-	18, // 21: bench.v1.MessageService.Stored:output_type -> google.protobuf.Empty
-	18, // 22: bench.v1.MessageService.OneKey:output_type -> google.protobuf.Empty
-	18, // 23: bench.v1.MessageService.FourKeys:output_type -> google.protobuf.Empty
-	18, // 24: bench.v1.MessageService.ManyKeys:output_type -> google.protobuf.Empty
-	9,  // 25: bench.v1.MessageService.Work:output_type -> bench.v1.MessageResponse
-	11, // 26: bench.v1.LargeService.Carry:output_type -> bench.v1.CarryResponse
-	13, // 27: bench.v1.AllService.Tell:output_type -> bench.v1.TellResponse
-	14, // [14:28] is the sub-list for method output_type
-	0,  // [0:14] is the sub-list for method input_type
+	8,  // 10: bench.v1.MessageService.EightKeys:input_type -> bench.v1.MessageRequest
+	8,  // 11: bench.v1.MessageService.OtherKeys:input_type -> bench.v1.MessageRequest
+	8,  // 12: bench.v1.MessageService.ManyKeys:input_type -> bench.v1.MessageRequest
+	8,  // 13: bench.v1.MessageService.Work:input_type -> bench.v1.MessageRequest
+	10, // 14: bench.v1.LargeService.Carry:input_type -> bench.v1.CarryRequest
+	12, // 15: bench.v1.AllService.Tell:input_type -> bench.v1.TellRequest
+	15, // 16: bench.v1.BenchService.Balanced:output_type -> bench.v1.BalancedResponse
+	17, // 17: bench.v1.BenchService.Leader:output_type -> bench.v1.LeaderResponse
+	1,  // 18: bench.v1.StreamService.Pull:output_type -> bench.v1.PullResponse
+	3,  // 19: bench.v1.StreamService.Push:output_type -> bench.v1.PushResponse
+	5,  // 20: bench.v1.StreamService.Chat:output_type -> bench.v1.ChatResponse
+	7,  // 21: bench.v1.StreamService.Ask:output_type -> bench.v1.AskResponse
+	18, // 22: bench.v1.MessageService.Ticked:output_type -> google.protobuf.Empty
+	18, // 23: bench.v1.MessageService.Stored:output_type -> google.protobuf.Empty
+	18, // 24: bench.v1.MessageService.OneKey:output_type -> google.protobuf.Empty
+	18, // 25: bench.v1.MessageService.FourKeys:output_type -> google.protobuf.Empty
+	18, // 26: bench.v1.MessageService.EightKeys:output_type -> google.protobuf.Empty
+	18, // 27: bench.v1.MessageService.OtherKeys:output_type -> google.protobuf.Empty
+	18, // 28: bench.v1.MessageService.ManyKeys:output_type -> google.protobuf.Empty
+	9,  // 29: bench.v1.MessageService.Work:output_type -> bench.v1.MessageResponse
+	11, // 30: bench.v1.LargeService.Carry:output_type -> bench.v1.CarryResponse
+	13, // 31: bench.v1.AllService.Tell:output_type -> bench.v1.TellResponse
+	16, // [16:32] is the sub-list for method output_type
+	0,  // [0:16] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -300,6 +300,10 @@ const (
 	MessageServiceOneKeyFullName = "bench.v1.MessageService.OneKey"
 	// MessageServiceFourKeysFullName is the full name of the method FourKeys.
 	MessageServiceFourKeysFullName = "bench.v1.MessageService.FourKeys"
+	// MessageServiceEightKeysFullName is the full name of the method EightKeys.
+	MessageServiceEightKeysFullName = "bench.v1.MessageService.EightKeys"
+	// MessageServiceOtherKeysFullName is the full name of the method OtherKeys.
+	MessageServiceOtherKeysFullName = "bench.v1.MessageService.OtherKeys"
 	// MessageServiceManyKeysFullName is the full name of the method ManyKeys.
 	MessageServiceManyKeysFullName = "bench.v1.MessageService.ManyKeys"
 	// MessageServiceWorkFullName is the full name of the method Work.
@@ -420,6 +424,16 @@ type MessageServicePublisher interface {
 	// FourKeysAsync publishes bench.v1.MessageService.FourKeys and does not wait
 	// until it is stored: the future tells.
 	FourKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+	// EightKeys has eight.
+	EightKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// EightKeysAsync publishes bench.v1.MessageService.EightKeys and does not wait
+	// until it is stored: the future tells.
+	EightKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
+	// OtherKeys has eight too.
+	OtherKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
+	// OtherKeysAsync publishes bench.v1.MessageService.OtherKeys and does not wait
+	// until it is stored: the future tells.
+	OtherKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error)
 	// ManyKeys has sixteen.
 	ManyKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error)
 	// ManyKeysAsync publishes bench.v1.MessageService.ManyKeys and does not wait
@@ -436,21 +450,25 @@ func NewMessageServicePublisher(conn *aegis.Conn, opts ...aegis.PublisherOption)
 		return nil, err
 	}
 	return &messageServicePublisher{
-		ticked:   aegis.NewCoreEvent[benchv1.MessageRequest](pub, "Ticked"),
-		stored:   aegis.NewDurableEvent[benchv1.MessageRequest](pub, "Stored"),
-		oneKey:   aegis.NewDurableEvent[benchv1.MessageRequest](pub, "OneKey"),
-		fourKeys: aegis.NewDurableEvent[benchv1.MessageRequest](pub, "FourKeys"),
-		manyKeys: aegis.NewDurableEvent[benchv1.MessageRequest](pub, "ManyKeys"),
+		ticked:    aegis.NewCoreEvent[benchv1.MessageRequest](pub, "Ticked"),
+		stored:    aegis.NewDurableEvent[benchv1.MessageRequest](pub, "Stored"),
+		oneKey:    aegis.NewDurableEvent[benchv1.MessageRequest](pub, "OneKey"),
+		fourKeys:  aegis.NewDurableEvent[benchv1.MessageRequest](pub, "FourKeys"),
+		eightKeys: aegis.NewDurableEvent[benchv1.MessageRequest](pub, "EightKeys"),
+		otherKeys: aegis.NewDurableEvent[benchv1.MessageRequest](pub, "OtherKeys"),
+		manyKeys:  aegis.NewDurableEvent[benchv1.MessageRequest](pub, "ManyKeys"),
 	}, nil
 }
 
 // messageServicePublisher implements MessageServicePublisher.
 type messageServicePublisher struct {
-	ticked   *aegis.CoreEvent[benchv1.MessageRequest]
-	stored   *aegis.DurableEvent[benchv1.MessageRequest]
-	oneKey   *aegis.DurableEvent[benchv1.MessageRequest]
-	fourKeys *aegis.DurableEvent[benchv1.MessageRequest]
-	manyKeys *aegis.DurableEvent[benchv1.MessageRequest]
+	ticked    *aegis.CoreEvent[benchv1.MessageRequest]
+	stored    *aegis.DurableEvent[benchv1.MessageRequest]
+	oneKey    *aegis.DurableEvent[benchv1.MessageRequest]
+	fourKeys  *aegis.DurableEvent[benchv1.MessageRequest]
+	eightKeys *aegis.DurableEvent[benchv1.MessageRequest]
+	otherKeys *aegis.DurableEvent[benchv1.MessageRequest]
+	manyKeys  *aegis.DurableEvent[benchv1.MessageRequest]
 }
 
 // Ticked publishes bench.v1.MessageService.Ticked to the present subscribers.
@@ -492,6 +510,30 @@ func (c *messageServicePublisher) FourKeysAsync(ctx context.Context, ev *benchv1
 	return c.fourKeys.PublishAsync(ctx, ev, opts...)
 }
 
+// EightKeys publishes bench.v1.MessageService.EightKeys and waits until it is
+// stored.
+func (c *messageServicePublisher) EightKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.eightKeys.Publish(ctx, ev, opts...)
+}
+
+// EightKeysAsync publishes bench.v1.MessageService.EightKeys and does not wait
+// until it is stored: the future tells.
+func (c *messageServicePublisher) EightKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.eightKeys.PublishAsync(ctx, ev, opts...)
+}
+
+// OtherKeys publishes bench.v1.MessageService.OtherKeys and waits until it is
+// stored.
+func (c *messageServicePublisher) OtherKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
+	return c.otherKeys.Publish(ctx, ev, opts...)
+}
+
+// OtherKeysAsync publishes bench.v1.MessageService.OtherKeys and does not wait
+// until it is stored: the future tells.
+func (c *messageServicePublisher) OtherKeysAsync(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubFuture, error) {
+	return c.otherKeys.PublishAsync(ctx, ev, opts...)
+}
+
 // ManyKeys publishes bench.v1.MessageService.ManyKeys and waits until it is
 // stored.
 func (c *messageServicePublisher) ManyKeys(ctx context.Context, ev *benchv1.MessageRequest, opts ...aegis.PublishOption) (*aegis.PubAck, error) {
@@ -515,6 +557,10 @@ type MessageServiceEvents struct {
 	OneKey func(ctx context.Context, ev *benchv1.MessageRequest) error
 	// FourKeys has four.
 	FourKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
+	// EightKeys has eight.
+	EightKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
+	// OtherKeys has eight too.
+	OtherKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
 	// ManyKeys has sixteen.
 	ManyKeys func(ctx context.Context, ev *benchv1.MessageRequest) error
 }
@@ -530,6 +576,8 @@ func SubscribeMessageServiceEvents(srv *aegis.Server, h MessageServiceEvents, op
 		aegis.NewEventHandler("Stored", h.Stored),
 		aegis.NewEventHandler("OneKey", h.OneKey),
 		aegis.NewEventHandler("FourKeys", h.FourKeys),
+		aegis.NewEventHandler("EightKeys", h.EightKeys),
+		aegis.NewEventHandler("OtherKeys", h.OtherKeys),
 		aegis.NewEventHandler("ManyKeys", h.ManyKeys),
 	}, opts...)
 }
@@ -727,6 +775,8 @@ var benchServiceComments = []aegis.Comment{
 	{Name: "MessageService.Stored", Text: "Stored is."},
 	{Name: "MessageService.OneKey", Text: "OneKey has one partition."},
 	{Name: "MessageService.FourKeys", Text: "FourKeys has four."},
+	{Name: "MessageService.EightKeys", Text: "EightKeys has eight."},
+	{Name: "MessageService.OtherKeys", Text: "OtherKeys has eight too."},
 	{Name: "MessageService.ManyKeys", Text: "ManyKeys has sixteen."},
 	{Name: "MessageService.Work", Text: "Work is a command."},
 	{Name: "LargeService", Text: "LargeService has messages that are larger than NATS takes."},
