@@ -125,7 +125,6 @@ func (w *Worker) Start(ctx, base context.Context) error {
 		w.background.Go(func() { w.intake.seek(life) })
 		return nil
 	}
-	w.background.Go(func() { w.intake.levels.Tend(life) })
 	return w.intake.pullAll()
 }
 

@@ -19,8 +19,10 @@ import (
 )
 
 const (
-	// tick is how often a puller renews and asks at least.
-	tick = 250 * time.Millisecond
+	// tick is how often a puller renews and asks, and longestTick how often it does at
+	// least, where the ack wait leaves it the time.
+	tick        = 250 * time.Millisecond
+	longestTick = 2 * time.Second
 	// heartbeat is how often JetStream gives a sign of life for a request.
 	heartbeat = 2 * time.Second
 	// expires is how long a request waits for messages.
@@ -89,6 +91,7 @@ type Puller struct {
 	watch    watch
 	unacked  bool // NATS refuses acknowledgements
 	held     heldList
+	received uint64 // messages that have come
 }
 
 // inbox is where messages come from JetStream.
@@ -106,7 +109,7 @@ func Start(o Options) (*Puller, error) {
 	subject := o.NATS.NewInbox()
 	p.request = newRequest(subject)
 	var err error
-	if p.inbox.sub, err = o.NATS.Subscribe(subject+".*", p.received); err != nil {
+	if p.inbox.sub, err = o.NATS.Subscribe(subject+".*", p.receive); err != nil {
 		p.cancel()
 		return nil, err
 	}
@@ -140,6 +143,13 @@ func (p *Puller) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.held.count
+}
+
+// Received returns how many messages have come so far.
+func (p *Puller) Received() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.received
 }
 
 // Stop asks for no more messages, and returns when the messages that were on their way
@@ -256,8 +266,8 @@ func (p *Puller) find() bool {
 	return true
 }
 
-// received takes a message or a status from the inbox.
-func (p *Puller) received(msg *nats.Msg) {
+// receive takes a message or a status from the inbox.
+func (p *Puller) receive(msg *nats.Msg) {
 	if len(msg.Data) == 0 && msg.Header != nil {
 		if status := msg.Header.Get("Status"); status != "" {
 			p.status(status, msg)
@@ -272,6 +282,7 @@ func (p *Puller) received(msg *nats.Msg) {
 	m := &Message{Msg: msg, Meta: meta, puller: p, reply: msg.Reply, delivered: meta.Delivered, renewed: now}
 	p.mu.Lock()
 	p.request.seen, p.request.came = now, now
+	p.received++
 	if p.request.outstanding > 0 {
 		p.request.outstanding--
 	}

@@ -3,20 +3,20 @@ package pull
 import "time"
 
 // renewal returns how often held messages are looked at: often enough that a message of
-// a consumer with this ack wait is renewed in time even if some of the looks are late.
+// a consumer with this ack wait is renewed in time even if some of the looks are late. Each
+// look wakes the process, so that there are no more of them than that takes.
 func renewal(ackWait time.Duration) time.Duration {
 	if ackWait == 0 {
 		return tick
 	}
-	return max(min(tick, ackWait/4), time.Millisecond)
+	return max(min(tick, ackWait/4), min(longestTick, ackWait/8), time.Millisecond)
 }
 
 // run is the goroutine that renews held messages. It never waits for an answer.
 func (p *Puller) run(returns uint64) {
 	defer close(p.ended)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	interval := tick
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	for {
 		state := p.o.Link.State()
 		now := time.Now()
@@ -26,20 +26,17 @@ func (p *Puller) run(returns uint64) {
 				return
 			case <-state.Changed():
 				continue
-			case now = <-ticker.C:
+			case now = <-timer.C:
 			}
 		}
 		anew := state.Returns != returns
 		returns = state.Returns
-		if next := p.tick(now, anew); next != interval {
-			interval = next
-			ticker.Reset(interval)
-		}
+		timer.Reset(p.tick(now, anew))
 	}
 }
 
 // tick renews messages that were held for long, checks that requests are still
-// answered, and returns when to do so again. Anew says that the connection has come back
+// answered, and returns after which time to do so again. Anew says that the connection has come back
 // since the last tick.
 func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 	p.mu.Lock()
@@ -69,7 +66,26 @@ func (p *Puller) tick(now time.Time, anew bool) time.Duration {
 		p.ask() // again, if the last request could not be sent
 	}
 	p.watchBacklog(now)
-	return interval
+	return p.nextTick(now, interval)
+}
+
+// nextTick returns the time until the next tick: an interval or less. All pullers of a
+// process tick at the same moments, so that they wake it once and not each by itself; what
+// has a time of its own comes at that time. p.mu is held.
+func (p *Puller) nextTick(now time.Time, interval time.Duration) time.Duration {
+	wait := interval - time.Duration(now.UnixNano())%interval
+	sooner := func(at time.Time) {
+		if d := at.Sub(now); d > 0 {
+			wait = min(wait, d+time.Millisecond) // the tick has to come after it
+		}
+	}
+	if p.open && !p.doubtAt.IsZero() {
+		sooner(p.doubtAt)
+	}
+	if p.open && p.request.outstanding > 0 {
+		sooner(p.request.seen.Add(silence))
+	}
+	return wait
 }
 
 // renew tells NATS that held messages are still being worked on. Giving back messages

@@ -30,7 +30,8 @@ type Levels struct {
 	old     []*level // from which no more are pulled, while messages of theirs are held
 	busy    int      // handlers that run
 	pace    pull.Pace
-	ahead   int // messages that may be held ahead of the handlers
+	ahead   int  // messages that may be held ahead of the handlers
+	tending bool // tend is called in a moment
 }
 
 // level is one consumer.
@@ -54,7 +55,8 @@ type Turn struct {
 }
 
 const (
-	// tendInterval is how often Tend looks whether lower levels may be let in.
+	// tendInterval is how often tend looks whether lower levels may be let in, while some
+	// are not.
 	tendInterval = 50 * time.Millisecond
 	// backlogFor is how long a level is believed to have more messages than it has
 	// delivered.
@@ -93,18 +95,24 @@ func (v *Levels) Pulling() bool {
 	return len(v.levels) > 0
 }
 
-// Tend lets lower levels in again when a higher one turns out to be empty. It returns when
-// ctx ends.
-func (v *Levels) Tend(ctx context.Context) {
-	ticker := time.NewTicker(tendInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case now := <-ticker.C:
-			v.mu.Lock()
-			v.widen(now)
-			v.mu.Unlock()
-		case <-ctx.Done():
+// tend lets lower levels in again when a higher one turns out to be empty.
+func (v *Levels) tend() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.tending = false
+	v.widen(time.Now())
+}
+
+// tendLater has tend called in a moment if lower levels have to wait until then. v.mu is
+// held.
+func (v *Levels) tendLater(now time.Time) {
+	if v.tending || v.stopped || v.InOrder {
+		return
+	}
+	for i, l := range v.levels {
+		if i+1 < len(v.levels) && now.Before(l.backlog) {
+			v.tending = true
+			time.AfterFunc(tendInterval, v.tend)
 			return
 		}
 	}
@@ -119,6 +127,7 @@ func (v *Levels) delivered(l *level, m *pull.Message) {
 	if m.Pending > 0 {
 		l.backlog = now.Add(backlogFor)
 	}
+	v.tendLater(now)
 	v.dispatch()
 }
 
@@ -144,6 +153,11 @@ func (v *Levels) one(t *Turn) {
 	defer v.flying.Add(-1)
 	defer t.Free() // also if the handler ends its goroutine
 	v.Run(t)
+	if t.freed { // the message is not held any more, and must make no room for another one
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.widen(time.Now())
+	}
 }
 
 // Free lets another handler run although Run has not returned yet. Further calls do
@@ -183,6 +197,7 @@ func (v *Levels) widen(now time.Time) {
 		l.puller.SetWindow(l.puller.Held() + ask)
 		blocked = blocked || now.Before(l.backlog)
 	}
+	v.tendLater(now)
 }
 
 // Leave takes no more messages of all present levels, and closes those that hold no

@@ -21,8 +21,10 @@ const (
 	// of its own.
 	forgottenAfter = 5 * time.Minute
 	// floorInterval is how often a consumer is asked how far it is, so that a consumer
-	// that was deleted can be made anew at that place.
+	// that was deleted can be made anew at that place. While the answer is the same, the
+	// pauses double up to longestFloor.
 	floorInterval = 5 * time.Second
+	longestFloor  = time.Minute
 	// leaveTime bounds how long the pullers of partitions that others take over are
 	// stopped, and how long consumers are deleted.
 	leaveTime = time.Second
@@ -284,31 +286,44 @@ func (s *Partitions) sweep() {
 func (s *Partitions) followFloors(life context.Context) {
 	ticker := time.NewTicker(floorInterval)
 	defer ticker.Stop()
+	questions := make(map[int]*question)
 	for {
 		select {
 		case <-ticker.C:
+			s.sweep()
+			s.askFloors(life, questions)
 		case <-life.Done():
 			return
 		}
-		s.sweep()
+	}
+}
+
+// askFloors asks how far the consumers are whose questions are due.
+func (s *Partitions) askFloors(life context.Context, questions map[int]*question) {
+	due := make(map[int]*question)
+	s.mu.Lock()
+	of := s.created
+	for p, taken := range s.taken {
+		if questions[p] == nil || questions[p].puller != taken.puller {
+			questions[p] = &question{puller: taken.puller}
+		}
+		if q := questions[p]; q.due() {
+			due[p] = q
+		}
+	}
+	s.mu.Unlock()
+	for p, q := range due {
+		q.ask()
+		floor, err := s.Stores.Floor(life, s.Stream.Want.Name, s.consumerName(p))
+		if err != nil {
+			return // at the next tick
+		}
+		q.answer(floor)
 		s.mu.Lock()
-		of := s.created
-		taken := make([]int, 0, len(s.taken))
-		for p := range s.taken {
-			taken = append(taken, p)
+		if s.created.Equal(of) { // else the floor may be that of a consumer that went with its stream
+			s.floors[p] = max(s.floors[p], floor)
 		}
 		s.mu.Unlock()
-		for _, p := range taken {
-			floor, err := s.Stores.Floor(life, s.Stream.Want.Name, s.consumerName(p))
-			if err != nil {
-				break // at the next tick
-			}
-			s.mu.Lock()
-			if s.created.Equal(of) { // else the floor may be that of a consumer that went with its stream
-				s.floors[p] = max(s.floors[p], floor)
-			}
-			s.mu.Unlock()
-		}
 	}
 }
 
