@@ -6,8 +6,16 @@ import (
 	"time"
 )
 
-// TickInterval is the time between two calls of Ticked.
+// TickInterval is the time between two calls of Ticked while there are requests.
 const TickInterval = 100 * time.Millisecond
+
+const (
+	// restInterval is the same while there are none. It is less than the lateness that is
+	// taken for a pause, which begins just as early.
+	restInterval = 250 * time.Millisecond
+	// restsAfter is how long there were no requests then.
+	restsAfter = 10 * time.Second
+)
 
 // TickLateness is how much later a tick may come before that is taken for a pause.
 const TickLateness = 400 * time.Millisecond
@@ -30,10 +38,12 @@ type PauseDetector struct {
 	suspect atomic.Bool   // the messages that arrive are of unknown age
 	sent    atomic.Uint64 // the number of the last message to the process itself
 	back    atomic.Uint64 // the number of the last one that came back
+	asked   atomic.Bool   // Stale was called since the last call of Next
 
 	// These belong to the goroutine that calls Ticked.
-	ticks   int  // since the last message was sent
-	settled bool // a tick has seen that the message is back
+	ticks   int           // since the last message was sent
+	settled bool          // a tick has seen that the message is back
+	quiet   time.Duration // for how long nobody has called Stale
 }
 
 // Start begins with a first tick.
@@ -42,10 +52,25 @@ func (p *PauseDetector) Start(now time.Time) { p.epoch = now }
 // Stale reports whether a request that a worker looks at now is of unknown age. It
 // notices a pause even if that has ended before the next tick.
 func (p *PauseDetector) Stale(now time.Time) bool {
+	if !p.asked.Load() { // else this would be a write for each request
+		p.asked.Store(true)
+	}
 	return p.suspect.Load() || now.Sub(p.epoch)-time.Duration(p.tick.Load()) > TickInterval+lateness
 }
 
-// Ticked is called every 100 ms by one goroutine. It returns the payload of a
+// Next returns the time from a call of Ticked to the next one.
+func (p *PauseDetector) Next() time.Duration {
+	switch {
+	case p.asked.Swap(false) || p.suspect.Load():
+		p.quiet = 0
+	case p.quiet >= restsAfter:
+		return restInterval
+	}
+	p.quiet += TickInterval
+	return TickInterval
+}
+
+// Ticked is called by one goroutine, as often as Next says. It returns the payload of a
 // message that the process has to send to itself, or nil.
 func (p *PauseDetector) Ticked(now time.Time) []byte {
 	since := now.Sub(p.epoch)

@@ -119,3 +119,26 @@ func TestRubbishIsNoMessageToOneself(t *testing.T) {
 	p.after(TickInterval)
 	require.True(t, p.isStale())
 }
+
+func TestTicksAreFewWithoutRequests(t *testing.T) {
+	t.Parallel()
+	p := newTicking()
+	ticks := func(d time.Duration) (n int) {
+		for end := p.now.Add(d); p.now.Before(end); n++ {
+			p.after(p.Next())
+		}
+		return n
+	}
+	require.Equal(t, 100, ticks(restsAfter))
+	require.Equal(t, 40, ticks(10*time.Second))
+	require.False(t, p.isStale())
+	require.Equal(t, 100, ticks(restsAfter), "there was a request")
+
+	p.Next()
+	p.now = p.now.Add(restInterval)
+	p.Ticked(p.now)
+	p.now = p.now.Add(TickInterval + TickLateness + 1)
+	require.True(t, p.isStale(), "a pause is noticed as soon as ever")
+	p.Ticked(p.now)
+	require.Equal(t, TickInterval, p.Next(), "and looked after as often")
+}

@@ -51,17 +51,20 @@ func (p *Pulse) Take(msg *nats.Msg) {
 
 // Run looks for pauses until stop is closed, and calls eachSecond once a second.
 func (p *Pulse) Run(stop <-chan struct{}, eachSecond func(now time.Time)) {
-	ticker := time.NewTicker(TickInterval)
-	defer ticker.Stop()
-	for n := 0; ; n++ {
+	timer := time.NewTimer(TickInterval)
+	defer timer.Stop()
+	var second time.Time // when eachSecond was called
+	for {
 		select {
 		case <-stop:
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		timer.Reset(p.Next())
 		now := time.Now()
 		p.tick(now)
-		if n%int(time.Second/TickInterval) == 0 {
+		if now.Sub(second) >= time.Second-TickInterval/2 {
+			second = now
 			eachSecond(now)
 		}
 	}
