@@ -16,6 +16,7 @@ type route struct {
 
 // enterTerm returns the term in which a handler may run now, or nil: this instance does
 // not lead, or its lease does not allow it to act. The term counts the handler until Leave.
+// A leader that rests hears itself first.
 func (r *route) enterTerm(clock election.Clock) *term {
 	t := r.term
 	if t == nil {
@@ -25,7 +26,7 @@ func (r *route) enterTerm(clock election.Clock) *term {
 		return nil
 	}
 	t.Enter()
-	if !t.Lease.MayAct(clock.Now()) {
+	if !t.MayAct(clock) {
 		t.Leave(nil)
 		return nil
 	}

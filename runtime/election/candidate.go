@@ -173,6 +173,15 @@ func (c *Candidate) onConnection(now Instant) {
 	c.step(now)
 }
 
+// stepAt returns when step has to be called: other than all else that is due, the time at
+// which a leader is suspended changes with each message to oneself.
+func (c *Candidate) stepAt() time.Duration {
+	if !c.watchesGaps() {
+		return c.next
+	}
+	return min(c.next, c.lease.contact.Load().calmUntil()+c.config.Window)
+}
+
 // step does what is due, and sets when step has to be called again.
 func (c *Candidate) step(now Instant) {
 	if c.operation.kind != noOperation && now.Mono >= c.operation.deadline {

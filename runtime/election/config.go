@@ -36,6 +36,11 @@ const (
 	proofsPerLease     = 2
 	contactsPerWindow  = 4
 
+	// restPace is the time between two messages to itself of a process that rests: it
+	// stands by, or leads and was not asked to act for a lease. It is well below
+	// resubscribeAfter; a quarter of the lease bounds it as well.
+	restPace = 500 * time.Millisecond
+
 	// standWindows is how many windows old the last contact of a standby may
 	// be (S1).
 	standWindows = 3
@@ -100,6 +105,12 @@ type Config struct {
 	// after each full stop of the group. Default false.
 	AwaitUnseenRelease bool
 }
+
+// pace returns the time between two messages to oneself of a leader that acts (L3).
+func (c Config) pace() time.Duration { return c.Window / contactsPerWindow }
+
+// restPace returns the same of a candidate that rests.
+func (c Config) restPace() time.Duration { return min(restPace, c.Lease/operationsPerLease) }
 
 // withDefaults fills in the durations that are zero.
 func (c Config) withDefaults() Config {

@@ -28,6 +28,7 @@ type contact struct {
 	interval    time.Duration // between messages to oneself, 0 for none
 	window      time.Duration // the shortest of the candidates'
 	next        time.Duration // when to send the next one
+	last        time.Duration // when the last one was sent
 	silentSince time.Duration // since when no message has come back (L6)
 }
 
@@ -49,6 +50,7 @@ func (k *contact) beginEpoch(now Instant, id ConnID) {
 	if id != k.epoch.id {
 		k.silentSince = now.Mono
 	}
+	k.epoch.leave()
 	k.epoch = newEpoch(id, now)
 	k.next = now.Mono
 }
@@ -79,8 +81,8 @@ func (k *contact) tick(now Instant) {
 		k.resubscribe(now)
 	}
 	if now.Mono >= k.next {
-		k.send(now, nil, 0)
-		k.next = now.Mono + k.interval
+		k.process.repace(now)
+		k.refresh(now)
 	}
 }
 
@@ -96,6 +98,10 @@ func (k *contact) resubscribe(now Instant) {
 // nil for none.
 func (k *contact) send(now Instant, after *peer, probe uint64) {
 	k.number++
+	k.last = now.Mono
+	if k.epoch.awaited.Load() == int64(forever) {
+		k.epoch.awaited.Store(int64(now.Mono))
+	}
 	k.under[k.number%selfRing] = selfMessage{
 		number: k.number, sent: now.Mono, epoch: k.epoch, peer: after, probe: probe,
 	}
@@ -106,10 +112,29 @@ func (k *contact) send(now Instant, after *peer, probe uint64) {
 // back.
 func (k *contact) lapsed(now Instant) bool { return !k.within(now, k.window) }
 
-// refresh sends a message to oneself ahead of its time.
+// refresh sends a message to oneself, and later the next one.
 func (k *contact) refresh(now Instant) {
 	k.send(now, nil, 0)
 	k.next = now.Mono + k.interval
+}
+
+// want sends a message to oneself now, unless one was sent within the present interval.
+func (k *contact) want(now Instant) {
+	k.process.repace(now)
+	if k.connected() && k.interval > 0 && now.Mono >= k.last+k.interval {
+		k.refresh(now)
+	}
+}
+
+// settle notes which message may come back next: those before this one never do, as NATS
+// keeps their order.
+func (k *contact) settle(number uint64) {
+	next := &k.under[(number+1)%selfRing]
+	if next.number == number+1 && next.epoch == k.epoch {
+		k.epoch.awaited.Store(int64(next.sent))
+		return
+	}
+	k.epoch.awaited.Store(int64(forever))
 }
 
 // echo takes a message that came back.
@@ -123,6 +148,7 @@ func (k *contact) echo(now Instant, number uint64) {
 	if counts != k.epoch && k.process.mutation != contactOverReconnect {
 		return // L3: it was sent on another connection
 	}
+	k.settle(number)
 	if m.sent > counts.lastSent() {
 		counts.sent.Store(int64(m.sent)) // L3: the time before it was sent
 	}

@@ -51,12 +51,12 @@
 //
 //	lease := candidate.Lease()
 //	if lease == nil || !lease.MayAct(clock.Now()) {
-//		// answer NOT_ACTIVE
+//		// answer NOT_ACTIVE; if lease.Rests, call Rouse and ask again after the next OnEcho
 //	}
 //	// run the handler with lease.Term() as its token
 //	switch lease.Reply(clock.Now()) {
 //	case election.ReplySend:
-//	case election.ReplyHold: // queue it, ask once more, then again after Resumed and at lease.Until()
+//	case election.ReplyHold: // queue it, call Rouse, ask again after OnEcho, Resumed and at lease.Until()
 //	case election.ReplyLost: // answer LEADERSHIP_LOST
 //	}
 //
@@ -71,8 +71,10 @@
 //	L2  lease: compare-and-set every L/4; it counts from before the write was
 //	    sent, and only if the connection was the same before and after
 //	L3  contact: a message to itself every W/4; it counts W from before it was
-//	    sent, on the connection of the last lease write only
-//	L4  outside the window it is suspended, not deposed: replies wait
+//	    sent, on the connection of the last lease write only. A leader that
+//	    nobody wanted to act for L rests: it sends few, and one when it is
+//	    roused
+//	L4  while one is missing it is suspended, not deposed: replies wait
 //	L5  at the end of the lease it steps down by itself and waits as all others
 //	L6  without contact for L it resigns; it subscribes anew after a second
 //	L7  release: a compare-and-set to a released record, never a delete
@@ -83,7 +85,8 @@
 //
 // The standby:
 //
-//	S1  stands only if a message to itself came back in the last 3W
+//	S1  stands only if a message to itself came back in the last 3W, for
+//	    which it sends one when it is about to claim
 //	S2  lease timer: each new revision restarts L(1+m)
 //	S3  absence is no release: a missing record is replaced by a vacant one,
 //	    which starts L(1+m) like any other

@@ -20,6 +20,7 @@ type fixture struct {
 	link      *fakeLink
 	store     *fakeStore
 	observer  *fakeObserver
+	resting   bool // nobody wants the leader to act
 }
 
 const created = int64(1_700_000_000_000_000_000)
@@ -45,6 +46,9 @@ func (f *fixture) run(d time.Duration) {
 	for end := f.now.Mono + d; f.now.Mono < end; {
 		f.now.Mono += time.Millisecond
 		f.now.Wall += time.Millisecond
+		if l := f.candidate.Lease(); l != nil && !f.resting {
+			l.ask(f.now)
+		}
 		if f.now.Mono >= f.process.Next() {
 			f.process.Tick(f.now)
 		}

@@ -45,11 +45,11 @@ func (c *Candidate) HoldBack(now Instant, term Term) {
 }
 
 // MayFollow reports whether the candidate would claim a released record now: it stands,
-// is not held back, knows the record and hears itself.
+// is not held back, knows the record and hears itself, as far as it has asked.
 func (c *Candidate) MayFollow(now Instant) bool {
 	c.process.observe(now)
 	return c.lease == nil && c.standing && now.Mono >= c.barred && c.view.known && c.view.entry.Err == nil &&
-		c.process.contact.connected() && c.process.contact.within(now, standWindows*c.config.Window)
+		c.process.contact.connected() && c.process.contact.within(now, c.config.restPace()+standWindows*c.config.Window)
 }
 
 // Patience returns the candidate's own lease with the margin: how long the others wait for

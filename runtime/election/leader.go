@@ -46,6 +46,7 @@ type tenure struct {
 // assume begins the term after its claim was stored.
 func (c *Candidate) assume(now Instant, claim operation, revision uint64) {
 	c.lease = newLease(claim.term, c.config.Window, c.tolerance())
+	c.lease.ask(now) // the first calls of a term are soon to come
 	c.early = false
 	c.view.waitOwn = false
 	c.process.prober.attach(now, c, "")
@@ -159,9 +160,6 @@ func (c *Candidate) leaderDue(now Instant) time.Duration {
 		if resigns := t.covered + c.config.Lease; resigns > now.Mono {
 			due = min(due, resigns)
 		}
-		if ends := c.lease.contact.Load().lastSent() + c.config.Window; ends > now.Mono {
-			due = min(due, ends)
-		}
 	}
 	if c.operation.kind != noOperation || !c.process.contact.connected() {
 		return due
@@ -200,15 +198,22 @@ func (c *Candidate) followContact(now Instant) {
 	}
 }
 
-// noticeGap tells the observer that the leader is suspended. It is called before anything
-// that could end the suspension, so that a reply that is held learns of that end.
-func (c *Candidate) noticeGap(now Instant) {
+// watchesGaps reports whether noticeGap has something to notice.
+func (c *Candidate) watchesGaps() bool {
 	t := &c.tenure
-	if t.phase == phaseAwaiting || t.phase == phaseReleasing || t.suspended || c.lease.holds(now) {
+	return c.lease != nil && t.phase != phaseAwaiting && t.phase != phaseReleasing && !t.suspended
+}
+
+// noticeGap tells the observer that the leader is suspended. It is called before anything
+// that could end the suspension, so that a reply that is held learns of that end. A leader
+// that rests is not suspended: it has no contact, and none is missing.
+func (c *Candidate) noticeGap(now Instant) {
+	if !c.watchesGaps() || c.lease.calm(now) {
 		return
 	}
-	t.suspended = true
+	c.tenure.suspended = true
 	c.observer.Suspended(c.lease)
+	c.process.repace(now)
 }
 
 // Led tells the outcome of OnLeading for the term. Without an error the leader serves.

@@ -61,7 +61,7 @@ func (p *Process) Add(config Config, store Store, observer Observer) (*Candidate
 func (p *Process) Next() time.Duration {
 	next := min(p.contact.due(), p.prober.due())
 	for _, c := range p.candidates {
-		next = min(next, c.next)
+		next = min(next, c.stepAt())
 	}
 	return next
 }
@@ -70,7 +70,7 @@ func (p *Process) Next() time.Duration {
 func (p *Process) Tick(now Instant) {
 	p.observe(now)
 	for _, c := range p.candidates {
-		if now.Mono >= c.next {
+		if now.Mono >= c.stepAt() {
 			c.step(now)
 		}
 	}
@@ -152,22 +152,38 @@ func (p *Process) observe(now Instant) {
 	}
 }
 
+// Rouse tells that somebody waits to act for a lease that rests (L3): a message to oneself
+// is sent at once, unless one was a moment ago, and often from now on.
+func (p *Process) Rouse(now Instant) {
+	p.observe(now)
+	p.contact.want(now)
+}
+
 // repace sets how often this process sends a message to itself: as a leader's window needs
 // it (L3), or as a standby needs it to stand (S1).
 func (p *Process) repace(now Instant) {
 	interval := time.Duration(0)
 	for _, c := range p.candidates {
-		wanted := c.config.Window / contactsPerWindow
-		switch {
-		case c.lease != nil:
-		case c.standing:
-			wanted = c.config.Window
-		default:
-			continue
-		}
-		if interval == 0 || wanted < interval {
+		if wanted := c.contactInterval(now); wanted > 0 && (interval == 0 || wanted < interval) {
 			interval = wanted
 		}
 	}
 	p.contact.pace(now, interval)
+}
+
+// contactInterval returns how often this candidate wants its process to send a message to
+// itself, zero for never.
+func (c *Candidate) contactInterval(now Instant) time.Duration {
+	switch {
+	case c.lease != nil && (c.tenure.suspended || c.lease.askedWithin(now, c.config.Lease)):
+		return c.config.pace()
+	case c.lease != nil:
+		return c.config.restPace()
+	case !c.standing:
+		return 0
+	case now.Mono >= c.claimAt(): // it waits for contact
+		return c.config.Window
+	default:
+		return c.config.restPace()
+	}
 }

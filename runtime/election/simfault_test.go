@@ -270,7 +270,7 @@ func (w *world) kill(n *node) {
 	if n.dead {
 		return
 	}
-	if l := n.led[0]; l != nil && l.MayAct(n.instant(w.now)) {
+	if l, now := n.led[0], n.instant(w.now); l != nil && l.serving.Load() && l.calm(now) {
 		w.leaderGone = w.now
 	}
 	n.dead = true

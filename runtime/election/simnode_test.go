@@ -87,6 +87,9 @@ func (w *world) startNode(slot int) {
 		w.push(event{at: w.now + w.between(0, 5*time.Millisecond), kind: evStand, node: n, number: uint64(g)})
 	}
 	w.nodes[slot], w.byID[n.id] = n, n
+	if w.calls != nil {
+		w.push(event{at: w.now, kind: evCall, node: n})
+	}
 	w.notef("%s starts as i%d, clock rate %+.1f %%", n.id, slot, float64(n.rate-1_000_000)/1e4)
 	w.push(event{at: w.now + w.between(0, 2*time.Millisecond), kind: evConnect, node: n})
 	n.connecting = true
@@ -260,6 +263,8 @@ func (w *world) handleClient(e *event) {
 		n.process.OnConnection(n.instant(w.now))
 	case evLed:
 		n.candidates[e.load.group].Led(n.instant(w.now), Term(e.number), e.load.err)
+	case evCall:
+		w.call(n)
 	case evDrained:
 		n.candidates[e.number].Drained(n.instant(w.now))
 	case evHandedOver:
@@ -271,6 +276,22 @@ func (w *world) handleClient(e *event) {
 		w.deliver(e)
 	}
 	n.arm()
+}
+
+// call has a process act, or wait to act, for each of its leases. The next call comes
+// soon, or only when the leader has rested.
+func (w *world) call(n *node) {
+	now := n.instant(w.now)
+	for _, c := range n.candidates {
+		if l := c.Lease(); l != nil && !l.MayAct(now) {
+			n.process.Rouse(now)
+		}
+	}
+	pause := time.Duration(w.calls.Int64N(int64(w.mix.window)))
+	if w.calls.IntN(3) == 0 {
+		pause = time.Duration(w.calls.Int64N(int64(3 * w.mix.lease)))
+	}
+	w.push(event{at: w.now + pause, kind: evCall, node: n})
 }
 
 // deliver hands over what came from the network.

@@ -25,6 +25,7 @@ const (
 	evDrained
 	evHandedOver
 	evStand
+	evCall   // somebody wants the process to act
 	evNotice // the client notices that its connection is closed
 	evConnect
 	lastOfClient
@@ -87,6 +88,7 @@ type world struct {
 	judgement
 
 	rng     *rand.Rand
+	calls   *rand.Rand // when evCall comes; nil where all leaders are called all the time
 	mix     *mix
 	mutant  mutation
 	servers []*server
@@ -135,13 +137,21 @@ type judgement struct {
 	history []string
 }
 
+// quietWorlds is how many worlds there are for one in which leaders rest, as they are
+// called now and then only.
+const quietWorlds = 3
+
 const wallStart = 1_800_000_000 * time.Second
 
 func newWorld(m *mix, mutant mutation, seed uint64) *world {
 	rng := rand.New(rand.NewPCG(seed, uint64(len(m.name))))
 	m = m.varied(rng)
+	var calls *rand.Rand
+	if seed%quietWorlds == 0 {
+		calls = rand.New(rand.NewPCG(seed, 0))
+	}
 	w := &world{
-		rng: rng, mix: m, mutant: mutant, byID: map[string]*node{},
+		rng: rng, calls: calls, mix: m, mutant: mutant, byID: map[string]*node{},
 		schedule: schedule{now: time.Second},
 		weather:  weather{isolated: -1},
 		judgement: judgement{
@@ -223,7 +233,13 @@ func (w *world) judge() {
 		now := n.instant(w.now)
 		for g := range n.led {
 			lease := n.led[g]
-			if lease == nil || !lease.holds(now) {
+			if lease == nil {
+				continue
+			}
+			if w.calls == nil {
+				lease.ask(now)
+			}
+			if !lease.holds(now) {
 				continue
 			}
 			if lease.serving.Load() {

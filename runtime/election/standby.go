@@ -23,6 +23,9 @@ func (c *Candidate) standBy(now Instant) {
 	case now.Mono >= c.view.readDue:
 		c.read(now) // S7: once per lease
 	}
+	if now.Mono >= c.claimAt() && c.operation.kind == noOperation {
+		c.process.contact.want(now) // S1: it was resting
+	}
 }
 
 // standbyDue returns when standBy has something to do.

@@ -46,6 +46,7 @@ type Elector struct {
 	records  *records
 	watch    *watcher
 	groups   map[string]*Group // by service.group
+	roused   []*Term           // that wait for the next message to itself; the loop's
 
 	inbox   chan *nats.Msg              // filled by the subscriptions, emptied by the loop; never closed
 	events  chan func(election.Instant) // filled by post, emptied by the loop; never closed
@@ -88,7 +89,7 @@ func New(o Options) (*Elector, error) {
 	if e.process, err = election.NewProcess(o.Process, o.Instance, e.link); err != nil {
 		return nil, err
 	}
-	e.link.process = e.process
+	e.link.process, e.link.echoed = e.process, e.wakeRoused
 	e.watch = &watcher{records: e.records, warn: o.Warn, report: e.reportEntry}
 	return e, nil
 }
@@ -213,6 +214,22 @@ func (e *Elector) loop() {
 		}
 		timer.Reset(e.process.Next() - e.clock.Now().Mono)
 	}
+}
+
+// rouse has the process send itself a message, and wakes the term when that is back.
+func (e *Elector) rouse(t *Term) {
+	e.post(func(now election.Instant) {
+		e.roused = append(e.roused, t)
+		e.process.Rouse(now)
+	})
+}
+
+// wakeRoused is called within the loop when a message to itself has come back.
+func (e *Elector) wakeRoused() {
+	for _, t := range e.roused {
+		t.wake()
+	}
+	e.roused = e.roused[:0]
 }
 
 // answer answers the question who leads a group, as far as its candidate knows, and

@@ -93,7 +93,7 @@ func (l *Leadership) Current() *Term { return l.current.Load() }
 // Leading begins a term: OnLeading runs, nothing is served yet.
 func (l *Leadership) Leading(lease *election.Lease) {
 	info := Info{Service: l.Service, Group: l.Group, Token: uint64(lease.Term()), Since: time.Now()}
-	t := newTerm(l.duty.Context(info), info, lease, l.duty.Logger)
+	t := newTerm(l.duty.Context(info), info, lease, l.elector.rouse, l.duty.Logger)
 	l.mu.Lock()
 	l.current.Store(t)
 	if l.stopping {

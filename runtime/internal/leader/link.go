@@ -21,6 +21,7 @@ type link struct {
 	others  string // ns.live.
 	inbox   chan *nats.Msg
 	process *election.Process
+	echoed  func() // is called after a message to oneself has come back
 	nonce   string // begins each message to oneself, so that nobody else can send one
 
 	sub        *nats.Subscription // nil while NATS refuses it
@@ -94,6 +95,7 @@ func (l *link) receive(now func() election.Instant, msg *nats.Msg) bool {
 		number, ours := strings.CutPrefix(string(msg.Data), l.nonce)
 		if n, err := strconv.ParseUint(number, 10, 64); err == nil && ours {
 			l.process.OnEcho(now(), n)
+			l.echoed()
 		}
 	case wire.LiveProbe:
 		l.takeProbe(now(), msg)

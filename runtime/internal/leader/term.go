@@ -45,18 +45,28 @@ type Term struct {
 
 	subs []*nats.Subscription // on the term's subjects; guarded by the mutex of the leadership
 
+	// rouse has the election send a message to itself; roused says that it was called, and
+	// none has come back since then.
+	rouse  func()
+	roused atomic.Bool
+
 	mu      sync.Mutex    // guards changed
 	changed chan struct{} // closed, and replaced, by wake
 }
 
 // newTerm begins a term. The contexts of its handlers derive from base.
-func newTerm(base context.Context, info Info, lease *election.Lease, logger *slog.Logger) *Term {
+func newTerm(base context.Context, info Info, lease *election.Lease, rouse func(*Term), logger *slog.Logger) *Term {
 	t := &Term{
 		Info: info, Lease: lease, logger: logger.With("service", info.Service, "group", info.Group, "term", info.Token),
 		loaded: make(chan struct{}), changed: make(chan struct{}),
 	}
 	t.Base, t.endBase = context.WithCancel(base)
 	t.loading, t.stopLoading = context.WithCancel(t.Base)
+	t.rouse = func() {
+		if t.roused.CompareAndSwap(false, true) {
+			rouse(t)
+		}
+	}
 	return t
 }
 
@@ -106,16 +116,34 @@ func (t *Term) loadsSlowly() {
 // a suspension may end before the election tells anybody of it.
 const suspensionCheck = 50 * time.Millisecond
 
-// MayReply waits until a reply may leave. While the leader is suspended it waits for
-// contact; false means that the term is over.
+// MayAct reports whether a handler may start now. It waits for a message to itself of a
+// leader that rests, which takes as long as NATS needs for that, and at most an act window.
+func (t *Term) MayAct(clock election.Clock) bool {
+	if t.Lease.MayAct(clock.Now()) {
+		return true
+	}
+	for {
+		changed := t.nextChange()
+		now := clock.Now()
+		if t.Lease.MayAct(now) {
+			return true
+		}
+		t.rouse()
+		if !t.Lease.Rests(now) {
+			return false
+		}
+		t.pause(now, changed)
+	}
+}
+
+// MayReply waits until a reply may leave. While the leader is suspended, or rests, it waits
+// for contact; false means that the term is over.
 func (t *Term) MayReply(clock election.Clock) bool {
 	if t.Lease.Reply(clock.Now()) == election.ReplySend {
 		return true
 	}
 	for {
-		t.mu.Lock()
-		changed := t.changed
-		t.mu.Unlock()
+		changed := t.nextChange()
 		now := clock.Now()
 		switch t.Lease.Reply(now) {
 		case election.ReplySend:
@@ -124,17 +152,31 @@ func (t *Term) MayReply(clock election.Clock) bool {
 			return false
 		case election.ReplyHold:
 		}
-		timer := time.NewTimer(min(t.Lease.Until()-now.Mono, suspensionCheck))
-		select {
-		case <-changed:
-		case <-timer.C:
-		}
-		timer.Stop()
+		t.rouse()
+		t.pause(now, changed)
 	}
 }
 
-// wake has the replies that wait ask the lease again.
+// nextChange returns a channel that the next wake closes.
+func (t *Term) nextChange() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// pause returns when the lease is to be asked again.
+func (t *Term) pause(now election.Instant, changed <-chan struct{}) {
+	timer := time.NewTimer(min(t.Lease.Until()-now.Mono, suspensionCheck))
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	}
+}
+
+// wake has those that wait ask the lease again.
 func (t *Term) wake() {
+	t.roused.Store(false)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	close(t.changed)
