@@ -153,6 +153,10 @@ fuzz: ## Run every fuzz target for FUZZTIME
 bench: ## Measure against hand-written nats.go; some minutes
 	$(GO) run ./internal/bench
 
+.PHONY: rest
+rest: ## Measure what instances cost that nobody calls (docs/idle.md)
+	$(GO) run ./internal/bench --only rest
+
 .PHONY: fault
 fault: ## Kill, freeze and cut off leaders, workers and NATS, judge the histories; SCENARIO= picks some, ARGS= has options (-h)
 	$(GO) run ./internal/fault $(ARGS)

@@ -118,6 +118,15 @@ func (k *contact) refresh(now Instant) {
 	k.next = now.Mono + k.interval
 }
 
+// accompany sends a message to oneself that would be due within half an interval at rest
+// anyway: beside something else that is sent now, it does not wake the process once more.
+func (k *contact) accompany(now Instant, rest time.Duration) {
+	k.process.repace(now)
+	if k.interval >= rest && now.Mono >= k.last+k.interval/2 {
+		k.refresh(now)
+	}
+}
+
 // want sends a message to oneself now, unless one was sent within the present interval.
 func (k *contact) want(now Instant) {
 	k.process.repace(now)

@@ -295,6 +295,7 @@ func (c *Candidate) welcome(now Instant) {
 // renew is a compare-and-set of the record of this term.
 func (c *Candidate) renew(now Instant) {
 	c.write(now, renewing, false)
+	c.process.contact.accompany(now, c.config.restPace())
 }
 
 // writeRelease is a compare-and-set and never a delete: a delete that comes late

@@ -91,6 +91,8 @@ func kindOf(data []byte, m *natsproxy.Message) string {
 		}
 	}
 	switch {
+	case strings.Contains(m.Subject, "._void."):
+		return "questions whether NATS says that nobody listens"
 	case strings.HasPrefix(m.Subject, "aegis.live.") && strings.HasSuffix(m.Subject, ".self"):
 		return "messages to itself"
 	case strings.HasPrefix(m.Subject, "aegis.live."):
