@@ -14,3 +14,23 @@ func TestSignsOfLifeAreInTimeAlsoIfOneIsLate(t *testing.T) {
 		require.LessOrEqual(t, max(wait/3, 2*renewal(wait)), wait/2+time.Millisecond, wait)
 	}
 }
+
+func TestPullersOfAProcessTickTogether(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	next := func(p *Puller, after time.Duration) time.Duration {
+		at := now.Add(after)
+		return at.Add(p.nextTick(at, longestTick)).Sub(now)
+	}
+	one, other := &Puller{}, &Puller{}
+	at := next(one, 0)
+	require.LessOrEqual(t, at, longestTick)
+	require.Equal(t, at, next(other, at/2))
+	require.Equal(t, at+longestTick, next(one, at))
+
+	one.open, one.request.outstanding = true, 1
+	one.request.seen = now.Add(at - silence + time.Millisecond)
+	require.Equal(t, at+2*time.Millisecond, next(one, at), "what gives no sign of life is noticed in time")
+	one.request.seen = now.Add(-time.Hour)
+	require.Equal(t, at+longestTick, next(one, at), "the link is down")
+}
