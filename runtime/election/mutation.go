@@ -31,5 +31,6 @@ const (
 	createLeads  // S3: a create leads, in place of a vacant record
 	noWindowWait // S5: the wait
 	unproven     // L9
+	restActs     // L3: a leader that rests hears itself before it acts
 	mutations
 )

@@ -92,6 +92,7 @@ func mutants() []mutant {
 			m.late = 600
 			return m
 		}},
+		{"contact after a rest", restActs, 10e6, named("close-and-crash")},
 		{"the early wait", noWindowWait, 10e6, named("close-and-crash")},
 	}
 }

@@ -239,7 +239,7 @@ func (w *world) judge() {
 			if w.calls == nil {
 				lease.ask(now)
 			}
-			if !lease.holds(now) {
+			if !lease.holds(now) && (w.mutant != restActs || !lease.calm(now)) {
 				continue
 			}
 			if lease.serving.Load() {
