@@ -137,9 +137,15 @@ func (d *document) module(node *yaml.Node) Module {
 	return m
 }
 
+// protovalidate is the module whose only file is part of this command. buf needs it in deps.
+const protovalidate = "buf.build/bufbuild/protovalidate"
+
 // deps refuses modules that would have to be fetched.
 func (d *document) deps(value *yaml.Node) {
 	d.list(value, "deps", func(element *yaml.Node) {
+		if name, _, _ := strings.Cut(element.Value, ":"); name == protovalidate {
+			return
+		}
 		d.failf(element, "the dependency %s is not supported, as aegis fetches nothing; put its files into the workspace "+
 			"(`buf export %s -o third_party`) and make that directory a module", element.Value, element.Value)
 	})

@@ -21,7 +21,7 @@ modules:
 lint: {use: *rules, anything: 1}
 breaking: {use: [FILE]}
 plugins: [{plugin: buf-plugin-x}]
-deps: []
+deps: [buf.build/bufbuild/protovalidate, "buf.build/bufbuild/protovalidate:v1.2.2"]
 `))
 	require.NoError(t, err)
 	assert.Equal(t, &Workspace{Version: "v2", Modules: []Module{
@@ -51,7 +51,7 @@ modules:
   - {paths: a}
 deps:
   - buf.build/googleapis/googleapis
-  - buf.build/bufbuild/protovalidate
+  - buf.build/bufbuild/protovalidate-testing
 `))
 	require.EqualError(t, err, `buf.yaml:1:1: a name beside modules belongs to none of them; write it into the module that it is for
 buf.yaml:4:12: path has to be a path within the directory of this file; ../up is not
@@ -61,7 +61,7 @@ buf.yaml:6:41: an include has to be below the directory a of its module; a is no
 buf.yaml:7:12: path has to be a string
 buf.yaml:8:6: a module has no key paths; did you mean path?
 buf.yaml:10:5: the dependency buf.build/googleapis/googleapis is not supported, as aegis fetches nothing; put its files into the workspace (`+"`buf export buf.build/googleapis/googleapis -o third_party`"+`) and make that directory a module
-buf.yaml:11:5: the dependency buf.build/bufbuild/protovalidate is not supported, as aegis fetches nothing; put its files into the workspace (`+"`buf export buf.build/bufbuild/protovalidate -o third_party`"+`) and make that directory a module`)
+buf.yaml:11:5: the dependency buf.build/bufbuild/protovalidate-testing is not supported, as aegis fetches nothing; put its files into the workspace (`+"`buf export buf.build/bufbuild/protovalidate-testing -o third_party`"+`) and make that directory a module`)
 	_, err = ReadBufWork("buf.work.yaml", []byte("version: v1\n"))
 	assert.EqualError(t, err, "buf.work.yaml:1:1: directories is missing or empty")
 }

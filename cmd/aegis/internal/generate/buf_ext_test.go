@@ -108,7 +108,8 @@ func checkSums(t *testing.T, name string, want map[string]string) {
 // position matches the begin of a line that tells a mistake.
 var position = regexp.MustCompile(`(?m)^([\w/.]+:\d+:\d+): ?(.*)$`)
 
-// Mistakes are told with the text and position that buf has.
+// Mistakes are told with the text and position that buf has, but for an import: buf does not
+// name its file.
 func TestBufTellsTheSameMistakes(t *testing.T) {
 	t.Parallel()
 	dir := project(t, map[string]string{
@@ -124,7 +125,8 @@ func TestBufTellsTheSameMistakes(t *testing.T) {
 	require.NotZero(t, code)
 	r := run(t, dir, "generate")
 	assert.Equal(t, 1, r.Code)
-	want, got := mistakes(ofBuf), mistakes(r.Err)
+	const ofImport = "the imported file nowhere.proto does not exist in the modules of the workspace"
+	want, got := mistakes(strings.Replace(ofBuf, "imported file does not exist", ofImport, 1)), mistakes(r.Err)
 	require.Greater(t, len(want), 10)
 	assert.Equal(t, want, got)
 }

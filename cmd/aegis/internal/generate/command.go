@@ -17,11 +17,12 @@ them makes no difference (a name, a path, "go run", "go tool"); a note says if g
 one of them in another version.
 
 INPUT is a directory: a workspace, or a module of one. Without it, the inputs of the
-template count, else the working directory. Imports of aegis/v1/options.proto and of the
-well-known types are found without being in the workspace.
+template count, else the working directory. Imports of aegis/v1/options.proto, of
+buf/validate/validate.proto (protovalidate) and of the well-known types are found without
+being in the workspace.
 
 Sections of buf.yaml for lint and breaking are for other commands and not looked at. All
-else that is not supported (remote plugins, other plugins, deps, inputs that are no
+else that is not supported (remote plugins, other plugins, other deps, inputs that are no
 directories) is refused before anything is done, with file and line: docs/generate.md has
 the list. Mistakes in .proto files are told all at once, as file:line:column.
 

@@ -89,7 +89,7 @@ func TestMistakesInFilesAreToldAtOnce(t *testing.T) {
 	r := run(t, dir, "generate")
 	assert.Equal(t, 1, r.Code)
 	assert.Equal(t, `aegis: nothing is generated, because of 7 mistakes in the .proto files:
-p/a.proto:4:1: imported file does not exist
+p/a.proto:4:1: the imported file nowhere.proto does not exist in the modules of the workspace
 p/a.proto:5:13: cannot find `+"`X`"+` in this scope
 p/a.proto:5:33: field number `+"`1`"+` used more than once
 p/a.proto:6:26: unexpected `+"`}`"+` after definition

@@ -56,8 +56,8 @@ type Set struct {
 
 // Compile compiles the files of paths and all that they import. The files of the set are in
 // the order of paths, each behind its imports. Imports that sources does not have are looked
-// for among the files of Aegis (aegis/v1/options.proto) and the well-known types. All
-// mistakes in the files are reported at once, as a *MistakesError.
+// for among the files of Aegis (aegis/v1/options.proto), the well-known types and the rules of
+// protovalidate. All mistakes in the files are reported at once, as a *MistakesError.
 func Compile(ctx context.Context, sources Sources, paths []string) (*Set, error) {
 	var options fdp.Options
 	options.Apply(fdp.IncludeSourceCodeInfo(true), fdp.GenerateExtraOptionLocations(true))
@@ -111,15 +111,27 @@ func (o *opener) Open(path string) (*source.File, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	for _, builtIn := range []fs.FS{protos.Files, wellknownimports.FS()} {
-		if text, err := fs.ReadFile(builtIn, path); err == nil {
-			o.mu.Lock()
-			o.builtIn[path] = true
-			o.mu.Unlock()
-			return source.NewFile(path, string(text)), nil
+	text, err := builtIn(path)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	o.mu.Lock()
+	o.builtIn[path] = true
+	o.mu.Unlock()
+	return source.NewFile(path, text), nil
+}
+
+// builtIn returns the text of a file that is part of this command.
+func builtIn(path string) (string, error) {
+	if path == rulesPath {
+		return rules()
+	}
+	for _, files := range []fs.FS{protos.Files, wellknownimports.FS()} {
+		if text, err := fs.ReadFile(files, path); err == nil {
+			return string(text), nil
 		}
 	}
-	return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	return "", fs.ErrNotExist
 }
 
 // IsWellKnown reports whether a path is that of a well-known type, which has no need to be

@@ -6,11 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	validatepb "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
@@ -50,6 +54,34 @@ func TestFilesComeBehindTheirImports(t *testing.T) {
 	assert.Len(t, set.Image().GetFile(), len(set.Files))
 }
 
+// What is compiled is the file that servers validate with, with all its options.
+func TestRulesOfProtovalidateNeedNoFileInTheWorkspace(t *testing.T) {
+	t.Parallel()
+	set, err := Compile(context.Background(), &texts{
+		"a.proto": `syntax = "proto3"; import "buf/validate/validate.proto"; message A { string id = 1 [(buf.validate.field).string.min_len = 1]; }`,
+	}, []string{"a.proto"})
+	require.NoError(t, err)
+	i := slices.IndexFunc(set.Files, func(f *File) bool { return f.GetName() == "buf/validate/validate.proto" })
+	require.NotEqual(t, -1, i)
+	assert.True(t, set.Files[i].BuiltIn)
+	own, err := protodesc.NewFile(asLinked(t, set.Files[i].FileDescriptorProto), protoregistry.GlobalFiles)
+	require.NoError(t, err)
+	linked := protodesc.ToFileDescriptorProto(validatepb.File_buf_validate_validate_proto)
+	assert.True(t, proto.Equal(linked, protodesc.ToFileDescriptorProto(own)))
+}
+
+// asLinked returns a descriptor as Go code has it: with Go's types of options, and without
+// positions.
+func asLinked(t *testing.T, f *descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorProto {
+	t.Helper()
+	data, err := proto.Marshal(f)
+	require.NoError(t, err)
+	linked := &descriptorpb.FileDescriptorProto{}
+	require.NoError(t, proto.Unmarshal(data, linked))
+	linked.SourceCodeInfo = nil
+	return linked
+}
+
 // A workspace that has a file of Aegis or a well-known type has its own.
 func TestSourcesCountBeforeWhatIsBuiltIn(t *testing.T) {
 	t.Parallel()
@@ -71,7 +103,7 @@ func TestMistakesAreInTheOrderOfTheirPositions(t *testing.T) {
 	found, ok := errors.AsType[*MistakesError](err)
 	require.True(t, ok, err)
 	assert.Equal(t, []Mistake{
-		{"dir/a.proto", 2, 1, "imported file does not exist"},
+		{"dir/a.proto", 2, 1, "the imported file none.proto does not exist in the modules of the workspace"},
 		{"dir/b.proto", 3, 3, "cannot find `X` in this scope"},
 		{"dir/b.proto", 3, 12, "cannot find `Y` in this scope"},
 		{"dir/b.proto", 3, 18, "field number `1` used more than once"},

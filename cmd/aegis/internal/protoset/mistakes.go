@@ -52,7 +52,7 @@ func mistakesOf(found *report.Report) error {
 		}
 		start := primary.Location(primary.Start, length.Bytes)
 		all.Mistakes = append(all.Mistakes, Mistake{
-			Path: primary.Path(), Line: start.Line, Column: start.Column, Text: diagnostic.Message(),
+			Path: primary.Path(), Line: start.Line, Column: start.Column, Text: textOf(diagnostic.Message(), primary.Text()),
 		})
 	}
 	if len(all.Mistakes) == 0 {
@@ -63,6 +63,20 @@ func mistakesOf(found *report.Report) error {
 	})
 	all.Mistakes = onlyFirst(slices.Compact(all.Mistakes), "detected cyclic import")
 	return all
+}
+
+// textOf returns the message of a mistake. That of an import does not say which file is missing,
+// and its place is the statement.
+func textOf(message, statement string) string {
+	if message != "imported file does not exist" {
+		return message
+	}
+	_, rest, _ := strings.Cut(statement, `"`)
+	file, _, found := strings.Cut(rest, `"`)
+	if !found {
+		return message
+	}
+	return fmt.Sprintf("the imported file %s does not exist in the modules of the workspace", file)
 }
 
 // onlyFirst leaves out all mistakes but the first whose text begins so. The compiler, which
