@@ -167,7 +167,7 @@ func newConn(nc *nats.Conn, cfg *connConfig) (*Conn, error) {
 		NATS: nc, Stores: c.stores, Bucket: wire.RegistryBucket(c.ns), Start: c.startWithin, Logger: c.logger,
 	})
 	c.keepDescriptors()
-	outages := bus.NewOutages(c.bus, cfg.logger)
+	outages := bus.NewOutages(c.bus, outageLogger(nc, cfg.logger))
 	c.start(func() { c.watchLink(outages) })
 	c.startWithin(c.void.Run)
 	return c, nil

@@ -2,7 +2,10 @@ package aegis
 
 import (
 	"context"
+	"log/slog"
 	"slices"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
@@ -36,4 +39,13 @@ func (c *Conn) intoMemory(service *spec.Service, list interceptors) interceptors
 		list = append(slices.Clip(list), WithInterceptors(m.interceptor(service)).list...)
 	}
 	return list
+}
+
+// outageLogger returns the logger for what is said of a connection that is down: in a unit
+// test without NATS nobody waits for it.
+func outageLogger(nc *nats.Conn, logger *slog.Logger) *slog.Logger {
+	if _, nowhere := nc.Opts.CustomDialer.(inmemory.Nowhere); nowhere {
+		return slog.New(slog.DiscardHandler)
+	}
+	return logger
 }

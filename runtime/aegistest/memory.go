@@ -2,9 +2,7 @@ package aegistest
 
 import (
 	"context"
-	"errors"
 	"maps"
-	"net"
 	"testing"
 	"time"
 
@@ -43,7 +41,7 @@ type Memory struct {
 // NewMemory makes a Memory, which ends with the test.
 func NewMemory(tb testing.TB, opts ...aegis.ConnOption) *Memory {
 	tb.Helper()
-	nc, err := nats.Connect("nats://127.0.0.1:4222", nats.SetCustomDialer(nowhere{}), nats.RetryOnFailedConnect(true),
+	nc, err := nats.Connect("nats://127.0.0.1:4222", nats.SetCustomDialer(inmemory.Nowhere{}), nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1), nats.CustomReconnectDelay(func(int) time.Duration { return never }), nats.IgnoreAuthErrorAbort(),
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(5), nats.ReconnectBufSize(-1))
 	if err != nil {
@@ -66,13 +64,6 @@ func NewMemory(tb testing.TB, opts ...aegis.ConnOption) *Memory {
 
 // never is longer than any test.
 const never = 10 * 365 * 24 * time.Hour
-
-// nowhere is a dialer that reaches nothing.
-type nowhere struct{}
-
-func (nowhere) Dial(string, string) (net.Conn, error) {
-	return nil, errors.New("aegistest: the connection of a Memory does not reach NATS; use aegistest.Connect for what needs NATS")
-}
 
 // Conn returns the connection, for servers, clients and publishers.
 func (m *Memory) Conn() *aegis.Conn { return m.conn }

@@ -1,8 +1,10 @@
 package aegistest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +36,19 @@ func TestInABubbleADayOfWaitingTakesNoTime(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, tomorrow.Format(time.DateOnly), res.GetText())
 		assert.GreaterOrEqual(t, time.Since(tomorrow), 10*time.Millisecond, "the pauses between the attempts")
+	})
+}
+
+// Nobody waits for the NATS that a Memory stands for, and a warning beside a test that has failed
+// would lead astray.
+func TestAMemoryDoesNotMissNATS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		mem := aegistest.NewMemory(t, aegis.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		serveJobs(t, mem.Conn(), jobs{})
+		time.Sleep(time.Hour) // in the bubble
+		synctest.Wait()
+		assert.NotContains(t, log.String(), "NATS")
 	})
 }
 
