@@ -27,7 +27,14 @@ type announcer struct {
 
 	mu       sync.Mutex // guards what follows
 	services map[protoreflect.FullName]*spec.Service
-	shown    map[string]string // the lines that were shown last, by the services
+	shown    map[role]string // the lines that were shown last
+}
+
+// role is what an instance is to a service: one that serves it, or one that handles its events.
+// A process may be both.
+type role struct {
+	service    string
+	subscriber bool
 }
 
 // know takes the services of the project from its descriptors.
@@ -48,7 +55,7 @@ func (a *announcer) know(files []protoreflect.FileDescriptor) {
 
 // watch tells of each service when its first instance serves, until ctx ends.
 func (a *announcer) watch(ctx context.Context, conn *aegis.Conn) {
-	serving := make(map[string]map[string]bool) // the instances that serve, by their services
+	serving := make(map[role]map[string]bool) // the processes in each role
 	for change, err := range conn.WatchInstances(ctx, aegis.AllServices) {
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, aegis.ErrConnClosed) {
@@ -56,20 +63,26 @@ func (a *announcer) watch(ctx context.Context, conn *aegis.Conn) {
 			}
 			return
 		}
-		i := change.Instance
-		if a.guest != nil && !a.guest.is(&i) {
-			continue
+		if a.guest == nil || a.guest.is(&change.Instance) {
+			a.see(serving, change)
 		}
-		if serving[i.Service] == nil {
-			serving[i.Service] = make(map[string]bool)
-		}
-		if change.Kind == aegis.InstanceLeft || change.Kind == aegis.InstanceExpired || i.State != aegis.StateRunning {
-			delete(serving[i.Service], i.Process)
-			continue
-		}
-		if serving[i.Service][i.Process] = true; len(serving[i.Service]) == 1 {
-			a.begins(i)
-		}
+	}
+}
+
+// see takes a change of an instance in, and tells of its service if it is the first one.
+func (a *announcer) see(serving map[role]map[string]bool, change aegis.InstanceChange) {
+	i := change.Instance
+	as := role{i.Service, i.Subscriber}
+	if change.Kind == aegis.InstanceLeft || change.Kind == aegis.InstanceExpired || i.State != aegis.StateRunning {
+		delete(serving[as], i.Process)
+		return
+	}
+	if serving[as] == nil {
+		serving[as] = make(map[string]bool)
+	}
+	first := len(serving[as]) == 0
+	if serving[as][i.Process] = true; first {
+		a.begins(i)
 	}
 }
 
@@ -77,7 +90,7 @@ func (a *announcer) watch(ctx context.Context, conn *aegis.Conn) {
 // were shown before. The methods that subscribers handle are events, those of servers all
 // others.
 func (a *announcer) begins(i aegis.Instance) {
-	name := strings.TrimPrefix(i.Service, aegis.Subscribers(""))
+	name, as := i.Service, role{i.Service, i.Subscriber}
 	does, then := name+" is served", "call it"
 	switch {
 	case i.Subscriber && i.Reserved:
@@ -90,8 +103,8 @@ func (a *announcer) begins(i aegis.Instance) {
 	lines := a.invocations(name, i.Subscriber)
 	text := strings.Join(lines, "\n")
 	a.mu.Lock()
-	known := a.shown[i.Service] == text
-	a.shown[i.Service] = text
+	known := a.shown[as] == text
+	a.shown[as] = text
 	a.mu.Unlock()
 	if known || len(lines) == 0 {
 		a.out.sayf(cli.Green, "%s", does)

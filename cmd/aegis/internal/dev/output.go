@@ -36,9 +36,10 @@ type line struct {
 	Text string `json:"text"`
 }
 
-// sayf writes what dev itself has to say, which may be several lines.
+// sayf writes what dev itself has to say, which may be several lines. The errors of go have tabs.
 func (o *output) sayf(colour cli.Colour, format string, args ...any) {
-	for text := range strings.Lines(cli.Clean(fmt.Sprintf(format, args...))) {
+	said := strings.ReplaceAll(fmt.Sprintf(format, args...), "\t", "    ")
+	for text := range strings.Lines(cli.Clean(said)) {
 		o.write(self, cli.Bold, o.app.Style.Paint(colour, strings.TrimSuffix(text, "\n")))
 	}
 }

@@ -77,7 +77,7 @@ func run(ctx context.Context, app *cli.App, o options, packages []string) error 
 			out.width = max(out.width, len(srv.instance(number, o.instances)))
 		}
 	}
-	s := &session{project: p, servers: servers, running: make(map[string]program), announcer: announcer{out: out, shown: make(map[string]string)}}
+	s := &session{project: p, servers: servers, running: make(map[string]program), announcer: announcer{out: out, shown: make(map[role]string)}}
 	url, stopNATS, err := s.nats(ctx, &o)
 	if err != nil {
 		return err

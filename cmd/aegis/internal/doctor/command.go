@@ -43,14 +43,14 @@ func Command(app *cli.App) *cobra.Command {
 			"The exit code is 1 if a finding is an error, or as --fail-on says.",
 		Example: "  aegis doctor\n" +
 			"  aegis doctor --service order.v1.OrderService --role server\n" +
-			"  aegis doctor --service order.v1.OrderService --role client --print-permissions\n" +
+			"  aegis doctor --service order.v1.OrderService --role server,publisher --print-permissions\n" +
 			"  aegis doctor --check queues,dead --watch",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(c.Context(), app, &f) },
 	}
 	s := c.Flags()
 	s.StringVar(&f.scope.Service, "service", "", "full name of the one service to examine (default: all services)")
-	s.StringVar(&f.scope.Role, "role", "", "role whose permissions are tried: "+roleNames()+" (default: none)")
+	s.StringVar(&f.scope.Role, "role", "", "role whose permissions are tried, several with commas: "+roleNames()+" (default: none)")
 	s.StringVar(&f.scope.Instance, "instance", "", "name of the instance that --role is about (default: any instance)")
 	s.BoolVar(&f.print, "print-permissions", false, "print the permissions that --role needs, for the configuration of nats-server, and end")
 	s.StringSliceVar(&f.checks, "check", nil, "names of the checks to run, with commas (default: all); --list has the names")
@@ -90,7 +90,7 @@ func (f *flags) check() error {
 	if err := f.again.Check(); err != nil || f.scope.Role == "" {
 		return err
 	}
-	r, err := roleNamed(f.scope.Role)
+	r, err := rolesNamed(f.scope.Role)
 	if err == nil && r.service && f.scope.Service == "" {
 		return cli.Usagef("--role %s: say with --service of which service", r.name)
 	}
@@ -193,7 +193,7 @@ type grants struct {
 }
 
 func printPermissions(ctx context.Context, app *cli.App, f *flags) error {
-	r, err := roleNamed(f.scope.Role)
+	r, err := rolesNamed(f.scope.Role)
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,24 @@ func TestDoctorPrintsPermissionsThatNATSTakes(t *testing.T) {
 	assert.False(t, g.Responses)
 }
 
+// A program that is server, worker and publisher of a service is one user of NATS.
+func TestOneUserHasThePermissionsOfSeveralRoles(t *testing.T) {
+	t.Parallel()
+	const several = "worker,publisher"
+	r := clitest.Run(t, nil, "doctor", "--role", several, "--service", jobService, "--print-permissions")
+	require.Equal(t, 0, r.Code, r.Err)
+	assert.Contains(t, r.Out, "of a program that is worker and publisher of "+jobService)
+	assert.Equal(t, 1, strings.Count(r.Out, `"$KV.aegis-descriptors.*"`), "each subject once")
+	_, as := withConfig(t, "authorization { users = [ {user: all, password: pw}\n{user: several, password: pw\n"+r.Out+"} ] }")
+	for _, role := range []string{"worker", "publisher", several} {
+		tried := clitest.Run(t, nil, "doctor", "-s", as("several"), "--check", "permissions", "--role", role, "--service", jobService)
+		assert.Equal(t, 0, tried.Code, tried.Out)
+		assert.Contains(t, tried.Out, "permissions.allowed")
+	}
+	tried := clitest.Run(t, nil, "doctor", "-s", as("several"), "--check", "permissions", "--role", several+",subscriber", "--service", jobService)
+	assert.Equal(t, 1, tried.Code, tried.Out)
+}
+
 // The users of docs/howto/authenticate.md have the permissions that are printed now.
 func TestPageOnAuthenticationHasTheseFiles(t *testing.T) {
 	t.Parallel()
@@ -102,16 +120,18 @@ func TestPageOnAuthenticationHasTheseFiles(t *testing.T) {
 func TestDoctorUsedWrongly(t *testing.T) {
 	t.Parallel()
 	for args, text := range map[string]string{
-		"--check quues":                 "did you mean queues?",
-		"--check nothing-like-it":       "use environment, connection, versions",
-		"--role srver --service a.v1.S": "did you mean server?",
-		"--role server":                 "say with --service of which service",
-		"--print-permissions":           "say with --role whose",
-		"--service a..b":                "no full name of a service",
-		"--fail-on sometimes":           "use warning, error or never",
-		"--interval 1ms":                "use 100ms or more",
-		"--instance a.b":                "use 1 to 64 characters",
-		"--stuck-after -1s":             "must not be negative",
+		"--check quues":                        "did you mean queues?",
+		"--check nothing-like-it":              "use environment, connection, versions",
+		"--role srver --service a.v1.S":        "did you mean server?",
+		"--role server":                        "say with --service of which service",
+		"--role server,worker":                 "say with --service of which service",
+		"--role server,wrker --service a.v1.S": "did you mean worker?",
+		"--print-permissions":                  "say with --role whose",
+		"--service a..b":                       "no full name of a service",
+		"--fail-on sometimes":                  "use warning, error or never",
+		"--interval 1ms":                       "use 100ms or more",
+		"--instance a.b":                       "use 1 to 64 characters",
+		"--stuck-after -1s":                    "must not be negative",
 	} {
 		r := clitest.Run(t, nil, append([]string{"doctor"}, strings.Fields(args)...)...)
 		assert.Equal(t, 2, r.Code, args)

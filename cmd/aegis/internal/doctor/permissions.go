@@ -32,7 +32,7 @@ func checkPermissions() Check {
 				return []Finding{info("permissions.skipped", "", "no permissions were tried, as no role is given").
 					so("aegis doctor --role server --service S tries those of a server; --print-permissions prints them")}
 			}
-			r, err := roleNamed(l.scope.Role)
+			r, err := rolesNamed(l.scope.Role)
 			if err != nil {
 				return []Finding{unknown("permissions.untried", "", "%v", err)}
 			}

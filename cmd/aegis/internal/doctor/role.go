@@ -318,6 +318,26 @@ func roleNamed(name string) (role, error) {
 	return role{}, cli.Usagef("--role %s: there is no such role; use %s", name, strings.Join(names, ", "))
 }
 
+// rolesNamed returns a role with all that several need, whose names have commas between them:
+// that of a program which serves calls and publishes events, say. One name is that role.
+func rolesNamed(names string) (role, error) {
+	list := strings.Split(names, ",")
+	if len(list) == 1 {
+		return roleNamed(names)
+	}
+	all := role{name: names, title: "a program that is " + strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1] + " of"}
+	for _, name := range list {
+		r, err := roleNamed(name)
+		if err != nil {
+			return role{}, err
+		}
+		all.parts = append(all.parts, r.parts...)
+		all.replies = all.replies || r.replies
+		all.service = all.service || r.service
+	}
+	return all, nil
+}
+
 // expander turns the spelling of the documents into subjects.
 type expander struct {
 	namespace, service, instance string

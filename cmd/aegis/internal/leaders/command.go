@@ -267,7 +267,10 @@ func find(ctx context.Context, admin *aegisadmin.Admin, t methods.Target) (*lead
 		}
 		names = append(names, found[i].Group)
 	}
-	return nil, stored.UnknownName("group of "+t.Service, t.Name, names)
+	if near.Name(t.Name, names) != "" {
+		return nil, stored.UnknownName("group of "+t.Service, t.Name, names)
+	}
+	return nil, fmt.Errorf("%s has no group %s; it has %s: %s/%s", t.Service, t.Name, strings.Join(names, ", "), t.Service, names[0])
 }
 
 // possible returns why a leadership cannot be handed over, as far as that is known before

@@ -118,9 +118,10 @@ func TestWrongNamesOfLeaders(t *testing.T) {
 	stand(t, n, "one")
 	leader(t, n, 0)
 	for want, args := range map[string][]string{
-		"did you mean order.v1.OrderService?": {"order.v1.OrderServce"},
-		"did you mean default?":               {"handover", "order.v1.OrderService/defalt", "--yes"},
-		"one leads already":                   {"handover", "order.v1.OrderService", "--to", "one", "--yes"},
+		"did you mean order.v1.OrderService?":                            {"order.v1.OrderServce"},
+		"did you mean default?":                                          {"handover", "order.v1.OrderService/defalt", "--yes"},
+		"has no group eu; it has default: order.v1.OrderService/default": {"handover", "order.v1.OrderService/eu", "--yes"},
+		"one leads already":                                              {"handover", "order.v1.OrderService", "--to", "one", "--yes"},
 	} {
 		r := subcommand.Run(t, n, args...)
 		assert.Equal(t, 1, r.Code, args)
