@@ -89,7 +89,7 @@ func TestServerThatMayNotSubscribeSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, aegistestv1aegis.RegisterProbeServiceServer(srv, probe{}))
 	err = srv.Run(t.Context())
-	require.ErrorContains(t, err, "aegis: NATS does not allow this user what a server needs, see docs/protocol.md: ")
+	require.ErrorContains(t, err, "aegis: NATS does not allow this user what a server needs; aegis doctor --role server --service S tells all that is missing: ")
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	require.Contains(t, err.Error(), `Subscription to "aegis.`)
 	require.Equal(t, aegis.StateStopped, srv.State())

@@ -83,7 +83,7 @@ func (s *Server) confirm(ctx context.Context, subscribing *denials.Subscribing) 
 		return fmt.Errorf("aegis: start: NATS does not answer: %w", err)
 	}
 	if err := subscribing.Refused(ctx); err != nil {
-		return fmt.Errorf("aegis: NATS does not allow this user what a server needs, see docs/protocol.md: %w", err)
+		return fmt.Errorf("aegis: NATS does not allow this user what a server needs; aegis doctor --role server --service S tells all that is missing: %w", err)
 	}
 	if err := s.conn.bus.Deaf(); err != nil {
 		return fmt.Errorf("aegis: start: %w", err)
