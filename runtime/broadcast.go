@@ -75,8 +75,8 @@ func (m *BroadcastMethod[Req, Res]) Call(ctx context.Context, req *Req, opts ...
 		}
 		defer b.inv.cancel()
 		began, failure := time.Now(), (*Error)(nil) // the errors of instances are none of the broadcast
-		m.figures.Begin()
-		defer func() { m.figures.Done(began, failure.inward()) }()
+		m.calls.Figures.Begin()
+		defer func() { m.calls.Figures.Done(began, failure.inward()) }()
 		if core := b.inv.opened; core != nil {
 			defer core.drop(nil)
 		}
@@ -120,15 +120,15 @@ func (m *streamMethod) broadcast(ctx context.Context) (AnyStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if inv.cfg.instance != "" {
-		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.public.FullName(), inv.cfg.instance)
+	if inv.cfg.Instance != "" {
+		return nil, Errorf(CodeInvalidArgument, "%s goes to all instances, not to %s alone", m.public.FullName(), inv.cfg.Instance)
 	}
 	conn := m.client.conn
 	b := &broadcast{method: m, ctx: ctx, call: inv.call}
 	b.gathering = gather.New(ctx, gather.Options{
 		Context: conn.ctx, Bus: conn.bus, Subjects: conn.subjects, Patterns: conn.patterns,
 	}, gather.Broadcast{
-		Service: m.client.service, Method: m.method, Name: m.public.FullName(), Subject: m.subject, Cancel: m.cancel,
+		Service: m.client.service, Method: m.method, Name: m.public.FullName(), Subject: m.calls.Subject, Cancel: m.calls.Cancel,
 		Replies: inv.cfg.untilReplies, Silence: inv.cfg.untilSilence,
 	})
 	inv.opened = b

@@ -2,21 +2,14 @@ package aegis
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/aegisrpc/aegis/internal/spec"
-	"github.com/aegisrpc/aegis/internal/wire"
-	"github.com/aegisrpc/aegis/runtime/internal/bus"
-	"github.com/aegisrpc/aegis/runtime/internal/calling"
-	"github.com/aegisrpc/aegis/runtime/internal/keyfield"
-	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
-	"github.com/aegisrpc/aegis/runtime/internal/retry"
-	"github.com/aegisrpc/aegis/runtime/internal/targets"
+	"github.com/aegisrpc/aegis/runtime/internal/caller"
 )
 
 // Client has what all methods of a generated client share. It is safe for concurrent use.
@@ -25,27 +18,7 @@ type Client struct {
 	service *spec.Service
 	cfg     clientConfig
 	chains  map[string][]Interceptor // by method
-	budget  *retry.Budget
-	repeat  bus.Repeat // from the budget
-	targets *targets.Tables
-	leaders map[string]*leaderview.View // by group
-}
-
-// followLeaders has the connection follow the leaders of the groups of the service.
-func (c *Client) followLeaders() error {
-	c.leaders = make(map[string]*leaderview.View)
-	for _, m := range c.service.Methods {
-		if m.Pattern != spec.SingleActive || c.leaders[m.Group] != nil {
-			continue
-		}
-		view, err := c.conn.leaders.Of(c.service.Name, m.Group)
-		if err != nil {
-			return fmt.Errorf("aegis: subscribe to who leads %s, group %s: %w", c.service.Name, m.Group, err)
-		}
-		c.leaders[m.Group] = view
-		c.conn.void.Use(wire.KindLead)
-	}
-	return nil
+	calls   *caller.Client
 }
 
 // UnaryMethod is one unary method of a Client. It is safe for concurrent use.
@@ -57,46 +30,17 @@ type UnaryMethod[Req, Res any] struct {
 
 // clientMethod is the part of a method that does not depend on the types of its messages.
 type clientMethod struct {
-	client  *Client
-	method  *spec.Method // nil if the service has no such method
-	public  Method
-	subject string // where any instance is called
-	cancel  string // where servers are told that a caller waits no longer
-	millis  int64  // the method's own timeout
-
-	keyField keyfield.Path
-	targets  *atomic.Pointer[targets.Method] // nil before the first call that needs it
-	figures  *calling.Method
-
-	leader *leaderview.View             // nil unless the method is single active
-	led    *atomic.Pointer[termSubject] // of the last leader that was called
-}
-
-// termSubject is where the leader of a term is called.
-type termSubject struct {
-	term    uint64
-	subject string
+	client *Client
+	method *spec.Method   // nil if the service has no such method
+	calls  *caller.Method // the same
+	public Method
 }
 
 func newClientMethod(c *Client, name protoreflect.Name) clientMethod {
-	m := clientMethod{
-		client: c, public: Method{Service: c.service.Name, Name: string(name)}, targets: new(atomic.Pointer[targets.Method]),
-	}
-	method := c.service.Method(string(name))
-	if method == nil {
-		return m // config says so
-	}
-	m.method = method
-	m.figures = c.conn.figures().Of(c.service.Name, method.Name)
-	m.public = publicMethod(c.service, method, SideClient)
-	m.subject = c.conn.subjects.Call(c.service.Name, method.Name)
-	m.cancel = c.conn.subjects.Cancel(c.service.Name)
-	if method.Timeout > 0 {
-		m.millis = wire.TimeoutMillis(method.Timeout)
-	}
-	m.keyField = keyfield.New(method.StickyField)
-	if method.Pattern == spec.SingleActive {
-		m.leader, m.led = c.leaders[method.Group], new(atomic.Pointer[termSubject])
+	m := clientMethod{client: c, public: Method{Service: c.service.Name, Name: string(name)}}
+	if m.method = c.service.Method(string(name)); m.method != nil { // else config says so
+		m.public = publicMethod(c.service, m.method, SideClient)
+		m.calls = c.calls.Method(m.method)
 	}
 	return m
 }
@@ -232,9 +176,9 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 // invoke makes a unary call, and counts it.
 func (m *clientMethod) invoke(ctx context.Context, req, res proto.Message, cfg *callConfig, call *Call) error {
 	now := time.Now()
-	m.figures.Begin()
+	m.calls.Figures.Begin()
 	e := m.exchange(ctx, now, req, res, cfg, call)
-	m.figures.Done(now, e.inward())
+	m.calls.Figures.Done(now, e.inward())
 	return errorOrNone(e)
 }
 
@@ -246,7 +190,6 @@ func (m *clientMethod) exchange(ctx context.Context, now time.Time, req, res pro
 	if err := ctx.Err(); err != nil {
 		return asError(err).notRun(true)
 	}
-	m.client.budget.Call(now)
 	conn := m.client.conn
 	slot := conn.bus.Acquire()
 	defer conn.bus.Release(slot)
@@ -254,12 +197,36 @@ func (m *clientMethod) exchange(ctx context.Context, now time.Time, req, res pro
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], req); err != nil {
 		return Errorf(CodeInvalidArgument, "the request of %s cannot be marshalled: %w", m.public.FullName(), err).notRun(true)
 	}
-	a, e := m.newAttempt(ctx, slot, now, cfg, call)
-	if e == nil {
-		e = a.direct(req)
+	c := m.calls.Begin(ctx, slot, now, &cfg.Choice)
+	if err := m.describe(&c, call); err != nil {
+		return err
 	}
-	if e != nil {
-		return e.notRun(true)
+	why := c.Run(req, res)
+	call.answered(&c.Answer)
+	return outward(why)
+}
+
+// describe has a call carry the metadata of call, and asks for those of the reply. call is nil
+// if the caller has asked for none.
+func (m *clientMethod) describe(c *caller.Call, call *Call) *Error {
+	if call == nil {
+		return nil
 	}
-	return a.run(res)
+	call.method, c.Answer.Wanted = m.public, true
+	call.response, call.term = nil, Term{}
+	if len(call.request) == 0 {
+		return nil
+	}
+	c.Header = make(nats.Header, len(call.request)+2)
+	if err := call.request.encodeTo(c.Header); err != nil {
+		return err.notRun(true)
+	}
+	return nil
+}
+
+// answered takes what the last reply to the call has said.
+func (c *Call) answered(a *caller.Answer) {
+	if c != nil {
+		c.response, c.term = a.Header, Term(a.Term)
+	}
 }

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/caller"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
-	"github.com/aegisrpc/aegis/runtime/internal/targets"
 )
 
 // ClientOption is an option of the generated New...Client functions.
@@ -42,7 +42,7 @@ func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
 // CodeInvalidArgument.
 func WaitForReady() CallOption {
 	return callOption(func(c *callConfig) error {
-		c.waitForReady, c.given.retry = true, "WaitForReady"
+		c.WaitForReady, c.given.retry = true, "WaitForReady"
 		return nil
 	})
 }
@@ -61,7 +61,7 @@ func ToInstance(name string) CallOption {
 		if err := c.given.selects(toInstance); err != nil {
 			return err
 		}
-		c.instance = name
+		c.Instance = name
 		return nil
 	})
 }
@@ -75,7 +75,7 @@ func MaxAttempts(n int) CallOption {
 		if n < 1 || n > 100 {
 			return invalidOption("max attempts %d: use 1 to 100", n)
 		}
-		c.maxAttempts, c.given.retry = n, "MaxAttempts"
+		c.MaxAttempts, c.given.retry = n, "MaxAttempts"
 		return nil
 	})
 }
@@ -100,11 +100,8 @@ type clientConfig struct {
 
 // callConfig is what the options of a call have set, on top of those of its client.
 type callConfig struct {
-	waitForReady bool
-	instance     string
-	strategy     targets.Strategy
-	key          string // for strategies that go by a key; "": the value of the proto's field
-	maxAttempts  int    // 0: the method's own
+	caller.Choice
+
 	window       flow.Window
 	untilReplies int           // of a broadcast; 0: no such rule
 	untilSilence time.Duration // of a broadcast; 0: no such rule

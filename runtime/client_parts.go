@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/runtime/internal/caller"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
@@ -86,10 +87,7 @@ func (s *clientStream) late() *Error {
 }
 
 // answer takes a reply that came in one message.
-func (s *clientStream) answer(msg *nats.Msg) *Error {
+func (s *clientStream) answer(msg *nats.Msg) *status.Status {
 	s.answered = true
-	if err := proto.Unmarshal(msg.Data, s.result); err != nil {
-		return Errorf(CodeInternal, "the reply of %s is no valid %s: %w", s.Name, s.result.ProtoReflect().Descriptor().FullName(), err)
-	}
-	return nil
+	return caller.ReadReply(s.Name, msg.Data, s.result)
 }

@@ -5,6 +5,17 @@ import (
 	"github.com/aegisrpc/aegis/runtime/selection"
 )
 
+type targetsKey struct{}
+
+// targets returns the tables of instances that all clients of the connection share.
+func (c *Conn) targets() *targets.Tables {
+	return perConn(c, targetsKey{}, func() *targets.Tables {
+		return targets.New(targets.Options{
+			Context: c.ctx, Bus: c.bus, Directory: c.directory, Subjects: c.subjects, Zone: c.standing.origin.Zone, Start: c.start, Logger: c.logger,
+		})
+	})
+}
+
 // selectBy returns the option for a strategy.
 func selectBy(s targets.Strategy) CallOption {
 	return callOption(func(c *callConfig) error {
@@ -12,9 +23,9 @@ func selectBy(s targets.Strategy) CallOption {
 			return err
 		}
 		if s.Kind != targets.ByKey || c.given.selection == s.Kind.String() { // beside a SelectBy, the key is for that
-			c.strategy = s
+			c.Strategy = s
 		}
-		c.instance = ""
+		c.Instance = ""
 		return nil
 	})
 }
@@ -66,7 +77,7 @@ func StickyKey(key string) CallOption {
 		if key == "" {
 			return invalidOption("the sticky key is empty; leave the option out for a call without a key")
 		}
-		c.key = key
+		c.Key = key
 		return selectBy(targets.Strategy{Kind: targets.ByKey}).applyCall(c)
 	})
 }

@@ -180,7 +180,7 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 	}
 	s.dialed, s.began = true, time.Now()
 	if s.result == nil { // else invoke counts the call
-		s.method.figures.Begin()
+		s.method.calls.Figures.Begin()
 	}
 	conn := s.method.client.conn
 	conn.void.Use(wire.KindIn)
@@ -204,46 +204,53 @@ func (s *clientStream) dial(payload []byte, req proto.Message) error {
 
 // ask sends the request that opens the stream, as often as that is needed.
 func (s *clientStream) ask(slot *bus.Slot, payload []byte, req proto.Message) error {
-	m, now := s.method, time.Now()
-	m.client.budget.Call(now)
+	m := s.method
 	slot.Payload = append(slot.Payload[:0], payload...)
-	a, err := m.newAttempt(s.ctx, slot, now, s.cfg, s.call)
-	if err != nil {
-		return err.notRun(true)
-	}
-	a.stream = s
-	if _, ok := s.ctx.Deadline(); !ok {
-		a.deadline, a.endless = now.Add(openTimeout), true
-	}
-	if err := a.direct(req); err != nil {
-		return err.notRun(true)
-	}
-	if a.headers == nil && (s.first != defaultWindow() || s.chunked != "") {
-		a.headers = make(nats.Header, 2)
-	}
-	if s.chunked != "" {
-		a.headers[wire.HeaderChunked] = []string{s.chunked}
-	}
-	if s.first != defaultWindow() && (s.chunked == "" || s.first.Bytes != chunkWindow) {
-		a.headers[wire.HeaderWindow] = []string{wire.FormatWindow(s.first.Messages, s.first.Bytes)}
-	}
-	if err := a.run(nil); err != nil {
-		if code := err.Code(); code == CodeDeadlineExceeded || code == CodeDataLoss { // a server may have taken the stream
-			_ = m.client.conn.nc.Publish(a.cancel, []byte(s.Own())) // if it is lost, the server asks whether this client is there
-		}
+	now := time.Now()
+	c := m.calls.Begin(s.ctx, slot, now, &s.cfg.Choice)
+	if err := m.describe(&c, s.call); err != nil {
 		return err
 	}
-	return nil
+	c.Stream = opening{s}
+	if _, ok := s.ctx.Deadline(); !ok {
+		c.Deadline, c.Endless = now.Add(openTimeout), true
+	}
+	s.open(&c.Header)
+	why := c.Run(req, nil)
+	s.call.answered(&c.Answer)
+	if why == nil {
+		return nil
+	}
+	if !why.NotRun && (why.Code == status.DeadlineExceeded || why.Code == status.DataLoss) { // a server may have taken the stream
+		_ = m.client.conn.nc.Publish(m.calls.Cancel, []byte(s.Own())) // if it is lost, the server asks whether this client is there
+	}
+	return outward(why)
 }
 
-// accepted takes the answer of a server that has not refused the stream.
-func (s *clientStream) accepted(msg *nats.Msg, target string) *Error {
+// open adds to a header, which is nil without metadata, what the open of the stream says.
+func (s *clientStream) open(header *nats.Header) {
+	if *header == nil && (s.first != defaultWindow() || s.chunked != "") {
+		*header = make(nats.Header, 2)
+	}
+	if s.chunked != "" {
+		(*header)[wire.HeaderChunked] = []string{s.chunked}
+	}
+	if s.first != defaultWindow() && (s.chunked == "" || s.first.Bytes != chunkWindow) {
+		(*header)[wire.HeaderWindow] = []string{wire.FormatWindow(s.first.Messages, s.first.Bytes)}
+	}
+}
+
+// opening is a stream while its open is under way.
+type opening struct{ *clientStream }
+
+// Accepted takes the answer of a server that has not refused the stream.
+func (s opening) Accepted(msg *nats.Msg, target string) *status.Status {
 	s.took.Store(int64(time.Since(s.began)))
 	answered, why := s.Accept(msg, target, s.result != nil)
 	if answered {
 		return s.answer(msg)
 	}
-	return outward(why)
+	return why
 }
 
 // count counts the stream when it ends, with the time until a server had taken it: how long
@@ -256,7 +263,7 @@ func (s *clientStream) count(why *status.Status) {
 	if took == 0 {
 		took = time.Since(s.began)
 	}
-	s.method.figures.DoneAt(time.Now(), took, why)
+	s.method.calls.Figures.DoneAt(time.Now(), took, why)
 }
 
 // drop ends the stream, and throws away what was not read.

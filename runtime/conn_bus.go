@@ -1,27 +1,8 @@
 package aegis
 
-import (
-	"context"
-
-	"github.com/nats-io/nats.go"
-
-	"github.com/aegisrpc/aegis/runtime/internal/bus"
-)
+import "github.com/aegisrpc/aegis/runtime/internal/bus"
 
 // The methods of a connection's bus with errors in place of statuses.
-
-// errLinkWasDown says that a request was not sent, and that the connection is back.
-var errLinkWasDown = outward(bus.LinkWasDown)
-
-// roundTrip sends r and waits for the reply; see bus.RoundTrip. The error may be
-// errLinkWasDown.
-func (c *Conn) roundTrip(ctx context.Context, slot *bus.Slot, r *bus.Request) (*nats.Msg, *Error) {
-	msg, why := c.bus.RoundTrip(ctx, slot, r)
-	if why == bus.LinkWasDown {
-		return nil, errLinkWasDown
-	}
-	return msg, outward(why)
-}
 
 func connClosed() *Error { return outward(bus.Closed()) }
 

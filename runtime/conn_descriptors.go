@@ -2,10 +2,10 @@ package aegis
 
 import (
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/aegisrpc/aegis/runtime/internal/descset"
 	"github.com/aegisrpc/aegis/runtime/internal/descstore"
+	"github.com/aegisrpc/aegis/runtime/internal/specs"
 )
 
 // Comment is the comment of a declaration in a .proto file. Generated code has the comments
@@ -18,28 +18,9 @@ type Comment struct {
 	Text string
 }
 
-// documented is the descriptor of a service with the comments of its file.
-type documented struct {
-	protoreflect.ServiceDescriptor
-
-	comments []Comment
-}
-
 // describes takes note of a service whose descriptors this program serves, or keeps with
 // what is stored. The descriptors are made when they are needed first.
-func (c *Conn) describes(service protoreflect.ServiceDescriptor) {
-	var comments []descset.Comment
-	if d, ok := service.(*documented); ok {
-		service = d.ServiceDescriptor
-		for _, comment := range d.comments {
-			comments = append(comments, descset.Comment(comment))
-		}
-	}
-	// A dynamic client has descriptors of somebody else, who serves and keeps them.
-	if own, _ := protoregistry.GlobalFiles.FindDescriptorByName(service.FullName()); own == service {
-		c.descriptors().Add(service, comments)
-	}
-}
+func (c *Conn) describes(service protoreflect.ServiceDescriptor) { c.descriptors().Note(service) }
 
 type descriptorsKey struct{}
 
@@ -54,4 +35,11 @@ func (c *Conn) keepDescriptors() {
 		Stores: c.stores, Namespace: c.ns, Sets: c.descriptors(), Replicas: c.replicas, Start: c.startWithin, Logger: c.logger,
 	})
 	c.stores.OnOpened(keeper.Opened)
+}
+
+type specsKey struct{}
+
+// specs returns the options of the services that were looked up over the connection.
+func (c *Conn) specs() *specs.Specs {
+	return perConn(c, specsKey{}, func() *specs.Specs { return new(specs.Specs) })
 }

@@ -255,7 +255,7 @@ func (c *Conn) directoryView(ctx context.Context, service string) (*directory.Vi
 // doubtName warns of the name of a service without instances, if it may be misspelled.
 func (c *Conn) doubtName(service string, instances int) {
 	name, _ := wire.ParseSubscribers(service)
-	if instances == 0 && service != AllServices && c.serviceSpecs().misspelled(name) {
+	if instances == 0 && service != AllServices && c.specs().Misspelled(name) {
 		c.logger.Warn("aegis: the service has no instance, and this program has no generated code of it; is its name misspelled?", "service", name)
 	}
 }

@@ -13,7 +13,10 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/caller"
+	"github.com/aegisrpc/aegis/runtime/internal/descset"
 	"github.com/aegisrpc/aegis/runtime/internal/retry"
+	"github.com/aegisrpc/aegis/runtime/internal/specs"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 )
 
@@ -24,7 +27,11 @@ func Documented(service protoreflect.ServiceDescriptor, comments []Comment) prot
 	if service == nil {
 		return nil // the constructors say so
 	}
-	return &documented{service, comments}
+	d := &descset.Documented{ServiceDescriptor: service}
+	for _, comment := range comments {
+		d.Comments = append(d.Comments, descset.Comment(comment))
+	}
+	return d
 }
 
 // NewClient returns the client of a service. It is called by generated code.
@@ -32,7 +39,7 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	if conn == nil {
 		return nil, errors.New("aegis: the connection of a client is nil")
 	}
-	desc, err := serviceSpec(service)
+	desc, err := specs.Read(service)
 	if err != nil {
 		return nil, err
 	}
@@ -48,12 +55,13 @@ func NewClient(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Clien
 	if c.chains, err = chainsOf(nil, c.cfg.interceptors, desc, SideClient); err != nil {
 		return nil, err
 	}
-	c.budget = retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin)
-	c.repeat.Budget = c.budget
-	c.targets = conn.targets()
 	conn.describes(service)
 	conn.void.Use(wire.KindCall)
-	return c, c.followLeaders()
+	c.calls, err = caller.New(caller.Options{
+		Service: desc, Budget: retry.NewBudget(c.cfg.budgetRatio, c.cfg.budgetMin), Bus: conn.bus, Void: conn.void, Subjects: conn.subjects,
+		Patterns: conn.patterns, Leaders: conn.leaders, Targets: conn.targets(), Figures: conn.figures(), Zone: conn.standing.origin.Zone,
+	})
+	return c, err
 }
 
 // NewUnaryMethod returns a unary method of a client. It is called by generated code.
@@ -86,7 +94,6 @@ func NewBidiStreamMethod[Req, Res any](c *Client, name protoreflect.Name) *BidiS
 // NewBroadcastMethod returns a broadcast of a client. It is called by generated code.
 func NewBroadcastMethod[Req, Res any](c *Client, name protoreflect.Name) *BroadcastMethod[Req, Res] {
 	m := &BroadcastMethod[Req, Res]{streamMethod{clientMethod: newClientMethod(c, name)}}
-	m.subject = c.conn.subjects.All(c.service.Name, string(name))
 	m.open = wrapped(Interceptor.WrapClientStream, m.broadcast, c.chains[string(name)])
 	return m
 }
@@ -112,7 +119,7 @@ func NewCommand[R any](conn *Conn, service protoreflect.ServiceDescriptor, name 
 		h.broken = asError(errors.New("aegis: the connection of a command is nil"))
 		return &Command[R]{h}
 	}
-	desc, err := conn.serviceSpecs().of(service)
+	desc, err := conn.specs().Of(service)
 	switch {
 	case err == nil && !wire.ValidCommandID(id):
 		err = Errorf(CodeInvalidArgument, "%s is no id of a command; use what ID returned", quote(id))
@@ -137,7 +144,7 @@ func NewPublisher(conn *Conn, service protoreflect.ServiceDescriptor, opts ...Pu
 	if conn == nil {
 		return nil, errors.New("aegis: the connection of a publisher is nil")
 	}
-	desc, err := serviceSpec(service)
+	desc, err := specs.Read(service)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +305,7 @@ func RegisterService[S any](srv *Server, desc protoreflect.ServiceDescriptor, im
 	if srv == nil {
 		return errors.New("aegis: the server to register with is nil")
 	}
-	service, err := serviceSpec(desc)
+	service, err := specs.Read(desc)
 	if err != nil {
 		return err
 	}
@@ -354,7 +361,7 @@ func SubscribeEvents(srv *Server, desc protoreflect.ServiceDescriptor, handlers 
 	if srv == nil {
 		return errors.New("aegis: the server to subscribe with is nil")
 	}
-	service, err := serviceSpec(desc)
+	service, err := specs.Read(desc)
 	if err != nil {
 		return err
 	}

@@ -71,8 +71,5 @@ func readMessage(msg *nats.Msg, into proto.Message) *Error {
 	return nil
 }
 
-// The errors of a reply and of a request whose headers cannot be read.
-var (
-	errReplyHeader   = outward(bus.UnreadableReply)
-	errRequestHeader = outward(bus.UnreadableRequest)
-)
+// errRequestHeader is the error of a request whose headers cannot be read.
+var errRequestHeader = outward(bus.UnreadableRequest)

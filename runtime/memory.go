@@ -82,9 +82,9 @@ func (m inMemory) call(ctx context.Context, call *Call, out *inmemory.Outgoing, 
 
 // direct says where a call goes.
 func direct(out *inmemory.Outgoing, cfg *callConfig) {
-	out.Instance, out.WaitForReady, out.Replies = cfg.instance, cfg.waitForReady, cfg.untilReplies
+	out.Instance, out.WaitForReady, out.Replies = cfg.Instance, cfg.WaitForReady, cfg.untilReplies
 	out.Silence = cfg.untilSilence
-	out.Strategy, out.Key = cfg.strategy.Choice(), cfg.key
+	out.Strategy, out.Key = cfg.Strategy.Choice(), cfg.Key
 }
 
 func (m inMemory) publish(p *eventPublication, out *inmemory.Outgoing, ev proto.Message) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
 	"github.com/aegisrpc/aegis/runtime/internal/leader"
+	"github.com/aegisrpc/aegis/runtime/internal/specs"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/selection"
@@ -30,7 +31,7 @@ func (s *Server) runInMemory(ctx context.Context, m inmemory.Memory) error {
 	if stop(grace); grace.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("aegis: handlers still run after the grace period of %v", s.cfg.grace))
 	}
-	s.changes.close()
+	s.changes.Close()
 	s.setState(StateStopped)
 	return err
 }
@@ -174,7 +175,7 @@ func methodOf(d protoreflect.MethodDescriptor) Method {
 	m := Method{Name: string(d.Name()), Descriptor: d}
 	if service, ok := d.Parent().(protoreflect.ServiceDescriptor); ok {
 		m.Service = string(service.FullName())
-		if s, err := serviceSpec(service); err == nil && s.Method(m.Name) != nil {
+		if s, err := specs.Read(service); err == nil && s.Method(m.Name) != nil {
 			m = publicMethod(s, s.Method(m.Name), SideServer)
 		}
 	}

@@ -8,11 +8,12 @@ import (
 
 	singleactivev1 "github.com/aegisrpc/aegis/internal/codegen/golden/singleactive"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/specs"
 )
 
 func TestProbeIntervalIsThatOfTheProto(t *testing.T) {
 	t.Parallel()
-	service, err := serviceSpec(singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"))
+	service, err := specs.Read(singleactivev1.File_singleactive_singleactive_proto.Services().ByName("BookService"))
 	require.NoError(t, err)
 	s, err := newService(&Server{}, service, nil)
 	require.NoError(t, err)

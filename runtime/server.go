@@ -183,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 	chores.Wait()
 	s.hearing.Close()
 	s.pool.WaitForCallers()
-	s.changes.close() // those who watch the leaderships have seen the last change
+	s.changes.Close() // those who watch the leaderships have seen the last change
 	s.setState(StateStopped)
 	return err
 }

@@ -13,13 +13,13 @@ import (
 
 // Leading returns the terms in which this server leads now. A term counts when its
 // OnLeading has returned.
-func (s *Server) Leading() iter.Seq[Term] { return s.changes.all }
+func (s *Server) Leading() iter.Seq[Term] { return s.changes.terms() }
 
 // WatchLeading returns the changes of the terms in which this server leads, until ctx ends
 // or the server has stopped; the terms of now come first, as changes that began them. It
 // misses no change, however slowly it is read.
 func (s *Server) WatchLeading(ctx context.Context) iter.Seq[LeadershipChange] {
-	return s.changes.watch(ctx)
+	return s.changes.Watch(ctx)
 }
 
 // elect makes a candidate for each single active group.

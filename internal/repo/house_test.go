@@ -101,7 +101,7 @@ func TestPackagesOfTheRuntimeImportOnlyWhatTheyMay(t *testing.T) {
 		internal:                {Module + "/runtime", Module + "/internal/codegen"},
 		internal + "/rpcstream": {"google.golang.org/protobuf/proto", Module + "/internal/spec"},
 		internal + "/bus": {
-			internal + "/rpcstream", internal + "/handling", internal + "/stores", internal + "/pull", internal + "/work", internal + "/leader",
+			internal + "/rpcstream", internal + "/caller", internal + "/handling", internal + "/stores", internal + "/pull", internal + "/work", internal + "/leader",
 			internal + "/leaderview", internal + "/directory", internal + "/registrar", internal + "/patterns", Module + "/internal/spec",
 		},
 	}

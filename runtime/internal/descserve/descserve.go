@@ -27,7 +27,7 @@ type Responder struct {
 func New(subjects wire.Subjects) *Responder { return &Responder{subjects: subjects} }
 
 // Serve sets the sets, which are by the full names of their services. It is called before
-// the server subscribes to Subjects.
+// Listen.
 func (r *Responder) Serve(sets map[string]*descset.Set) {
 	bySubject := make(map[string]*descset.Set, 2*len(sets))
 	for service, set := range sets {
@@ -37,17 +37,17 @@ func (r *Responder) Serve(sets map[string]*descset.Set) {
 	r.sets.Store(&bySubject)
 }
 
-// Subjects returns the subjects to subscribe to, in order. A hash has a subject of its own,
+// subjectsOfSets returns the subjects to subscribe to, in order. A hash has a subject of its own,
 // so that NATS says at once that nobody serves it.
-func (r *Responder) Subjects() []string {
+func (r *Responder) subjectsOfSets() []string {
 	if sets := r.sets.Load(); sets != nil {
 		return slices.Sorted(maps.Keys(*sets))
 	}
 	return nil
 }
 
-// OfHash reports whether a subject is that of one version alone, which names its hash.
-func (r *Responder) OfHash(subject string) bool {
+// ofHash reports whether a subject is that of one version alone, which names its hash.
+func (r *Responder) ofHash(subject string) bool {
 	set := r.find(subject)
 	return set != nil && strings.HasSuffix(subject, "."+set.Hash())
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // ErrUnknown is wrapped by the error for a service that was not added.
@@ -18,8 +19,36 @@ type Sets struct {
 	made map[string]func() (*Set, error) // by the full name of the service
 }
 
-// Add adds a service, unless there is one of that name.
-func (s *Sets) Add(service protoreflect.ServiceDescriptor, comments []Comment) {
+// Documented is the descriptor of a service with the comments of its file.
+type Documented struct {
+	protoreflect.ServiceDescriptor
+
+	Comments []Comment
+}
+
+// Plain returns a descriptor without comments.
+func Plain(service protoreflect.ServiceDescriptor) protoreflect.ServiceDescriptor {
+	if d, ok := service.(*Documented); ok {
+		return d.ServiceDescriptor
+	}
+	return service
+}
+
+// Note adds a service that the program has generated code of, unless there is one of that
+// name. A dynamic client has descriptors of another program, which serves and keeps them.
+func (s *Sets) Note(service protoreflect.ServiceDescriptor) {
+	plain := Plain(service)
+	if own, _ := protoregistry.GlobalFiles.FindDescriptorByName(plain.FullName()); own != plain {
+		return
+	}
+	var comments []Comment
+	if d, ok := service.(*Documented); ok {
+		comments = d.Comments
+	}
+	s.add(plain, comments)
+}
+
+func (s *Sets) add(service protoreflect.ServiceDescriptor, comments []Comment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := string(service.FullName())

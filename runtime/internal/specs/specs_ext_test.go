@@ -1,4 +1,4 @@
-package aegis
+package specs_test
 
 import (
 	"testing"
@@ -6,18 +6,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
+	"github.com/aegisrpc/aegis/runtime/internal/specs"
 )
 
 // Programs find commands again by their ids, as many as they like.
 func TestOptionsOfAServiceAreParsedOnceForAllItsCommands(t *testing.T) {
 	t.Parallel()
 	service := testv1.File_aegistest_v1_commands_proto.Services().ByName("JobService")
-	var specs serviceSpecs
-	first, err := specs.of(service)
+	var known specs.Specs
+	first, err := known.Of(service)
 	require.NoError(t, err)
-	again, err := specs.of(service)
+	again, err := known.Of(service)
 	require.NoError(t, err)
 	require.Same(t, first, again)
-	_, err = specs.of(nil)
+	_, err = known.Of(nil)
 	require.ErrorContains(t, err, "the service's descriptor is missing")
 }
