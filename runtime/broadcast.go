@@ -37,7 +37,7 @@ func UntilReplies(n int) CallOption {
 		if n < 1 || n > maxReplies {
 			return invalidOption("until %d replies: use 1 to %d", n, maxReplies)
 		}
-		c.untilReplies, c.given.stop = n, "UntilReplies"
+		c.untilReplies, c.given.Stop = n, "UntilReplies"
 		return nil
 	})
 }
@@ -50,7 +50,7 @@ func UntilSilence(d time.Duration) CallOption {
 		if d <= 0 {
 			return invalidOption("until silence of %v: must be positive", d)
 		}
-		c.untilSilence, c.given.stop = d, "UntilSilence"
+		c.untilSilence, c.given.Stop = d, "UntilSilence"
 		return nil
 	})
 }

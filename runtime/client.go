@@ -158,7 +158,7 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 		return &m.client.cfg.call, nil
 	}
 	cfg := m.client.cfg.call
-	cfg.given = givenOptions{}
+	cfg.given = caller.Given{}
 	for i, o := range opts {
 		if o == nil {
 			return nil, Errorf(CodeInvalidArgument, "%w", nilOption(i)).notRun(true)
@@ -167,7 +167,7 @@ func (m *clientMethod) config(opts []CallOption) (*callConfig, error) {
 			return nil, Errorf(CodeInvalidArgument, "%w", err).notRun(true)
 		}
 	}
-	if err := cfg.given.check(m.method); err != nil {
+	if err := refusedOption(cfg.given.Check(m.method)); err != nil {
 		return nil, Errorf(CodeInvalidArgument, "%w", err).notRun(true)
 	}
 	return &cfg, nil

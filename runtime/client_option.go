@@ -3,6 +3,7 @@ package aegis
 import (
 	"time"
 
+	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/caller"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/flow"
@@ -42,7 +43,7 @@ func WithRetryBudget(ratio float64, minPerSecond int) ClientOption {
 // CodeInvalidArgument.
 func WaitForReady() CallOption {
 	return callOption(func(c *callConfig) error {
-		c.WaitForReady, c.given.retry = true, "WaitForReady"
+		c.WaitForReady, c.given.Retry = true, "WaitForReady"
 		return nil
 	})
 }
@@ -58,11 +59,8 @@ func ToInstance(name string) CallOption {
 		if !wire.ValidInstance(name) {
 			return invalidOption("instance %q: use 1 to 64 characters of A-Z a-z 0-9 _ -", name)
 		}
-		if err := c.given.selects(toInstance); err != nil {
-			return err
-		}
 		c.Instance = name
-		return nil
+		return refusedOption(c.given.Select(caller.ToInstance))
 	})
 }
 
@@ -75,7 +73,7 @@ func MaxAttempts(n int) CallOption {
 		if n < 1 || n > 100 {
 			return invalidOption("max attempts %d: use 1 to 100", n)
 		}
-		c.MaxAttempts, c.given.retry = n, "MaxAttempts"
+		c.MaxAttempts, c.given.Retry = n, "MaxAttempts"
 		return nil
 	})
 }
@@ -105,7 +103,7 @@ type callConfig struct {
 	window       flow.Window
 	untilReplies int           // of a broadcast; 0: no such rule
 	untilSilence time.Duration // of a broadcast; 0: no such rule
-	given        givenOptions  // of the list that was applied last
+	given        caller.Given  // of the list that was applied last
 }
 
 func (o StorageOption) applyClient(c *clientConfig) error {
@@ -116,6 +114,15 @@ func (o StorageOption) applyClient(c *clientConfig) error {
 func (o WindowOption) applyClient(c *clientConfig) error { return o.applyCall(&c.call) }
 
 func (o WindowOption) applyCall(c *callConfig) error {
-	c.given.window = "WithStreamWindow"
+	c.given.Window = "WithStreamWindow"
 	return o.apply(&c.window)
+}
+
+// checkClientOptions refuses options that would have no effect on any method of the
+// service.
+func checkClientOptions(s *spec.Service, cfg *clientConfig) error {
+	if cfg.storage != (Storage{}) && s.CommandStorage == nil {
+		return invalidOption("WithStorage: %s has no command; the storage of events is an option of publishers and subscribers", s.Name)
+	}
+	return refusedOption(cfg.call.given.CheckService(s))
 }

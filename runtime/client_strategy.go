@@ -19,10 +19,10 @@ func (c *Conn) targets() *targets.Tables {
 // selectBy returns the option for a strategy.
 func selectBy(s targets.Strategy) CallOption {
 	return callOption(func(c *callConfig) error {
-		if err := c.given.selects(s.Kind.String()); err != nil {
-			return err
+		if err := c.given.Select(s.Kind.String()); err != nil {
+			return refusedOption(err)
 		}
-		if s.Kind != targets.ByKey || c.given.selection == s.Kind.String() { // beside a SelectBy, the key is for that
+		if s.Kind != targets.ByKey || c.given.Selection == s.Kind.String() { // beside a SelectBy, the key is for that
 			c.Strategy = s
 		}
 		c.Instance = ""

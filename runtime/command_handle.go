@@ -9,6 +9,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/commandwait"
 	"github.com/aegisrpc/aegis/runtime/internal/inmemory"
 )
@@ -49,7 +50,7 @@ func (c *Command[R]) Result(ctx context.Context) (*R, error) {
 	}
 	res := new(R)
 	into, _ := any(res).(proto.Message) // generated code passes messages
-	if err := unmarshalBody(msg.Data, wire.WantsJSON(msg.Header), into); err != nil {
+	if err := body.Unmarshal(msg.Data, wire.WantsJSON(msg.Header), into); err != nil {
 		return nil, Errorf(CodeInternal, "the result of command %s cannot be read: %w", c.id, err)
 	}
 	return res, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/election"
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/commandstore"
 	"github.com/aegisrpc/aegis/runtime/internal/commandwork"
@@ -281,7 +282,7 @@ func (w *commandWorker) ended(d *commandwork.Delivery, ctx *commandContext, res 
 // the command was: whoever sent it reads JSON, and typed handles read either.
 func (w *commandWorker) succeed(d *commandwork.Delivery, res proto.Message, metadata Header) {
 	json := d.JSON()
-	payload, err := marshalBody(res, json)
+	payload, err := body.Append(nil, res, json)
 	if err != nil {
 		w.bury(d, Errorf(CodeInternal, "the result cannot be marshalled: %w", err))
 		return

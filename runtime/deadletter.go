@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
 	"github.com/aegisrpc/aegis/runtime/internal/work"
 )
@@ -55,7 +56,7 @@ func (d *DeadLetter) Unmarshal(m proto.Message) error {
 	if !ok {
 		return fmt.Errorf("aegis: dead letter %d of %s.%s: the content type %q is neither protobuf nor JSON", d.Sequence, d.Service, d.Method, d.ContentType)
 	}
-	if err := unmarshalBody(d.Data, json, m); err != nil {
+	if err := body.Unmarshal(d.Data, json, m); err != nil {
 		return fmt.Errorf("aegis: dead letter %d of %s.%s: %w", d.Sequence, d.Service, d.Method, err)
 	}
 	return nil

@@ -6,9 +6,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/metadata"
-	"github.com/aegisrpc/aegis/runtime/internal/status"
 )
 
 // Header is the metadata of a request or a response: keys with values, beside
@@ -58,18 +57,5 @@ func decodeHeader(in nats.Header) (Header, *Error) {
 
 // readMessage reads an event, or the request of a command, by its content type.
 func readMessage(msg *nats.Msg, into proto.Message) *Error {
-	if bus.HeaderUnreadable(msg) {
-		return errRequestHeader
-	}
-	json, why := metadata.ReadContentType(msg.Header)
-	if why != nil {
-		return outward(why)
-	}
-	if err := unmarshalBody(msg.Data, json, into); err != nil {
-		return outward(status.UnreadableStored(into, msg.Data, json, err))
-	}
-	return nil
+	return outward(body.ReadStored(msg, into))
 }
-
-// errRequestHeader is the error of a request whose headers cannot be read.
-var errRequestHeader = outward(bus.UnreadableRequest)

@@ -14,6 +14,14 @@ func invalidOption(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidOption, fmt.Sprintf(format, args...))
 }
 
+// refusedOption makes an ErrInvalidOption of an error of a check below the face; nil of nil.
+func refusedOption(err error) error {
+	if err == nil {
+		return nil
+	}
+	return invalidOption("%s", err)
+}
+
 // nilOption returns the error for a nil at index i of a list of options.
 func nilOption(i int) error {
 	return invalidOption("option %d is nil; leave it out", i+1)

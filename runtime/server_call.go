@@ -10,6 +10,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/spec"
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
@@ -73,7 +74,7 @@ func (s *Server) handle(w *handling.Worker, to *route, msg *nats.Msg, now time.T
 		return refusal(CodeUnavailable, ReasonStale, "%s was paused, and how long this call has waited is unknown", s.cfg.instance)
 	}
 	req := m.request()
-	if err := unmarshalBody(msg.Data, r.JSON, req); err != nil {
+	if err := body.Unmarshal(msg.Data, r.JSON, req); err != nil {
 		return outward(status.UnreadableRequest("the request of "+m.name, req, msg.Data, r.JSON, err))
 	}
 	if to.lead != nil {
@@ -169,12 +170,7 @@ func handlerError(err error) *Error {
 // the response cannot be sent.
 func (s *Server) respond(o *outcome) *Error {
 	var err error
-	if o.json {
-		o.worker.Payload, err = marshalJSON.MarshalAppend(o.worker.Payload[:0], o.res)
-	} else {
-		o.worker.Payload, err = proto.MarshalOptions{}.MarshalAppend(o.worker.Payload[:0], o.res)
-	}
-	if err != nil {
+	if o.worker.Payload, err = body.Append(o.worker.Payload[:0], o.res, o.json); err != nil {
 		s.logger.Error("aegis: a response cannot be marshalled", "method", o.method.name, "err", err)
 		return Errorf(CodeInternal, "the response of %s cannot be marshalled", o.method.name)
 	}

@@ -83,8 +83,8 @@ func newService(srv *Server, desc *spec.Service, opts []ServiceOption) (*service
 	}
 	cfg.offer.Storage = cfg.storage != (Storage{})
 	cfg.offer.Election = cfg.election != (election.Config{})
-	if err := cfg.offer.Check(desc); err != nil {
-		return nil, invalidOption("%s", err)
+	if err := refusedOption(cfg.offer.Check(desc)); err != nil {
+		return nil, err
 	}
 	chains, err := chainsOf(srv.cfg.interceptors, cfg.interceptors, desc, SideServer)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/handling"
 	"github.com/aegisrpc/aegis/runtime/internal/leaderview"
 	"github.com/aegisrpc/aegis/runtime/internal/metadata"
@@ -346,7 +347,7 @@ func (st *serverStream) Recv(m proto.Message) error {
 	st.asked = true
 	request := st.request
 	st.request = nil
-	if err := st.unmarshal(request, m); err != nil {
+	if err := body.Unmarshal(request, st.JSON, m); err != nil {
 		return outward(status.UnreadableRequest("the request of "+st.Name, m, request, st.JSON, err))
 	}
 	return nil

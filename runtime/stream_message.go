@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/runtime/internal/body"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream"
 	"github.com/aegisrpc/aegis/runtime/internal/rpcstream/frame"
@@ -24,7 +25,7 @@ func (s *messageStream) send(m proto.Message) error {
 	if cap(s.scratch) < frame.MaxOverhead {
 		s.scratch = make([]byte, frame.MaxOverhead, 256)
 	}
-	b, err := s.marshal(s.scratch[:frame.MaxOverhead], m)
+	b, err := body.Append(s.scratch[:frame.MaxOverhead], m, s.JSON)
 	if err != nil {
 		return Errorf(CodeInternal, "a message of %s cannot be marshalled: %w", s.Name, err)
 	}
@@ -34,42 +35,24 @@ func (s *messageStream) send(m proto.Message) error {
 	return endOfStream(s.Send(b))
 }
 
-func (s *messageStream) marshal(b []byte, m proto.Message) ([]byte, error) {
-	if s.JSON {
-		return marshalJSON.MarshalAppend(b, m)
-	}
-	return proto.MarshalOptions{}.MarshalAppend(b, m)
-}
-
 // recv reads one message. io.EOF is the end.
 func (s *messageStream) recv(m proto.Message) error {
-	body, why := s.Recv()
+	data, why := s.Recv()
 	if why != nil {
 		return endOfStream(why)
 	}
-	if err := s.unmarshal(body, m); err != nil {
-		why := s.unreadable(m, body, err)
+	if err := body.Unmarshal(data, s.JSON, m); err != nil {
+		why := s.unreadable(m, data, err)
 		s.Refuse(&why.st)
 		return why
 	}
 	return nil
 }
 
-func (s *messageStream) unmarshal(b []byte, m proto.Message) error {
-	if !s.JSON {
-		return proto.Unmarshal(b, m)
-	}
-	if len(b) == 0 {
-		proto.Reset(m)
-		return nil
-	}
-	return unmarshalJSON.Unmarshal(b, m)
-}
-
 // unreadable is the error of a message that cannot be unmarshalled.
-func (s *messageStream) unreadable(m proto.Message, body []byte, err error) *Error {
+func (s *messageStream) unreadable(m proto.Message, data []byte, err error) *Error {
 	if s.server {
-		return outward(status.UnreadableRequest("a message of "+s.Name, m, body, s.JSON, err))
+		return outward(status.UnreadableRequest("a message of "+s.Name, m, data, s.JSON, err))
 	}
 	return Errorf(CodeInternal, "a message of %s is no valid %s: %w", s.Name, m.ProtoReflect().Descriptor().FullName(), err)
 }
