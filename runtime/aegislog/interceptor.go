@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aegisrpc/aegis/internal/streamend"
 	aegis "github.com/aegisrpc/aegis/runtime"
 )
 
@@ -17,9 +18,8 @@ type Interceptor struct {
 	levels Levels
 
 	// Of the interceptor of one method; text is "" of the one that New returns.
-	text   string
-	side   aegis.Side
-	single bool // a stream of the method has one request
+	text string
+	side aegis.Side
 }
 
 var _ aegis.MethodInterceptor = (*Interceptor)(nil)
@@ -50,7 +50,6 @@ func (i *Interceptor) ForMethod(m aegis.Method, side aegis.Side) (aegis.Intercep
 func (i *Interceptor) of(m aegis.Method, side aegis.Side) *Interceptor {
 	one := *i
 	one.side, one.text = side, "aegis: "+kindOf(m)
-	one.single = m.Descriptor != nil && !m.Descriptor.IsStreamingClient()
 	one.logger = i.logger.With("method", m.FullName(), "side", side.String(), "pattern", m.Pattern().String())
 	return &one
 }
@@ -115,10 +114,8 @@ func (i *Interceptor) WrapClientStream(next aegis.ClientStreamFunc) aegis.Client
 			l.log(err)
 			return nil, err
 		}
-		counted := &clientStream{stream: stream{AnyStream: s}, line: l}
-		l.stream = &counted.stream
-		counted.watch(ctx)
-		return counted, nil
+		l.stream = &stream{AnyStream: s}
+		return streamend.Watch(ctx, l.stream, l.log), nil
 	}
 }
 
