@@ -105,7 +105,7 @@ func TestOnlyTheLeaderWorksSingleActiveCommandsInOrder(t *testing.T) {
 		require.Equal(t, int64(i+1), res.GetNumber())
 		require.NotZero(t, res.GetTerm())
 	}
-	// The other one goes on with a greater token. Who leads now may be another one than
+	// The other one goes on with a greater token. The leader of now may be another one than
 	// at first, on a busy machine.
 	eventually(t, "one leads", func() bool {
 		if leads(other.Server) {

@@ -122,7 +122,7 @@ func TestBroadcastThatMayNotBePublishedOnAUsersConnection(t *testing.T) {
 	})
 }
 
-// Who may not ask whether an instance is there is told so with that instance, once.
+// A caller that may not ask whether an instance is there learns that with the instance, once.
 func TestBroadcastThatMayNotAskWhoIsThere(t *testing.T) {
 	t.Parallel()
 	as := denying(t, []string{"aegis.inst.*." + teller + ".-"}, nil)

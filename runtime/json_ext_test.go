@@ -149,7 +149,7 @@ func TestHeadersOfAStreamAreTakenInAnyCase(t *testing.T) {
 		bad.next().Header.Get(wire.HeaderServiceError))
 }
 
-// Who is refused before anything is read is answered as it has asked.
+// A caller that is refused before anything is read gets the answer as it has asked for it.
 func TestRefusalsAreInJSONForHeadersInAnyCase(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)

@@ -145,7 +145,7 @@ func TestQueueWithASizeRefusesAndLosesNothing(t *testing.T) {
 	require.Equal(t, aegis.CodeResourceExhausted, aegis.CodeOf(err))
 	require.ErrorContains(t, err, "the stream is full")
 	require.NotEmpty(t, sent)
-	// Who asks for no size has the same queue.
+	// A client that asks for no size has the same queue.
 	_, err = newJobClient(t, conn).Work(t.Context(), &testv1.WorkRequest{Text: text})
 	require.Equal(t, aegis.CodeResourceExhausted, aegis.CodeOf(err))
 	worker(t, conn, jobs{})

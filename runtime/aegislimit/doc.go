@@ -5,7 +5,7 @@
 //	limit, err := aegislimit.New(1000, 200, aegislimit.PerHeader("tenant", 10_000))
 //	srv, err := aegis.NewServer(conn, aegis.WithInterceptors(limit))
 //
-// What exceeds the limit is refused with aegis.CodeResourceExhausted before anything runs, so
+// Each one beyond the limit is refused with aegis.CodeResourceExhausted before anything runs, so
 // that aegis.MayHaveRun is false, and the error has a google.rpc.RetryInfo as a detail, which
 // says after which time there is room again. Whether the client tries such a call again by
 // itself depends on whose limit it is:

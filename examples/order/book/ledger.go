@@ -102,8 +102,8 @@ func (l *ledger) place(ctx context.Context, r *orderv1.PlaceOrderRequest, within
 		case !refused(err):
 			return nil, aegis.Errorf(aegis.CodeUnavailable, "whether the order %q is stored is unknown; place it again under the same id: %w", r.GetId(), err)
 		}
-		// Nothing was stored. Who wrote in between is read next: a later leader,
-		// or this one with an order of unknown outcome that was still on its way.
+		// Nothing was stored. The write in between is read next: a later leader's, or
+		// that of an order of unknown outcome which was still on its way.
 	}
 	return nil, ctx.Err()
 }

@@ -89,7 +89,7 @@ func (c *Command) listen(ctx context.Context) (stop func(), why *status.Status) 
 		return nil, unsubscribed(err)
 	}
 	stop = func() { _ = sub.Unsubscribe() } // fails only if the subscription is gone already
-	// What is stored from now on is heard, and what was stored before is read.
+	// From now on all that is stored is heard; all that was stored before is read.
 	if err := c.listener.Flush(ctx); c.listener.closed() {
 		stop()
 		return nil, bus.Closed()

@@ -189,7 +189,7 @@ const (
 	spareBytes   = 8 * bucketBytes
 )
 
-// room returns an error if the account has little room left. Who may not ask that gets none.
+// room returns an error if the account has little room left. A user who may not ask that gets none.
 func (k *Keeper) room(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stores.DefaultTimeout)
 	defer cancel()

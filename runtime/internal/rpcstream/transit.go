@@ -21,8 +21,8 @@ const answerTimeout = 10 * time.Second
 // signs of life and nats.go's own pings among it, and a NATS server gives up a
 // client that does not take what it is sent within 10 s.
 //
-// What is sent is confirmed by a Pong of NATS, which comes when NATS has read
-// all before its Ping. What comes is bounded by the credit that its senders are
+// All that is sent is confirmed by a Pong of NATS, which comes when NATS has read
+// all before its Ping. All that comes is bounded by the credit that its senders are
 // given.
 type Transit struct {
 	nc     *nats.Conn

@@ -123,7 +123,7 @@ func (i *instance) once(ctx context.Context, program string) (newer string, fail
 	}
 }
 
-// gone reports that no process runs. Who asks for it to start again has seen that, so that
+// gone reports that no process runs. The part that starts it again has seen that, so that
 // what was asked before is over.
 func (i *instance) gone() {
 	select {

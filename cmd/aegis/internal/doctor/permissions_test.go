@@ -230,7 +230,7 @@ func TestTheMonitorMayReadEverything(t *testing.T) {
 	}
 }
 
-// Who may read nothing is told what could not be read, and by which line it could.
+// A user who may read nothing learns what could not be read, and by which line it could.
 func TestAUserWithoutPermissionsGetsUnknown(t *testing.T) {
 	t.Parallel()
 	_, as := withConfig(t, usersOf(t, jobService))
@@ -254,7 +254,7 @@ func TestAUserWithoutPermissionsGetsUnknown(t *testing.T) {
 	assert.Contains(t, find(t, deaf, "streams.unread", "").Remedy, "subscribe to \"_INBOX.")
 }
 
-// Who may look at the streams of one service need not list all of them.
+// A user who may look at the streams of one service need not list all of them.
 func TestStreamsOfOneServiceByName(t *testing.T) {
 	t.Parallel()
 	_, as := withConfig(t, `authorization { users = [ {user: all, password: pw}

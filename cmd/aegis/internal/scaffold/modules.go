@@ -27,7 +27,7 @@ func resolveModules(ctx context.Context, dir string, progress *cli.Progress) err
 	// `go mod tidy` would take the packages of the project for tools. Listing what the tools
 	// import adds what they need.
 	tools := []string{"list", "-mod=mod", "-modfile=tools.mod", "-deps", "tool"}
-	// What is built and tested needs less than tidy, which looks at the tests of others too.
+	// To build and to test needs fewer modules than tidy, which looks at the tests of others too.
 	build := []string{"list", "-mod=mod", "-deps", "-test", "./..."}
 
 	progress.Sayf("looking for the modules on this machine")

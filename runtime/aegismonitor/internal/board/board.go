@@ -1,7 +1,7 @@
 // Package board has all that the monitor knows, and makes the documents of its API of it. It
 // is told what package collect reads from NATS, reads no clock and touches no network.
 //
-// What is known is kept by service: its instances (instance.go), figures (meter.go), leaders
+// The board keeps all of it by service: its instances (instance.go), figures (meter.go), leaders
 // (leader.go), durable work (work.go) and dead letters (letter.go). Tick judges it
 // (finding*.go, judge.go), and document.go and its neighbours show it. What comes from NATS
 // may be anything: all of it is bounded (limit.go), and a figure that cannot be is dropped.

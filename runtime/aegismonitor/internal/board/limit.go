@@ -10,8 +10,8 @@ import (
 	"github.com/aegisrpc/aegis/runtime/aegismonitor/internal/figures"
 )
 
-// What a registry or a stream names may be of any number: of more than this the board takes
-// in no more, and says so as a problem of the source.
+// A registry or a stream may name any number of things: beyond these numbers the board takes in
+// no more, and says so as a problem of the source.
 const (
 	maxServices  = 2_000
 	maxInstances = 10_000

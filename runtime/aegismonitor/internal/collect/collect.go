@@ -1,8 +1,8 @@
-// Package collect reads what the monitor shows from NATS, and tells the board. Each kind of
-// what is read has a file and a goroutine of its own, so that one that is not allowed, or
+// Package collect reads what the monitor shows from NATS, and tells the board. Each kind
+// of reading has a file and a goroutine of its own, so that one that is not allowed, or
 // slow, holds up no other.
 //
-// What nobody looks at is read rarely: package interest says what somebody looks at.
+// Documents that nobody looks at are read for rarely: package interest says what somebody looks at.
 package collect
 
 import (
