@@ -36,9 +36,9 @@ func TestEndOfAStreamIsToldOnceWithItsError(t *testing.T) {
 	errLarge, errGone := errors.New("too large"), errors.New("the server is gone")
 	streams := testv1.File_aegistest_v1_testing_proto.Services().ByName("StreamService").Methods()
 	for name, test := range map[string]struct {
-		method protoreflect.Name // Chat unless it says otherwise
 		beneath
-		canceled bool // by the user, in the end
+		method   protoreflect.Name // Chat unless it says otherwise
+		canceled bool              // by the user, in the end
 		told     []error
 	}{
 		"read to the end":                       {beneath: beneath{receives: []error{nil, io.EOF, io.EOF}}, told: []error{nil}},

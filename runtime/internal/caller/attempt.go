@@ -45,6 +45,8 @@ type Answer struct {
 // Call is a call under way: its present attempt, and what it keeps from one attempt to the
 // next. It belongs to the goroutine of its caller.
 type Call struct {
+	*Method
+
 	// Header has the user's metadata; nil if there are none.
 	Header nats.Header
 	// Deadline is that of the context, or comes after the method's timeout.
@@ -55,8 +57,6 @@ type Call struct {
 	Endless bool
 	// Answer is what the last reply says beside its body.
 	Answer Answer
-
-	*Method
 
 	ctx    context.Context //nolint:containedctx // lives as long as the call
 	slot   *bus.Slot
