@@ -233,9 +233,9 @@ func TestHandOverFinishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	n := aegistest.StartNATS(t)
 	first := &desk{name: "first", inside: make(chan struct{}, 1), hold: make(chan struct{})}
-	leader := stand(t, n, first)
+	leader := standWith(t, n, first, steady())
 	term := leader.leads(t)
-	second := stand(t, n, &desk{name: "second"})
+	second := standWith(t, n, &desk{name: "second"}, steady())
 	conn := n.Connect(t)
 	eventuallyStand(t, conn, "second")
 	client := newOrders(t, conn)
@@ -268,7 +268,7 @@ func TestHandOverFinishesWhatRuns(t *testing.T) {
 		t.Fatal("it has handed over while a handler runs")
 	case r := <-replies:
 		t.Fatalf("a call has ended: %+v", r)
-	case <-time.After(700 * time.Millisecond): // longer than a lease
+	case <-time.After(2500 * time.Millisecond): // longer than a lease
 	}
 	close(first.hold)
 	instances := []string{}
