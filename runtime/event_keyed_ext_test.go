@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	testv1 "github.com/aegisrpc/aegis/internal/testproto/aegistest/v1"
@@ -193,23 +194,32 @@ func TestKeyedEventsThatAreDeadDoNotHoldUpTheirKey(t *testing.T) {
 	require.Len(t, deadLetters(t, conn, "aegistest.v1.EventService"), 1)
 }
 
-func TestOtherNumberOfPartitionsIsAnErrorThatShowsBoth(t *testing.T) {
+// The stream decides: a program with another number in its proto works with that of the stream.
+func TestNumberOfPartitionsInTheProtoIsNotThatOfAStreamThatExists(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
 	js := jetStream(t, conn)
-	publishKeyed(t, conn, 1, 1, 1)
+	service := "aegistest.v1.EventService"
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: eventStream, Subjects: []string{"aegis.log." + service + ".>"}, Discard: jetstream.DiscardNew,
+		Metadata: map[string]string{"aegis.partitions.Keyed": "8"},
+	})
+	require.NoError(t, err)
+	var log logs
+	var d keyedDiary
+	subscribe(t, another(t, conn, log.option()), handlers{Keyed: d.handle}, nil, aegis.Compete("g"))
+	publishKeyed(t, conn, 8, 1, 3)
+	d.has(t, 8, 1, 3)
+	require.Contains(t, log.String(), "has 8 partitions in the stream "+eventStream+", and not 4 as in the proto of this program")
 	stream, err := js.Stream(t.Context(), eventStream)
 	require.NoError(t, err)
+	require.Equal(t, 8, stream.CachedInfo().State.Consumers)
+
 	cfg := stream.CachedInfo().Config
-	require.Equal(t, "4", cfg.Metadata["aegis.partitions.Keyed"])
-	cfg.Metadata["aegis.partitions.Keyed"] = "8"
+	cfg.Metadata["aegis.partitions.Keyed"] = "many"
 	_, err = js.UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
-	_, err = newPublisher(t, conn).Stored(t.Context(), stored(""))
-	require.ErrorContains(t, err, "its aegis.partitions.Keyed is 8, and 4 is needed")
+	_, err = newPublisher(t, another(t, conn)).Stored(t.Context(), stored(""))
+	require.ErrorContains(t, err, `aegis.partitions.Keyed, "many"`)
 	require.Equal(t, aegis.CodeFailedPrecondition, aegis.CodeOf(err))
-	srv, err := aegis.NewServer(conn)
-	require.NoError(t, err)
-	require.NoError(t, subscribeTo(srv, handlers{Stored: (&diary{}).stored}))
-	require.ErrorContains(t, srv.Run(t.Context()), "its aegis.partitions.Keyed is 8, and 4 is needed")
 }

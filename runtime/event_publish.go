@@ -103,10 +103,11 @@ type eventMethod struct {
 	publisher  *Publisher
 	method     *spec.Method // nil: the generated files are of different versions
 	public     Method
-	subjects   []string // by partition
+	subject    string // of an event without a key
 	key        keyfield.Path
-	permission *bus.Permission // to publish a core event; nil for durable ones
-	figures    *calling.Method // of a durable event; core events cost less than to count them
+	keyed      *stores.KeyedEvent // nil without a key
+	permission *bus.Permission    // to publish a core event; nil for durable ones
+	figures    *calling.Method    // of a durable event; core events cost less than to count them
 	// intercepted publishes through the interceptors; nil without any.
 	intercepted UnaryFunc
 }
@@ -119,13 +120,14 @@ func newEventMethod(p *Publisher, name protoreflect.Name) eventMethod {
 	}
 	e.method, e.public, e.key = m, publicMethod(p.service, m, SidePublisher), keyfield.New(m.Event.KeyField)
 	if !m.Event.Durable {
-		e.subjects = []string{p.conn.subjects.Event(p.service.Name, m.Name)}
-		e.permission = bus.NewPermission(p.conn.bus, e.subjects[0], p.conn.flush)
+		e.subject = p.conn.subjects.Event(p.service.Name, m.Name)
+		e.permission = bus.NewPermission(p.conn.bus, e.subject, p.conn.flush)
 		return e
 	}
 	e.figures = p.conn.figures().Of(p.service.Name, m.Name)
-	for i := range m.Event.Partitions {
-		e.subjects = append(e.subjects, p.conn.subjects.Log(p.service.Name, m.Name, i))
+	e.subject = p.conn.subjects.Log(p.service.Name, m.Name, 0)
+	if m.Event.KeyField != nil {
+		e.keyed = &stores.KeyedEvent{Stream: &p.stream.Stream, Name: m.Name, Partitions: m.Event.Partitions}
 	}
 	return e
 }
@@ -285,13 +287,13 @@ func (e *eventMethod) header(p *eventPublication) (nats.Header, *Error) {
 	return h, nil
 }
 
-// subject returns the subject of an event; its key decides the partition.
-func (e *eventMethod) subject(msg proto.Message) *string {
-	ev := e.method.Event
-	if ev.KeyField == nil {
-		return &e.subjects[0]
+// place returns the subject of an event, and the hash of its key, which decides the partition.
+func (e *eventMethod) place(msg proto.Message) (subject *string, hash uint64) {
+	if e.keyed == nil {
+		return &e.subject, 0
 	}
-	return &e.subjects[wire.Partition(e.key.Of(msg), ev.Partitions)]
+	hash = wire.KeyHash(e.key.Of(msg))
+	return e.keyed.Subject(hash), hash
 }
 
 // publishDurable stores an event, or sends it if it is published by an Async method, and
@@ -322,8 +324,9 @@ func (e *eventMethod) storeOrSend(p *eventPublication, msg proto.Message) *Error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.public.FullName(), err)
 	}
+	subject, hash := e.place(msg)
 	ack, failure := e.publisher.stream.store(p, slot, &storing{
-		Subject: e.subject(msg), Header: header, Deadline: p.deadline, Again: p.cfg.id != "", Window: e.publisher.stream.Window(),
+		Subject: subject, Header: header, Deadline: p.deadline, Again: p.cfg.id != "", Window: e.publisher.stream.Window(), Event: e.keyed, Hash: hash,
 	})
 	p.ack = (*PubAck)(ack)
 	return failure

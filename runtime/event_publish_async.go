@@ -46,8 +46,9 @@ func (e *eventMethod) publishAsync(p *eventPublication, msg proto.Message, heade
 	if err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.public.FullName(), err)
 	}
+	subject, hash := e.place(msg)
 	f := &PubFuture{stores.Flight{
-		Subject: *e.subject(msg), Header: header, Payload: payload, Timeout: e.publisher.timeout(), Again: p.cfg.id != "",
+		Subject: *subject, Header: header, Payload: payload, Timeout: e.publisher.timeout(), Again: p.cfg.id != "", Event: e.keyed, Hash: hash,
 	}}
 	if why := e.publisher.async.Send(p, &f.flight, p.deadline); why != nil {
 		return outward(why)

@@ -23,7 +23,7 @@ func (e *eventMethod) publishCore(p *eventPublication, msg proto.Message) *Error
 	if slot.Payload, err = (proto.MarshalOptions{}).MarshalAppend(slot.Payload[:0], msg); err != nil {
 		return Errorf(CodeInvalidArgument, "the event %s cannot be marshalled: %w", e.public.FullName(), err)
 	}
-	r := bus.Request{Subject: &e.subjects[0], Payload: slot.Payload, Deadline: p.deadline}
+	r := bus.Request{Subject: &e.subject, Payload: slot.Payload, Deadline: p.deadline}
 	if e.permission.Known() {
 		return outward(b.Publish(p, &r, header))
 	}
@@ -51,7 +51,7 @@ func (e *eventMethod) publishPlain(ctx context.Context, msg proto.Message) bool 
 	if *buffer, err = (proto.MarshalOptions{}).MarshalAppend((*buffer)[:0], msg); err != nil {
 		return false
 	}
-	err = b.NATS.Publish(e.subjects[0], *buffer)
+	err = b.NATS.Publish(e.subject, *buffer)
 	if cap(*buffer) > bus.MaxKeptPayload {
 		*buffer = nil
 	}

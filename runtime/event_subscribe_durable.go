@@ -60,16 +60,20 @@ func newDurableRunner(s *subscription) *durableRunner {
 func (r *durableRunner) partitionsConfig(causes *parts.Causes) *work.PartitionsConfig {
 	conn, server := r.server.conn, r.server
 	c := &work.PartitionsConfig{
-		Bus: conn.bus, Stores: conn.stores, Stream: &r.events.Stream, Name: r.name, Count: r.event.Partitions, Keyed: r.keyed(),
+		Bus: conn.bus, Stores: conn.stores, Stream: &r.events.Stream, Name: r.name, Event: r.method.Name, Count: r.event.Partitions, Keyed: r.keyed(),
 		Consumer: r.consumer, Template: r.cfg.from().ConsumerConfig(), Kept: !r.each || server.cfg.named, Process: server.process,
 		Concurrency: r.concurrency(), OnlyOne: r.retry.MaxAttempts == 1, Causes: causes, Found: r.burial.Beside,
-		Filter:  func(int) string { return conn.subjects.LogAll(r.service.Name, r.method.Name) },
+		Filter:  func(_, _ int) string { return conn.subjects.LogAll(r.service.Name, r.method.Name) },
 		Deliver: func(m *pull.Message) { r.lanes.Put(m) },
 	}
 	c.Template.Description = "Aegis: " + r.name + ", " + r.who()
 	c.Template.AckWait = r.event.AckWait
 	if r.keyed() {
-		c.Filter = func(p int) string { return conn.subjects.Log(r.service.Name, r.method.Name, p) }
+		c.Filter = func(epoch, p int) string { return conn.subjects.LogIn(r.service.Name, r.method.Name, epoch, p) }
+		c.NewsSubject = conn.subjects.Repartitioned(r.service.Name, r.method.Name)
+	}
+	if r.keyed() && r.cfg.concurrency == 0 {
+		c.Counted = func(n int) { r.lanes.Widen(n) }
 	}
 	if r.keyed() && !r.each {
 		c.MembersSubject = conn.subjects.Members(r.service.Name, r.method.Name, r.group)
@@ -118,7 +122,7 @@ func (r *durableRunner) start(ctx context.Context) error {
 	r.work.Base = r.server.base //nolint:fatcontext // set once, before the first message
 	room := r.concurrency() + pullAhead
 	if r.keyed() {
-		room = 4 * r.event.Partitions // a partition that comes back may still have events in the lanes
+		room = 4 * wire.MostPartitions // a partition that comes back may still have events in the lanes
 	}
 	r.lanes = work.NewLanes(r.concurrency(), room, &r.server.expired, r.handleMessage,
 		func(m *pull.Message) { r.work.Records.GiveBackTaken(m, 0) })
@@ -169,13 +173,16 @@ func (r *durableRunner) checkPartition(m *pull.Message, ev proto.Message) {
 	if !r.keyed() || !wire.WantsJSON(m.Header) {
 		return
 	}
-	partition := wire.Partition(keyfield.New(r.event.KeyField).Of(ev), r.event.Partitions)
-	if right := r.server.conn.subjects.Log(r.service.Name, r.method.Name, partition); m.Subject != right {
+	if right := r.partitions.Subject(r.keyHash(ev)); m.Subject != right {
 		r.misplaced.Do(func() {
 			r.logger().Warn("aegis: an event is in the partition of another key, so that the order of its key does not hold; "+
 				"docs/events.md says how a plain client finds the partition", "published", m.Subject, "belongs", right)
 		})
 	}
+}
+
+func (r *durableRunner) keyHash(ev proto.Message) uint64 {
+	return wire.KeyHash(keyfield.New(r.event.KeyField).Of(ev))
 }
 
 // handled decides what becomes of an event whose handler has returned.
@@ -200,10 +207,20 @@ func (r *durableRunner) bury(job *work.Job, attempts int, reason error) {
 		return
 	}
 	r.burial.Bury(job, &work.Letter{
-		Method: r.method.Name, ID: strconv.FormatUint(job.Sequence, 10), Consumer: r.consumer,
+		Hash: r.hashOf(job), Method: r.method.Name, ID: strconv.FormatUint(job.Sequence, 10), Consumer: r.consumer,
 		Subject: job.Subject, Sequence: job.Sequence, Stored: job.Time,
 		Reason: reason.Error(), Attempts: attempts, Header: job.Header, Data: job.Data,
 	}, original(reason))
+}
+
+// hashOf returns the hash of the key of an event; nil without a key, or if the event cannot be
+// read.
+func (r *durableRunner) hashOf(job *work.Job) *uint64 {
+	ev := r.handler.message()
+	if !r.keyed() || readMessage(job.Msg, ev) != nil {
+		return nil
+	}
+	return new(r.keyHash(ev))
 }
 
 func (r *durableRunner) stop(ctx context.Context) {

@@ -92,10 +92,10 @@ func TestStreamThatCannotBeChangedIsAnErrorThatSaysHowNothingIsLost(t *testing.T
 	require.ErrorContains(t, err, "to keep what is in it, stop those who send, let what is in it be handled")
 	require.ErrorContains(t, err, "use another namespace (aegis.WithNamespace)")
 	require.NoError(t, js.DeleteStream(t.Context(), eventStream))
-	cfg.Storage, cfg.Metadata = jetstream.FileStorage, map[string]string{"aegis.partitions.Keyed": "77"}
+	cfg.Storage, cfg.Metadata = jetstream.FileStorage, map[string]string{"aegis.partitions.Keyed": "many"}
 	_, err = js.CreateStream(t.Context(), cfg)
 	require.NoError(t, err)
 	_, err = newPublisher(t, conn).Stored(t.Context(), stored(""))
-	require.ErrorContains(t, err, "write 77 into the proto again")
+	require.ErrorContains(t, err, `aegis.partitions.Keyed, "many"`)
 	require.ErrorContains(t, err, "let what is in it be handled")
 }

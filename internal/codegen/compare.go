@@ -150,9 +150,6 @@ func (c *comparison) event(was, is *spec.Method, at spec.Place) {
 	if a != b {
 		c.changed(at.Field("key_field"), "that of "+is.Name, a, b, "events of one key go to other partitions than those that are stored, "+
 			"and those of one instance to consumers that the other does not have: their order is lost; add an event of another name")
-	} else if was.Event.Partitions != is.Event.Partitions {
-		c.changed(at.Field("partitions"), "that of "+is.Name, was.Event.Partitions, is.Event.Partitions,
-			"the number is fixed once the stream exists, and the new version does not start; keep it, or add an event of another name")
 	}
 }
 

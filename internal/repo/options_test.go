@@ -51,7 +51,7 @@ func effects() map[string]string {
 		"method.event.broadcast":                  "TestCoreEventsGoToOneOfAGroupAndToEachInstance",
 		"method.event.durable":                    "TestDurableEventsWaitForTheirSubscribers",
 		"method.event.key_field":                  "TestEventsOfAKeyAreOrderedAlsoWhenHandlersFail",
-		"method.event.partitions":                 "TestOtherNumberOfPartitionsIsAnErrorThatShowsBoth",
+		"method.event.partitions":                 "TestNumberOfPartitionsInTheProtoIsNotThatOfAStreamThatExists",
 		"method.event.redelivery.max_attempts":    "TestRedeliveryOfTheProto",
 		"method.event.redelivery.initial_backoff": "TestRedeliveryOfTheProto",
 		"method.event.redelivery.max_backoff":     "TestRedeliveryOfTheProto",

@@ -13,6 +13,7 @@ import (
 const (
 	KindEvent     = "evt"   // core events
 	KindLog       = "log"   // durable events
+	KindRetired   = "gone"  // the ends of epochs of durable events
 	KindMembers   = "grp"   // the members of a group that share its partitions
 	KindCommand   = "cmd"   // commands
 	KindCommandAt = "cmdat" // commands that are not due yet
@@ -37,6 +38,9 @@ const (
 	HeaderDeadSubject  = "Aegis-Dead-Subject"
 	HeaderDeadSequence = "Aegis-Dead-Sequence"
 	HeaderDeadConsumer = "Aegis-Dead-Consumer"
+	// HeaderDeadHash is the hash of the key of an event, by which it is put back into the
+	// partition that its key has then.
+	HeaderDeadHash = "Aegis-Dead-Hash"
 	// HeaderDeadOmitted is the number of bytes of a message that was too large to be kept in
 	// its dead letter.
 	HeaderDeadOmitted = "Aegis-Dead-Omitted"
@@ -52,7 +56,63 @@ func (s Subjects) Log(service, method string, partition int) string {
 	return join(s.ns, KindLog, service, method, strconv.Itoa(partition))
 }
 
-// LogAll covers the events of a method, or of a service if method is "".
+// LogIn is Log in an epoch: 0 until the number of partitions of the event was changed for the
+// first time, and one more with each change.
+func (s Subjects) LogIn(service, method string, epoch, partition int) string {
+	if epoch == 0 {
+		return s.Log(service, method, partition)
+	}
+	return join(s.ns, KindLog, service, method, strconv.Itoa(epoch), strconv.Itoa(partition))
+}
+
+// LogOf covers the events of a method in an epoch.
+func (s Subjects) LogOf(service, method string, epoch int) string {
+	if epoch == 0 {
+		return s.LogAll(service, method)
+	}
+	return join(s.ns, KindLog, service, method, strconv.Itoa(epoch), "*")
+}
+
+// LogEver covers the events of a method in all epochs.
+func (s Subjects) LogEver(service, method string) string {
+	return join(s.ns, KindLog, service, method, ">")
+}
+
+// ParseLog returns the epoch and the partition of a subject of LogIn.
+func (s Subjects) ParseLog(service, method, subject string) (epoch, partition int, ok bool) {
+	rest, ok := strings.CutPrefix(subject, join(s.ns, KindLog, service, method)+".")
+	if !ok {
+		return 0, 0, false
+	}
+	first, last, later := strings.Cut(rest, ".")
+	if later {
+		if epoch, ok = parseIndex(first); !ok || epoch == 0 {
+			return 0, 0, false
+		}
+		rest = last
+	}
+	partition, ok = parseIndex(rest)
+	return epoch, partition, ok
+}
+
+// LogRetired is a subject of nobody, which the stream of RetiredStream has until it takes the
+// subjects of LogOf.
+func (s Subjects) LogRetired(service, method string, epoch int) string {
+	return join(s.ns, KindRetired, service, method, strconv.Itoa(epoch))
+}
+
+// LogEnd is the subject of the message that is stored behind all events of an epoch.
+func (s Subjects) LogEnd(service, method string, epoch int) string {
+	return join(s.ns, KindRetired, service, method, strconv.Itoa(epoch), "end")
+}
+
+// parseIndex reads a number that is not negative, as strconv.Itoa writes it.
+func parseIndex(text string) (int, bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 0 && strconv.Itoa(n) == text
+}
+
+// LogAll covers the events of a method in epoch 0, or all events of a service if method is "".
 func (s Subjects) LogAll(service, method string) string {
 	if method == "" {
 		return join(s.ns, KindLog, service, ">")
@@ -64,6 +124,12 @@ func (s Subjects) LogAll(service, method string) string {
 // event find each other.
 func (s Subjects) Members(service, method, group string) string {
 	return join(s.ns, KindMembers, service, method, group)
+}
+
+// Repartitioned is the subject on which the subscribers of an event hear that its number of
+// partitions was changed.
+func (s Subjects) Repartitioned(service, method string) string {
+	return join(s.ns, KindMembers, service, method)
 }
 
 // Dead is the subject to which a dead letter is published: id is the id of a command, or the
@@ -100,6 +166,12 @@ func AttemptStream(namespace, service string) string {
 	return streamName(namespace, "attempts", service)
 }
 
+// RetiredStream is the name of the stream that has the subjects of an event's former epoch,
+// and refuses what is published there.
+func RetiredStream(namespace, service, method string, epoch int) string {
+	return streamName(namespace, "retired", service) + "-" + method + "-" + strconv.Itoa(epoch)
+}
+
 func streamName(namespace, kind, service string) string {
 	return namespace + "-" + kind + "-" + MicroName(service)
 }
@@ -122,6 +194,28 @@ func PartitionConsumer(consumer string, partition int) string {
 	return consumer + "-" + strconv.Itoa(partition)
 }
 
+// EpochConsumer is PartitionConsumer in an epoch. Nothing else that has a number in it follows
+// a dash, as a method's name begins with no digit.
+func EpochConsumer(consumer string, epoch, partition int) string {
+	if epoch == 0 {
+		return PartitionConsumer(consumer, partition)
+	}
+	return consumer + "-" + strconv.Itoa(epoch) + "_" + strconv.Itoa(partition)
+}
+
+// ParseEpochPartition reads what EpochConsumer puts behind the last dash.
+func ParseEpochPartition(text string) (epoch, partition int, ok bool) {
+	first, last, later := strings.Cut(text, "_")
+	if later {
+		if epoch, ok = parseIndex(first); !ok || epoch == 0 {
+			return 0, 0, false
+		}
+		text = last
+	}
+	partition, ok = parseIndex(text)
+	return epoch, partition, ok
+}
+
 // consumerName replaces the end of a name that is too long by a hash.
 func consumerName(name string) string {
 	if len(name) <= maxConsumerName {
@@ -134,14 +228,50 @@ func consumerName(name string) string {
 // Partition returns the partition of a key: its FNV-1a hash of 64 bits, modulo the number of
 // partitions.
 func Partition(key string, partitions int) int {
+	return int(KeyHash(key) % uint64(partitions))
+}
+
+// KeyHash returns the FNV-1a hash of a key, of 64 bits.
+func KeyHash(key string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key)) // never fails
-	return int(h.Sum64() % uint64(partitions))
+	return h.Sum64()
 }
 
 // PartitionsKey is the key in a stream's metadata that has the number of partitions of an
-// event.
+// event that is in force.
 func PartitionsKey(method string) string { return "aegis.partitions." + method }
+
+// EpochsKey is the key in a stream's metadata that has all numbers of partitions that an event
+// has had, once there was more than one.
+func EpochsKey(method string) string { return "aegis.epochs." + method }
+
+// MostPartitions is the largest number of partitions.
+const MostPartitions = 1024
+
+// Epochs reads the numbers of partitions that an event has had in the metadata of its stream,
+// the one in force last, and the number that is about to follow; 0 if there is none. An event
+// without a key has no numbers, and no event has in streams of NATS before 2.10. It returns
+// false if the metadata cannot be read.
+func Epochs(metadata map[string]string, method string) (numbers []int, next int, ok bool) {
+	text, changed := metadata[EpochsKey(method)]
+	if !changed {
+		text = metadata[PartitionsKey(method)]
+	}
+	for word := range strings.FieldsSeq(text) {
+		number, about := strings.CutSuffix(word, "?")
+		n, err := strconv.Atoi(number)
+		switch {
+		case err != nil || n < 1 || n > MostPartitions || next != 0:
+			return nil, 0, false
+		case about:
+			next = n
+		default:
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, next, len(numbers) > 0 || next == 0
+}
 
 // ValidSubject reports whether a subject has no wildcards, empty tokens or white
 // space.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -95,15 +94,44 @@ func (s *Scaler) consumersOf(ctx context.Context, stream string, of subject) ([]
 		return nil, err
 	}
 	subjects, consumer := s.in.Layout.Subjects, wire.GroupConsumer(of.group, of.method)
-	partitions, _ := strconv.Atoi(info.Config.Metadata[wire.PartitionsKey(of.method)]) // 0: there are none
-	if partitions == 0 {
+	numbers, _, _ := wire.Epochs(info.Config.Metadata, of.method)
+	if len(numbers) == 0 {
 		return []work{{stream, consumer, subjects.LogAll(of.service, of.method)}}, nil
 	}
-	all := make([]work, partitions)
-	for p := range all {
-		all[p] = work{stream, wire.PartitionConsumer(consumer, p), subjects.Log(of.service, of.method, p)}
+	epoch, err := s.epochOf(ctx, stream, consumer, numbers)
+	if err != nil {
+		return nil, err
+	}
+	var all []work
+	for ; epoch < len(numbers); epoch++ { // the group takes these, one after the other
+		for p := range numbers[epoch] {
+			all = append(all, work{stream, wire.EpochConsumer(consumer, epoch, p), subjects.LogIn(of.service, of.method, epoch, p)})
+		}
 	}
 	return all, nil
+}
+
+// epochOf returns the epoch of the partitions of an event in which a group is: the last one of
+// which it has a consumer, and the one in force if it has none.
+func (s *Scaler) epochOf(ctx context.Context, stream, consumer string, numbers []int) (int, error) {
+	for epoch := len(numbers) - 1; epoch > 0; epoch-- {
+		for p := range numbers[epoch] {
+			_, err := s.info(ctx, &work{stream: stream, consumer: wire.EpochConsumer(consumer, epoch, p)})
+			if err == nil {
+				return epoch, nil
+			}
+			if jserror.Code(err) != jetstream.JSErrCodeConsumerNotFound {
+				return 0, err
+			}
+		}
+	}
+	if len(numbers) > 1 {
+		_, err := s.info(ctx, &work{stream: stream, consumer: wire.EpochConsumer(consumer, 0, 0)})
+		if jserror.Code(err) == jetstream.JSErrCodeConsumerNotFound {
+			return len(numbers) - 1, nil
+		}
+	}
+	return 0, nil
 }
 
 // work is what a consumer takes from a stream.

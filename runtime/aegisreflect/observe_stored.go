@@ -51,7 +51,7 @@ func newStoredSource(ctx context.Context, m *Method, from aegis.Position) (*stor
 	s := &storedSource{
 		method: m, conn: conn, start: from.ConsumerConfig(),
 		stream: wire.EventStream(conn.Namespace(), m.service.Name()),
-		filter: wire.NewSubjects(conn.Namespace()).LogAll(m.service.Name(), m.Name()),
+		filter: wire.NewSubjects(conn.Namespace()).LogEver(m.service.Name(), m.Name()),
 	}
 	switch {
 	case s.start.DeliverPolicy == jetstream.DeliverByStartSequencePolicy && s.start.OptStartSeq == 0:

@@ -589,8 +589,8 @@ type Event struct {
 	// Default: none.
 	KeyField string `protobuf:"bytes,4,opt,name=key_field,json=keyField,proto3" json:"key_field,omitempty"`
 	// Into how many partitions keys are hashed, which bounds how many keys are
-	// handled at once. 1 to 1024; fixed once the stream exists. With key_field
-	// only. Default 16.
+	// handled at once. 1 to 1024. A stream that exists keeps its number until it
+	// is changed (docs/howto/partitions.md). With key_field only. Default 16.
 	Partitions *uint32 `protobuf:"varint,5,opt,name=partitions,proto3,oneof" json:"partitions,omitempty"`
 	// How often and after which pauses an event is delivered again when its
 	// handler fails; then it goes to the dead letters. Durable events only.

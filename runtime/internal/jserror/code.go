@@ -19,6 +19,7 @@ const (
 	InvalidStream     jetstream.ErrorCode = 10052
 	SubjectsOverlap   jetstream.ErrorCode = 10065
 	NotClustered      jetstream.ErrorCode = 10074
+	StreamSealed      jetstream.ErrorCode = 10109
 	MaxBytesRequired  jetstream.ErrorCode = 10113
 	NoTier            jetstream.ErrorCode = 10120
 	MaxAckPending     jetstream.ErrorCode = 10121

@@ -69,6 +69,10 @@ type Flight struct {
 	Payload []byte
 	Timeout time.Duration // of its acknowledgement
 	Again   bool          // a second copy is recognised, and not stored again
+	// Event is set for an event with a key, whose hash is Hash: it says the subject of a
+	// further copy. The mutex of Async guards Subject then.
+	Event *KeyedEvent
+	Hash  uint64
 
 	sender *Sender
 	began  time.Time // when the first copy was sent
@@ -213,7 +217,7 @@ func (a *Async) acknowledged(msg *nats.Msg) {
 	case f == nil:
 		a.mu.Unlock()
 		return
-	case why != nil && why.Reason == status.ReasonNoResponders:
+	case why != nil && (why.Reason == status.ReasonNoResponders || f.Event != nil && formerEpoch(why)):
 		f.refused = true // watch sends it again
 		a.mu.Unlock()
 		return
@@ -342,6 +346,9 @@ func (a *Async) resend(ids []uint64) {
 		if f := a.pending[id]; f != nil && f.due(now) {
 			f.open = f.open || !f.refused
 			f.sent, f.refused = now, false
+			if f.Event != nil {
+				f.Subject = *f.Event.Subject(f.Hash)
+			}
 			_ = a.send(id, f) // if this fails, it is sent again later, or the deadline ends it
 		}
 	}

@@ -224,3 +224,15 @@ func (s *Stores) Floor(ctx context.Context, stream, consumer string) (uint64, er
 	}
 	return c.CachedInfo().AckFloor.Stream, nil
 }
+
+// DeleteConsumer deletes a consumer. It is no error if there is none.
+func (s *Stores) DeleteConsumer(ctx context.Context, stream, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	asking, why := s.Allowed(ctx, "CONSUMER.DELETE."+stream)
+	err := why(s.js.DeleteConsumer(asking, stream, name))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	return err
+}

@@ -10,15 +10,22 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aegisrpc/aegis/internal/wire"
+	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 )
 
 // adjust changes a stream that exists so that it fits, as far as it has to fit and as the
 // policy allows. Callers that find at the same time that a stream does not fit change it
 // once.
 func (s *Stores) adjust(ctx context.Context, stream jetstream.Stream, want Want, p Policy) (jetstream.Stream, error) {
+	if want.Log != nil && (p.Create || p.Update) {
+		stream = s.finishAll(ctx, stream, want.Log, p)
+	}
 	_, fits, err := want.next(&stream.CachedInfo().Config, p)
 	if err != nil {
 		return nil, err
+	}
+	if want.Log != nil {
+		want.Log.compare(&want, stream.CachedInfo().Config.Metadata, p.Warn)
 	}
 	if !fits {
 		if stream, err = s.change(ctx, want, p); err != nil {
@@ -51,6 +58,11 @@ func (s *Stores) change(ctx context.Context, want Want, p Policy) (jetstream.Str
 		}
 	}
 	updated, err := s.update(ctx, next)
+	if jserror.Code(err) == jserror.SubjectsOverlap && want.Log != nil {
+		// Another process has just changed a number of partitions: what was read is no longer
+		// so. The next caller finds what is.
+		return stream, nil
+	}
 	if err != nil {
 		return nil, s.explain("the stream "+want.Name+" cannot be changed", err)
 	}
@@ -80,6 +92,7 @@ func (w *Want) next(have *jetstream.StreamConfig, p Policy) (next jetstream.Stre
 		return next, false, err
 	}
 	missing, different, lacking := missingMetadata(have, w), differences(have, w), w.lacks(have)
+	subjects := w.uncovered(have)
 	if len(different) > 0 && !p.Update {
 		p.Warn(fmt.Sprintf("the stream %s exists with other settings, which stay: %s", w.Name, strings.Join(different, ", ")))
 		different = nil
@@ -88,10 +101,12 @@ func (w *Want) next(have *jetstream.StreamConfig, p Policy) (next jetstream.Stre
 	case len(lacking) > 0 && !p.Create && !p.Update:
 		return next, false, fmt.Errorf("the stream %s %w, and may not be changed here; change it with nats stream edit %s%s",
 			w.Name, errLacks, w.Name, flagsText(lacking))
-	case len(different)+len(lacking) == 0 && (len(missing) == 0 || !p.Create):
+	case len(different)+len(lacking)+len(subjects) == 0 && (len(missing) == 0 || !p.Create):
 		return next, true, nil
 	}
-	return w.changed(*have, missing, len(different) > 0, len(lacking) > 0), false, nil
+	next = w.changed(*have, missing, len(different) > 0, len(lacking) > 0)
+	next.Subjects = append(slices.Clone(have.Subjects), subjects...)
+	return next, false, nil
 }
 
 // raise is Raise, if the policy allows it, of a stream and the streams along with it.
@@ -171,19 +186,31 @@ func (w *Want) unworkable(have *jetstream.StreamConfig, p Policy) error {
 		return fmt.Errorf("the stream %s %w: it takes delayed commands (allow_msg_schedules), and NATS lets such a stream have no size that refuses "+
 			"what exceeds it; ask for no size, or %s", w.Name, ErrDifferent, w.withoutLoss())
 	}
-	for _, subject := range w.Subjects {
-		if !slices.ContainsFunc(have.Subjects, func(filter string) bool { return wire.Covers(filter, subject) }) {
-			return fmt.Errorf("the stream %s %w: its list of subjects is %v, and %v is needed; add them with nats stream edit %s --subjects %q",
-				w.Name, ErrDifferent, have.Subjects, w.Subjects, w.Name, strings.Join(w.Subjects, ","))
-		}
+	if missing := w.uncovered(have); len(missing) > 0 && (!w.Log.divided(have.Metadata) || !p.Create && !p.Update) {
+		return fmt.Errorf("the stream %s %w: its list of subjects is %v, and %v is needed; add them with nats stream edit %s --subjects %q",
+			w.Name, ErrDifferent, have.Subjects, missing, w.Name, strings.Join(append(slices.Clone(have.Subjects), missing...), ","))
 	}
-	for key, value := range w.Metadata {
-		if has, ok := have.Metadata[key]; ok && has != value {
-			return fmt.Errorf("the stream %s %w: its %s is %v, and %v is needed; write %v into the proto again, as the order of a key depends on it; or %s",
-				w.Name, ErrDifferent, key, has, value, has, w.withoutLoss())
+	if w.Log != nil {
+		if err := w.Log.check(w.Name, have.Metadata); err != nil {
+			return fmt.Errorf("%w; give it back those that it had (nats stream edit %s --metadata); %s", err, w.Name, w.withoutLoss())
 		}
 	}
 	return w.dropping(have, p)
+}
+
+// uncovered returns the subjects that are needed, and that the stream does not take.
+func (w *Want) uncovered(have *jetstream.StreamConfig) []string {
+	needed := w.Subjects
+	if w.Log.divided(have.Metadata) {
+		needed = w.Log.needed(have.Metadata)
+	}
+	var missing []string
+	for _, subject := range needed {
+		if !slices.ContainsFunc(have.Subjects, func(filter string) bool { return wire.Covers(filter, subject) }) {
+			missing = append(missing, subject)
+		}
+	}
+	return missing
 }
 
 // dropping returns an error for a queue that drops commands, unless the policy lets it be

@@ -72,16 +72,26 @@ func (l Layout) Events(service *spec.Service, s *Settings) Want {
 		AllowDirect: true,
 		Metadata:    make(map[string]string),
 	}
+	log := l.EventLog(service.Name)
 	for _, m := range service.Methods {
+		if m.Event != nil && m.Event.Durable {
+			log.Events = append(log.Events, m.Name)
+		}
 		if m.Event != nil && m.Event.KeyField != nil {
 			cfg.Metadata[wire.PartitionsKey(m.Name)] = strconv.Itoa(m.Event.Partitions)
 		}
 	}
 	want := wanted(&cfg, &kept, kept.MaxBytes)
+	want.Log = log
 	want.Service = service.Name
 	want.Along = []string{wire.DeadStream(l.Namespace, service.Name), wire.AttemptStream(l.Namespace, service.Name)}
 	want.SizeOption = "set max_bytes in event_storage of the proto, or MaxBytes of aegis.WithStorage for publishers and subscribers"
 	return want
+}
+
+// EventLog returns how the stream of the durable events of a service is divided.
+func (l Layout) EventLog(service string) *EventLog {
+	return &EventLog{Namespace: l.Namespace, Service: service, Subjects: l.Subjects}
 }
 
 // Attempts returns the stream of the records of the attempts of a service's durable

@@ -24,9 +24,10 @@ type Stream struct {
 	Want   Want // without a name: the stream is neither looked for nor made
 	Policy Policy
 
-	ready  atomic.Bool  // the stream was there when it was looked for last
-	mu     sync.Mutex   // held while the stream is looked for, so that one caller does that
-	dedupe atomic.Int64 // how long the stream that was found remembers message ids
+	ready  atomic.Bool                       // the stream was there when it was looked for last
+	mu     sync.Mutex                        // held while the stream is looked for, so that one caller does that
+	dedupe atomic.Int64                      // how long the stream that was found remembers message ids
+	notes  atomic.Pointer[map[string]string] // the metadata of the stream that was found; nil before
 }
 
 // Window returns how long the stream remembers message ids; 0 while that is unknown.
@@ -52,6 +53,7 @@ func (o *Stream) ensure(ctx context.Context) *status.Status {
 		return StatusOf(err)
 	}
 	o.dedupe.Store(int64(stream.CachedInfo().Config.Duplicates))
+	o.notes.Store(&stream.CachedInfo().Config.Metadata)
 	o.ready.Store(true)
 	return nil
 }
@@ -90,6 +92,9 @@ type Storing struct {
 	Again    bool // a second copy is recognised, and not stored again
 	// Window is how long a second copy is recognised; 0: for ever.
 	Window time.Duration
+	// Event is set for an event with a key, whose hash is Hash: it says the subject.
+	Event *KeyedEvent
+	Hash  uint64
 }
 
 // Store sends the slot's payload and waits until it is stored. It sends a message again
@@ -113,8 +118,9 @@ func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *
 			continue
 		case jserror.WrongLastSequence(err.Cause):
 			return nil, err
-		case err.Reason == status.ReasonNoResponders && o.Want.Name != "":
-			// The stream is gone, or about to have a new leader. This copy is not stored.
+		case err.Reason == status.ReasonNoResponders && o.Want.Name != "", s.Event != nil && formerEpoch(err):
+			// The stream is gone, or about to have a new leader, or the number of partitions of
+			// the event was changed. This copy is not stored.
 			if !bus.Sleep(ctx, bus.Pause(attempt), s.Deadline) {
 				return nil, Undecided(open, *s.Subject, err)
 			}
@@ -137,6 +143,9 @@ func (o *Stream) Store(ctx context.Context, slot *bus.Slot, s *Storing) (*Ack, *
 		o.Forget()
 		if err := o.Ensure(ctx, s.Deadline); err != nil {
 			return nil, Undecided(open, *s.Subject, err)
+		}
+		if s.Event != nil {
+			s.Subject = s.Event.Subject(s.Hash)
 		}
 	}
 }

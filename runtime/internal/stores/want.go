@@ -26,6 +26,8 @@ type Want struct {
 	Service string
 	// SizeOption says to people how MaxBytes is set.
 	SizeOption string
+	// Log is set for the stream of durable events.
+	Log *EventLog
 }
 
 // AtLeast returns w with at least as many replicas as another stream of the same service
@@ -66,6 +68,9 @@ func (s *Stores) Make(ctx context.Context, want Want) (jetstream.Stream, error) 
 	if jserror.Code(err) == jserror.MaxBytesRequired && want.MaxBytes <= 0 && want.SpareBytes > 0 {
 		want.MaxBytes, want.Discard = want.SpareBytes, jetstream.DiscardNew
 		stream, err = s.createStream(ctx, want.StreamConfig)
+	}
+	if jserror.Code(err) == jserror.SubjectsOverlap && want.Log != nil {
+		stream, err = s.makeChanged(ctx, &want, err)
 	}
 	if jserror.Code(err) == jetstream.JSErrCodeStreamNameInUse { // with other settings
 		stream, err = s.info(ctx, want.Name)

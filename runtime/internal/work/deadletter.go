@@ -27,6 +27,7 @@ type DeadLetters struct {
 // Letter is a dead letter that is to be written.
 type Letter struct {
 	Method, ID string
+	Hash       *uint64   // of the key of an event; nil without one
 	Consumer   string    // that gave the event up; "" for a command
 	Subject    string    // on which the message was published
 	Sequence   uint64    // of the message in its own stream
@@ -103,6 +104,9 @@ func (l *Letter) headerOf(size int) nats.Header {
 	h[wire.HeaderDeadSequence] = []string{strconv.FormatUint(l.Sequence, 10)}
 	if l.Consumer != "" {
 		h[wire.HeaderDeadConsumer] = []string{l.Consumer}
+	}
+	if l.Hash != nil {
+		h[wire.HeaderDeadHash] = []string{strconv.FormatUint(*l.Hash, 10)}
 	}
 	if size == letterWithoutData {
 		h[wire.HeaderDeadOmitted] = []string{strconv.Itoa(len(l.Data))}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/epochs"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
 	"github.com/aegisrpc/aegis/runtime/internal/stores"
@@ -56,7 +57,26 @@ func (o *DeadLetterOffice) putEventBack(ctx context.Context, l *StoredLetter, h 
 	if err != nil {
 		return stores.StatusOf(fmt.Errorf("dead letter %d of %s cannot be put back: %w", l.Sequence, l.Service, err))
 	}
-	return o.publish(ctx, l, &stores.Storing{Header: h, Window: origin.CachedInfo().Config.Duplicates})
+	cfg := origin.CachedInfo().Config
+	now := *l
+	now.Subject = o.subjectNow(l, cfg.Metadata)
+	return o.publish(ctx, &now, &stores.Storing{Header: h, Window: cfg.Duplicates})
+}
+
+// subjectNow returns the subject to which an event is published now: another one than before if
+// the number of partitions was changed since. A letter without the hash of its key is of an
+// event that nobody could read, or was written by an older release, and goes anywhere.
+func (o *DeadLetterOffice) subjectNow(l *StoredLetter, metadata map[string]string) string {
+	h, ok := epochs.Of(metadata, l.Method)
+	epoch, partition, parsed := o.Layout.Subjects.ParseLog(l.Service, l.Method, l.Subject)
+	if !ok || !parsed || epoch >= h.Last() {
+		return l.Subject
+	}
+	hash, err := strconv.ParseUint(l.Header.Get(wire.HeaderDeadHash), 10, 64)
+	if err != nil {
+		hash = uint64(partition)
+	}
+	return o.Layout.Subjects.LogIn(l.Service, l.Method, h.Last(), int(hash%uint64(h.Now())))
 }
 
 // putCommandBack queues a command again, unless it was queued already for this letter.

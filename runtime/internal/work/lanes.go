@@ -15,11 +15,11 @@ type Lanes struct {
 	run   func(*pull.Message)
 	back  func(*pull.Message) // gives a message back whose handler has not begun
 	over  *atomic.Bool        // no handler is to begin any more
-	most  int                 // handlers at once
 	queue chan *pull.Message  // closed by Close
 	busy  atomic.Int64        // handlers that run
 
-	mu      sync.Mutex // guards workers and closed
+	mu      sync.Mutex // guards the next three
+	most    int        // handlers at once
 	workers int
 	closed  bool
 	ended   sync.WaitGroup // the goroutines
@@ -46,6 +46,13 @@ func (l *Lanes) Put(m *pull.Message) {
 		l.ended.Add(1)
 		go l.work()
 	}
+}
+
+// Widen has the lanes run as many handlers at once as most, if they run fewer.
+func (l *Lanes) Widen(most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = max(l.most, most)
 }
 
 func (l *Lanes) work() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/bus"
+	"github.com/aegisrpc/aegis/runtime/internal/epochs"
 	"github.com/aegisrpc/aegis/runtime/internal/members"
 	"github.com/aegisrpc/aegis/runtime/internal/parts"
 	"github.com/aegisrpc/aegis/runtime/internal/pull"
@@ -39,18 +40,27 @@ const (
 type Partitions struct {
 	PartitionsConfig
 
-	mu      sync.Mutex // guards the next five
+	mu      sync.Mutex // guards the next nine
 	stopped bool
 	created time.Time          // of the stream that was opened last
+	remade  bool               // that stream is not the one that was opened first
+	epoch   int                // the one that this instance is in
+	count   int                // partitions in this epoch; 0 before it is known
+	like    *epochs.Consumer   // where the consumers of this epoch begin; nil if as Template says
 	taken   map[int]*partition // the partitions that this instance takes; only 0 without a key
 	old     []*partition       // partitions that it took before, while messages of theirs are held
 	floors  map[int]uint64     // sequences up to which all is acknowledged, by partition
+
+	sharing sync.Mutex // held while partitions are taken or left; guards sharers
+	sharers []string   // the members of the group; nil before they are known
+
+	news chan struct{} // holds one; told that the number of partitions may have changed
 
 	// The methods that start and stop, which never run at the same time, set these.
 	looked   bool               // there may be consumers
 	group    *members.Group     // nil unless the instances of a group share partitions
 	halt     context.CancelFunc // ends following; nil before Start
-	followed sync.WaitGroup     // the goroutine that follows floors
+	followed sync.WaitGroup     // the goroutines that follow floors and epochs
 }
 
 // PartitionsConfig is the configuration of Partitions.
@@ -60,15 +70,22 @@ type PartitionsConfig struct {
 	Stream *stores.Stream // of the events
 	// Name is the full name of the event, for errors.
 	Name  string
-	Count int // partitions
+	Event string // the name of its method
+	Count int    // partitions, where the stream does not say how many there are; 1 without a key
 	Keyed bool
 	// Consumer is the name of the consumer; each partition of a keyed event has a
 	// consumer with its number behind that.
 	Consumer string
 	// Template has the description, the ack wait and the start of a new consumer.
 	Template jetstream.ConsumerConfig
-	// Filter returns the subject of a partition; for an event without a key that of all.
-	Filter func(partition int) string
+	// Filter returns the subject of a partition in an epoch; for an event without a key that of
+	// all.
+	Filter func(epoch, partition int) string
+	// Counted is called with the number of partitions when it is known, and when it has
+	// changed.
+	Counted func(partitions int)
+	// NewsSubject is where an instance hears that the number of partitions was changed.
+	NewsSubject string
 	// Kept says that the consumers stay when this instance goes. Else they are
 	// forgotten.
 	Kept bool
@@ -94,22 +111,36 @@ type partition struct {
 
 // NewPartitions makes Partitions. Look, Start, Stop and End follow, in this order.
 func NewPartitions(c *PartitionsConfig) *Partitions {
-	return &Partitions{PartitionsConfig: *c, taken: make(map[int]*partition), floors: make(map[int]uint64)}
+	s := &Partitions{PartitionsConfig: *c, news: make(chan struct{}, 1), taken: make(map[int]*partition), floors: make(map[int]uint64)}
+	if !s.Keyed {
+		s.count = 1
+	}
+	return s
 }
 
 // Look finds or makes the consumers, and returns an error only if one can never be made.
 // A problem that may pass, such as JetStream's being away, is a cause of Causes.
 func (s *Partitions) Look(ctx context.Context) error {
 	s.looked = true
-	for p := range s.Count {
-		if _, err := s.open(ctx, p); err != nil {
-			if Lasting(err) {
-				return err
-			}
-			s.Causes.Fails(s.consumerName(p), err)
-			break
+	if s.Keyed {
+		if err := s.locate(ctx); err != nil {
+			return s.unlessLasting(s.Consumer, err)
 		}
 	}
+	for p := range s.count {
+		if _, err := s.open(ctx, s.epoch, p); err != nil {
+			return s.unlessLasting(s.consumerName(s.epoch, p), err)
+		}
+	}
+	return nil
+}
+
+// unlessLasting makes a problem that may pass a cause.
+func (s *Partitions) unlessLasting(cause string, err error) error {
+	if Lasting(err) {
+		return err
+	}
+	s.Causes.Fails(cause, err)
 	return nil
 }
 
@@ -118,8 +149,12 @@ func (s *Partitions) Start() error {
 	life, halt := context.WithCancel(context.Background())
 	s.halt = halt
 	s.followed.Go(func() { s.followFloors(life) })
+	if s.Keyed {
+		defer s.followed.Go(func() { s.followEpochs(life) })
+	}
 	if s.MembersSubject == "" {
-		for p := range s.Count {
+		s.sharers = []string{s.Process}
+		for p := range s.count {
 			if err := s.take(p); err != nil {
 				return err
 			}
@@ -134,51 +169,80 @@ func (s *Partitions) Start() error {
 	return nil
 }
 
-func (s *Partitions) consumerName(p int) string {
+func (s *Partitions) consumerName(epoch, p int) string {
 	if s.Keyed {
-		return wire.PartitionConsumer(s.Consumer, p)
+		return wire.EpochConsumer(s.Consumer, epoch, p)
 	}
 	return s.Consumer
+}
+
+// Subject returns the subject of a key in the epoch that this instance is in, by the hash of
+// the key.
+func (s *Partitions) Subject(hash uint64) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Filter(s.epoch, int(hash%uint64(s.count)))
 }
 
 // open finds or makes the stream and a consumer. A consumer that was deleted begins
 // where it was; a consumer that was deleted with its stream begins with all that the
 // new stream has.
-func (s *Partitions) open(ctx context.Context, p int) (pull.Source, error) {
+func (s *Partitions) open(ctx context.Context, epoch, p int) (pull.Source, error) {
 	stream, err := s.Stores.Stream(ctx, s.Stream.Want, s.Stream.Policy)
 	if err != nil {
 		return pull.Source{}, err
 	}
 	s.Found(stream)
-	created := stream.CachedInfo().Created
-	s.mu.Lock()
-	again := !s.created.IsZero()
-	if !s.created.Equal(created) {
-		clear(s.floors) // another stream counts anew
-		s.created = created
+	want := s.consumerConfig(epoch, p)
+	if err := s.place(stream, &want, epoch, p); err != nil {
+		return pull.Source{}, err
 	}
-	floor, known := s.floors[p]
-	s.mu.Unlock()
-	want := s.consumerConfig(p)
-	switch {
-	case known:
-		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverByStartSequencePolicy, floor+1, nil
-	case again:
-		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverAllPolicy, 0, nil
+	policy := s.Stream.Policy
+	if s.Keyed && s.over(stream, epoch) {
+		if policy.Create, err = s.mayMake(ctx, stream, epoch, p); err != nil {
+			return pull.Source{}, err
+		}
 	}
-	c, err := s.Stores.Consumer(ctx, s.Stream.Want.Name, want, s.Stream.Policy)
+	c, err := s.Stores.Consumer(ctx, s.Stream.Want.Name, want, policy)
 	if err != nil {
 		return pull.Source{}, err
 	}
 	s.mu.Lock()
-	s.floors[p] = c.Floor
+	if s.epoch == epoch {
+		s.floors[p] = c.Floor
+	}
 	s.mu.Unlock()
 	return Source(s.Stores, c), nil
 }
 
-func (s *Partitions) consumerConfig(p int) jetstream.ConsumerConfig {
+// place says where a consumer begins if it has to be made.
+func (s *Partitions) place(stream jetstream.Stream, want *jetstream.ConsumerConfig, epoch, p int) error {
+	created := stream.CachedInfo().Created
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != epoch {
+		return errGoneOn
+	}
+	if !s.created.Equal(created) {
+		clear(s.floors) // another stream counts anew
+		s.remade = s.remade || !s.created.IsZero()
+		s.created = created
+	}
+	floor, known := s.floors[p]
+	switch {
+	case known:
+		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverByStartSequencePolicy, floor+1, nil
+	case s.remade:
+		want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = jetstream.DeliverAllPolicy, 0, nil
+	case s.like != nil:
+		*want = s.like.From(*want)
+	}
+	return nil
+}
+
+func (s *Partitions) consumerConfig(epoch, p int) jetstream.ConsumerConfig {
 	c := s.Template
-	c.Name, c.FilterSubject = s.consumerName(p), s.Filter(p)
+	c.Name, c.FilterSubject = s.consumerName(epoch, p), s.Filter(epoch, p)
 	c.AckPolicy = jetstream.AckExplicitPolicy
 	c.MaxDeliver = -1 // the runtime counts attempts: a message that NATS gives up has no dead letter
 	c.MaxAckPending = MaxUnacknowledged
@@ -195,12 +259,22 @@ func (s *Partitions) consumerConfig(p int) jetstream.ConsumerConfig {
 
 // share takes the partitions that are this instance's among the members.
 func (s *Partitions) share(all []string) {
+	s.sharing.Lock()
+	defer s.sharing.Unlock()
+	s.sharers = all
+	s.takeShare()
+}
+
+// takeShare takes the partitions that are this instance's, and leaves all others. s.sharing is
+// held.
+func (s *Partitions) takeShare() {
 	mine := make(map[int]bool)
-	for _, p := range members.Share(all, s.Process, s.Count) {
-		mine[p] = true
-	}
 	var leaving []*pull.Puller
 	s.mu.Lock()
+	epoch, count := s.epoch, s.count
+	for _, p := range members.Share(s.sharers, s.Process, count) {
+		mine[p] = true
+	}
 	for p, taken := range s.taken {
 		if !mine[p] {
 			delete(s.taken, p)
@@ -212,14 +286,14 @@ func (s *Partitions) share(all []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	StopPulling(ctx, leaving)
-	for p := range s.Count { // also partitions that Look found, and that were never taken
-		if name := s.consumerName(p); !mine[p] && s.Causes.Failed(name) {
+	for p := range count { // also partitions that Look found, and that were never taken
+		if name := s.consumerName(epoch, p); !mine[p] && s.Causes.Failed(name) {
 			s.Causes.Works(name) // another instance has the trouble now
 		}
 	}
 	for p := range mine {
 		if err := s.take(p); err != nil {
-			s.Causes.Fails(s.consumerName(p), err)
+			s.Causes.Fails(s.consumerName(epoch, p), err)
 		}
 	}
 	s.sweep()
@@ -232,8 +306,9 @@ func (s *Partitions) take(p int) error {
 	if s.stopped || s.taken[p] != nil {
 		return nil
 	}
-	options := Pulling(s.Bus, s.Stores, s.Causes, s.Stream.Want.Name, s.consumerName(p), s.Keyed)
-	options.Open = func(ctx context.Context) (pull.Source, error) { return s.open(ctx, p) }
+	epoch := s.epoch
+	options := Pulling(s.Bus, s.Stores, s.Causes, s.Stream.Want.Name, s.consumerName(epoch, p), s.Keyed)
+	options.Open = func(ctx context.Context) (pull.Source, error) { return s.open(ctx, epoch, p) }
 	options.Deliver = s.Deliver
 	puller, err := pull.Start(options)
 	if err != nil {
@@ -302,7 +377,7 @@ func (s *Partitions) followFloors(life context.Context) {
 func (s *Partitions) askFloors(life context.Context, questions map[int]*question) {
 	due := make(map[int]*question)
 	s.mu.Lock()
-	of := s.created
+	of, epoch := s.created, s.epoch
 	for p, taken := range s.taken {
 		if questions[p] == nil || questions[p].puller != taken.puller {
 			questions[p] = &question{puller: taken.puller}
@@ -314,13 +389,13 @@ func (s *Partitions) askFloors(life context.Context, questions map[int]*question
 	s.mu.Unlock()
 	for p, q := range due {
 		q.ask()
-		floor, err := s.Stores.Floor(life, s.Stream.Want.Name, s.consumerName(p))
+		floor, err := s.Stores.Floor(life, s.Stream.Want.Name, s.consumerName(epoch, p))
 		if err != nil {
 			return // at the next tick
 		}
 		q.answer(floor)
 		s.mu.Lock()
-		if s.created.Equal(of) { // else the floor may be that of a consumer that went with its stream
+		if s.created.Equal(of) && s.epoch == epoch { // else the floor may be that of a consumer that went with its stream
 			s.floors[p] = max(s.floors[p], floor)
 		}
 		s.mu.Unlock()
@@ -376,8 +451,8 @@ func (s *Partitions) deleteConsumers() {
 	defer cancel()
 	ctx, why := s.Stores.Allowed(ctx, "CONSUMER.DELETE."+s.Stream.Want.Name)
 	defer func() { _ = why(nil) }()
-	for p := range s.Count {
-		if err := s.Stores.JetStream().DeleteConsumer(ctx, s.Stream.Want.Name, s.consumerName(p)); err != nil {
+	for p := range s.count {
+		if err := s.Stores.JetStream().DeleteConsumer(ctx, s.Stream.Want.Name, s.consumerName(s.epoch, p)); err != nil {
 			return // NATS deletes it by itself, later
 		}
 	}
