@@ -51,7 +51,7 @@ func arguments() map[string]argument {
 		"commands delete": keptMethod, "commands pause": command, "commands resume": command,
 		"deadletters": keptMethod, "deadletters list": keptMethod, "deadletters show": kept, "deadletters retry": keptMethod,
 		"deadletters delete": keptMethod,
-		"streams":            kept, "streams pause": event, "streams resume": event,
+		"streams":            kept, "streams pause": event, "streams resume": event, "streams partitions": event,
 		"leaders": {services: led}, "leaders handover": {services: led, names: groups},
 	}
 }

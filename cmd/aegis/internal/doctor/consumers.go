@@ -32,6 +32,7 @@ type consumerRole struct {
 	whose     string // of events: the name without method and partition, such as g-mail
 	method    string
 	level     string // of commands
+	epoch     int    // of an event with a key
 	partition int    // of an event with a key; -1 for all others
 	filter    string // what it has to take
 	keyed     bool
@@ -52,8 +53,8 @@ func roleOf(subjects wire.Subjects, c *consumer) (consumerRole, bool) {
 	}
 	r := consumerRole{partition: -1}
 	whose, last := cutLast(name)
-	if p, err := strconv.Atoi(last); err == nil && p >= 0 {
-		r.partition, r.keyed = p, true
+	if epoch, p, ok := wire.ParseEpochPartition(last); ok {
+		r.epoch, r.partition, r.keyed = epoch, p, true
 		whose, last = cutLast(whose)
 	}
 	r.whose, r.method = whose, last
@@ -62,7 +63,7 @@ func roleOf(subjects wire.Subjects, c *consumer) (consumerRole, bool) {
 	}
 	r.filter = subjects.LogAll(service, r.method)
 	if r.keyed {
-		r.filter = subjects.Log(service, r.method, r.partition)
+		r.filter = subjects.LogIn(service, r.method, r.epoch, r.partition)
 	}
 	return r, true
 }
@@ -140,52 +141,69 @@ func judgeConsumer(subjects wire.Subjects, c *consumer) []Finding {
 	return nil
 }
 
+// partitioned is the consumers of a group, or of an instance, for one event with a key.
+type partitioned struct{ stream, whose, method string }
+
 // missingPartitions finds the partitions of events that no consumer takes, although other
-// partitions of the same group have one.
+// partitions of the same group have one. Only those of the epoch in which the group is are
+// compared: the consumers of former ones are removed when the group has done with them.
 func missingPartitions(subjects wire.Subjects, consumers []*consumer) []Finding {
-	type group struct{ stream, whose, method string }
-	have := make(map[group]map[int]bool)
-	partitions := make(map[group]int)
-	var order []group
+	have := make(map[partitioned]map[int]bool)
+	epochs, counts := make(map[partitioned]int), make(map[partitioned]int)
+	var order []partitioned
 	for _, c := range consumers {
 		role, known := roleOf(subjects, c)
 		if !known || !role.keyed {
 			continue
 		}
-		g := group{c.Stream, role.whose, role.method}
-		if have[g] == nil {
-			have[g] = make(map[int]bool)
+		g := partitioned{c.Stream, role.whose, role.method}
+		switch {
+		case have[g] == nil:
 			order = append(order, g)
+		case role.epoch < epochs[g]:
+			continue
+		}
+		if have[g] == nil || role.epoch > epochs[g] {
+			have[g], epochs[g] = make(map[int]bool), role.epoch
 		}
 		have[g][role.partition] = true
-		if n, err := strconv.Atoi(c.of.Config.Metadata[wire.PartitionsKey(role.method)]); err == nil {
-			partitions[g] = n
+		if numbers, _, _ := wire.Epochs(c.of.Config.Metadata, role.method); role.epoch < len(numbers) {
+			counts[g] = numbers[role.epoch]
 		}
 	}
 	var found []Finding
 	for _, g := range order {
-		var missing, beyond []string
-		for p := range partitions[g] {
-			if !have[g][p] {
-				missing = append(missing, strconv.Itoa(p))
-			}
-			delete(have[g], p)
+		found = append(found, g.judge(epochs[g], counts[g], have[g])...)
+	}
+	return found
+}
+
+// judge compares the partitions that have a consumer with those that there are in an epoch.
+func (g partitioned) judge(epoch, count int, have map[int]bool) []Finding {
+	var found []Finding
+	var missing, beyond []string
+	for p := range count {
+		if !have[p] {
+			missing = append(missing, strconv.Itoa(p))
 		}
-		for p := range have[g] {
+	}
+	for p := range have {
+		if p >= count {
 			beyond = append(beyond, strconv.Itoa(p))
 		}
-		subject := g.stream + " " + g.whose + "-" + g.method
-		if len(missing) > 0 {
-			found = append(found, failure("consumers.partition", subject, "%s has %d partitions, and nobody takes the events of partition %s",
-				g.method, partitions[g], some(missing)).
-				so("start the subscribers again, which make the missing consumers; if they may not, see aegis doctor --role subscriber"))
-		}
-		if len(beyond) > 0 && partitions[g] > 0 {
-			slices.Sort(beyond)
-			found = append(found, warning("consumers.partition", subject+" beyond",
-				"%s has %d partitions, and there is a consumer of partition %s, which gets nothing",
-				g.method, partitions[g], some(beyond)).so("nats consumer rm %s %s-%s-%s", g.stream, g.whose, g.method, beyond[0]))
-		}
+	}
+	subject := g.stream + " " + g.whose + "-" + g.method
+	if len(missing) > 0 {
+		found = append(found, failure("consumers.partition", subject, "%s has %d partitions, and nobody takes the events of partition %s",
+			g.method, count, some(missing)).
+			so("start the subscribers again, which make the missing consumers; if they may not, see aegis doctor --role subscriber"))
+	}
+	if len(beyond) > 0 && count > 0 {
+		slices.Sort(beyond)
+		p, _ := strconv.Atoi(beyond[0])
+		found = append(found, warning("consumers.partition", subject+" beyond",
+			"%s has %d partitions, and there is a consumer of partition %s, which gets nothing",
+			g.method, count, some(beyond)).so("nats consumer rm %s %s", g.stream, wire.EpochConsumer(g.whose+"-"+g.method, epoch, p)))
 	}
 	return found
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -76,6 +77,28 @@ type wanted struct {
 	ttl           bool // messages say for how long they are kept
 	direct        bool // direct get is needed
 	schedules     bool // of a queue without a size
+}
+
+// wantEvents returns what the runtime asks of the stream of the events of a service. Once the
+// number of partitions of an event was changed, the stream takes the subjects of the epochs in
+// force.
+func wantEvents(subjects wire.Subjects, service string, metadata map[string]string) wanted {
+	w, changed := want(subjects, kindEvents, service), false
+	var inForce []string
+	for key := range metadata {
+		if event, ok := strings.CutPrefix(key, wire.PartitionsKey("")); ok {
+			numbers, next, _ := wire.Epochs(metadata, event)
+			changed = changed || len(numbers) > 1 || next > 0
+			if next == 0 {
+				inForce = append(inForce, subjects.LogOf(service, event, max(len(numbers)-1, 0)))
+			}
+		}
+	}
+	if changed {
+		slices.Sort(inForce)
+		w.subjects = inForce
+	}
+	return w
 }
 
 // want returns what the runtime asks of a stream of a service.

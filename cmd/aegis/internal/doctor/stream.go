@@ -35,6 +35,9 @@ func judgeStreams(subjects wire.Subjects, streams []*stream) []Finding {
 		}
 		services[s.service] = true
 		w := want(subjects, s.kind, s.service)
+		if s.kind == kindEvents {
+			w = wantEvents(subjects, s.service, s.Config.Metadata)
+		}
 		about := judgeStream(&w, &s.StreamInfo, s.kind)
 		if len(about) == 0 {
 			fine++

@@ -162,7 +162,8 @@ func (w *world) arguments() map[string][]string {
 		"commands delete": {jobs, "--all", "--dry-run"}, "commands pause": {work, "--for", "1h", "--yes"}, "commands resume": {work, "--yes"},
 		"deadletters": {}, "deadletters list": {jobs}, "deadletters show": {jobs, "1"}, "deadletters retry": {jobs, "1", "--dry-run"},
 		"deadletters delete": {jobs, "1", "--dry-run"},
-		"streams":            {jobs}, "streams pause": {events + "/Stored", "--for", "1h", "--yes"}, "streams resume": {events + "/Stored", "--yes"},
+		"streams":            {jobs}, "streams partitions": {events + "/Keyed"},
+		"streams pause": {events + "/Stored", "--for", "1h", "--yes"}, "streams resume": {events + "/Stored", "--yes"},
 		"leaders": {}, "leaders handover": {orders, "--force", "--dry-run"},
 		"doctor": {}, "help": {"ls"},
 	}

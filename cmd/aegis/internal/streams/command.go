@@ -36,7 +36,7 @@ func Command(app *cli.App) *cobra.Command {
 			})
 		},
 	}
-	c.AddCommand(pausing.Pause(app, pausing.Events), pausing.Resume(app, pausing.Events))
+	c.AddCommand(pausing.Pause(app, pausing.Events), pausing.Resume(app, pausing.Events), partitions(app))
 	return c
 }
 
