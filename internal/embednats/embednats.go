@@ -91,12 +91,12 @@ func firstAnswer(s *server.Server, opts *server.Options) {
 	if !opts.JetStream || opts.Cluster.Name != "" {
 		return
 	}
-	nc, err := nats.Connect("", nats.InProcessServer(s), nats.NoReconnect())
+	nc, err := nats.Connect(s.ClientURL(), nats.NoReconnect()) // a server closes a refused connection within the process only after 10 s
 	if err != nil {
 		return // the server wants to know who asks
 	}
 	defer nc.Close()
-	_, _ = nc.Request("$JS.API.INFO", nil, startTimeout) // an account without JetStream has no race to lose
+	_, _ = nc.Request("$JS.API.INFO", nil, nats.DefaultTimeout) // an account without JetStream has no race to lose
 }
 
 // Stop stops the server, and returns when it has stopped.
