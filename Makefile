@@ -31,7 +31,7 @@ test: ## Run the tests
 # The runtime's tests keep time, and the detector makes everything slow: they have
 # the machine for themselves. The packages that are left out run in one goroutine (and
 # build many programs in their tests), or are tested as other packages too.
-RACELESS = /runtime|/cmd/aegis/internal/(root|scaffold|lintoptions|demonstration|clidoc)
+RACELESS = /runtime|/internal/(repo|codegen)|/cmd/aegis/internal/(root|scaffold|lintoptions|demonstration|clidoc)
 .PHONY: race
 race: ## Run the tests with the race detector (needs a C compiler)
 	@cc=$$($(GO) env CC); command -v $${cc%% *} >/dev/null || { \
