@@ -159,7 +159,7 @@ func TestDeadEventOfFormerPartitionsIsPutBackIntoThoseOfNow(t *testing.T) {
 	require.NoError(t, err)
 	last, err := msg.GetMsg(t.Context(), msg.CachedInfo().State.LastSeq)
 	require.NoError(t, err)
-	require.Equal(t, fmt.Sprintf("aegis.log.%s.Keyed.1.%d", eventService, wire.Partition("key-0", 7)), last.Subject)
+	require.Equal(t, fmt.Sprintf("aegis.log.%s.Keyed.1.%d", eventService, wire.Partition(wire.KeyHash("key-0"), 7)), last.Subject)
 }
 
 func TestPartitionsThatCannotBe(t *testing.T) {

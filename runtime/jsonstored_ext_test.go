@@ -200,7 +200,7 @@ func TestKeyedEventsInJSONKeepTheOrderOfTheirKey(t *testing.T) {
 	for n := range int64(6) {
 		for key := range got {
 			if n%2 == 0 {
-				subject := fmt.Sprint(keyedSubject, wire.Partition(key, 4))
+				subject := fmt.Sprint(keyedSubject, wire.Partition(wire.KeyHash(key), 4))
 				byHand(t, conn, subject, fmt.Sprintf(`{"key": %q, "number": "%d"}`, key, n), asJSON)
 				continue
 			}
@@ -213,7 +213,7 @@ func TestKeyedEventsInJSONKeepTheOrderOfTheirKey(t *testing.T) {
 	}
 	const warning = "an event is in the partition of another key"
 	require.Zero(t, log.count(warning))
-	right := wire.Partition("a", 4)
+	right := wire.Partition(wire.KeyHash("a"), 4)
 	for n := 6; n < 8; n++ {
 		byHand(t, conn, fmt.Sprint(keyedSubject, (right+1)%4), fmt.Sprintf(`{"key": "a", "number": %d}`, n), asJSON)
 	}

@@ -225,7 +225,7 @@ func TestNATSToolPublishesEventsAndCommands(t *testing.T) {
 		for _, partitions := range []int{1, 3, 4, 16, 1000} {
 			t.Setenv("KEY", key)
 			out := nats.shell(fmt.Sprintf("%s\npartition \"$KEY\" %d", function, partitions))
-			require.Equal(t, strconv.Itoa(wire.Partition(key, partitions)), strings.TrimSpace(out), "%q of %d", key, partitions)
+			require.Equal(t, strconv.Itoa(wire.Partition(wire.KeyHash(key), partitions)), strings.TrimSpace(out), "%q of %d", key, partitions)
 		}
 	}
 

@@ -84,15 +84,7 @@ func (s Subjects) ParseLog(service, method, subject string) (epoch, partition in
 	if !ok {
 		return 0, 0, false
 	}
-	first, last, later := strings.Cut(rest, ".")
-	if later {
-		if epoch, ok = parseIndex(first); !ok || epoch == 0 {
-			return 0, 0, false
-		}
-		rest = last
-	}
-	partition, ok = parseIndex(rest)
-	return epoch, partition, ok
+	return parseEpochPartition(rest, ".")
 }
 
 // LogRetired is a subject of nobody, which the stream of RetiredStream has until it takes the
@@ -188,24 +180,24 @@ func InstanceConsumer(instance, method string) string {
 	return consumerName("i-" + instance + "-" + method)
 }
 
-// PartitionConsumer is the name of the consumer of one partition: that of the consumer of
-// the whole event, with the partition.
-func PartitionConsumer(consumer string, partition int) string {
-	return consumer + "-" + strconv.Itoa(partition)
-}
-
-// EpochConsumer is PartitionConsumer in an epoch. Nothing else that has a number in it follows
-// a dash, as a method's name begins with no digit.
+// EpochConsumer is the name of the consumer of one partition in an epoch: that of the consumer
+// of the whole event, with both, or with the partition alone in epoch 0. Nothing else that has
+// a number in it follows a dash, as a method's name begins with no digit.
 func EpochConsumer(consumer string, epoch, partition int) string {
 	if epoch == 0 {
-		return PartitionConsumer(consumer, partition)
+		return consumer + "-" + strconv.Itoa(partition)
 	}
 	return consumer + "-" + strconv.Itoa(epoch) + "_" + strconv.Itoa(partition)
 }
 
 // ParseEpochPartition reads what EpochConsumer puts behind the last dash.
 func ParseEpochPartition(text string) (epoch, partition int, ok bool) {
-	first, last, later := strings.Cut(text, "_")
+	return parseEpochPartition(text, "_")
+}
+
+// parseEpochPartition reads an epoch and a partition, or a partition of epoch 0 alone.
+func parseEpochPartition(text, separator string) (epoch, partition int, ok bool) {
+	first, last, later := strings.Cut(text, separator)
 	if later {
 		if epoch, ok = parseIndex(first); !ok || epoch == 0 {
 			return 0, 0, false
@@ -225,11 +217,9 @@ func consumerName(name string) string {
 	return name[:maxConsumerName-33] + "-" + hex.EncodeToString(sum[:16])
 }
 
-// Partition returns the partition of a key: its FNV-1a hash of 64 bits, modulo the number of
+// Partition returns the partition of a key by its hash: the hash modulo the number of
 // partitions.
-func Partition(key string, partitions int) int {
-	return int(KeyHash(key) % uint64(partitions))
-}
+func Partition(hash uint64, partitions int) int { return int(hash % uint64(partitions)) }
 
 // KeyHash returns the FNV-1a hash of a key, of 64 bits.
 func KeyHash(key string) uint64 {

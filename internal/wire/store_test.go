@@ -9,7 +9,7 @@ import (
 func TestHashesStayTheSame(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]int{"": 5, "ACME": 15, "key-1": 6, "ü": 10} {
-		if got := Partition(key, 16); got != want {
+		if got := Partition(KeyHash(key), 16); got != want {
 			t.Errorf("the partition of %q is %d, not %d", key, got, want)
 		}
 	}
@@ -46,7 +46,7 @@ func TestConsumersHaveNamesOfTheirOwnThatAreShort(t *testing.T) {
 	seen := map[string]string{}
 	for what, name := range map[string]string{
 		"group a, M": GroupConsumer("a", "M"), "group a-M, M": GroupConsumer("a-M", "M"), "instance a, M": InstanceConsumer("a", "M"),
-		"worker": WorkerConsumer("M", LevelHigh), "partition": PartitionConsumer(GroupConsumer("a", "M"), 1),
+		"worker": WorkerConsumer("M", LevelHigh), "partition": EpochConsumer(GroupConsumer("a", "M"), 0, 1),
 		"long 1": GroupConsumer(strings.Repeat("g", 64), strings.Repeat("M", 190)+"1"),
 		"long 2": GroupConsumer(strings.Repeat("g", 64), strings.Repeat("M", 190)+"2"),
 	} {

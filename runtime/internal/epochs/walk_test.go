@@ -58,7 +58,7 @@ func (m *model) Begins(_ context.Context, epoch int) (bool, error) {
 
 func (m *model) publish(key string) {
 	epoch, n := m.history.Last(), m.history.Now()
-	m.messages = append(m.messages, message{key, epoch, wire.Partition(key, n)})
+	m.messages = append(m.messages, message{key, epoch, wire.Partition(wire.KeyHash(key), n)})
 }
 
 // instance is one instance of the group.

@@ -3,6 +3,7 @@ package stores
 import (
 	"sync/atomic"
 
+	"github.com/aegisrpc/aegis/internal/wire"
 	"github.com/aegisrpc/aegis/runtime/internal/epochs"
 	"github.com/aegisrpc/aegis/runtime/internal/jserror"
 	"github.com/aegisrpc/aegis/runtime/internal/status"
@@ -33,7 +34,7 @@ func (e *KeyedEvent) Subject(hash uint64) *string {
 		now = e.number(from)
 		e.now.Store(now)
 	}
-	return &now.subjects[hash%uint64(len(now.subjects))]
+	return &now.subjects[wire.Partition(hash, len(now.subjects))]
 }
 
 func (e *KeyedEvent) number(from *map[string]string) *numbering {

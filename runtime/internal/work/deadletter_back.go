@@ -76,7 +76,7 @@ func (o *DeadLetterOffice) subjectNow(l *StoredLetter, metadata map[string]strin
 	if err != nil {
 		hash = uint64(partition)
 	}
-	return o.Layout.Subjects.LogIn(l.Service, l.Method, h.Last(), int(hash%uint64(h.Now())))
+	return o.Layout.Subjects.LogIn(l.Service, l.Method, h.Last(), wire.Partition(hash, h.Now()))
 }
 
 // putCommandBack queues a command again, unless it was queued already for this letter.

@@ -181,7 +181,7 @@ func (s *Partitions) consumerName(epoch, p int) string {
 func (s *Partitions) Subject(hash uint64) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Filter(s.epoch, int(hash%uint64(s.count)))
+	return s.Filter(s.epoch, wire.Partition(hash, s.count))
 }
 
 // open finds or makes the stream and a consumer. A consumer that was deleted begins

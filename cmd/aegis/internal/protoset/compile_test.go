@@ -54,7 +54,7 @@ func TestFilesComeBehindTheirImports(t *testing.T) {
 	assert.Len(t, set.Image().GetFile(), len(set.Files))
 }
 
-// What is compiled is the file that servers validate with, with all its options.
+// The compiled file is the one that servers validate with, with all its options.
 func TestRulesOfProtovalidateNeedNoFileInTheWorkspace(t *testing.T) {
 	t.Parallel()
 	set, err := Compile(context.Background(), &texts{
